@@ -20,7 +20,7 @@ use crate::issuer::Issuers;
 use crate::ledger::OrderPermit;
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordReader;
-use crate::secret_cache::{Age, FailingReads, Keep, SecretCache, Taken, key};
+use crate::secret_cache::{Age, CachedRead, FailingReads, Keep, SecretCache, key};
 
 /// Client Secrets kept at once: a fleet shares one. One has up to 100 KiB as it is kept.
 const MAX_CLIENTS: usize = 512;
@@ -368,7 +368,7 @@ impl AgentClient {
         Ok(identity)
     }
 
-    async fn read_client(&self, namespace: &str, name: &str) -> Taken<Client> {
+    async fn read_client(&self, namespace: &str, name: &str) -> CachedRead<Client> {
         let read = granted(&*self.cluster, namespace, name, Purpose::ClientTls, |secret, grant| {
             let value = |key| secret.bytes(key).ok_or(IdentityError::MissingKey(key));
             let identity = value("tls.crt")

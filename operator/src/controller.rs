@@ -12,14 +12,14 @@ use tokio::task::JoinSet;
 use crate::cluster::watch::{Event, WatchError};
 use crate::cluster::{ClusterError, Watched};
 use crate::decide::doubled;
-use crate::fleet::{Change, HostKey, ResourceName};
+use crate::fleet::{FleetChange, HostKey, ResourceName};
 use crate::freshness::Stale;
 use crate::health::Health;
 use crate::reconcile::{Context, forget_gone, pass, unasked};
-use crate::schedule::{Known, Next, Outcome, PassFailure, Schedule};
+use crate::schedule::{Next, PassFailure, PassOutcome, Schedule, StatusHint};
 use crate::unreadable;
 
-/// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
+/// A pass asks one host and the API server a few times; one that takes longer gives its slot to others.
 const PASS_DEADLINE: Duration = Duration::from_secs(120);
 /// After the first pass that failed; it doubles up to the resync interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ struct Finished {
     name: ResourceName,
     /// Of the object that the pass was over.
     uid: String,
-    outcome: Outcome,
+    outcome: PassOutcome,
 }
 
 /// Why a pass ended early.
@@ -152,15 +152,15 @@ fn apply(event: Event, schedule: &SharedSchedule, context: &Context) {
     }
 }
 
-fn follow(change: Change, schedule: &SharedSchedule, context: &Context) {
+fn follow(change: FleetChange, schedule: &SharedSchedule, context: &Context) {
     let mut schedule = lock(schedule);
     match change {
-        Change::Wakes(name) => {
+        FleetChange::Wakes(name) => {
             if let Some(object) = context.fleet.get(&name) {
                 schedule.changed(&name, HostKey::of(&object), known(&object), Instant::now());
             }
         }
-        Change::Gone(name, uid) => {
+        FleetChange::Gone(name, uid) => {
             schedule.forget(&name);
             forget_gone(context, name.namespace(), &uid);
         }
@@ -168,12 +168,12 @@ fn follow(change: Change, schedule: &SharedSchedule, context: &Context) {
 }
 
 /// What the process before this one knew of a resource stands in its status.
-fn known(object: &Watched) -> Known {
-    let Ok(mac) = &object.0 else { return Known::default() };
+fn known(object: &Watched) -> StatusHint {
+    let Ok(mac) = &object.0 else { return StatusHint::default() };
     let status = mac.status.as_ref();
     let rotates =
         status.and_then(|status| status.rotation.as_ref()).is_some_and(|rotation| !rotation.state.is_decided());
-    Known {
+    StatusHint {
         urgent: rotates || mac.metadata.deletion_timestamp.is_some(),
         silent: status.is_some_and(|status| status.blocked_by == Some(BlockedBy::HostUnreachable)),
     }
@@ -203,8 +203,8 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, shared: &SharedSchedule,
     }
 }
 
-async fn reconcile(name: &ResourceName, context: &Context) -> (String, Outcome) {
-    let Some(object) = context.fleet.get(name) else { return (String::new(), Outcome::Looked(unasked(context))) };
+async fn reconcile(name: &ResourceName, context: &Context) -> (String, PassOutcome) {
+    let Some(object) = context.fleet.get(name) else { return (String::new(), PassOutcome::Looked(unasked(context))) };
     let uid = object.metadata().uid.clone().unwrap_or_default();
     let started = Instant::now();
     let pass = async {
@@ -223,9 +223,9 @@ async fn reconcile(name: &ResourceName, context: &Context) -> (String, Outcome) 
     let outcome = match result {
         Ok(rest) => {
             context.ledger.passed(&uid);
-            Outcome::Looked(rest)
+            PassOutcome::Looked(rest)
         }
-        Err(error) => Outcome::Failed { after: retry(name, &uid, &error, context), failure: error.failure() },
+        Err(error) => PassOutcome::Failed { after: retry(name, &uid, &error, context), failure: error.failure() },
     };
     (uid, outcome)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kagiban_crds::HostName;
 use serde::Serialize;
 
-use crate::fleet::{Fleet, ResourceName, Summary};
+use crate::fleet::{Fleet, ResourceName, ResourceSummary};
 
 /// The hosts of the fleet as scrape targets.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Discovery {
 }
 
 /// A resource that this version cannot read has a host all the same; one whose host is no name has none.
-fn groups(resources: &[(ResourceName, Arc<Summary>)], port: u16) -> impl Iterator<Item = TargetGroup> {
+fn groups(resources: &[(ResourceName, Arc<ResourceSummary>)], port: u16) -> impl Iterator<Item = TargetGroup> {
     let mut hosts: BTreeMap<String, Host> = BTreeMap::new();
     for (name, of) in resources.iter().filter(|(_, of)| of.host.parse::<HostName>().is_ok()) {
         let host = hosts.entry(of.host.to_string()).or_default();
@@ -90,9 +90,9 @@ mod tests {
 
     use super::*;
 
-    fn resource(name: &str, host: &str, product: &str, readable: bool) -> (ResourceName, Arc<Summary>) {
+    fn resource(name: &str, host: &str, product: &str, readable: bool) -> (ResourceName, Arc<ResourceSummary>) {
         let (namespace, name) = name.split_once('/').expect("a namespace");
-        let summary = Summary {
+        let summary = ResourceSummary {
             host: host.into(),
             product: product.into(),
             not_after: None,
@@ -104,7 +104,7 @@ mod tests {
         (ResourceName::new(namespace, name), Arc::new(summary))
     }
 
-    fn told(resources: &[(ResourceName, Arc<Summary>)]) -> Value {
+    fn told(resources: &[(ResourceName, Arc<ResourceSummary>)]) -> Value {
         serde_json::to_value(groups(resources, 9996).collect::<Vec<_>>()).expect("JSON")
     }
 

@@ -26,19 +26,19 @@ pub(crate) enum SecretUse {
 
 /// As they were read last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SecretExpiries(Arc<Mutex<Known>>);
+pub(crate) struct SecretExpiries(Arc<Mutex<ExpiriesByUse>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct ExpiriesByUse {
     issuers: Series,
     client_certificates: Series,
 }
 
 /// By the namespace and the name of the Secret.
-type Series = BTreeMap<(String, String), Seen>;
+type Series = BTreeMap<(String, String), ObservedExpiry>;
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct ObservedExpiry {
     at: Instant,
     not_after: Timestamp,
 }
@@ -51,7 +51,7 @@ impl SecretExpiries {
             SecretUse::Issuer => &mut known.issuers,
             SecretUse::ClientCertificate => &mut known.client_certificates,
         };
-        series.insert((namespace.to_owned(), secret.to_owned()), Seen { at: Instant::now(), not_after });
+        series.insert((namespace.to_owned(), secret.to_owned()), ObservedExpiry { at: Instant::now(), not_after });
         if series.len() > MAX_SERIES {
             series.retain(|_, seen| seen.at.elapsed() < FORGOTTEN_AFTER);
         }
@@ -79,7 +79,7 @@ fn leave_one_out(series: &mut Series) {
 impl Collector for SecretExpiries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { issuers, client_certificates } = &mut *known;
+        let ExpiriesByUse { issuers, client_certificates } = &mut *known;
         let families = [
             (
                 issuers,

@@ -3,7 +3,7 @@
 mod compact;
 mod names;
 
-pub use compact::Summary;
+pub use compact::ResourceSummary;
 pub use names::{HostKey, ResourceName};
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate, Manage
 
 use crate::cluster::watch::Event;
 use crate::cluster::{Watched, claim};
-use crate::decide::Claim;
+use crate::decide::OwnershipClaim;
 use crate::shares::Shares;
 use compact::{CompactResource, agent, claim_of, version};
 
@@ -33,9 +33,9 @@ struct Resources {
     /// The highest version that was seen of any object, and of any list.
     highest: u64,
     /// Where a step is taken now.
-    turns: HashSet<Place>,
+    reserved: HashSet<AgentKey>,
     /// What follows from what a pass has found, until it is asked for.
-    found: Vec<Change>,
+    found: Vec<FleetChange>,
     room: Room,
     /// Bytes that are kept of each namespace's resources.
     shares: Shares,
@@ -71,14 +71,14 @@ struct Listing {
 type Agent = (String, String);
 
 /// An agent at an address, or behind what a client Secret says is its host: two resources mean the same one by either.
-type Place = (Agent, String);
+type AgentKey = (Agent, String);
 
-/// While it is held, no other resource takes a step at the same place.
+/// While it is held, no other resource takes a step at the same agent.
 #[must_use]
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct AgentReservation<'a> {
     fleet: &'a Fleet,
-    places: [Place; 2],
+    keys: [AgentKey; 2],
 }
 
 /// Resources that are kept: twice as many as one operator is meant for. With all that is known of them they take some 9 KB each when many
@@ -92,7 +92,7 @@ const MOST_WOKEN: usize = 16;
 
 /// What the watch has shown, as far as anything follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum FleetChange {
     /// New, or changed in something that a decision depends on.
     Wakes(ResourceName),
     /// Deleted, by uid: whatever was remembered of it goes too.
@@ -101,7 +101,7 @@ pub enum Change {
 
 impl Fleet {
     /// Takes in what the watch shows.
-    pub fn apply(&self, event: Event) -> Vec<Change> {
+    pub fn apply(&self, event: Event) -> Vec<FleetChange> {
         let mut state = self.lock();
         match event {
             Event::Init => {
@@ -190,18 +190,18 @@ impl Fleet {
     }
 
     /// What follows from what passes have found since this was asked last: whoever runs them carries it out when one ends.
-    pub fn found(&self) -> Vec<Change> {
+    pub fn found(&self) -> Vec<FleetChange> {
         std::mem::take(&mut self.lock().found)
     }
 
     /// The right to take a step at the agent that this one names; nothing while another resource has it.
-    pub fn turn(&self, mac: &ManagedAgentCertificate) -> Option<Turn<'_>> {
-        let places = places(mac);
+    pub fn reserve(&self, mac: &ManagedAgentCertificate) -> Option<AgentReservation<'_>> {
+        let keys = agent_keys(mac);
         let mut state = self.lock();
-        let is_free = places.iter().all(|place| !state.turns.contains(place));
+        let is_free = keys.iter().all(|key| !state.reserved.contains(key));
         is_free.then(|| {
-            state.turns.extend(places.clone());
-            Turn { fleet: self, places }
+            state.reserved.extend(keys.clone());
+            AgentReservation { fleet: self, keys }
         })
     }
 
@@ -231,20 +231,20 @@ impl Fleet {
     }
 
     /// What is told of each, in no order.
-    pub fn summaries(&self) -> Vec<(ResourceName, Arc<Summary>)> {
+    pub fn summaries(&self) -> Vec<(ResourceName, Arc<ResourceSummary>)> {
         self.lock().resources.iter().map(|(name, kept)| (name.clone(), kept.summary.clone())).collect()
     }
 
     /// What the resources that name the same agent of the same host as this one claim, this one among them. Anybody may make
     /// thousands of them: no text is read for it.
-    pub fn claims(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<Claim>> {
+    pub fn claims(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<OwnershipClaim>> {
         let state = self.lock();
         let names = state.contenders.get(&agent(mac)).into_iter().flatten();
         names.filter_map(|name| state.resources.get(name)?.claim.clone()).collect()
     }
 
     /// What this one claims itself.
-    pub fn claim(&self, mac: &ManagedAgentCertificate) -> Claim {
+    pub fn claim(&self, mac: &ManagedAgentCertificate) -> OwnershipClaim {
         let unwritten = self.lock().kept_of(mac).and_then(|kept| kept.unwritten);
         claim_of(mac, unwritten)
     }
@@ -255,11 +255,11 @@ impl Fleet {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for AgentReservation<'_> {
     fn drop(&mut self) {
         let mut state = self.fleet.lock();
-        for place in &self.places {
-            state.turns.remove(place);
+        for key in &self.keys {
+            state.reserved.remove(key);
         }
     }
 }
@@ -297,16 +297,16 @@ impl Resources {
     }
 
     /// Those that the other one named has kept from its agent: it is changed or gone, and may be in the way no more.
-    fn freed(&self, agent: &Agent, other: &ResourceName) -> Vec<Change> {
+    fn freed(&self, agent: &Agent, other: &ResourceName) -> Vec<FleetChange> {
         let names = self.contenders.get(agent).into_iter().flatten();
         let in_conflict = |name: &&ResourceName| {
             let by = self.resources.get(*name).and_then(|kept| kept.summary.blocked_by);
             *name != other && by == Some(BlockedBy::Conflict)
         };
-        names.filter(in_conflict).take(MOST_WOKEN).cloned().map(Change::Wakes).collect()
+        names.filter(in_conflict).take(MOST_WOKEN).cloned().map(FleetChange::Wakes).collect()
     }
 
-    fn put(&mut self, object: &Watched) -> Vec<Change> {
+    fn put(&mut self, object: &Watched) -> Vec<FleetChange> {
         let name = ResourceName::of(object);
         self.highest = self.highest.max(version(object).unwrap_or_default());
         let before = self.resources.get(&name);
@@ -323,19 +323,19 @@ impl Resources {
             return changes;
         }
         let is_same = before.is_none_or(|before| before.uid == kept.uid);
-        // The old one's place in the index goes first: its agent may be another, and its owner may have been another object
+        // The old one leaves the index first: its agent may be another, and its owner may have been another object
         let Some(made_room) = self.make_room(&name, kept.bytes()) else { return self.leave_out(&name) };
         let mut changes = self.remove(&name);
         if is_same {
-            changes.retain(|change| matches!(change, Change::Wakes(_)));
+            changes.retain(|change| matches!(change, FleetChange::Wakes(_)));
         }
         if let Some(agent) = &kept.agent {
             self.contenders.entry(agent.clone()).or_default().insert(name.clone());
         }
         self.keep(name.clone(), kept);
         // Before those that it kept from the agent, and after the end of another object by its name
-        let at = changes.iter().position(|change| matches!(change, Change::Wakes(_))).unwrap_or(changes.len());
-        changes.insert(at, Change::Wakes(name));
+        let at = changes.iter().position(|change| matches!(change, FleetChange::Wakes(_))).unwrap_or(changes.len());
+        changes.insert(at, FleetChange::Wakes(name));
         changes.extend(made_room);
         changes
     }
@@ -350,7 +350,7 @@ impl Resources {
 
     /// What follows from the end of those that had to make room for this one; nothing where it is the one to be left out. Whoever
     /// makes many resources takes no room from other namespaces: the one that has taken the most makes it.
-    fn make_room(&mut self, name: &ResourceName, bytes: usize) -> Option<Vec<Change>> {
+    fn make_room(&mut self, name: &ResourceName, bytes: usize) -> Option<Vec<FleetChange>> {
         let mut changes = Vec::new();
         loop {
             let before = self.resources.get(name);
@@ -366,7 +366,7 @@ impl Resources {
     }
 
     /// What follows for whoever knew of it.
-    fn leave_out(&mut self, name: &ResourceName) -> Vec<Change> {
+    fn leave_out(&mut self, name: &ResourceName) -> Vec<FleetChange> {
         match &mut self.listing {
             Some(listing) => {
                 listing.listed.remove(name);
@@ -379,10 +379,10 @@ impl Resources {
     }
 
     /// What follows from its end, for itself and for others.
-    fn remove(&mut self, name: &ResourceName) -> Vec<Change> {
+    fn remove(&mut self, name: &ResourceName) -> Vec<FleetChange> {
         let Some(kept) = self.resources.remove(name) else { return Vec::new() };
         self.shares.give_back(name.namespace(), kept.bytes());
-        let mut changes = vec![Change::Gone(name.clone(), kept.uid.into())];
+        let mut changes = vec![FleetChange::Gone(name.clone(), kept.uid.into())];
         changes.extend(kept.agent.iter().flat_map(|agent| self.freed(agent, name)));
         if let Some(agent) = &kept.agent
             && let Some(names) = self.contenders.get_mut(agent)
@@ -397,12 +397,12 @@ impl Resources {
 }
 
 /// As ownership has it: what another Secret makes of another address is no reason to wait.
-fn places(mac: &ManagedAgentCertificate) -> [Place; 2] {
+fn agent_keys(mac: &ManagedAgentCertificate) -> [AgentKey; 2] {
     let api = mac.spec.api.host_api.as_ref();
     let url = api.and_then(|api| api.url.parse::<HostUrl>().ok()).map(|url| format!("{} {}", url.host, url.port));
     let client = api.map(|api| api.tls_secret_ref.name.as_str()).unwrap_or_default();
     let namespace = mac.metadata.namespace.as_deref().unwrap_or_default();
-    [url.unwrap_or_default(), format!("{namespace}/{client}")].map(|place| (agent(mac), place))
+    [url.unwrap_or_default(), format!("{namespace}/{client}")].map(|address| (agent(mac), address))
 }
 
 /// Whether a decision could come out otherwise. The status is not asked: whoever writes it, we or another, the resource's

@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use crate::controller::{SharedSchedule, lock};
 use crate::decide::Reason;
-use crate::fleet::{Fleet, ResourceName, Summary};
+use crate::fleet::{Fleet, ResourceName, ResourceSummary};
 use crate::samples::{Labels, gauge, seconds};
 
 /// What Prometheus is told of the fleet, as it is at the scrape. A time that is not known is no sample; a resource that is gone
@@ -93,7 +93,7 @@ fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-fn labels(name: &ResourceName, of: &Summary) -> Labels {
+fn labels(name: &ResourceName, of: &ResourceSummary) -> Labels {
     let (namespace, name) = name.parts();
     vec![
         ("namespace", namespace.to_owned()),

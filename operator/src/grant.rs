@@ -22,10 +22,10 @@ use kagiban_crds::resource::{
     ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, BlockedBy, CertificateSpec, HostUrl, PURPOSE_LABEL,
 };
 
-use crate::cluster::{Claims, Cluster, ClusterError, SecretData};
+use crate::cluster::{Cluster, ClusterError, SecretClaims, SecretData};
 use crate::decide::{Obstacle, Resource};
 use crate::host_pattern::list;
-use crate::secret_cache::Taken;
+use crate::secret_cache::CachedRead;
 
 /// Of one annotation: some hundred names. A longer list, kept for each Secret, would be its author's way to take the operator's
 /// memory.
@@ -113,7 +113,7 @@ impl Grant {
     ///
     /// # Errors
     /// When it is not for this use.
-    pub fn read(claims: &Claims, purpose: Purpose) -> Result<Self, GrantError> {
+    pub fn read(claims: &SecretClaims, purpose: Purpose) -> Result<Self, GrantError> {
         let secret = claims.name.clone();
         if claims.purpose.as_deref() != Some(purpose.word()) {
             return Err(GrantError::Absent { secret, purpose });
@@ -205,12 +205,12 @@ pub(crate) async fn granted<T>(
     name: &str,
     purpose: Purpose,
     make: impl FnOnce(SecretData, Grant) -> Result<T, Obstacle>,
-) -> Taken<T> {
+) -> CachedRead<T> {
     match cluster.secret(namespace, name).await {
         Ok(secret) => {
             let bytes = secret.size();
             let grant = Grant::read(secret.claims(), purpose).map_err(Obstacle::from);
-            Taken { result: grant.and_then(|grant| make(secret, grant)), bytes }
+            CachedRead { result: grant.and_then(|grant| make(secret, grant)), bytes }
         }
         Err(error) => Err(unread(name, namespace, purpose, &error)).into(),
     }
@@ -255,8 +255,8 @@ fn unread(secret: &str, namespace: &str, purpose: Purpose, error: &ClusterError)
 mod tests {
     use super::*;
 
-    fn claims(kind: &str, purpose: &str) -> Claims {
-        Claims {
+    fn claims(kind: &str, purpose: &str) -> SecretClaims {
+        SecretClaims {
             name: "s".into(),
             kind: kind.into(),
             purpose: Some(purpose.into()),
@@ -331,7 +331,8 @@ mod tests {
     /// Holds B2: what is not said is not allowed.
     #[test]
     fn a_secret_without_annotations_is_for_nobody() {
-        let silent = Claims { allowed_hosts: None, allowed_clients: None, ..claims("kubernetes.io/tls", "issuer") };
+        let silent =
+            SecretClaims { allowed_hosts: None, allowed_clients: None, ..claims("kubernetes.io/tls", "issuer") };
         let grant = Grant::read(&silent, Purpose::Issuer).expect("its purpose is said");
         let covers = |grant: &Grant, host: &str| grant.cover([&host.to_owned()]).is_ok();
         assert!(!covers(&grant, "ups-01.example.com") && grant.travels_by("fleet-client").is_err());
@@ -345,7 +346,7 @@ mod tests {
     #[test]
     fn a_list_is_kept_as_its_text() {
         let many = "a,".repeat(MAX_ENTRIES - 1);
-        let claims = Claims {
+        let claims = SecretClaims {
             allowed_hosts: Some(many.clone()),
             allowed_clients: Some(many.clone()),
             ..claims("kubernetes.io/tls", "issuer")
@@ -359,13 +360,13 @@ mod tests {
     #[test]
     fn a_list_that_cannot_be_read_allows_nothing() {
         for hosts in ["*", "a b", "https://a"] {
-            let odd = Claims { allowed_hosts: Some(hosts.into()), ..claims("kubernetes.io/tls", "issuer") };
+            let odd = SecretClaims { allowed_hosts: Some(hosts.into()), ..claims("kubernetes.io/tls", "issuer") };
             assert!(matches!(Grant::read(&odd, Purpose::Issuer), Err(GrantError::Malformed { .. })), "{hosts}");
         }
         let long = "a,".repeat(MAX_ANNOTATION_BYTES);
         let many = "a,".repeat(MAX_ENTRIES);
         for clients in [long, many] {
-            let odd = Claims { allowed_clients: Some(clients), ..claims("kubernetes.io/tls", "issuer") };
+            let odd = SecretClaims { allowed_clients: Some(clients), ..claims("kubernetes.io/tls", "issuer") };
             assert!(matches!(Grant::read(&odd, Purpose::Issuer), Err(GrantError::Malformed { .. })));
         }
     }

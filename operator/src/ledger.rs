@@ -37,7 +37,7 @@ struct Entry {
     ordered: Option<Timestamp>,
     /// Status writes that change messages only, likewise.
     rewordings: Spent,
-    told: HashMap<Reason, Told>,
+    told: HashMap<Reason, EventTally>,
 }
 
 /// For one order to a host that it begins a rotation or goes back. Whoever gives the order gives this up for it, so that none is
@@ -48,7 +48,7 @@ pub(crate) struct OrderPermit(());
 
 /// Events with one reason.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct EventTally {
     spent: Spent,
     /// Since the last one that was told.
     untold: u32,

@@ -20,7 +20,7 @@ const MAX_SHOWN: usize = 64;
 
 /// Why nothing can be said of a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FileError {
+pub enum ManifestFileError {
     #[error("it is no YAML: {0}")]
     NoYaml(String),
     /// With what to write instead.
@@ -53,16 +53,16 @@ pub struct Manifest {
 ///
 /// # Errors
 /// When the text is no YAML, or something is in it that readers of YAML take differently: what `kubectl` makes of it cannot be known.
-pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, FileError> {
+pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestFileError> {
     let written = Written::of(text)?;
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
         let wrong = |message: String| ManifestError { number, name: None, message };
-        let value =
-            Value::deserialize(document).map_err(|error| FileError::NoYaml(format!("document {number}: {error}")))?;
+        let value = Value::deserialize(document)
+            .map_err(|error| ManifestFileError::NoYaml(format!("document {number}: {error}")))?;
         if !written.is_alike(index, values(&value)) {
-            return Err(FileError::Refused(format!("document {number}: {}", differing::structure())));
+            return Err(ManifestFileError::Refused(format!("document {number}: {}", differing::structure())));
         }
         match listed(&value) {
             Ok(()) => {
@@ -335,7 +335,10 @@ mod tests {
     #[test]
     fn directives_are_refused_before_a_parser_sees_them() {
         let broken = format!("{}bad: [", "%TAG !a! b\n".repeat(2));
-        assert!(matches!(super::read(&broken), Err(FileError::Refused(_))), "a parser would say that it is no YAML");
+        assert!(
+            matches!(super::read(&broken), Err(ManifestFileError::Refused(_))),
+            "a parser would say that it is no YAML"
+        );
     }
 
     /// Holds B12: `kubectl` takes whatever has items for a list.

@@ -21,7 +21,7 @@ use crate::fleet::Fleet;
 use crate::leader::Leadership;
 use crate::ledger::{Ledger, Wait};
 use crate::metrics::SharedMetrics;
-use crate::schedule::{Heard, Rest};
+use crate::schedule::{HostContact, Rest};
 
 /// Looks in one pass. Opening and delivering take three; more than a few mean that host and status disagree.
 const MAX_ROUNDS: u32 = 6;
@@ -58,7 +58,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
     let mut mac = seen.clone();
     let uid = mac.metadata.uid.clone().unwrap_or_default();
     let mut fresh = false;
-    let mut heard = Heard::NotAsked;
+    let mut heard = HostContact::NotAsked;
     let started = Instant::now();
     for round in 0..MAX_ROUNDS {
         if started.elapsed() >= LONG_PASS {
@@ -97,11 +97,11 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 return Ok(rest(context, &mac, &decision, &references, heard));
             }
         }
-        let turn = if decision.step.depends_on_secrets() {
+        let reservation = if decision.step.depends_on_secrets() {
             // The host is told what stands in them now, and the status says that of it
             references = context.agents.references_anew(&object(&mac)).await;
             // Others that name the agent have gone on since: none of them changes anything there until this step is done
-            let Some(turn) = context.fleet.turn(&mac) else {
+            let Some(reservation) = context.fleet.reserve(&mac) else {
                 return Ok(Rest { after: BETWEEN_TURNS, urgent: false, heard });
             };
             rival = self::rival(&mac, &context.fleet);
@@ -109,7 +109,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &mac, &decision, &references, heard));
             }
-            Some(turn)
+            Some(reservation)
         } else {
             None
         };
@@ -165,7 +165,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             return Ok(rest(context, &mac, &decision, &references, heard));
         }
         step::act(context, &mac, &uid, decision.step, permit, report.as_ref().ok(), &references).await?;
-        drop(turn);
+        drop(reservation);
         fresh = false;
     }
     let count = context.ledger.found_no_rest(&uid);
@@ -182,7 +182,7 @@ async fn asked(context: &Context, mac: &ManagedAgentCertificate) {
 
 /// Of a pass that asked no host, and has nothing to come back for but the resync.
 pub(crate) fn unasked(context: &Context) -> Rest {
-    Rest { after: context.policy.resync, urgent: false, heard: Heard::NotAsked }
+    Rest { after: context.policy.resync, urgent: false, heard: HostContact::NotAsked }
 }
 
 /// Whether nothing has changed about the Secret that it waits for. Its host has no say in that, and is left alone.
@@ -198,10 +198,10 @@ async fn still_waits(context: &Context, resource: &Resource, references: &Refere
 }
 
 /// A refusal is an answer, and what keeps us from asking says nothing about the host.
-fn heard_of(report: &Result<AgentReport, Obstacle>) -> Heard {
-    let Err(obstacle) = report else { return Heard::Answered };
+fn heard_of(report: &Result<AgentReport, Obstacle>) -> HostContact {
+    let Err(obstacle) = report else { return HostContact::Answered };
     match obstacle.by {
-        BlockedBy::HostUnreachable => Heard::Silent,
+        BlockedBy::HostUnreachable => HostContact::Silent,
         BlockedBy::HostBusy
         | BlockedBy::HostRefused
         | BlockedBy::HostAnswerRefused
@@ -211,7 +211,7 @@ fn heard_of(report: &Result<AgentReport, Obstacle>) -> Heard {
         | BlockedBy::LowBattery
         | BlockedBy::ShutdownPending
         | BlockedBy::PowerUnknown
-        | BlockedBy::ClockSkew => Heard::Answered,
+        | BlockedBy::ClockSkew => HostContact::Answered,
         BlockedBy::Paused
         | BlockedBy::SpecInvalid
         | BlockedBy::IssuerUnavailable
@@ -222,7 +222,7 @@ fn heard_of(report: &Result<AgentReport, Obstacle>) -> Heard {
         | BlockedBy::NotGranted
         | BlockedBy::BackingOff
         | BlockedBy::DriftRecurs
-        | BlockedBy::RotationStuck => Heard::NotAsked,
+        | BlockedBy::RotationStuck => HostContact::NotAsked,
     }
 }
 
@@ -384,7 +384,7 @@ fn rest(
     mac: &ManagedAgentCertificate,
     decision: &Decision,
     references: &References,
-    heard: Heard,
+    heard: HostContact,
 ) -> Rest {
     let uid = &mac.metadata.uid.clone().unwrap_or_default();
     let resync = context.policy.resync.max(SHORTEST_WAIT);
@@ -402,7 +402,7 @@ fn rest(
             (until(time), false)
         }
         // A host that fell silent in the middle of a rotation
-        Step::Blocked { retry, .. } => (until(retry), in_flight && heard == Heard::Silent),
+        Step::Blocked { retry, .. } => (until(retry), in_flight && heard == HostContact::Silent),
         Step::Follow { after, .. } => (after, true),
         Step::Gone => {
             forget(context, mac);
@@ -434,7 +434,13 @@ pub(crate) fn forget_gone(context: &Context, namespace: &str, uid: &str) {
 }
 
 /// What it waits for now, if the host was looked at and only a Secret stands in the way.
-fn wait(context: &Context, uid: &str, decision: &Decision, references: &References, heard: Heard) -> Option<Wait> {
+fn wait(
+    context: &Context,
+    uid: &str,
+    decision: &Decision,
+    references: &References,
+    heard: HostContact,
+) -> Option<Wait> {
     let Step::Blocked {
         by: by @ (BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted),
         ..
@@ -445,7 +451,8 @@ fn wait(context: &Context, uid: &str, decision: &Decision, references: &Referenc
     let before_trying = references.obstacle().filter(|obstacle| obstacle.by == by).cloned();
     let tried = before_trying.is_none();
     let on_trying = || context.ledger.setback(uid, true).map(|setback| setback.obstacle);
-    let obstacle = before_trying.or_else(on_trying).filter(|obstacle| obstacle.by == by && heard == Heard::Answered)?;
+    let obstacle =
+        before_trying.or_else(on_trying).filter(|obstacle| obstacle.by == by && heard == HostContact::Answered)?;
     let leaf_end = decision.status.leaf.as_ref().map(|leaf| leaf.not_after);
     Some(Wait {
         obstacle,

@@ -5,8 +5,8 @@
 //!   pass  ──ended────>                                       └ slow:  urgent, then the rest ┘──next(now)──> a pass
 //! ```
 //!
-//! Silent hosts cost time and nothing else, so they get places of their own: a host that was silent at the last look, or
-//! slow, waits in the slow lanes beside the others, and a pass that takes longer than [`PATIENCE`] gives its place in the
+//! Silent hosts cost time and nothing else, so they get slots of their own: a host that was silent at the last look, or
+//! slow, waits in the slow lanes beside the others, and a pass that takes longer than [`PATIENCE`] gives up its slot in the
 //! queue back while it goes on. So the time that one half of a fleet wastes is not taken from the other half.
 //!
 //! In each lane the next pass is of the namespace that has the fewest under way: what one of them makes its hosts look like
@@ -15,24 +15,24 @@
 mod entry;
 mod words;
 
-pub use words::{Heard, Known, Next, Outcome, PassFailure, Rest};
+pub use words::{HostContact, Next, PassFailure, PassOutcome, Rest, StatusHint};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::fleet::{HostKey, ResourceName};
-use entry::{Entry, Host, Lane, Pool, Running, State};
+use entry::{Entry, EntryState, Host, Lane, Pool, Running};
 
-/// A healthy host answers in a fraction of this; a pass that takes longer waits for somebody and needs no place.
+/// A healthy host answers in a fraction of this; a pass that takes longer waits for somebody and needs no slot.
 pub const PATIENCE: Duration = Duration::from_millis(250);
 /// A pass that takes longer belongs to the slow ones next time, whether its host answered or not. All that are quicker find
-/// room in the main lanes, up to some forty thousand resources for each eight places.
+/// room in the main lanes, up to some forty thousand resources for each eight slots.
 pub const SLOW: Duration = Duration::from_secs(2);
-/// Passes that have outlasted [`PATIENCE`], for each place of `--concurrency`. They hold a socket and no processor.
-const WAITING_PER_PLACE: usize = 32;
-/// Places for hosts that were silent or slow, for each place of `--concurrency`. They hold no more than that either.
-const SLOW_PER_PLACE: usize = 8;
-/// Of so many places, one is kept from rotations in flight, so that they never stop the looks at the rest of the fleet.
+/// Passes that have outlasted [`PATIENCE`], for each slot of `--concurrency`. They hold a socket and no processor.
+const WAITING_PER_SLOT: usize = 32;
+/// Slots for hosts that were silent or slow, for each slot of `--concurrency`. They hold no more than that either.
+const SLOW_PER_SLOT: usize = 8;
+/// Of so many slots, one is kept from rotations in flight, so that they never stop the looks at the rest of the fleet.
 const ONE_KEPT_OF: usize = 4;
 /// Whoever waits for a pass over the same host to end is called when it does, and comes by itself after this time.
 const HELD_FOR: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ const OVERDUE_AFTER_RESYNCS: u32 = 3;
 /// The queue.
 #[derive(Debug)]
 pub struct Schedule {
-    places: usize,
+    slots: usize,
     resync: Duration,
     resources: HashMap<ResourceName, Entry>,
     hosts: HashMap<HostKey, Host>,
@@ -67,7 +67,7 @@ impl Schedule {
     /// For so many passes at once, and with the longest time between two looks at one resource.
     pub fn new(concurrency: u16, resync: Duration, now: Instant) -> Self {
         Self {
-            places: usize::from(concurrency).max(1),
+            slots: usize::from(concurrency).max(1),
             resync,
             resources: HashMap::new(),
             hosts: HashMap::new(),
@@ -100,17 +100,17 @@ impl Schedule {
     }
 
     /// The resource is there, new or changed in something that a decision depends on: it is due.
-    pub fn changed(&mut self, name: &ResourceName, host: HostKey, known: Known, now: Instant) {
+    pub fn changed(&mut self, name: &ResourceName, host: HostKey, known: StatusHint, now: Instant) {
         let Some(entry) = self.resources.get_mut(name) else {
             self.hosts.entry(host.clone()).or_default().resources += 1;
-            let state = State::Waiting { due: now, until: now };
+            let state = EntryState::Waiting { due: now, until: now };
             let failures = u32::from(known.silent);
             let entry = Entry { host, urgent: known.urgent, failures, state, started: None, looked: now };
             self.resources.insert(name.clone(), entry);
             self.put(name, now);
             return;
         };
-        if let State::Running { gone, .. } = &mut entry.state {
+        if let EntryState::Running { gone, .. } = &mut entry.state {
             *gone = false;
         }
         if entry.host != host {
@@ -131,7 +131,7 @@ impl Schedule {
     /// The resource is gone.
     pub fn forget(&mut self, name: &ResourceName) {
         let Some(entry) = self.resources.get_mut(name) else { return };
-        if let State::Running { gone, .. } = &mut entry.state {
+        if let EntryState::Running { gone, .. } = &mut entry.state {
             *gone = true;
             return;
         }
@@ -149,15 +149,15 @@ impl Schedule {
         self.ripen(now);
         let mut place_at: Option<Instant> = None;
         for lane in Lane::ALL {
-            match self.place(lane, now) {
-                Place::Free => {}
-                Place::FreeAt(at) => {
+            match self.capacity(lane, now) {
+                LaneCapacity::Free => {}
+                LaneCapacity::FreeAt(at) => {
                     if !self.ready[lane.index()].is_empty() {
                         place_at = Some(place_at.map_or(at, |before| before.min(at)));
                     }
                     continue;
                 }
-                Place::Taken => continue,
+                LaneCapacity::Taken => continue,
             }
             while let Some((due, name)) = self.take_foremost(lane) {
                 if self.start(&name, due, lane, now) {
@@ -173,22 +173,22 @@ impl Schedule {
     }
 
     /// A pass that [`Self::next`] gave out has ended. Whether the resource is still there.
-    pub fn ended(&mut self, name: &ResourceName, outcome: Outcome, now: Instant) -> bool {
+    pub fn ended(&mut self, name: &ResourceName, outcome: PassOutcome, now: Instant) -> bool {
         let slow = self.give_back(name, outcome, now);
         let Some(entry) = self.resources.get_mut(name) else { return false };
-        let State::Running { again, gone } = entry.state else { return true };
+        let EntryState::Running { again, gone } = entry.state else { return true };
         let after = match outcome {
-            Outcome::Looked(rest) => {
+            PassOutcome::Looked(rest) => {
                 entry.looked = now;
                 entry.urgent = rest.urgent;
                 entry.failures = match rest.heard {
-                    Heard::Silent => entry.failures.saturating_add(1),
-                    Heard::Answered => u32::from(slow),
-                    Heard::NotAsked => entry.failures.max(u32::from(slow)),
+                    HostContact::Silent => entry.failures.saturating_add(1),
+                    HostContact::Answered => u32::from(slow),
+                    HostContact::NotAsked => entry.failures.max(u32::from(slow)),
                 };
                 rest.after
             }
-            Outcome::Failed { after, .. } => {
+            PassOutcome::Failed { after, .. } => {
                 entry.failures = entry.failures.max(u32::from(slow));
                 after
             }
@@ -209,7 +209,7 @@ impl Schedule {
         self.resources.values().filter(|entry| now.saturating_duration_since(entry.looked.max(leading)) > bound).count()
     }
 
-    /// Resources that are due and wait for a place.
+    /// Resources that are due and wait for a slot.
     pub fn due(&self, now: Instant) -> usize {
         self.resources.values().filter(|entry| entry.due().is_some_and(|due| due <= now)).count()
     }
@@ -235,7 +235,7 @@ impl Schedule {
             self.waiting.remove(&(at, name.clone()));
             let Some(entry) = self.resources.get_mut(&name) else { continue };
             let Some(due) = entry.due() else { continue };
-            entry.state = State::Ready { due };
+            entry.state = EntryState::Ready { due };
             if let Some(host) = self.hosts.get_mut(&entry.host) {
                 host.held.remove(&(due, name.clone()));
             }
@@ -267,13 +267,13 @@ impl Schedule {
         let host = self.hosts.entry(entry.host.clone()).or_default();
         if host.running >= host.most() {
             let until = now + HELD_FOR;
-            entry.state = State::Waiting { due, until };
+            entry.state = EntryState::Waiting { due, until };
             host.held.insert((due, name.clone()));
             self.waiting.insert((until, name.clone()));
             return false;
         }
         host.running += 1;
-        entry.state = State::Running { again: false, gone: false };
+        entry.state = EntryState::Running { again: false, gone: false };
         entry.started = Some(now);
         let host = entry.host.clone();
         self.running.insert(name.clone(), Running { host, lane, since: now });
@@ -281,8 +281,8 @@ impl Schedule {
         true
     }
 
-    /// Frees the places of a pass that has ended. Whether it was a slow one.
-    fn give_back(&mut self, name: &ResourceName, outcome: Outcome, now: Instant) -> bool {
+    /// Frees the slots of a pass that has ended. Whether it was a slow one.
+    fn give_back(&mut self, name: &ResourceName, outcome: PassOutcome, now: Instant) -> bool {
         let Some(running) = self.running.remove(name) else { return false };
         let busy = &mut self.busy[running.lane.pool.index()];
         if let Some(passes) = busy.get_mut(name.namespace()) {
@@ -293,13 +293,13 @@ impl Schedule {
         }
         let slow = now.saturating_duration_since(running.since) >= SLOW;
         let host_is_slow = match outcome {
-            Outcome::Looked(Rest { heard: Heard::Silent, .. }) => Some(true),
-            Outcome::Looked(Rest { heard: Heard::Answered, .. }) => Some(slow),
-            Outcome::Looked(Rest { heard: Heard::NotAsked, .. }) | Outcome::Failed { .. } => None,
+            PassOutcome::Looked(Rest { heard: HostContact::Silent, .. }) => Some(true),
+            PassOutcome::Looked(Rest { heard: HostContact::Answered, .. }) => Some(slow),
+            PassOutcome::Looked(Rest { heard: HostContact::NotAsked, .. }) | PassOutcome::Failed { .. } => None,
         };
         match outcome {
-            Outcome::Looked(_) | Outcome::Failed { failure: PassFailure::Refused, .. } => self.moved = now,
-            Outcome::Failed { failure: PassFailure::Hung, .. } => {}
+            PassOutcome::Looked(_) | PassOutcome::Failed { failure: PassFailure::Refused, .. } => self.moved = now,
+            PassOutcome::Failed { failure: PassFailure::Hung, .. } => {}
         }
         self.release(&running.host, host_is_slow);
         slow
@@ -324,16 +324,16 @@ impl Schedule {
         let Some(entry) = self.resources.get_mut(name) else { return };
         let soonest = entry.started.map_or(now, |started| (started + LEAST_INTERVAL).max(now));
         match &mut entry.state {
-            State::Running { again, .. } => *again = true,
-            State::Waiting { due, .. } if *due > soonest => {
+            EntryState::Running { again, .. } => *again = true,
+            EntryState::Waiting { due, .. } if *due > soonest => {
                 self.take_out(name);
                 self.put(name, soonest);
             }
-            State::Waiting { .. } | State::Ready { .. } => {}
+            EntryState::Waiting { .. } | EntryState::Ready { .. } => {}
         }
     }
 
-    /// Changes what its place follows from.
+    /// Changes what its position in the lane follows from.
     fn change<T>(&mut self, name: &ResourceName, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
         self.take_out(name);
         let entry = self.resources.get_mut(name)?;
@@ -347,7 +347,7 @@ impl Schedule {
     /// It waits for its time.
     fn put(&mut self, name: &ResourceName, due: Instant) {
         let Some(entry) = self.resources.get_mut(name) else { return };
-        entry.state = State::Waiting { due, until: due };
+        entry.state = EntryState::Waiting { due, until: due };
         self.waiting.insert((due, name.clone()));
     }
 
@@ -355,13 +355,13 @@ impl Schedule {
     fn take_out(&mut self, name: &ResourceName) {
         let Some(entry) = self.resources.get(name) else { return };
         match entry.state {
-            State::Waiting { due, until } => {
+            EntryState::Waiting { due, until } => {
                 self.waiting.remove(&(until, name.clone()));
                 if let Some(host) = self.hosts.get_mut(&entry.host) {
                     host.held.remove(&(due, name.clone()));
                 }
             }
-            State::Ready { due } => {
+            EntryState::Ready { due } => {
                 let rank = entry.rank(due, self.resync);
                 let lane = &mut self.ready[entry.lane().index()];
                 if let Some(ready) = lane.get_mut(name.namespace()) {
@@ -371,7 +371,7 @@ impl Schedule {
                     }
                 }
             }
-            State::Running { .. } => {}
+            EntryState::Running { .. } => {}
         }
     }
 
@@ -388,32 +388,32 @@ impl Schedule {
         }
     }
 
-    fn place(&self, lane: Lane, now: Instant) -> Place {
+    fn capacity(&self, lane: Lane, now: Instant) -> LaneCapacity {
         let pool = || self.running.values().filter(move |running| running.lane.pool == lane.pool);
-        let places = match lane.pool {
-            Pool::Main => self.places,
-            Pool::Slow => self.places * SLOW_PER_PLACE,
+        let slots = match lane.pool {
+            Pool::Main => self.slots,
+            Pool::Slow => self.slots * SLOW_PER_SLOT,
         };
-        // In the slow lanes everybody is waited for, and nobody gives a place back
+        // In the slow lanes everybody is waited for, and nobody gives a slot back
         let holds =
             |running: &&Running| lane.pool == Pool::Slow || now.saturating_duration_since(running.since) < PATIENCE;
         let outlasted = pool().filter(|running| !holds(running)).count();
-        let room = self.places * WAITING_PER_PLACE;
-        // Those that find no room to wait in keep their place
+        let room = self.slots * WAITING_PER_SLOT;
+        // Those that find no room to wait in keep their slot
         let taken = pool().filter(holds).count() + outlasted.saturating_sub(room);
         let urgent = pool().filter(|running| running.lane.urgent && holds(running)).count();
-        if taken < places && (!lane.urgent || urgent < places - places / ONE_KEPT_OF) {
-            return Place::Free;
+        if taken < slots && (!lane.urgent || urgent < slots - slots / ONE_KEPT_OF) {
+            return LaneCapacity::Free;
         }
         let next = pool().filter(holds).map(|running| running.since + PATIENCE).min();
         match next {
-            Some(at) if lane.pool == Pool::Main && outlasted < room => Place::FreeAt(at),
-            Some(_) | None => Place::Taken,
+            Some(at) if lane.pool == Pool::Main && outlasted < room => LaneCapacity::FreeAt(at),
+            Some(_) | None => LaneCapacity::Taken,
         }
     }
 }
 
-enum Place {
+enum LaneCapacity {
     Free,
     /// A pass that runs will have outlasted the patience then.
     FreeAt(Instant),

@@ -55,7 +55,7 @@ pub(crate) struct SecretCache<T> {
 
 /// What was made of a Secret, and how much had to be read for it.
 #[derive(Debug)]
-pub(crate) struct Taken<T> {
+pub(crate) struct CachedRead<T> {
     pub(crate) result: Result<T, Obstacle>,
     pub(crate) bytes: usize,
 }
@@ -75,7 +75,7 @@ type Slot<T> = Arc<tokio::sync::Mutex<Option<Read<T>>>>;
 struct Read<T> {
     began: Instant,
     ended: Instant,
-    taken: Taken<T>,
+    taken: CachedRead<T>,
     fails: bool,
     /// Nothing where it neither fails anybody nor is large.
     counted: Option<Counted>,
@@ -96,7 +96,7 @@ impl<T: Keep> SecretCache<T> {
         &self,
         age: Age,
         key: SecretKey,
-        read: impl Future<Output = impl Into<Taken<T>>>,
+        read: impl Future<Output = impl Into<CachedRead<T>>>,
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         match age {
@@ -109,7 +109,7 @@ impl<T: Keep> SecretCache<T> {
     pub(crate) async fn get<U>(
         &self,
         key: SecretKey,
-        read: impl Future<Output = impl Into<Taken<T>>>,
+        read: impl Future<Output = impl Into<CachedRead<T>>>,
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let asked = Instant::now();
@@ -129,7 +129,7 @@ impl<T: Keep> SecretCache<T> {
     async fn anew<U>(
         &self,
         key: SecretKey,
-        read: impl Future<Output = impl Into<Taken<T>>>,
+        read: impl Future<Output = impl Into<CachedRead<T>>>,
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let asked = Instant::now();
@@ -146,7 +146,7 @@ impl<T: Keep> SecretCache<T> {
         &self,
         key: &SecretKey,
         slot: &mut Option<Read<T>>,
-        read: impl Future<Output = impl Into<Taken<T>>>,
+        read: impl Future<Output = impl Into<CachedRead<T>>>,
         judge: &impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let namespace = key.0.as_str();
@@ -163,7 +163,7 @@ impl<T: Keep> SecretCache<T> {
             None => Some(self.ticket(key, false).await?),
         };
         let began = Instant::now();
-        let mut taken: Taken<T> = read.await.into();
+        let mut taken: CachedRead<T> = read.await.into();
         let now = Instant::now();
         let mut unread_since = slot.as_ref().and_then(|known| known.unread_since);
         match &mut taken.result {
@@ -254,7 +254,7 @@ fn is_told(since: &mut Option<Instant>, now: Instant) -> bool {
 }
 
 /// Where nothing large is read.
-impl<T> From<Result<T, Obstacle>> for Taken<T> {
+impl<T> From<Result<T, Obstacle>> for CachedRead<T> {
     fn from(result: Result<T, Obstacle>) -> Self {
         Self { result, bytes: 0 }
     }
@@ -459,7 +459,7 @@ mod tests {
         let ask = async |number: usize, bytes: usize| {
             let reading = async {
                 read.fetch_add(bytes, Ordering::Relaxed);
-                Taken { result: Err(missing()), bytes }
+                CachedRead { result: Err(missing()), bytes }
             };
             kept.get(key(&number.to_string()), reading, as_read).await
         };

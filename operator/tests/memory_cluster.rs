@@ -12,7 +12,9 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use kagiban_crds::host_api::{RefusalReason, RotationState};
 use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kagiban_operator::cluster::watch::{Event, WatchError};
-use kagiban_operator::cluster::{Claims, Cluster, ClusterError, ClusterFuture, Lease, SecretData, Unreadable, Watched};
+use kagiban_operator::cluster::{
+    Cluster, ClusterError, ClusterFuture, Lease, SecretClaims, SecretData, Unreadable, Watched,
+};
 use kagiban_operator::decide;
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::metrics::Metrics;
@@ -138,7 +140,7 @@ impl Cluster for Memory {
 }
 
 fn secret(name: &str, purpose: &str, values: &[(&str, &str)]) -> (String, SecretData) {
-    let claims = Claims {
+    let claims = SecretClaims {
         name: name.to_owned(),
         kind: "kubernetes.io/tls".to_owned(),
         purpose: Some(purpose.to_owned()),

@@ -12,7 +12,7 @@ use kagiban_operator::cluster::{ClusterError, Watched, claim};
 use kagiban_operator::decide::owner;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
-use kagiban_operator::schedule::Heard;
+use kagiban_operator::schedule::HostContact;
 use kagiban_operator::unreadable;
 use serde_json::json;
 use support::cluster::FakeCluster;
@@ -327,7 +327,7 @@ async fn a_rotation_whose_host_falls_silent_stays_urgent() {
     stage.settle().await;
     lock(&stage.host.state).manner = Manner::Garbage;
     let rest = pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
-    assert_eq!((rest.heard, rest.urgent), (Heard::Silent, true));
+    assert_eq!((rest.heard, rest.urgent), (HostContact::Silent, true));
 }
 
 /// Holds B8: a host that always has another rotation to be called off is asked less and less.
@@ -372,7 +372,7 @@ async fn a_slow_host_alone_does_not_bring_a_pass_to_its_deadline() {
     let mac = stage.cluster.mac();
     let pass = tokio::time::timeout(Duration::from_secs(60), pass(&mac, &stage.context)).await;
     let rest = pass.expect("it begins no further round").expect("the API server answers");
-    assert_eq!((rest.after, rest.heard), (Duration::from_secs(5), Heard::Answered));
+    assert_eq!((rest.after, rest.heard), (Duration::from_secs(5), HostContact::Answered));
 }
 
 /// Holds B4: a host that refuses has answered, and what was thought of it while it was silent is over.
@@ -381,7 +381,7 @@ async fn a_refusal_is_an_answer() {
     let stage = Stage::set().await;
     lock(&stage.host.state).manner = Manner::RefuseLook(RefusalReason::ClientNotAuthorised);
     let rest = pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
-    assert_eq!(rest.heard, Heard::Answered);
+    assert_eq!(rest.heard, HostContact::Answered);
     assert_eq!(stage.condition("Ready"), "False HostRefused");
 }
 

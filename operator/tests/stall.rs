@@ -14,7 +14,7 @@ use kagiban_operator::cluster::kubernetes::{Kubernetes, watch};
 use kagiban_operator::cluster::watch::Event;
 use kagiban_operator::controller;
 use kagiban_operator::decide::Policy;
-use kagiban_operator::fleet::{Change, Fleet};
+use kagiban_operator::fleet::{Fleet, FleetChange};
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::health::Health;
 use kagiban_operator::leader::{Election, Leadership};
@@ -175,7 +175,7 @@ async fn what_a_watch_does_not_show_is_found_by_the_next_list() {
             return changes;
         }
     };
-    let found = |changes: &[Change]| matches!(changes, [Change::Wakes(_)]);
+    let found = |changes: &[FleetChange]| matches!(changes, [FleetChange::Wakes(_)]);
     assert!(found(&list().await));
     assert!(list().await.is_empty(), "that was all");
     cluster.change(|mac| mac["metadata"]["generation"] = 7.into());

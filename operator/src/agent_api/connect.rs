@@ -26,39 +26,39 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Of them for one namespace: whoever gives his hosts names that no server answers for waits for his own lookups.
 const MAX_LOOKUPS_OF_NAMESPACE: usize = MAX_LOOKUPS / 4;
 
-static LOOKUPS: LazyLock<LookupSlots> =
-    LazyLock::new(|| LookupSlots::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_NAMESPACE, &POOL));
+static LOOKUPS: LazyLock<LookupPermits> =
+    LazyLock::new(|| LookupPermits::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_NAMESPACE, &POOL));
 
-/// Places of all, of which each namespace has some at most.
-struct LookupSlots {
+/// Permits of all, of which each namespace has some at most.
+struct LookupPermits {
     all: Arc<Semaphore>,
     most: usize,
-    /// Of those that have a place, or wait for one.
+    /// Of those that have a permit, or wait for one.
     of: Mutex<HashMap<String, Arc<Semaphore>>>,
-    /// What they are places on.
+    /// What they are permits on.
     threads: &'static Pool,
 }
 
 /// One of the namespace's, and one of all.
-struct Place {
+struct LookupPermit {
     _own: OwnedSemaphorePermit,
     _shared: OwnedSemaphorePermit,
 }
 
-impl LookupSlots {
+impl LookupPermits {
     fn new(all: usize, most: usize, threads: &'static Pool) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), most, of: Mutex::default(), threads }
     }
 
-    async fn take(&self, namespace: &str) -> Result<Place, AcquireError> {
+    async fn take(&self, namespace: &str) -> Result<LookupPermit, AcquireError> {
         let own = self.of(namespace).acquire_owned().await?;
         let shared = Arc::clone(&self.all).acquire_owned().await?;
-        Ok(Place { _own: own, _shared: shared })
+        Ok(LookupPermit { _own: own, _shared: shared })
     }
 
     fn of(&self, namespace: &str) -> Arc<Semaphore> {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        of.retain(|_, places| Arc::strong_count(places) > 1);
+        of.retain(|_, permits| Arc::strong_count(permits) > 1);
         let new = || Arc::new(Semaphore::new(self.most));
         Arc::clone(of.entry(namespace.to_owned()).or_insert_with(new))
     }
@@ -113,17 +113,17 @@ fn more_telling(one: Option<AgentError>, other: AgentError) -> Option<AgentError
     one.filter(|one| weight(one) > weight(&other)).or(Some(other))
 }
 
-/// The place is held by the work itself, which nothing can end, and not by whoever waits for it. Work that gets no thread gives it back.
+/// The permit is held by the work itself, which nothing can end, and not by whoever waits for it. Work that gets no thread gives it back.
 async fn bounded<T: Send + 'static>(
-    places: &LookupSlots,
+    permits: &LookupPermits,
     namespace: &str,
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, AgentError> {
     let done = async {
-        let place = places.take(namespace).await.map_err(std::io::Error::other)?;
-        let looked_up = places.threads.start(move || {
+        let permit = permits.take(namespace).await.map_err(std::io::Error::other)?;
+        let looked_up = permits.threads.start(move || {
             let result = work();
-            drop(place);
+            drop(permit);
             result
         });
         looked_up.await.map_err(std::io::Error::other)?
@@ -187,13 +187,13 @@ mod tests {
     /// namespace's names are looked up meanwhile.
     #[tokio::test]
     async fn silent_name_servers_take_so_many_threads_of_one_namespace_and_no_more() {
-        let places = LookupSlots::new(3, 2, &POOL);
+        let permits = LookupPermits::new(3, 2, &POOL);
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         let (mut ends, mut waits) = (Vec::new(), Vec::new());
         for _ in 0..6 {
             let (end, ended) = channel::<()>();
             ends.push(end);
-            waits.push(bounded(&places, "theirs", move || {
+            waits.push(bounded(&permits, "theirs", move || {
                 RUNNING.fetch_add(1, Ordering::SeqCst);
                 let _ = ended.recv();
                 Ok(())
@@ -203,32 +203,32 @@ mod tests {
             assert_eq!(answer, Err(AgentError::Connect("its name was not resolved in time".into())));
         }
         assert!(RUNNING.load(Ordering::SeqCst) <= 2);
-        assert_eq!(places.all.available_permits(), 1, "they are held by those that still run");
-        assert_eq!(bounded(&places, "fleet", || Ok(7)).await, Ok(7));
+        assert_eq!(permits.all.available_permits(), 1, "they are held by those that still run");
+        assert_eq!(bounded(&permits, "fleet", || Ok(7)).await, Ok(7));
         drop(ends);
-        assert_eq!(bounded(&places, "theirs", || Ok(7)).await, Ok(7));
+        assert_eq!(bounded(&permits, "theirs", || Ok(7)).await, Ok(7));
         let all_have_ended = async {
-            while places.all.available_permits() < 3 {
+            while permits.all.available_permits() < 3 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(30), all_have_ended).await.expect("their ends are dropped");
-        places.of("another");
-        assert_eq!(places.of.lock().expect("whole").len(), 1, "who looks nothing up takes no memory");
+        permits.of("another");
+        assert_eq!(permits.of.lock().expect("whole").len(), 1, "who looks nothing up takes no memory");
     }
 
-    /// Holds A17: a lookup that got no thread stayed in the runtime's queue with its places, until somebody else asked for a thread.
+    /// Holds A17: a lookup that got no thread stayed in the runtime's queue with its permits, until somebody else asked for a thread.
     #[tokio::test]
     async fn a_lookup_that_gets_no_thread_gives_its_places_back_and_says_so() {
         static NONE: Pool = Pool::new(|_| Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)));
-        let places = LookupSlots::new(3, 2, &NONE);
+        let permits = LookupPermits::new(3, 2, &NONE);
         for _ in 0..10 {
-            let Err(AgentError::Connect(told)) = bounded(&places, "fleet", || Ok(7)).await else {
+            let Err(AgentError::Connect(told)) = bounded(&permits, "fleet", || Ok(7)).await else {
                 panic!("nobody has looked it up")
             };
             assert!(told.contains("the system gives no thread"), "{told}");
-            assert_eq!(places.all.available_permits(), 3);
-            assert_eq!(places.of("fleet").available_permits(), 2);
+            assert_eq!(permits.all.available_permits(), 3);
+            assert_eq!(permits.of("fleet").available_permits(), 2);
         }
     }
 

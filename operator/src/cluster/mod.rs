@@ -24,7 +24,7 @@ pub(crate) mod written;
 pub use error::ClusterError;
 pub use lease::Lease;
 pub use object::{claim, object};
-pub use secret::{Claims, SecretData};
+pub use secret::{SecretClaims, SecretData};
 pub use watched::{Unreadable, Watched};
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ROTATE_ANNOTATION};
 
 use super::rotate_word::rotate_word;
-use crate::decide::{Claim, Contender, Resource};
+use crate::decide::{Contender, OwnershipClaim, Resource};
 
 /// The object as decisions see it.
 pub fn object(mac: &ManagedAgentCertificate) -> Resource {
@@ -27,7 +27,7 @@ pub fn object(mac: &ManagedAgentCertificate) -> Resource {
 }
 
 /// What it has to show for naming its agent.
-pub fn claim(mac: &ManagedAgentCertificate) -> Claim {
+pub fn claim(mac: &ManagedAgentCertificate) -> OwnershipClaim {
     let meta = &mac.metadata;
     let contender = Contender {
         namespace: meta.namespace.clone().unwrap_or_default(),

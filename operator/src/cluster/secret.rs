@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 /// What a Secret says of itself, as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
+pub struct SecretClaims {
     pub name: String,
     /// The Secret's type, such as `kubernetes.io/tls`.
     pub kind: String,
@@ -23,7 +23,7 @@ pub struct Claims {
 #[derive(Clone, Default)]
 pub struct SecretData {
     values: Arc<BTreeMap<String, Zeroizing<Vec<u8>>>>,
-    claims: Claims,
+    claims: SecretClaims,
     written: String,
 }
 
@@ -35,13 +35,13 @@ impl fmt::Debug for SecretData {
 
 impl SecretData {
     /// Its values, what it says of itself, and a word that changes with the values.
-    pub fn new(values: impl IntoIterator<Item = (String, Vec<u8>)>, claims: Claims, written: String) -> Self {
+    pub fn new(values: impl IntoIterator<Item = (String, Vec<u8>)>, claims: SecretClaims, written: String) -> Self {
         let values: BTreeMap<_, _> = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value))).collect();
         Self { values: Arc::new(values), claims, written }
     }
 
     /// What it says that it may be used for.
-    pub const fn claims(&self) -> &Claims {
+    pub const fn claims(&self) -> &SecretClaims {
         &self.claims
     }
 

@@ -13,7 +13,7 @@ use super::{ConditionType, Reason, Rival};
 
 /// What a resource has to show for naming an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+enum ClaimStrength {
     /// It was not looked at yet, is deleted, its Secrets do not let it, the host refuses it, or another agent answers at its
     /// address: it keeps nobody else out.
     None,
@@ -52,21 +52,21 @@ pub struct Contender {
 
 /// What a resource claims, as far as others are compared with it: little, since it is kept for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct OwnershipClaim {
     namespace: Box<str>,
     name: Box<str>,
     uid: Box<str>,
     created: Option<Timestamp>,
     url: Option<HostUrl>,
     client: Option<Box<str>>,
-    standing: Standing,
+    standing: ClaimStrength,
     /// Whether it was never looked at.
     is_new: bool,
 }
 
 impl Contender {
-    pub fn claim(&self) -> Claim {
-        Claim {
+    pub fn claim(&self) -> OwnershipClaim {
+        OwnershipClaim {
             namespace: self.namespace.as_str().into(),
             name: self.name.as_str().into(),
             uid: self.uid.as_str().into(),
@@ -78,37 +78,37 @@ impl Contender {
         }
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> ClaimStrength {
         let rotating = self.status.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
         if self.deleted && !(self.held && rotating) {
-            return Standing::None;
+            return ClaimStrength::None;
         }
         let is_known = self.status.observed_generation.is_some();
         match self.status.blocked_by {
-            Some(BlockedBy::WrongHost) => Standing::None,
+            Some(BlockedBy::WrongHost) => ClaimStrength::None,
             // What is not granted is not asked: at another address than before, no other host has answered
-            Some(BlockedBy::NotGranted) if is_known && self.has_moved() => Standing::Moved,
-            Some(by @ (BlockedBy::HostRefused | BlockedBy::NotGranted)) if self.is_unheard(by) => Standing::None,
+            Some(BlockedBy::NotGranted) if is_known && self.has_moved() => ClaimStrength::Moved,
+            Some(by @ (BlockedBy::HostRefused | BlockedBy::NotGranted)) if self.is_unheard(by) => ClaimStrength::None,
             // An owner whose host is down stays its owner, and so does one whose Secrets the API server does not give just now,
             // whose issuer does not let it, or whose keystore or chain the host refuses
             _ if self.is_verified() => {
                 if self.has_issued() {
-                    Standing::Verified
+                    ClaimStrength::Verified
                 } else {
-                    Standing::Adopted
+                    ClaimStrength::Adopted
                 }
             }
             // Nothing else speaks for it: one whose status cannot be written would keep everybody else out for ever
-            _ if !is_known => Standing::None,
-            _ if rotating && self.status.blocked_by.is_none() => Standing::Rotating,
-            _ if self.has_moved() => Standing::Moved,
+            _ if !is_known => ClaimStrength::None,
+            _ if rotating && self.status.blocked_by.is_none() => ClaimStrength::Rotating,
+            _ if self.has_moved() => ClaimStrength::Moved,
             Some(
                 BlockedBy::HostUnreachable
                 | BlockedBy::HostRefused
                 | BlockedBy::HostAnswerRefused
                 | BlockedBy::SecretUnavailable
                 | BlockedBy::SpecInvalid,
-            ) if rotating => Standing::Moved,
+            ) if rotating => ClaimStrength::Moved,
             Some(
                 BlockedBy::Conflict
                 | BlockedBy::NotGranted
@@ -117,9 +117,9 @@ impl Contender {
                 | BlockedBy::HostRefused
                 | BlockedBy::HostAnswerRefused
                 | BlockedBy::SpecInvalid,
-            ) => Standing::None,
-            _ if rotating => Standing::Rotating,
-            _ => Standing::Heard,
+            ) => ClaimStrength::None,
+            _ if rotating => ClaimStrength::Rotating,
+            _ => ClaimStrength::Heard,
         }
     }
 
@@ -152,26 +152,26 @@ impl Contender {
     }
 }
 
-impl Claim {
+impl OwnershipClaim {
     /// Whether a leaf of its own, or one that it has found, was verified where the spec says now.
     pub(crate) fn is_verified(&self) -> bool {
-        self.standing >= Standing::Adopted
+        self.standing >= ClaimStrength::Adopted
     }
 
     /// What is left of it while its status cannot be written: what stands there may be long over.
     pub(crate) fn unwritten(self, is_verified: bool) -> Self {
-        let standing = if is_verified && self.is_verified() { self.standing } else { Standing::None };
+        let standing = if is_verified && self.is_verified() { self.standing } else { ClaimStrength::None };
         Self { standing, is_new: false, ..self }
     }
 
     /// Its standing in the eyes of `own`. What only stands in a file is judged by what there will be: another that was not looked
     /// at yet, in the cluster or in the file, will have been by then.
-    fn standing_for(&self, own: &Self) -> Standing {
+    fn standing_for(&self, own: &Self) -> ClaimStrength {
         let standing = match self.standing {
-            Standing::Moved if self.namespace != own.namespace => Standing::None,
+            ClaimStrength::Moved if self.namespace != own.namespace => ClaimStrength::None,
             standing => standing,
         };
-        if own.created.is_none() && self.is_new { standing.max(Standing::Heard) } else { standing }
+        if own.created.is_none() && self.is_new { standing.max(ClaimStrength::Heard) } else { standing }
     }
 
     /// The older first; what only stands in a file is younger than anything in the cluster.
@@ -187,14 +187,14 @@ impl Claim {
 }
 
 /// The resource that keeps this one from the agent, out of all that name the same agent of the same host.
-pub fn owner<'a>(own: &Claim, others: impl IntoIterator<Item = &'a Claim>) -> Option<Rival> {
+pub fn owner<'a>(own: &OwnershipClaim, others: impl IntoIterator<Item = &'a OwnershipClaim>) -> Option<Rival> {
     // Whoever asks may have been refused for something that was mended since
-    let mine = |other: &Claim| own.standing_for(other).max(Standing::Heard);
+    let mine = |other: &OwnershipClaim| own.standing_for(other).max(ClaimStrength::Heard);
     others
         .into_iter()
         .filter(|other| (&other.namespace, &other.name) != (&own.namespace, &own.name) && own.meets(other))
         .map(|other| (other.standing_for(own), other))
-        .filter(|(standing, _)| *standing > Standing::None)
+        .filter(|(standing, _)| *standing > ClaimStrength::None)
         .filter(|(standing, other)| {
             standing.cmp(&mine(other)).then_with(|| own.age().cmp(&other.age())) == Ordering::Greater
         })

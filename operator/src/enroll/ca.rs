@@ -12,7 +12,7 @@ use super::identity::Names;
 use crate::certificate::{Authority, MadeAuthority};
 use crate::cli::{ClusterArgs, EnrollArgs, SecretAddress};
 use crate::cluster::kubernetes::{Kubernetes, client, connect};
-use crate::cluster::{Claims, Cluster};
+use crate::cluster::{Cluster, SecretClaims};
 use crate::grant::{Grant, Purpose};
 use crate::metrics::Metrics;
 
@@ -33,7 +33,7 @@ pub(super) struct Ca {
     anchor: String,
     origin: String,
     /// What it says of itself, where it lies in a Secret.
-    claims: Option<Claims>,
+    claims: Option<SecretClaims>,
     /// Where it was made now.
     made: Option<MadeAuthority>,
     warning: Option<String>,
@@ -118,7 +118,7 @@ impl Ca {
     }
 }
 
-fn check_claims(claims: &Claims, names: &Names) -> anyhow::Result<()> {
+fn check_claims(claims: &SecretClaims, names: &Names) -> anyhow::Result<()> {
     match claims.purpose.as_deref() {
         None => Ok(()),
         Some(purpose) if purpose == Purpose::Issuer.word() => {
@@ -132,8 +132,8 @@ fn check_claims(claims: &Claims, names: &Names) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn claims(purpose: Option<&str>, allowed_hosts: &str) -> Claims {
-        Claims {
+    fn claims(purpose: Option<&str>, allowed_hosts: &str) -> SecretClaims {
+        SecretClaims {
             name: "fleet-ca".to_owned(),
             kind: "kubernetes.io/tls".to_owned(),
             purpose: purpose.map(str::to_owned),
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_secret_that_says_which_names_it_is_for_signs_no_others() {
         let names = Names::of_host(&"ups-01.example.com".parse().expect("a name"), &[]);
-        let judged = |claims: Claims| check_claims(&claims, &names).map_err(|error| error.to_string());
+        let judged = |claims: SecretClaims| check_claims(&claims, &names).map_err(|error| error.to_string());
         assert_eq!(judged(claims(None, "")), Ok(()), "the operator does not use it, and whoever may read it may sign");
         assert_eq!(judged(claims(Some("issuer"), "*.example.com")), Ok(()));
         let elsewhere = judged(claims(Some("issuer"), "*.example.org")).expect_err("another domain");

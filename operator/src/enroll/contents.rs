@@ -113,7 +113,7 @@ mod tests {
     use crate::agent_api::ClientIdentity;
     use crate::certificate::{Authority, Usage};
     use crate::cli::{Cli, Command};
-    use crate::cluster::Claims;
+    use crate::cluster::SecretClaims;
     use crate::grant::Grant;
 
     fn args(more: &[&str]) -> EnrollArgs {
@@ -129,9 +129,9 @@ mod tests {
     }
 
     /// What a Secret says of itself.
-    fn claims(secret: &Value) -> Claims {
+    fn claims(secret: &Value) -> SecretClaims {
         let said = |path: &str| said(secret, path);
-        Claims {
+        SecretClaims {
             name: said("/metadata/name").expect("a name"),
             kind: said("/type").expect("a type"),
             purpose: said("/metadata/labels/kagiban.dev~1purpose"),

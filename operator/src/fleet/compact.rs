@@ -11,7 +11,7 @@ use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
 
 use super::Agent;
 use crate::cluster::{Watched, claim};
-use crate::decide::{Claim, ConditionType};
+use crate::decide::{ConditionType, OwnershipClaim};
 use crate::foreign::told;
 
 /// An object as it is kept: as packed text, since the many small parts of one take ten times as much. It is read again for
@@ -23,16 +23,16 @@ pub(super) struct CompactResource {
     pub(super) version: Option<u64>,
     /// `None` for one that cannot be read, and `claim` likewise.
     pub(super) agent: Option<Agent>,
-    pub(super) claim: Option<Arc<Claim>>,
+    pub(super) claim: Option<Arc<OwnershipClaim>>,
     /// While the API server does not take its status, such as one of an object that is too large: whether what should stand
     /// there calls it verified.
     pub(super) unwritten: Option<bool>,
-    pub(super) summary: Arc<Summary>,
+    pub(super) summary: Arc<ResourceSummary>,
 }
 
 /// What is told of every resource at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct ResourceSummary {
     /// As it stands in the spec, and `product` likewise.
     pub host: Box<str>,
     pub product: Box<str>,
@@ -59,7 +59,7 @@ impl CompactResource {
             agent: object.readable().map(agent),
             claim: object.readable().map(|mac| Arc::new(claim_of(mac, unwritten))),
             unwritten,
-            summary: Arc::new(Summary::of(object)),
+            summary: Arc::new(ResourceSummary::of(object)),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Packed {
     }
 }
 
-impl Summary {
+impl ResourceSummary {
     pub(super) fn of(object: &Watched) -> Self {
         match &object.0 {
             Ok(mac) => {
@@ -119,7 +119,7 @@ impl Summary {
     }
 }
 
-pub(super) fn claim_of(mac: &ManagedAgentCertificate, unwritten: Option<bool>) -> Claim {
+pub(super) fn claim_of(mac: &ManagedAgentCertificate, unwritten: Option<bool>) -> OwnershipClaim {
     let claim = claim(mac);
     match unwritten {
         None => claim,

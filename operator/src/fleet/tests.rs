@@ -35,8 +35,8 @@ fn merge(into: &mut serde_json::Value, from: &serde_json::Value) {
     }
 }
 
-fn wakes(changes: &[Change]) -> bool {
-    changes.iter().any(|change| matches!(change, Change::Wakes(_)))
+fn wakes(changes: &[FleetChange]) -> bool {
+    changes.iter().any(|change| matches!(change, FleetChange::Wakes(_)))
 }
 
 /// Holds B9: a deletion that the watch has missed kept others from the agent until the next list, ten minutes later.
@@ -56,7 +56,7 @@ fn what_a_fresh_read_finds_gone_keeps_nobody_out_and_another_of_its_name_stays()
     assert_eq!(fleet.claims(&mac(&other)).len(), before - 1);
     assert!(!fleet.holds(&ResourceName::new("fleet", "a")) && fleet.holds(&ResourceName::new("fleet", "b")));
     let name = |name| ResourceName::new("fleet", name);
-    assert_eq!(fleet.found(), [Change::Gone(name("a"), "a".into()), Change::Wakes(name("b"))]);
+    assert_eq!(fleet.found(), [FleetChange::Gone(name("a"), "a".into()), FleetChange::Wakes(name("b"))]);
     assert_eq!(fleet.found(), []);
 }
 
@@ -151,7 +151,7 @@ fn a_list_that_breaks_off_deletes_nothing_and_a_whole_one_deletes_what_is_not_in
     assert_eq!(fleet.summaries().len(), 2);
     fleet.apply(Event::InitApply(object("b", "b", json!({}))));
     let gone = fleet.apply(Event::InitDone);
-    assert_eq!(gone, [Change::Gone(ResourceName::new("fleet", "a"), "a".into())]);
+    assert_eq!(gone, [FleetChange::Gone(ResourceName::new("fleet", "a"), "a".into())]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn another_object_by_the_same_name_is_another_resource() {
     fleet.apply(Event::Apply(object("a", "h", json!({}))));
     let changes = fleet.apply(Event::Apply(object("a", "h", json!({"metadata": {"uid": "new"}}))));
     let name = ResourceName::new("fleet", "a");
-    assert_eq!(changes, [Change::Gone(name.clone(), "a".into()), Change::Wakes(name)]);
+    assert_eq!(changes, [FleetChange::Gone(name.clone(), "a".into()), FleetChange::Wakes(name)]);
 }
 
 /// Holds B14: any number of resources was kept. One namespace takes no room from another, whose resources come first or last.
@@ -189,7 +189,7 @@ fn beyond_the_room_the_namespace_that_takes_the_most_has_some_left_out_and_that_
         assert_eq!(kept.iter().filter(|name| name.namespace() == "few").count(), 3);
         assert!((9..=10).contains(&kept.len()), "{}", kept.len());
         assert_eq!(fleet.left_out(), 23 - kept.len());
-        assert_eq!(changes.iter().filter(|change| matches!(change, Change::Gone(..))).count(), 3, "{changes:?}");
+        assert_eq!(changes.iter().filter(|change| matches!(change, FleetChange::Gone(..))).count(), 3, "{changes:?}");
         // Those that are kept stay, and nobody is woken for it
         let (again, changes) = list();
         assert_eq!((again, changes), (kept.clone(), Vec::new()));
@@ -272,17 +272,17 @@ fn a_list_takes_back_nothing_that_was_written_while_it_was_read() {
 
 /// Holds B9: two resources take no step at the same agent at the same time.
 #[test]
-fn an_agent_is_one_resources_turn_at_a_time() {
+fn one_resource_at_a_time_reserves_an_agent() {
     let fleet = Fleet::default();
     let [a, b, c] = [("a", "h"), ("b", "h"), ("c", "other")].map(|(name, host)| object(name, host, json!({})));
     let elsewhere = json!({"spec": {"api": {"hostApi": {"url": "https://mine", "tlsSecretRef": {"name": "mine"}}}}});
     let elsewhere = object("elsewhere", "h", elsewhere);
-    let turn = |object: &Watched| fleet.turn(object.readable().expect("a resource"));
-    let held = turn(&a).expect("nobody has it");
-    assert!(turn(&b).is_none() && turn(&c).is_some());
-    assert!(turn(&elsewhere).is_some(), "a server that takes its time holds up nobody who means another");
+    let reserve = |object: &Watched| fleet.reserve(object.readable().expect("a resource"));
+    let held = reserve(&a).expect("nobody has it");
+    assert!(reserve(&b).is_none() && reserve(&c).is_some());
+    assert!(reserve(&elsewhere).is_some(), "a server that takes its time holds up nobody who means another");
     drop(held);
-    assert!(turn(&b).is_some());
+    assert!(reserve(&b).is_some());
 }
 
 /// Holds B9: whoever was kept from an agent is woken when that may be over, and not only at the resync.
@@ -296,10 +296,10 @@ fn a_resource_in_conflict_is_woken_when_another_one_changes_or_goes() {
     }
     fleet.apply(Event::Apply(object("elsewhere", "other", conflict)));
     fleet.apply(Event::Apply(object("rests", "h", json!({}))));
-    let woken = |changes: &[Change]| {
-        let of = |change: &Change| match change {
-            Change::Wakes(name) => name.parts().1.starts_with("waits-"),
-            Change::Gone(..) => false,
+    let woken = |changes: &[FleetChange]| {
+        let of = |change: &FleetChange| match change {
+            FleetChange::Wakes(name) => name.parts().1.starts_with("waits-"),
+            FleetChange::Gone(..) => false,
         };
         (changes.iter().filter(|change| of(change)).count(), changes.len())
     };

@@ -13,7 +13,7 @@ use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, Resource};
 use crate::grant::{Grant, Purpose, granted};
 use crate::metrics::SharedMetrics;
-use crate::secret_cache::{Age, FailingReads, Keep, SecretCache, Taken, key};
+use crate::secret_cache::{Age, CachedRead, FailingReads, Keep, SecretCache, key};
 
 /// Issuers remembered at once: a namespace has a few.
 const MAX_ISSUERS: usize = 1024;
@@ -22,30 +22,30 @@ const MAX_ISSUERS: usize = 1024;
 pub(super) struct CaSecret {
     cluster: SharedCluster,
     metrics: SharedMetrics,
-    known: SecretCache<Known>,
+    known: SecretCache<CachedIssuer>,
 }
 
 /// What is kept of it: nothing that is secret.
 #[derive(Debug)]
-struct Known {
+struct CachedIssuer {
     grant: Grant,
     facts: Result<IssuerFacts, Obstacle>,
     /// The earliest end in its chain, past or not.
     end: Option<Timestamp>,
 }
 
-impl Keep for Known {}
+impl Keep for CachedIssuer {}
 
 impl CaSecret {
     pub(super) fn new(cluster: SharedCluster, metrics: SharedMetrics, failing: Arc<FailingReads>) -> Self {
         Self { cluster, metrics, known: SecretCache::new(MAX_ISSUERS, BlockedBy::IssuerUnavailable, failing) }
     }
 
-    async fn read(&self, namespace: &str, named: &IssuerRef) -> Taken<Known> {
+    async fn read(&self, namespace: &str, named: &IssuerRef) -> CachedRead<CachedIssuer> {
         let read = granted(&*self.cluster, namespace, &named.name, Purpose::Issuer, |secret, grant| {
             let facts = authority(&secret, named, Timestamp::now()).map(Authority::into_facts);
             let end = secret.bytes("tls.crt").and_then(certificate::chain_end);
-            Ok(Known { grant, facts, end })
+            Ok(CachedIssuer { grant, facts, end })
         });
         read.await
     }
@@ -69,7 +69,7 @@ impl Issuer for CaSecret {
         async move {
             let key = key(resource, &push.issuer_ref.name);
             let read = self.read(&key.0, &push.issuer_ref);
-            let judge = |known: &Known| {
+            let judge = |known: &CachedIssuer| {
                 known.grant.may_issue(resource, &push.certificate)?;
                 if let Some(end) = known.end {
                     // Of one that has ended too: that is what it is watched for

@@ -27,14 +27,14 @@ const SPENT: i64 = 10;
 
 /// By the namespace and the uid of the resource.
 #[derive(Debug)]
-pub(super) struct SignedChains(Mutex<Recent<Waiting>>);
+pub(super) struct SignedChains(Mutex<Recent<SignedCertificate>>);
 
 /// A digest of all that a certificate is made from, but for its serial and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Basis([u8; 32]);
 
 #[derive(Debug)]
-struct Waiting {
+struct SignedCertificate {
     basis: Basis,
     signed_at: Timestamp,
     issued: Issued,
@@ -72,7 +72,7 @@ impl SignedChains {
     }
 
     pub(super) fn remember(&self, resource: &Resource, basis: Basis, issued: &Issued, now: Timestamp) {
-        let waiting = Waiting { basis, signed_at: now, issued: issued.clone() };
+        let waiting = SignedCertificate { basis, signed_at: now, issued: issued.clone() };
         let size = issued.chain.len() + BESIDE_CHAIN;
         self.lock().put_sized(&resource.namespace, &resource.uid, waiting, size);
     }
@@ -81,12 +81,12 @@ impl SignedChains {
         self.lock().remove(namespace, uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recent<Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, Recent<SignedCertificate>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
+impl SignedCertificate {
     fn is_young(&self, now: Timestamp) -> bool {
         let life = self.issued.leaf.not_after.as_second().saturating_sub(self.signed_at.as_second());
         let gone = now.as_second().saturating_sub(self.signed_at.as_second());

@@ -18,7 +18,7 @@ const FURTHEST_AHEAD: u64 = 182 * 24 * 3600;
 
 /// A Lease as it was read, and when this process first saw it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ObservedLease {
     pub holder: Option<String>,
     pub epoch: Option<Epoch>,
     pub resource_version: String,
@@ -38,7 +38,7 @@ pub enum LeaseClaim {
 }
 
 /// Decides on what was read, if anything was. `floor` is the highest epoch that a host has named.
-pub fn claim(seen: Option<&Seen>, me: &str, floor: Epoch, now: Instant, wall: Timestamp) -> LeaseClaim {
+pub fn claim(seen: Option<&ObservedLease>, me: &str, floor: Epoch, now: Instant, wall: Timestamp) -> LeaseClaim {
     let Some(seen) = seen else { return LeaseClaim::Acquire(next_epoch(None, floor, wall)) };
     let holder = seen.holder.as_deref().filter(|holder| !holder.is_empty());
     match (holder, seen.epoch) {
@@ -80,14 +80,14 @@ mod tests {
         Timestamp::from_second(1_800_000_000).expect("a time")
     }
 
-    fn seen(holder: &str, epoch: u64, since: Instant) -> Seen {
-        Seen { holder: Some(holder.into()), epoch: Some(Epoch(epoch)), resource_version: "1".into(), since }
+    fn seen(holder: &str, epoch: u64, since: Instant) -> ObservedLease {
+        ObservedLease { holder: Some(holder.into()), epoch: Some(Epoch(epoch)), resource_version: "1".into(), since }
     }
 
     #[test]
     fn a_lease_that_nobody_holds_is_taken_with_the_clock_as_first_epoch() {
         assert_eq!(claim(None, "me", NONE, Instant::now(), wall()), LeaseClaim::Acquire(Epoch(1_800_000_000)));
-        let released = Seen { holder: Some(String::new()), ..seen("", 5, Instant::now()) };
+        let released = ObservedLease { holder: Some(String::new()), ..seen("", 5, Instant::now()) };
         assert_eq!(
             claim(Some(&released), "me", NONE, Instant::now(), wall()),
             LeaseClaim::Acquire(Epoch(1_800_000_000))

@@ -10,7 +10,9 @@ use kagiban_crds::Epoch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{LEASE_DURATION, LeaseClaim, RENEW_DEADLINE, RENEW_PERIOD, Seen, believable, claim, raised};
+use super::claim::{
+    LEASE_DURATION, LeaseClaim, ObservedLease, RENEW_DEADLINE, RENEW_PERIOD, believable, claim, raised,
+};
 use crate::cluster::{ClusterError, Lease, SharedCluster};
 use crate::fleet::HostKey;
 use crate::foreign::told;
@@ -139,7 +141,7 @@ impl Election {
 
     /// Until `stop`; then the Lease is released, so that the next leader need not wait. `leading` is told after each round.
     pub async fn run(mut self, stop: CancellationToken, leading: impl Fn(bool)) {
-        let mut seen: Option<Seen> = None;
+        let mut seen: Option<ObservedLease> = None;
         let mut waits_for: Option<String> = None;
         loop {
             match self.round(&mut seen).await {
@@ -169,7 +171,7 @@ impl Election {
         leading(false);
     }
 
-    async fn round(&mut self, seen: &mut Option<Seen>) -> Result<(), ClusterError> {
+    async fn round(&mut self, seen: &mut Option<ObservedLease>) -> Result<(), ClusterError> {
         let asked = Instant::now();
         let lease = self.cluster.lease(&self.namespace, &self.name).await?;
         *seen = lease.as_ref().map(|lease| look(lease, seen.take(), asked));
@@ -241,10 +243,10 @@ impl Election {
 }
 
 /// What was read; unchanged since last time, it is as old as then.
-fn look(lease: &Lease, before: Option<Seen>, now: Instant) -> Seen {
+fn look(lease: &Lease, before: Option<ObservedLease>, now: Instant) -> ObservedLease {
     let version = lease.version.clone().unwrap_or_default();
     let since = before.filter(|seen| seen.resource_version == version).map_or(now, |seen| seen.since);
-    Seen { holder: lease.holder.clone(), epoch: lease.epoch, resource_version: version, since }
+    ObservedLease { holder: lease.holder.clone(), epoch: lease.epoch, resource_version: version, since }
 }
 
 #[cfg(test)]

@@ -6,5 +6,5 @@
 mod claim;
 mod election;
 
-pub use claim::{LeaseClaim, Seen, claim};
+pub use claim::{LeaseClaim, ObservedLease, claim};
 pub use election::{Election, Leadership};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::{FileError, differing, shown, yaml_1_1};
+use super::{ManifestFileError, differing, shown, yaml_1_1};
 
 /// Values of all documents of a file, once aliases stand for what they name. One with ten thousand resources has half a million.
 const MOST_VALUES: usize = 1_000_000;
@@ -42,19 +42,19 @@ struct Document {
 impl Written {
     /// # Errors
     /// When it is no YAML, its aliases stand for more than may be read, or something is in it that readers of YAML take differently.
-    pub(super) fn of(text: &str) -> Result<Self, FileError> {
-        differing::in_text(text).map_err(FileError::Refused)?;
+    pub(super) fn of(text: &str) -> Result<Self, ManifestFileError> {
+        differing::in_text(text).map_err(ManifestFileError::Refused)?;
         let mut reading = Reading::default();
         for event in Parser::new_from_str(text) {
-            let (event, span) = event.map_err(|error| FileError::NoYaml(error.to_string()))?;
-            let refused = |what| FileError::Refused(format!("line {}: {what}", span.start.line()));
+            let (event, span) = event.map_err(|error| ManifestFileError::NoYaml(error.to_string()))?;
+            let refused = |what| ManifestFileError::Refused(format!("line {}: {what}", span.start.line()));
             reading.take(event).map_err(refused)?;
         }
         let Reading { total, nodes, documents, .. } = reading;
         let values = MOST_VALUES.min(FREE_VALUES + MOST_REPEATED.saturating_mul(nodes));
         let bytes = FREE_BYTES.saturating_add(MOST_REPEATED.saturating_mul(text.len()));
         if total.values > values || total.bytes > bytes {
-            return Err(FileError::Refused(format!(
+            return Err(ManifestFileError::Refused(format!(
                 "its aliases stand for more than {values} values or {} MiB: write out what they stand for, or split the file",
                 bytes >> 20
             )));

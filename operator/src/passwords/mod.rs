@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::cluster::SharedCluster;
 use crate::decide::{Obstacle, PasswordVersion, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::secret_cache::{Age, FailingReads, Keep, SecretCache, SecretKey, Taken, key};
+use crate::secret_cache::{Age, CachedRead, FailingReads, Keep, SecretCache, SecretKey, key};
 use digests::Digests;
 use versions::{PasswordVersions, ReadPassword};
 
@@ -110,7 +110,7 @@ impl PasswordReader {
     }
 
     /// Reads all of it, so that nothing is begun with a host that cannot be sent a password, and for all who name one of it.
-    async fn read_passwords(&self, namespace: &str, name: &str) -> Taken<Passwords> {
+    async fn read_passwords(&self, namespace: &str, name: &str) -> CachedRead<Passwords> {
         let began = Instant::now();
         let read = granted(&*self.cluster, namespace, name, Purpose::KeystorePassword, |secret, grant| {
             let digests = Digests::of_all(&secret, |password| self.versions.digest(password));

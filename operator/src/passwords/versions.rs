@@ -32,9 +32,9 @@ pub(super) type ResourceKey<'a> = (&'a str, &'a str);
 #[derive(Debug)]
 pub(crate) struct PasswordVersions {
     hash: RandomState,
-    known: Mutex<Recent<Known>>,
+    known: Mutex<Recent<PasswordHistory>>,
     /// By the resource's uid: of the words in its status.
-    said: Mutex<Recent<Vec<Said>>>,
+    said: Mutex<Recent<Vec<VersionComparison>>>,
 }
 
 /// A password that was read, without the password.
@@ -52,7 +52,7 @@ impl ReadPassword {
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct PasswordHistory {
     digest: u64,
     /// By the record, when it was read last.
     written: String,
@@ -68,7 +68,7 @@ struct Known {
 /// many others were given since, or by what the resource's host has answered. That speaks for its own agent: a host that lies
 /// keeps no other from its next password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Said {
+struct VersionComparison {
     word: String,
     digest: u64,
     is_same: bool,
@@ -93,7 +93,7 @@ impl PasswordVersions {
     /// began later is known, it is what that has found.
     pub(crate) fn of(&self, key: &SecretKey, digest: u64, written: &str, began: Instant) -> ReadPassword {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Known::next(all.get(&key.0, &key.1), digest, written, began);
+        let known = PasswordHistory::next(all.get(&key.0, &key.1), digest, written, began);
         let (version, digest) = (known.version(), known.digest);
         all.put(&key.0, &key.1, known);
         ReadPassword { version, digest }
@@ -101,7 +101,7 @@ impl PasswordVersions {
 
     /// The resource's host has said whether the password that went by the word `then` is the one that was read.
     pub(crate) fn heard(&self, (namespace, uid): ResourceKey<'_>, then: &str, read: &ReadPassword, is_same: bool) {
-        let said = Said { word: then.to_owned(), digest: read.digest, is_same };
+        let said = VersionComparison { word: then.to_owned(), digest: read.digest, is_same };
         let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let others = all.get(namespace, uid).into_iter().flatten().filter(|other| other.word != then).cloned();
         let all_said = others.chain([said]).collect();
@@ -125,7 +125,7 @@ impl PasswordVersions {
         let now: Vec<_> = in_status
             .iter()
             .filter_map(|word| {
-                let of_this = || Said { word: (*word).to_owned(), digest: read.digest, is_same: true };
+                let of_this = || VersionComparison { word: (*word).to_owned(), digest: read.digest, is_same: true };
                 let known = before.iter().find(|said| said.word == *word);
                 version.was(word).then(of_this).or_else(|| known.cloned())
             })
@@ -141,7 +141,7 @@ impl PasswordVersions {
     }
 }
 
-impl Known {
+impl PasswordHistory {
     fn next(before: Option<&Self>, digest: u64, written: &str, began: Instant) -> Self {
         let Some(before) = before else {
             let words = VecDeque::from([(written.to_owned(), digest)]);

@@ -33,7 +33,7 @@ pub(super) struct Entry {
     pub(super) urgent: bool,
     /// Looks in a row that met with silence; a slow answer counts as one.
     pub(super) failures: u32,
-    pub(super) state: State,
+    pub(super) state: EntryState,
     /// When the last pass started.
     pub(super) started: Option<Instant>,
     /// When the last pass ended that was no failure; before the first one, when the resource was first seen.
@@ -41,7 +41,7 @@ pub(super) struct Entry {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum EntryState {
     /// `until` is later than `due` while its host has as many passes as it may have.
     Waiting { due: Instant, until: Instant },
     /// In its lane.
@@ -92,8 +92,8 @@ impl Pool {
 impl Entry {
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting { due, .. } | State::Ready { due } => Some(due),
-            State::Running { .. } => None,
+            EntryState::Waiting { due, .. } | EntryState::Ready { due } => Some(due),
+            EntryState::Running { .. } => None,
         }
     }
 
@@ -101,7 +101,7 @@ impl Entry {
         Lane { pool: if self.failures == 0 { Pool::Main } else { Pool::Slow }, urgent: self.urgent }
     }
 
-    /// Its place in its lane: who is due first, and of the slow ones rather who has failed less.
+    /// Its position in its lane: who is due first, and of the slow ones rather who has failed less.
     pub(super) fn rank(&self, due: Instant, resync: Duration) -> Instant {
         let behind = self.failures.saturating_sub(1).min(MOST_RESYNCS_BEHIND);
         due.checked_add(resync.saturating_mul(behind)).unwrap_or(due)

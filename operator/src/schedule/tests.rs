@@ -65,7 +65,7 @@ impl Simulation {
         let resource = ResourceName::new(namespace, name);
         self.hosts.insert(resource.clone(), host.to_owned());
         self.added.insert(resource.clone(), self.now - self.start);
-        self.schedule.changed(&resource, HostKey::new(namespace, host), Known::default(), self.now);
+        self.schedule.changed(&resource, HostKey::new(namespace, host), StatusHint::default(), self.now);
         resource
     }
 
@@ -128,13 +128,13 @@ impl Simulation {
             let in_vain = self.in_vain.entry(name.clone()).or_default();
             *in_vain += 1;
             let after = Duration::from_secs(5).saturating_mul(1 << (*in_vain - 1).min(10)).min(RESYNC);
-            Rest { after, urgent: self.rotating.contains(name), heard: Heard::Silent }
+            Rest { after, urgent: self.rotating.contains(name), heard: HostContact::Silent }
         } else if self.rotating.contains(name) {
-            Rest { after: Duration::from_secs(1), urgent: true, heard: Heard::Answered }
+            Rest { after: Duration::from_secs(1), urgent: true, heard: HostContact::Answered }
         } else {
-            Rest { after: RESYNC, urgent: false, heard: Heard::Answered }
+            Rest { after: RESYNC, urgent: false, heard: HostContact::Answered }
         };
-        self.schedule.ended(name, Outcome::Looked(rest), self.now);
+        self.schedule.ended(name, PassOutcome::Looked(rest), self.now);
     }
 
     /// The longest that any resource with such a name went without a finished look.
@@ -160,7 +160,7 @@ fn within_resync() -> Duration {
     RESYNC + RESYNC / 10
 }
 
-/// Holds B4: with 200 silent hosts and 8 places, each of 300 healthy resources is looked at within its resync.
+/// Holds B4: with 200 silent hosts and 8 slots, each of 300 healthy resources is looked at within its resync.
 #[test]
 fn silent_hosts_do_not_starve_healthy_ones() {
     let mut simulation = Simulation::new(8);
@@ -201,7 +201,7 @@ fn hosts_that_answer_at_the_last_moment_do_not_starve_quick_ones() {
     }
     simulation.run_for(Duration::from_secs(2 * 3600));
     assert!(simulation.longest_gap("healthy") <= within_resync(), "{:?}", simulation.longest_gap("healthy"));
-    // Sixteen places for a quarter of a minute each
+    // Sixteen slots for a quarter of a minute each
     assert!(simulation.longest_gap("late") <= Duration::from_secs(2400), "{:?}", simulation.longest_gap("late"));
 }
 
@@ -221,7 +221,7 @@ fn among_silent_hosts_rotations_in_flight_come_first_and_those_that_are_long_dea
     simulation.run_for(Duration::from_secs(5));
     simulation.silent.extend(["rotating".to_owned(), "new".to_owned()]);
     // It is told so by its watch
-    simulation.schedule.changed(&new, HostKey::new("fleet", "new"), Known::default(), simulation.now);
+    simulation.schedule.changed(&new, HostKey::new("fleet", "new"), StatusHint::default(), simulation.now);
     simulation.run_for(Duration::from_secs(5));
     let before = (simulation.looks_at(&rotating), simulation.looks_at(&new));
     simulation.run_for(Duration::from_secs(60));
@@ -230,7 +230,7 @@ fn among_silent_hosts_rotations_in_flight_come_first_and_those_that_are_long_dea
     assert!(simulation.looks_at(&new) > before.1);
     simulation.run_for(Duration::from_secs(2 * 3600));
     assert!(simulation.longest_gap("rotating") <= within_resync(), "{:?}", simulation.longest_gap("rotating"));
-    // And the dead are not forgotten over it: eight places for three seconds each
+    // And the dead are not forgotten over it: eight slots for three seconds each
     assert!(simulation.longest_gap("dead") <= Duration::from_secs(1800), "{:?}", simulation.longest_gap("dead"));
 }
 
@@ -251,7 +251,7 @@ fn a_namespace_with_thousands_of_dead_hosts_does_not_hold_up_another_with_one() 
     assert!(simulation.longest_gap("well") <= within_resync(), "{:?}", simulation.longest_gap("well"));
 }
 
-/// Holds B4: one silent host with many agents takes one place, and is asked for each of them in the end.
+/// Holds B4: one silent host with many agents takes one slot, and is asked for each of them in the end.
 #[test]
 fn a_silent_host_with_many_agents_does_not_multiply() {
     let mut simulation = Simulation::new(8);
@@ -317,8 +317,8 @@ fn no_rest_is_longer_than_the_resync() {
     let mut simulation = Simulation::new(1);
     let name = simulation.add("a", "a");
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
-    let rest = Rest { after: Duration::MAX, urgent: false, heard: Heard::NotAsked };
-    simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now);
+    let rest = Rest { after: Duration::MAX, urgent: false, heard: HostContact::NotAsked };
+    simulation.schedule.ended(&name, PassOutcome::Looked(rest), simulation.now);
     assert_eq!(simulation.schedule.next(simulation.now), Next::At(simulation.now + RESYNC));
 }
 
@@ -334,7 +334,7 @@ fn passes_that_fail_are_no_looks() {
                 running.push(name);
             }
             simulation.now += Duration::from_secs(1);
-            let outcome = Outcome::Failed { after: Duration::ZERO, failure };
+            let outcome = PassOutcome::Failed { after: Duration::ZERO, failure };
             for name in running.drain(..running.len() / 2) {
                 simulation.schedule.ended(&name, outcome, simulation.now);
             }
@@ -350,11 +350,11 @@ fn a_pass_that_fails_leaves_what_was_known() {
     let mut simulation = Simulation::new(8);
     let name = simulation.add("a", "a");
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
-    let rest = Rest { after: RESYNC, urgent: true, heard: Heard::Silent };
-    simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now);
+    let rest = Rest { after: RESYNC, urgent: true, heard: HostContact::Silent };
+    simulation.schedule.ended(&name, PassOutcome::Looked(rest), simulation.now);
     simulation.now += RESYNC;
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
-    let outcome = Outcome::Failed { after: RESYNC, failure: PassFailure::Refused };
+    let outcome = PassOutcome::Failed { after: RESYNC, failure: PassFailure::Refused };
     simulation.schedule.ended(&name, outcome, simulation.now);
     assert_eq!(simulation.schedule.resources[&name].lane(), Lane { pool: Pool::Slow, urgent: true });
 }
@@ -378,7 +378,7 @@ fn a_resource_that_changes_all_the_time_is_not_followed_faster_than_the_least_in
     let name = simulation.add("a", "a");
     for _ in 0..200 {
         simulation.run_for(Duration::from_millis(50));
-        simulation.schedule.changed(&name, HostKey::new("fleet", "a"), Known::default(), simulation.now);
+        simulation.schedule.changed(&name, HostKey::new("fleet", "a"), StatusHint::default(), simulation.now);
     }
     let looks = simulation.looks_at(&name);
     assert!((9..=11).contains(&looks), "{looks} looks in ten seconds");
@@ -389,10 +389,10 @@ fn a_change_during_a_pass_is_looked_at_after_it() {
     let mut simulation = Simulation::new(8);
     let name = simulation.add("a", "a");
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
-    simulation.schedule.changed(&name, HostKey::new("fleet", "a"), Known::default(), simulation.now);
+    simulation.schedule.changed(&name, HostKey::new("fleet", "a"), StatusHint::default(), simulation.now);
     assert_eq!(simulation.schedule.next(simulation.now), Next::Wait, "one pass at a time over one resource");
-    let rest = Rest { after: RESYNC, urgent: false, heard: Heard::Answered };
-    simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now);
+    let rest = Rest { after: RESYNC, urgent: false, heard: HostContact::Answered };
+    simulation.schedule.ended(&name, PassOutcome::Looked(rest), simulation.now);
     assert_eq!(simulation.schedule.next(simulation.now), Next::At(simulation.now + LEAST_INTERVAL));
 }
 
@@ -402,8 +402,8 @@ fn a_deleted_resource_leaves_nothing_behind() {
     let name = simulation.add("a", "a");
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
     simulation.schedule.forget(&name);
-    let rest = Rest { after: RESYNC, urgent: false, heard: Heard::Silent };
-    assert!(!simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now));
+    let rest = Rest { after: RESYNC, urgent: false, heard: HostContact::Silent };
+    assert!(!simulation.schedule.ended(&name, PassOutcome::Looked(rest), simulation.now));
     let schedule = &simulation.schedule;
     assert!(schedule.resources.is_empty() && schedule.hosts.is_empty() && schedule.running.is_empty());
     assert!(schedule.waiting.is_empty() && schedule.ready.iter().all(BTreeMap::is_empty));
@@ -417,7 +417,7 @@ fn another_address_is_another_host() {
     let name = simulation.add("a", "old");
     simulation.run_for(Duration::from_secs(4));
     simulation.hosts.insert(name.clone(), "new".into());
-    simulation.schedule.changed(&name, HostKey::new("fleet", "new"), Known::default(), simulation.now);
+    simulation.schedule.changed(&name, HostKey::new("fleet", "new"), StatusHint::default(), simulation.now);
     simulation.run_for(Duration::from_secs(1));
     assert_eq!(simulation.looks_at(&name), 2);
     assert_eq!(simulation.schedule.hosts.len(), 1);
@@ -427,23 +427,24 @@ fn another_address_is_another_host() {
 /// What can happen to a queue.
 #[derive(Clone, Debug)]
 enum Happening {
-    Changed { name: usize, host: usize, known: Known },
+    Changed { name: usize, host: usize, known: StatusHint },
     Gone { name: usize },
     Next,
-    Ended { which: usize, outcome: Outcome },
+    Ended { which: usize, outcome: PassOutcome },
     Time(u64),
     Lead(bool),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let heard = prop_oneof![Just(Heard::Answered), Just(Heard::Silent), Just(Heard::NotAsked)];
-    let looked = (0u64..400, any::<bool>(), heard)
-        .prop_map(|(after, urgent, heard)| Outcome::Looked(Rest { after: Duration::from_secs(after), urgent, heard }));
+    let heard = prop_oneof![Just(HostContact::Answered), Just(HostContact::Silent), Just(HostContact::NotAsked)];
+    let looked = (0u64..400, any::<bool>(), heard).prop_map(|(after, urgent, heard)| {
+        PassOutcome::Looked(Rest { after: Duration::from_secs(after), urgent, heard })
+    });
     let failed = (0u64..400, any::<bool>()).prop_map(|(after, hung)| {
         let failure = if hung { PassFailure::Hung } else { PassFailure::Refused };
-        Outcome::Failed { after: Duration::from_secs(after), failure }
+        PassOutcome::Failed { after: Duration::from_secs(after), failure }
     });
-    let known = (any::<bool>(), any::<bool>()).prop_map(|(urgent, silent)| Known { urgent, silent });
+    let known = (any::<bool>(), any::<bool>()).prop_map(|(urgent, silent)| StatusHint { urgent, silent });
     prop_oneof![
         4 => (0usize..12, 0usize..3, known).prop_map(|(name, host, known)| Happening::Changed { name, host, known }),
         1 => (0usize..12).prop_map(|name| Happening::Gone { name }),
@@ -465,11 +466,11 @@ impl Schedule {
         let (mut waiting, mut ready, mut running) = (0, 0, 0);
         for (name, entry) in &self.resources {
             match entry.state {
-                State::Waiting { due, until } => {
+                EntryState::Waiting { due, until } => {
                     waiting += 1;
                     prop_assert!(due <= until && self.waiting.contains(&(until, name.clone())), "{name} has no time");
                 }
-                State::Ready { due } => {
+                EntryState::Ready { due } => {
                     ready += 1;
                     let lane = &self.ready[entry.lane().index()];
                     let stands = lane
@@ -477,7 +478,7 @@ impl Schedule {
                         .map(|lane| lane.contains(&(entry.rank(due, self.resync), name.clone())));
                     prop_assert_eq!(stands, Some(true), "{} stands in no lane", name);
                 }
-                State::Running { .. } => {
+                EntryState::Running { .. } => {
                     running += 1;
                     prop_assert!(self.running.contains_key(name));
                 }
@@ -531,8 +532,8 @@ proptest! {
         while now < end && !owed.is_empty() {
             for name in running.drain(..) {
                 owed.remove(&name);
-                let rest = Rest { after: RESYNC, urgent: false, heard: Heard::Silent };
-                schedule.ended(&name, Outcome::Looked(rest), now);
+                let rest = Rest { after: RESYNC, urgent: false, heard: HostContact::Silent };
+                schedule.ended(&name, PassOutcome::Looked(rest), now);
             }
             while let Next::Start(name) = schedule.next(now) {
                 running.push(name);

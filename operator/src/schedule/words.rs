@@ -6,7 +6,7 @@ use crate::fleet::ResourceName;
 
 /// What is known of a resource before its first look, from what stands in its status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct StatusHint {
     /// A rotation is in flight, or a deletion.
     pub urgent: bool,
     /// Its host could not be reached.
@@ -26,7 +26,7 @@ pub enum Next {
 
 /// How a pass ended, as far as the queue must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PassOutcome {
     /// It came to a decision.
     Looked(Rest),
     /// It came to none, and is made again then. What was known of the resource still is.
@@ -49,12 +49,12 @@ pub struct Rest {
     pub after: Duration,
     /// Whether a rotation is in flight, or a deletion.
     pub urgent: bool,
-    pub heard: Heard,
+    pub heard: HostContact,
 }
 
 /// What a pass learned about its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum HostContact {
     Answered,
     /// It could not be connected to, or did not answer.
     Silent,

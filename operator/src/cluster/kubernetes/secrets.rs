@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{ClusterError, Kubernetes};
 use crate::cluster::elements::each;
-use crate::cluster::secret::{Claims, SecretData};
+use crate::cluster::secret::{SecretClaims, SecretData};
 
 /// Secrets that are read at once. An answer may have two mebibytes, which are taken several times over while it is read.
 pub(super) const MAX_READS: usize = 8;
@@ -85,9 +85,9 @@ fn named(name: &str) -> Result<SecretName, ClusterError> {
     name.parse().map_err(|error| ClusterError::Unreadable { verb: "get", resource: "secrets", message: message(error) })
 }
 
-fn claims(name: &SecretName, metadata: &Metadata, kind: String) -> Claims {
+fn claims(name: &SecretName, metadata: &Metadata, kind: String) -> SecretClaims {
     let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
-    Claims {
+    SecretClaims {
         name: name.to_string(),
         kind,
         purpose: metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL).cloned()),

@@ -411,7 +411,7 @@ fn what_stands_in_a_status_that_cannot_be_written_is_no_claim() {
     for state in states("fleet", "large", 1).into_iter().chain(states("other", "large", 1)) {
         let unknown = unlooked(state.clone());
         let standing = unknown.claim().standing;
-        assert!(standing == Standing::None || standing >= Standing::Adopted, "{unknown:?}");
+        assert!(standing == ClaimStrength::None || standing >= ClaimStrength::Adopted, "{unknown:?}");
         let refused = state.claim().unwritten(false);
         assert_eq!(owner(&own, [&refused]), None, "{state:?}");
         let kept = state.claim().unwritten(true);
