@@ -20,7 +20,7 @@ pub enum Os {
 
 /// The fixed knowledge about one product.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts {
+pub struct ProductFacts {
     /// What configuration, the host API and the cluster's resource call it.
     pub id: &'static str,
     /// What an agent of it is called on a host that has one, in proposals and in the documentation.
@@ -46,7 +46,7 @@ pub struct Facts {
     pub hardening: Option<Hardening>,
 }
 
-impl Facts {
+impl ProductFacts {
     /// A product of which only the host's configuration knows anything: for what a product's own facts leave out.
     pub(crate) const BY_CONFIGURATION: Self = Self {
         id: "",

@@ -1,9 +1,9 @@
 //! PowerChute Business Edition: it makes its certificate when it is installed, so a new one takes its installer, which
 //! the host's configuration names.
 
-use crate::facts::{Class, Facts, Os, Renewal};
+use crate::facts::{Class, Os, ProductFacts, Renewal};
 
-pub(crate) const FACTS: Facts = Facts {
+pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "powerchute-business-edition",
     agent: "pcbe",
     class: Class::Trigger(Renewal::BY_CONFIGURATION),

@@ -1,8 +1,8 @@
 //! PowerChute Serial Shutdown 1.x: the agent on a host with a UPS on a serial or USB cable.
 
-use crate::facts::{Class, Facts, Hardening, Os, PasswordIni, ServiceCommands};
+use crate::facts::{Class, Hardening, Os, PasswordIni, ProductFacts, ServiceCommands};
 
-pub(crate) const FACTS: Facts = Facts {
+pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "powerchute-serial-shutdown",
     agent: "powerchute",
     class: Class::Push,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Facts;
+use crate::facts::ProductFacts;
 
 /// Makes [`Product`] of the list: a variant, and the module with its facts.
 macro_rules! products {
@@ -20,7 +20,7 @@ macro_rules! products {
         impl Product {
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            pub const fn facts(self) -> &'static Facts {
+            pub const fn facts(self) -> &'static ProductFacts {
                 match self {
                     $(Self::$variant => &crate::$module::FACTS),+
                 }

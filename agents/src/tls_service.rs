@@ -1,6 +1,6 @@
 //! Any service with a keystore or PEM files, two commands and a TLS endpoint: everything comes from configuration.
 
-use crate::facts::{Class, Facts};
+use crate::facts::{Class, ProductFacts};
 
-pub(crate) const FACTS: Facts =
-    Facts { id: "tls-service", agent: "web", class: Class::Push, ..Facts::BY_CONFIGURATION };
+pub(crate) const FACTS: ProductFacts =
+    ProductFacts { id: "tls-service", agent: "web", class: Class::Push, ..ProductFacts::BY_CONFIGURATION };

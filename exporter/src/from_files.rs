@@ -13,24 +13,24 @@ use crate::blocking::{Blocked, Flights, Work};
 use crate::platform::{self, FileError, FileIdentity};
 
 /// The files that something was made of, as they were when they were read.
-pub(crate) type Origin = Vec<(PathBuf, FileIdentity)>;
+pub(crate) type FileOrigin = Vec<(PathBuf, FileIdentity)>;
 
 /// What was made of files. Its methods block.
 #[derive(Debug)]
 pub(crate) struct CachedFile<T> {
     made: Option<T>,
     /// Empty before the first time and after a failure: then it is made in any case.
-    origin: Origin,
+    origin: FileOrigin,
 }
 
 impl<T> Default for CachedFile<T> {
     fn default() -> Self {
-        Self { made: None, origin: Origin::new() }
+        Self { made: None, origin: FileOrigin::new() }
     }
 }
 
 impl<T> CachedFile<T> {
-    pub(crate) const fn of(made: T, origin: Origin) -> Self {
+    pub(crate) const fn of(made: T, origin: FileOrigin) -> Self {
         Self { made: Some(made), origin }
     }
 
@@ -38,7 +38,7 @@ impl<T> CachedFile<T> {
     ///
     /// # Errors
     /// Of `make`; what was made before then stays in [`CachedFile::last`].
-    pub(crate) fn refresh<E>(&mut self, make: impl FnOnce() -> Result<(T, Origin), E>) -> Result<bool, E> {
+    pub(crate) fn refresh<E>(&mut self, make: impl FnOnce() -> Result<(T, FileOrigin), E>) -> Result<bool, E> {
         let origin = std::mem::take(&mut self.origin);
         let is_same = |(path, identity): &(PathBuf, _)| platform::identify(path).is_ok_and(|now| now == *identity);
         if !origin.is_empty() && origin.iter().all(is_same) {
@@ -64,7 +64,7 @@ impl<T> CachedFile<T> {
 pub(crate) fn of_file<T, E: From<FileError>>(
     path: &Path,
     make: impl FnOnce(&Path) -> Result<T, E>,
-) -> Result<(T, Origin), E> {
+) -> Result<(T, FileOrigin), E> {
     let identity = platform::identify(path)?;
     Ok((make(path)?, vec![(path.to_owned(), identity)]))
 }
@@ -82,14 +82,14 @@ pub(crate) struct FromFiles<T, E> {
 
 /// Why nothing is known of what the files say now.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unread<E> {
+pub(crate) enum FilesUnavailable<E> {
     #[error("{0}")]
     Blocked(#[from] Blocked),
     #[error("{0}")]
     Failed(Arc<E>),
 }
 
-impl<E> Unread<E> {
+impl<E> FilesUnavailable<E> {
     /// Stable, for metric labels.
     pub(crate) fn reason(&self, of: impl FnOnce(&E) -> &'static str) -> &'static str {
         match self {
@@ -109,7 +109,7 @@ where
     }
 
     /// Starts with what was made already. A failure leaves it in force.
-    pub(crate) fn starting(work: Work, made: T, origin: Origin) -> Self {
+    pub(crate) fn starting(work: Work, made: T, origin: FileOrigin) -> Self {
         let kept = Arc::new(Mutex::new(CachedFile::of(Arc::new(made), origin)));
         Self { work, kept, looks: Flights::new(), keeps_last: true }
     }
@@ -117,12 +117,12 @@ where
     /// What the files say now, made by `make` where they have changed.
     ///
     /// # Errors
-    /// See [`Unread`].
+    /// See [`FilesUnavailable`].
     pub(crate) async fn current(
         &self,
         until: Instant,
-        make: impl FnOnce() -> Result<(T, Origin), E> + Send + 'static,
-    ) -> Result<Arc<T>, Unread<E>> {
+        make: impl FnOnce() -> Result<(T, FileOrigin), E> + Send + 'static,
+    ) -> Result<Arc<T>, FilesUnavailable<E>> {
         let (kept, keeps_last) = (Arc::clone(&self.kept), self.keeps_last);
         let look = move || {
             // Taken out for the look: `last` must not wait for a file system that hangs.
@@ -139,7 +139,7 @@ where
             // Made just now, or before: then it is there.
             found.map(|made| made.expect("what was refreshed was made"))
         };
-        self.looks.join(self.work, (), until, look).await?.map_err(Unread::Failed)
+        self.looks.join(self.work, (), until, look).await?.map_err(FilesUnavailable::Failed)
     }
 
     /// What was made last, however old.
@@ -171,7 +171,7 @@ mod tests {
         Instant::now() + Duration::from_secs(60)
     }
 
-    fn read(path: &Path) -> Result<(String, Origin), FileError> {
+    fn read(path: &Path) -> Result<(String, FileOrigin), FileError> {
         of_file(path, |path| fs::read_to_string(path).map_err(|error| FileError::from_io(path, error)))
     }
 
@@ -206,11 +206,11 @@ mod tests {
     /// Holds A17: a file on a file system that hangs costs one thread, however many ask for it and how often.
     #[tokio::test]
     async fn a_look_that_hangs_is_joined_and_the_last_value_stays_at_hand() {
-        let file = FromFiles::<u8, FileError>::starting(Work::Trust, 1, Origin::new());
+        let file = FromFiles::<u8, FileError>::starting(Work::Trust, 1, FileOrigin::new());
         let (release, hanging) = mpsc::channel::<()>();
         let hang = move || {
             let _ = hanging.recv();
-            Ok((2, Origin::new()))
+            Ok((2, FileOrigin::new()))
         };
         let soon = || Instant::now() + Duration::from_millis(50);
         let hung = file.current(soon(), hang).await.expect_err("it hangs");
@@ -222,7 +222,7 @@ mod tests {
         assert!(file.is_looked_at());
         assert_eq!(file.last().as_deref(), Some(&1));
         drop(release);
-        let found = *file.current(later(), || Ok((3, Origin::new()))).await.expect("the thread came back");
+        let found = *file.current(later(), || Ok((3, FileOrigin::new()))).await.expect("the thread came back");
         assert!([2, 3].contains(&found), "of the look that hung, or of a new one: {found}");
         let failed = file.current(later(), || Err(FileError::NotFound { path: "/a".into() })).await;
         assert_eq!(failed.map_err(|error| error.reason(FileError::reason)), Err("not_found"));

@@ -33,7 +33,7 @@ use crate::host_api;
 use crate::installation::Installed;
 use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::power_log::{Line, PowerLog};
-use crate::render::{Format, Program, Rendered};
+use crate::render::{ExpositionFormat, Program, Rendered};
 use crate::rotation::backoff::Backoff;
 use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{StateDirectory, Workers};
@@ -308,7 +308,10 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     let snapshot = board.snapshot();
     PowerLog::default().hear(&snapshot, std::time::Instant::now()).into_iter().for_each(Line::write);
     let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
-    Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
+    Ok((
+        Rendered::new(&snapshot, &config.compat).answer(ExpositionFormat::Text, &Program::now(started)).concat(),
+        all_up,
+    ))
 }
 
 /// What was seen in one look at everything.

@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use kagiban_process::threads::{Lost, POOL, Pool};
-use kagiban_serving::{Acceptor, Arrival, Arrivals, Close, Limits, Peer, Pieces, serve_connection};
+use kagiban_serving::{Acceptor, Arrival, Arrivals, Close, ConnectionLimits, Peer, Pieces, serve_connection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::metrics::SharedMetrics;
 /// Two Prometheus servers, a kubelet and a person with curl. Beyond this whoever holds the most gives one back to the newest, so
 /// that nobody who holds connections keeps the kubelet from its probe.
 const MAX_CONNECTIONS: usize = 32;
-const LIMITS: Limits = Limits {
+const LIMITS: ConnectionLimits = ConnectionLimits {
     head: Duration::from_secs(2),
     // Prometheus sends six.
     max_headers: 64,
@@ -233,19 +233,19 @@ async fn accept(listener: TcpListener, site: Site, stop: CancellationToken) {
     let connections = Arrivals::new(MAX_CONNECTIONS, MAX_CONNECTIONS);
     let mut acceptor = Acceptor::new("metrics");
     while let Some((stream, address)) = acceptor.next(&stop, || listener.accept()).await {
-        let place = connections.admit(Peer::of(address.ip()));
-        tokio::spawn(connection(stream, place, site.clone()));
+        let arrival = connections.admit(Peer::of(address.ip()));
+        tokio::spawn(connection(stream, arrival, site.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, place: Arrival, site: Site) {
+async fn connection(stream: TcpStream, arrival: Arrival, site: Site) {
     let answer = |request: Request<Incoming>| {
         let site = site.clone();
         async move { answer(&request.into_parts().0, &site).await }
     };
     let close = async {
         tokio::select! {
-            () = place.evicted.cancelled() => {}
+            () = arrival.evicted.cancelled() => {}
             () = sleep(CONNECTION_DEADLINE) => {}
         }
         Close::Now

@@ -1,8 +1,8 @@
 //! Connections that were accepted and are not let in yet: their handshake is not over, or they wait until another one ends.
 //! Anybody who reaches the port can open them.
 //!
-//! They have places of their own, so that they take none from clients. A peer that opens more than its share closes its own
-//! oldest, and where all places are taken the peer with the most of them gives one back: a flood hits whoever makes it.
+//! They have slots of their own, so that they take none from clients. A peer that opens more than its share closes its own
+//! oldest, and where all slots are taken the peer with the most of them gives one back: a flood hits whoever makes it.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,11 +18,11 @@ pub struct Arrivals {
     max_of_peer: usize,
     next: AtomicU64,
     /// Oldest first.
-    places: Mutex<VecDeque<Place>>,
+    slots: Mutex<VecDeque<PendingArrival>>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct PendingArrival {
     id: u64,
     peer: Peer,
     evicted: CancellationToken,
@@ -32,48 +32,48 @@ struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(IpAddr);
 
-/// A place until the connection is let in; given back when dropped.
+/// A slot until the connection is let in; given back when dropped.
 #[derive(Debug)]
 pub struct Arrival {
     id: u64,
-    /// Fires when somebody else needs the place.
+    /// Fires when somebody else needs the slot.
     pub evicted: CancellationToken,
     arrivals: Arc<Arrivals>,
 }
 
 impl Arrivals {
     pub fn new(max: usize, max_of_peer: usize) -> Arc<Self> {
-        Arc::new(Self { max, max_of_peer, next: AtomicU64::new(0), places: Mutex::default() })
+        Arc::new(Self { max, max_of_peer, next: AtomicU64::new(0), slots: Mutex::default() })
     }
 
     pub fn admit(self: &Arc<Self>, peer: Peer) -> Arrival {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let evicted = CancellationToken::new();
-        let mut places = self.places();
-        if let Some(place) = self.one_too_many(&places, peer).and_then(|at| places.remove(at)) {
-            place.evicted.cancel();
+        let mut slots = self.slots();
+        if let Some(slot) = self.one_too_many(&slots, peer).and_then(|at| slots.remove(at)) {
+            slot.evicted.cancel();
         }
-        places.push_back(Place { id, peer, evicted: evicted.clone() });
+        slots.push_back(PendingArrival { id, peer, evicted: evicted.clone() });
         Arrival { id, evicted, arrivals: Arc::clone(self) }
     }
 
     /// A panic elsewhere leaves the list as whole as it was.
-    fn places(&self) -> MutexGuard<'_, VecDeque<Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, VecDeque<PendingArrival>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which place must be given back before this peer takes one.
-    fn one_too_many(&self, places: &VecDeque<Place>, newcomer: Peer) -> Option<usize> {
-        let of = |peer: Peer| places.iter().filter(|place| place.peer == peer).count();
-        let oldest_of = |peer: Peer| places.iter().position(|place| place.peer == peer);
+    /// Which slot must be given back before this peer takes one.
+    fn one_too_many(&self, slots: &VecDeque<PendingArrival>, newcomer: Peer) -> Option<usize> {
+        let of = |peer: Peer| slots.iter().filter(|slot| slot.peer == peer).count();
+        let oldest_of = |peer: Peer| slots.iter().position(|slot| slot.peer == peer);
         if of(newcomer) >= self.max_of_peer {
             return oldest_of(newcomer);
         }
-        if places.len() < self.max {
+        if slots.len() < self.max {
             return None;
         }
         // Of several with as many, the one that came first; `max_by_key` takes the last.
-        places.iter().rev().map(|place| place.peer).max_by_key(|peer| of(*peer)).and_then(oldest_of)
+        slots.iter().rev().map(|slot| slot.peer).max_by_key(|peer| of(*peer)).and_then(oldest_of)
     }
 }
 
@@ -91,7 +91,7 @@ impl Peer {
 
 impl Drop for Arrival {
     fn drop(&mut self) {
-        self.arrivals.places().retain(|place| place.id != self.id);
+        self.arrivals.slots().retain(|slot| slot.id != self.id);
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(standing(&flood), MAX_OF_PEER);
         assert_eq!(standing(&flood[1000 - MAX_OF_PEER..]), MAX_OF_PEER, "the youngest stay");
         drop(flood);
-        assert_eq!(arrivals.places().len(), 1);
+        assert_eq!(arrivals.slots().len(), 1);
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
             flood.push(arrivals.admit(Peer::of(v4(round % 20))));
         }
         assert!(!single.evicted.is_cancelled(), "20 peers that flood take nothing from one that does not");
-        assert_eq!((standing(&flood), arrivals.places().len()), (MAX - 1, MAX));
+        assert_eq!((standing(&flood), arrivals.slots().len()), (MAX - 1, MAX));
         let newcomer = arrivals.admit(Peer::of(v4(251)));
         flood.extend((0..20).map(|peer| arrivals.admit(Peer::of(v4(peer)))));
         assert!(!newcomer.evicted.is_cancelled() && !single.evicted.is_cancelled());

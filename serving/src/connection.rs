@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 /// What one connection may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// For the head of a request.
     pub head: Duration,
     pub max_headers: usize,
@@ -41,7 +41,7 @@ pub enum Close {
 /// When the connection broke off, or what was heard is no HTTP.
 pub async fn serve_connection<A, B>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    limits: Limits,
+    limits: ConnectionLimits,
     answer: impl Fn(Request<Incoming>) -> A,
     close: impl Future<Output = Close>,
 ) -> hyper::Result<()>

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Acceptor ──> Arrivals ──> tls ──> Slots ──> serve_connection ──> the port's own answers
-//!   (pauses)     (shares)   (deadline) (places)  (limits)      (Pieces)
+//!   (pauses)     (shares)   (deadline) (slots)  (limits)      (Pieces)
 //! ```
 
 mod acceptor;
@@ -17,7 +17,7 @@ mod watched;
 pub use acceptor::Acceptor;
 pub use arrivals::{Arrival, Arrivals, Peer};
 pub use budget::{BudgetSpent, Budgeted, ByteBudget};
-pub use connection::{Close, Limits, serve_connection};
+pub use connection::{Close, ConnectionLimits, serve_connection};
 pub use pieces::Pieces;
-pub use slots::{Slot, SlotHandle, Slots, Taken, Working};
+pub use slots::{Slot, SlotHandle, Slots, TakenSlot, Working};
 pub use watched::{Watch, Watched};

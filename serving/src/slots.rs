@@ -1,4 +1,4 @@
-//! The places of those who are served at the same time. When all are taken, the port says who makes room, if anybody: each knows
+//! The slots of those who are served at the same time. When all are taken, the port says who makes room, if anybody: each knows
 //! its own clients.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +8,17 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Places, each with what the port knows of who has it.
+/// Slots, each with what the port knows of who has it.
 #[derive(Debug)]
 pub struct Slots<T> {
     /// Oldest first.
-    taken: Mutex<Vec<Arc<Taken<T>>>>,
+    taken: Mutex<Vec<Arc<TakenSlot<T>>>>,
     freed: Notify,
 }
 
-/// A place that somebody has.
+/// A slot that somebody has.
 #[derive(Debug)]
-pub struct Taken<T> {
+pub struct TakenSlot<T> {
     pub client: T,
     evicted: CancellationToken,
     /// A request is being answered: the client waits for us.
@@ -26,27 +26,27 @@ pub struct Taken<T> {
     last_step: Mutex<Instant>,
 }
 
-/// A connection's place; given back when dropped.
+/// A connection's slot; given back when dropped.
 #[derive(Debug)]
 pub struct Slot<T> {
-    taken: Arc<Taken<T>>,
+    taken: Arc<TakenSlot<T>>,
     slots: Arc<Slots<T>>,
 }
 
-/// What a connection's requests keep of its place.
+/// What a connection's requests keep of its slot.
 #[derive(Clone, Debug)]
-pub struct SlotHandle<T>(Arc<Taken<T>>);
+pub struct SlotHandle<T>(Arc<TakenSlot<T>>);
 
 /// Held while a request is being answered.
 #[derive(Debug)]
-pub struct Working<T>(Arc<Taken<T>>);
+pub struct Working<T>(Arc<TakenSlot<T>>);
 
 impl<T> Slots<T> {
     pub fn new() -> Arc<Self> {
         Arc::new(Self { taken: Mutex::default(), freed: Notify::new() })
     }
 
-    /// A place for the client, once the victim that `choose_victim` names of those who have one has lost its place; none needs to go where there is room.
+    /// A slot for the client, once the victim that `choose_victim` names of those who have one has lost its slot; none needs to go where there is room.
     ///
     /// # Errors
     /// Those of `choose_victim`: there is no room.
@@ -54,7 +54,7 @@ impl<T> Slots<T> {
         self: &Arc<Self>,
         client: T,
         now: Instant,
-        choose_victim: impl FnOnce(&[Arc<Taken<T>>]) -> Result<Option<Arc<Taken<T>>>, E>,
+        choose_victim: impl FnOnce(&[Arc<TakenSlot<T>>]) -> Result<Option<Arc<TakenSlot<T>>>, E>,
     ) -> Result<Slot<T>, E> {
         let mut taken = self.taken();
         if let Some(victim) = choose_victim(&taken)? {
@@ -62,23 +62,23 @@ impl<T> Slots<T> {
             taken.retain(|other| !Arc::ptr_eq(other, &victim));
         }
         let (evicted, working) = (CancellationToken::new(), AtomicBool::new(false));
-        let place = Arc::new(Taken { client, evicted, working, last_step: Mutex::new(now) });
-        taken.push(Arc::clone(&place));
-        Ok(Slot { taken: place, slots: Arc::clone(self) })
+        let slot = Arc::new(TakenSlot { client, evicted, working, last_step: Mutex::new(now) });
+        taken.push(Arc::clone(&slot));
+        Ok(Slot { taken: slot, slots: Arc::clone(self) })
     }
 
-    /// Returns once a place was given back after the call.
+    /// Returns once a slot was given back after the call.
     pub fn freed(&self) -> impl Future<Output = ()> {
         self.freed.notified()
     }
 
     /// A panic elsewhere leaves the list as whole as it was.
-    fn taken(&self) -> MutexGuard<'_, Vec<Arc<Taken<T>>>> {
+    fn taken(&self) -> MutexGuard<'_, Vec<Arc<TakenSlot<T>>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Taken<T> {
+impl<T> TakenSlot<T> {
     pub fn is_working(&self) -> bool {
         self.working.load(Ordering::Acquire)
     }
@@ -95,7 +95,7 @@ impl<T> Taken<T> {
 }
 
 impl<T> Slot<T> {
-    /// Fires when somebody else needs the place.
+    /// Fires when somebody else needs the slot.
     pub fn evicted(&self) -> CancellationToken {
         self.taken.evicted.clone()
     }
@@ -110,7 +110,7 @@ impl<T> Slot<T> {
 }
 
 impl<T> SlotHandle<T> {
-    /// Says that a whole request has come: its connection keeps its place while it is answered.
+    /// Says that a whole request has come: its connection keeps its slot while it is answered.
     #[must_use]
     pub fn work(&self) -> Working<T> {
         self.0.step(true);

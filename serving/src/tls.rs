@@ -20,7 +20,7 @@ pub const MAX_PEM_BYTES: u64 = 1024 * 1024;
 
 /// Who serves: a chain, leaf first, and the leaf's key.
 #[derive(Debug)]
-pub struct Identity {
+pub struct ServerIdentity {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
 }
@@ -71,7 +71,7 @@ pub fn server(
     provider: Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
     clients: Arc<dyn ClientCertVerifier>,
-    Identity { chain, key }: Identity,
+    ServerIdentity { chain, key }: ServerIdentity,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?

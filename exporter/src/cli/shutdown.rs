@@ -14,7 +14,7 @@ use crate::config::ConfigError;
 use crate::platform;
 use crate::rotation::StateDirectory;
 use crate::shutdown::{
-    self, Announced, BootId, ClearError, Cleared, Latch, LatchFileError, LatchRecord, Origin, Waiting,
+    self, Announced, BootId, ClearError, Cleared, ClearingProgress, Latch, LatchFileError, LatchRecord, Origin,
 };
 
 /// The exporter looks for a request every two seconds while a shutdown has begun.
@@ -147,7 +147,7 @@ fn clear(state: &Path, boot: &BootId) -> Result<(), ShutdownCommandError> {
         let waiting = shutdown::waiting(state);
         let is_over = asked.elapsed() >= ANSWER_DEADLINE;
         match waiting {
-            Waiting::Answered => {
+            ClearingProgress::Answered => {
                 let kept = shutdown::kept(state, boot)?;
                 return match &kept.latch {
                     Some(latch) => Err(ShutdownCommandError::StillAnnounced { by: names(latch) }),
@@ -155,9 +155,9 @@ fn clear(state: &Path, boot: &BootId) -> Result<(), ShutdownCommandError> {
                     None => Ok(()),
                 };
             }
-            Waiting::Unanswered if is_over => return Err(ShutdownCommandError::NotYet),
-            Waiting::ClearedNotKept if is_over => return Err(ShutdownCommandError::NotKept),
-            Waiting::Unanswered | Waiting::ClearedNotKept => std::thread::sleep(ANSWER_POLL),
+            ClearingProgress::Unanswered if is_over => return Err(ShutdownCommandError::NotYet),
+            ClearingProgress::ClearedNotKept if is_over => return Err(ShutdownCommandError::NotKept),
+            ClearingProgress::Unanswered | ClearingProgress::ClearedNotKept => std::thread::sleep(ANSWER_POLL),
         }
     }
 }

@@ -41,7 +41,7 @@ pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
-pub use named_files::{Holds, NamedFile};
+pub use named_files::{NamedFile, NamedFileKind};
 pub use probe::{AllowedTarget, ProbeConfig};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
 pub use shutdown::ShutdownConfig;

@@ -12,14 +12,14 @@ pub struct NamedFile {
     /// Where the configuration names it, as `ups[2].nut.passwordFile`.
     pub setting: String,
     pub path: PathBuf,
-    pub holds: Holds,
+    pub holds: NamedFileKind,
     /// The source that reads it.
     source: Option<SourceId>,
 }
 
 /// What it is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds {
+pub enum NamedFileKind {
     /// A password or a community in the first line.
     Secret,
     /// The same of an agent that is rotated: it is not empty, and nobody but an administrator has put a link there.
@@ -51,42 +51,42 @@ impl Config {
             at.source = source(SourceKind::File, rule.name.as_str());
             for (index, pattern) in rule.paths.iter().enumerate() {
                 let (path, holds) = match pattern {
-                    PathPattern::Exact(path) => (path, Holds::Anything),
-                    PathPattern::Glob { base, .. } => (base, Holds::Directory),
+                    PathPattern::Exact(path) => (path, NamedFileKind::Anything),
+                    PathPattern::Glob { base, .. } => (base, NamedFileKind::Directory),
                 };
                 at.add(&format!("paths[{index}]"), Some(path), holds);
             }
-            at.add("passwordFile", rule.password_file.as_deref(), Holds::Secret);
+            at.add("passwordFile", rule.password_file.as_deref(), NamedFileKind::Secret);
         }
         for (index, endpoint) in self.tls_endpoints.iter().enumerate() {
             let mut at = Section::new(&mut files, format!("tlsEndpoints[{index}]"));
             at.source = source(SourceKind::Tls, endpoint.name());
-            at.add("caFile", endpoint.ca_file.as_deref(), Holds::Authorities);
+            at.add("caFile", endpoint.ca_file.as_deref(), NamedFileKind::Authorities);
         }
         let probe_ca = self.probe.as_ref().and_then(|probe| probe.ca_file.as_deref());
-        Section::new(&mut files, "probe".to_owned()).add("caFile", probe_ca, Holds::Authorities);
+        Section::new(&mut files, "probe".to_owned()).add("caFile", probe_ca, NamedFileKind::Authorities);
         for (index, ups) in self.ups.iter().enumerate() {
             of_ups(&mut Section::new(&mut files, format!("ups[{index}]")), ups);
         }
         if let Some(snmp) = &self.powerchute_health.snmp {
             let mut at = Section::new(&mut files, "powerchuteHealth.snmp".to_owned());
-            at.add("communityFile", snmp.community_file.as_deref(), Holds::Secret);
+            at.add("communityFile", snmp.community_file.as_deref(), NamedFileKind::Secret);
             at.snmp_user("", snmp.auth.as_ref(), snmp.privacy.as_ref());
         }
         for (index, path) in self.shutdown.event_logs.iter().enumerate() {
             let mut at = Section::new(&mut files, "shutdown".to_owned());
             at.source = Some(SourceId { kind: SourceKind::Host, name: Label::from_path(path) });
-            at.add(&format!("eventLogs[{index}]"), Some(path), Holds::Anything);
+            at.add(&format!("eventLogs[{index}]"), Some(path), NamedFileKind::Anything);
         }
         for (index, agent) in self.agents.iter().enumerate() {
             of_agent(&mut Section::new(&mut files, format!("agents[{index}]")), agent);
         }
         if let Some(api) = &self.host_api {
             let mut at = Section::new(&mut files, "hostApi".to_owned());
-            at.add("certificateFile", Some(&api.certificate_file), Holds::Authorities);
-            at.add("keyFile", Some(&api.key_file), Holds::Key);
-            at.add("clientCaFile", Some(&api.client_ca_file), Holds::Authorities);
-            at.add("clientCrlFile", api.client_crl_file.as_deref(), Holds::Anything);
+            at.add("certificateFile", Some(&api.certificate_file), NamedFileKind::Authorities);
+            at.add("keyFile", Some(&api.key_file), NamedFileKind::Key);
+            at.add("clientCaFile", Some(&api.client_ca_file), NamedFileKind::Authorities);
+            at.add("clientCrlFile", api.client_crl_file.as_deref(), NamedFileKind::Anything);
         }
         files
     }
@@ -106,29 +106,29 @@ fn of_ups(at: &mut Section<'_>, ups: &UpsConfig) {
     at.source = source(SourceKind::Ups, ups.name.as_str());
     match &ups.backend {
         UpsBackend::Nut(nut) => {
-            at.add("nut.passwordFile", nut.password_file.as_deref(), Holds::Secret);
+            at.add("nut.passwordFile", nut.password_file.as_deref(), NamedFileKind::Secret);
             let authorities = nut.start_tls.as_ref().and_then(|tls| tls.ca_file.as_deref());
-            at.add("nut.startTls.caFile", authorities, Holds::Authorities);
+            at.add("nut.startTls.caFile", authorities, NamedFileKind::Authorities);
         }
         UpsBackend::Apcupsd(_) => {}
         UpsBackend::Snmp(snmp) => {
-            at.add("snmp.communityFile", snmp.community_file.as_deref(), Holds::Secret);
+            at.add("snmp.communityFile", snmp.community_file.as_deref(), NamedFileKind::Secret);
             at.snmp_user("snmp.", snmp.auth.as_ref(), snmp.privacy.as_ref());
         }
         UpsBackend::PowerchuteWeb(web) => {
-            at.add("powerchuteWeb.passwordFile", Some(&web.password_file), Holds::Secret);
-            at.add("powerchuteWeb.caFile", web.ca_file.as_deref(), Holds::Authorities);
+            at.add("powerchuteWeb.passwordFile", Some(&web.password_file), NamedFileKind::Secret);
+            at.add("powerchuteWeb.caFile", web.ca_file.as_deref(), NamedFileKind::Authorities);
         }
     }
 }
 
 fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
     at.source = source(SourceKind::Health, agent.name.as_str());
-    at.add("passwordFile", agent.password_file.as_deref(), Holds::AgentSecret);
-    at.add("passwordIni", agent.password_ini.as_deref(), Holds::Anything);
-    at.add("keystore.path", agent.keystore.path.as_deref(), Holds::Anything);
-    at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), Holds::Anything);
-    at.add("keystore.keyFile", agent.keystore.key_file.as_deref(), Holds::Key);
+    at.add("passwordFile", agent.password_file.as_deref(), NamedFileKind::AgentSecret);
+    at.add("passwordIni", agent.password_ini.as_deref(), NamedFileKind::Anything);
+    at.add("keystore.path", agent.keystore.path.as_deref(), NamedFileKind::Anything);
+    at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), NamedFileKind::Anything);
+    at.add("keystore.keyFile", agent.keystore.key_file.as_deref(), NamedFileKind::Key);
 }
 
 fn source(kind: SourceKind, name: &str) -> Option<SourceId> {
@@ -138,8 +138,8 @@ fn source(kind: SourceKind, name: &str) -> Option<SourceId> {
 impl NamedFile {
     pub const fn is_secret(&self) -> bool {
         match self.holds {
-            Holds::Secret | Holds::AgentSecret | Holds::Key => true,
-            Holds::Authorities | Holds::Anything | Holds::Directory => false,
+            NamedFileKind::Secret | NamedFileKind::AgentSecret | NamedFileKind::Key => true,
+            NamedFileKind::Authorities | NamedFileKind::Anything | NamedFileKind::Directory => false,
         }
     }
 
@@ -150,7 +150,7 @@ impl NamedFile {
 
     #[cfg(test)]
     pub(crate) fn secret(setting: &str, path: PathBuf) -> Self {
-        Self { setting: setting.to_owned(), path, holds: Holds::Secret, source: None }
+        Self { setting: setting.to_owned(), path, holds: NamedFileKind::Secret, source: None }
     }
 }
 
@@ -159,7 +159,7 @@ impl<'a> Section<'a> {
         Self { files, place, source: None }
     }
 
-    fn add(&mut self, key: &str, path: Option<&Path>, holds: Holds) {
+    fn add(&mut self, key: &str, path: Option<&Path>, holds: NamedFileKind) {
         let Some(path) = path else { return };
         let setting = format!("{}.{key}", self.place);
         self.files.push(NamedFile { setting, path: path.to_owned(), holds, source: self.source.clone() });
@@ -167,8 +167,8 @@ impl<'a> Section<'a> {
 
     fn snmp_user(&mut self, below: &str, auth: Option<&SnmpAuthConfig>, privacy: Option<&SnmpPrivacyConfig>) {
         let (auth, privacy) = (auth.map(|it| it.password_file.as_path()), privacy.map(|it| it.password_file.as_path()));
-        self.add(&format!("{below}auth.passwordFile"), auth, Holds::Secret);
-        self.add(&format!("{below}privacy.passwordFile"), privacy, Holds::Secret);
+        self.add(&format!("{below}auth.passwordFile"), auth, NamedFileKind::Secret);
+        self.add(&format!("{below}privacy.passwordFile"), privacy, NamedFileKind::Secret);
     }
 }
 

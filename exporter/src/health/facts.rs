@@ -8,7 +8,7 @@ use crate::trouble::Trouble;
 
 /// Each fact, or why it is not known.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct HardeningFacts {
     /// The leaf that the agent serves.
     pub served: Result<LeafMarks, Trouble>,
     /// The leaf under the agent's alias in its keystore.

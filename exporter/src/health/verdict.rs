@@ -2,14 +2,14 @@
 
 use kagiban_agents::Hardening;
 
-use super::{Check, CheckResult, CheckSeen, Facts, LeafMarks, SnmpSeen, StorePassword, Writers};
+use super::{Check, CheckResult, CheckSeen, HardeningFacts, LeafMarks, SnmpSeen, StorePassword, Writers};
 use crate::label::Label;
 use crate::trouble::Trouble;
 
 type Judged = (CheckResult, String);
 
 /// Judges every check. Total: a check whose facts are missing is unknown.
-pub fn verdicts(facts: &Facts, product: &Hardening) -> Vec<CheckSeen> {
+pub fn verdicts(facts: &HardeningFacts, product: &Hardening) -> Vec<CheckSeen> {
     let judge = |check| match check {
         Check::KeystorePasswordChanged => keystore_password(facts, product),
         Check::FactoryCertificateReplaced => factory_certificate(facts, product),
@@ -39,7 +39,7 @@ pub fn verdicts(facts: &Facts, product: &Hardening) -> Vec<CheckSeen> {
 
 /// The handbook names no default password of this store. So it is known to be unchanged in two cases: the one default that
 /// the handbook does name, Java's, opens it; or nobody has set one while the certificate in it is still the factory's.
-fn keystore_password(facts: &Facts, product: &Hardening) -> Judged {
+fn keystore_password(facts: &HardeningFacts, product: &Hardening) -> Judged {
     known(&facts.store_password, |password| match password {
         StorePassword::Default => failed(format!("the keystore opens with {:?}", product.default_password)),
         StorePassword::Own => passed("a password of its own opens the keystore"),
@@ -56,7 +56,7 @@ fn keystore_password(facts: &Facts, product: &Hardening) -> Judged {
 }
 
 /// A factory's certificate in the keystore is served at the next start, whatever is served now.
-fn factory_certificate(facts: &Facts, product: &Hardening) -> Judged {
+fn factory_certificate(facts: &HardeningFacts, product: &Hardening) -> Judged {
     if is_factory(&facts.served, product) {
         return failed("the certificate that is served is as the agent makes it".to_owned());
     }
@@ -72,7 +72,7 @@ fn is_factory(leaf: &Result<LeafMarks, Trouble>, product: &Hardening) -> bool {
     leaf.as_ref().is_ok_and(|leaf| leaf.is_factory(product))
 }
 
-fn cacerts_password(facts: &Facts) -> Judged {
+fn cacerts_password(facts: &HardeningFacts) -> Judged {
     known(&facts.cacerts_open_by_default, |by_default| {
         if *by_default {
             failed("it opens with the password that every Java is delivered with".to_owned())
@@ -90,7 +90,7 @@ fn protected(writers: &Result<Writers, Trouble>) -> Judged {
     })
 }
 
-fn java(facts: &Facts) -> Judged {
+fn java(facts: &HardeningFacts) -> Judged {
     let Some(minimum) = &facts.minimum_java else {
         return unknown("not_configured", "set minimumJavaVersion to have the version judged");
     };
@@ -131,7 +131,7 @@ fn snmp_v3(seen: SnmpSeen) -> Judged {
 }
 
 /// Who refuses everything has refused nothing in particular: the port must be seen to speak TLS.
-fn old_tls(facts: &Facts) -> Judged {
+fn old_tls(facts: &HardeningFacts) -> Judged {
     known(&facts.old_tls, |accepted| match accepted {
         Some(version) => failed(format!("the agent speaks {version}")),
         None => known(&facts.served, |_| passed("it refuses TLS 1.0 and 1.1")),
@@ -177,8 +177,8 @@ mod tests {
     }
 
     /// Everything as the handbook wants it.
-    fn good() -> Facts {
-        Facts {
+    fn good() -> HardeningFacts {
+        HardeningFacts {
             served: leaf(false, "SHA256withRSA"),
             stored: leaf(false, "SHA256withRSA"),
             store_password: Ok(StorePassword::Own),
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    fn other_than_passed(facts: &Facts) -> Vec<(&'static str, CheckResult)> {
+    fn other_than_passed(facts: &HardeningFacts) -> Vec<(&'static str, CheckResult)> {
         let seen = verdicts(facts, product());
         assert_eq!(seen.len(), Check::ALL.len());
         seen.iter().filter(|it| it.verdict != CheckResult::Passed).map(|it| (it.check.id(), it.verdict)).collect()
@@ -211,44 +211,53 @@ mod tests {
         use CheckResult::{Failed, Unknown};
         let factory = || leaf(true, "SHA512withRSA");
         let others = || Ok(Writers::Others(Label::new("/opt/x")));
-        let snmp = |seen: SnmpSeen| Facts { snmp: Ok(seen), ..good() };
+        let snmp = |seen: SnmpSeen| HardeningFacts { snmp: Ok(seen), ..good() };
         let seen = SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true), v3_weak: false };
         let trouble = || Trouble::new("permission_denied", "no");
-        let cases: Vec<(Facts, &[(&str, CheckResult)])> = vec![
-            (Facts { served: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
-            (Facts { stored: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
-            (Facts { served: leaf(true, "SHA256withRSA"), ..good() }, &[]),
+        let cases: Vec<(HardeningFacts, &[(&str, CheckResult)])> = vec![
+            (HardeningFacts { served: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
+            (HardeningFacts { stored: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
+            (HardeningFacts { served: leaf(true, "SHA256withRSA"), ..good() }, &[]),
             (
-                Facts { served: Err(Trouble::new("connect", "no")), ..good() },
+                HardeningFacts { served: Err(Trouble::new("connect", "no")), ..good() },
                 &[("factory_certificate_replaced", Unknown("connect")), ("old_tls_refused", Unknown("connect"))],
             ),
-            (Facts { store_password: Ok(StorePassword::Default), ..good() }, &[("keystore_password_changed", Failed)]),
             (
-                Facts { store_password: Ok(StorePassword::NotTold), ..good() },
+                HardeningFacts { store_password: Ok(StorePassword::Default), ..good() },
+                &[("keystore_password_changed", Failed)],
+            ),
+            (
+                HardeningFacts { store_password: Ok(StorePassword::NotTold), ..good() },
                 &[("keystore_password_changed", Unknown("not_told"))],
             ),
             (
-                Facts { store_password: Ok(StorePassword::NotTold), served: factory(), ..good() },
+                HardeningFacts { store_password: Ok(StorePassword::NotTold), served: factory(), ..good() },
                 &[("keystore_password_changed", Failed), ("factory_certificate_replaced", Failed)],
             ),
             (
-                Facts { store_password: Ok(StorePassword::Mismatch), ..good() },
+                HardeningFacts { store_password: Ok(StorePassword::Mismatch), ..good() },
                 &[("keystore_password_changed", Unknown("bad_password"))],
             ),
-            (Facts { cacerts_open_by_default: Ok(true), ..good() }, &[("cacerts_password_changed", Failed)]),
-            (Facts { jre: others(), ..good() }, &[("jre_directory_protected", Failed)]),
-            (Facts { install: others(), ..good() }, &[("install_directory_protected", Failed)]),
-            (Facts { command_files: others(), ..good() }, &[("command_files_protected", Failed)]),
+            (HardeningFacts { cacerts_open_by_default: Ok(true), ..good() }, &[("cacerts_password_changed", Failed)]),
+            (HardeningFacts { jre: others(), ..good() }, &[("jre_directory_protected", Failed)]),
+            (HardeningFacts { install: others(), ..good() }, &[("install_directory_protected", Failed)]),
+            (HardeningFacts { command_files: others(), ..good() }, &[("command_files_protected", Failed)]),
             (
-                Facts { jre: Ok(Writers::Unfinished), ..good() },
+                HardeningFacts { jre: Ok(Writers::Unfinished), ..good() },
                 &[("jre_directory_protected", Unknown("too_many_files"))],
             ),
-            (Facts { java: Ok(version("17.0.8")), ..good() }, &[("jre_recent", Failed)]),
-            (Facts { minimum_java: None, ..good() }, &[("jre_recent", Unknown("not_configured"))]),
-            (Facts { missing: Ok(vec!["m11.bak"]), ..good() }, &[("protected_files_present", Failed)]),
-            (Facts { left_behind: Ok(Some(Label::new("/x"))), ..good() }, &[("silent_install_removed", Failed)]),
-            (Facts { old_tls: Ok(Some("TLS 1.0")), ..good() }, &[("old_tls_refused", Failed)]),
-            (Facts { old_tls: Err(trouble()), ..good() }, &[("old_tls_refused", Unknown("permission_denied"))]),
+            (HardeningFacts { java: Ok(version("17.0.8")), ..good() }, &[("jre_recent", Failed)]),
+            (HardeningFacts { minimum_java: None, ..good() }, &[("jre_recent", Unknown("not_configured"))]),
+            (HardeningFacts { missing: Ok(vec!["m11.bak"]), ..good() }, &[("protected_files_present", Failed)]),
+            (
+                HardeningFacts { left_behind: Ok(Some(Label::new("/x"))), ..good() },
+                &[("silent_install_removed", Failed)],
+            ),
+            (HardeningFacts { old_tls: Ok(Some("TLS 1.0")), ..good() }, &[("old_tls_refused", Failed)]),
+            (
+                HardeningFacts { old_tls: Err(trouble()), ..good() },
+                &[("old_tls_refused", Unknown("permission_denied"))],
+            ),
             (snmp(SnmpSeen { v1: Some(true), ..seen }), &[("snmp_v1_disabled", Failed)]),
             (snmp(SnmpSeen { v3_open: true, ..seen }), &[("snmp_v3_strong", Failed)]),
             // Holds R13.
@@ -269,7 +278,7 @@ mod tests {
         fn lost<T>() -> Result<T, Trouble> {
             Err(Trouble::new("permission_denied", "no"))
         }
-        let facts = Facts {
+        let facts = HardeningFacts {
             served: lost(),
             stored: lost(),
             store_password: lost(),

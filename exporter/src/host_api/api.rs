@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::audit;
 use super::body;
 use super::client::Client;
-use super::reports::{self, Watched};
+use super::reports::{self, WatchedAgent};
 use super::route::Route;
 use super::slots::ClientSlot;
 use crate::config::{ClientName, HostApiConfig};
@@ -35,7 +35,7 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Api {
     host: Host,
     board: Arc<Board>,
-    agents: BTreeMap<AgentName, Watched>,
+    agents: BTreeMap<AgentName, WatchedAgent>,
     /// The agents that take nothing new, and why. What is known of one can be read.
     refused: watch::Receiver<RefusedAgents>,
     pub(super) client_names: Vec<ClientName>,
@@ -52,7 +52,7 @@ struct ApiReply {
 impl Api {
     pub(super) fn new(workers: &Workers, board: Arc<Board>, config: &HostApiConfig) -> Self {
         let Workers { host, workers, refused } = workers;
-        let agents = workers.iter().map(|worker| (worker.name.clone(), Watched::new(worker.clone())));
+        let agents = workers.iter().map(|worker| (worker.name.clone(), WatchedAgent::new(worker.clone())));
         Self {
             host: host.clone(),
             board,
@@ -166,7 +166,7 @@ impl Api {
         }
     }
 
-    fn agent(&self, name: &AgentName) -> Result<&Watched, Refusal> {
+    fn agent(&self, name: &AgentName) -> Result<&WatchedAgent, Refusal> {
         let unknown = || format!("this host's configuration has no agent called {name}");
         let refusal = || self.refusal(name).unwrap_or_else(|| refuse(RefusalReason::NotFound, unknown()));
         self.agents.get(name).ok_or_else(refusal)

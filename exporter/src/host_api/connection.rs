@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_serving::tls::shake_hands;
-use kagiban_serving::{Arrival, Close, Limits, serve_connection};
+use kagiban_serving::{Arrival, Close, ConnectionLimits, serve_connection};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::tls::Served;
 
 /// A handshake is two round trips.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-const LIMITS: Limits = Limits {
+const LIMITS: ConnectionLimits = ConnectionLimits {
     // It is one packet.
     head: Duration::from_secs(5),
     // Real requests carry under ten.

@@ -18,7 +18,7 @@ use crate::blocking::{self, Blocked, Flights, Work};
 use crate::platform;
 use crate::rotation::agent::Agent;
 use crate::rotation::{self, Host, Worker};
-use crate::shutdown::{Report, Scheduled, State};
+use crate::shutdown::{HostState, HostStateReport, Scheduled};
 
 /// Many callers make one handshake and one read of the store.
 const FRESH: Duration = Duration::from_secs(1);
@@ -30,15 +30,15 @@ const POWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// An agent's worker and what was last seen of the agent.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct WatchedAgent {
     pub(super) worker: Worker,
     pub(super) questions: Questions,
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<Option<CertificateSightings>>,
     reads: Flights<(), Sighting>,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct CertificateSightings {
     at: Instant,
     stored: Sighting,
     served: Sighting,
@@ -46,7 +46,7 @@ struct Seen {
     certificate: Option<String>,
 }
 
-impl Watched {
+impl WatchedAgent {
     pub(super) fn new(worker: Worker) -> Self {
         Self { worker, questions: Questions::default(), seen: Mutex::default(), reads: Flights::new() }
     }
@@ -56,7 +56,7 @@ impl Watched {
     pub(super) async fn report(&self, host: &Host) -> Result<AgentReport, Refusal> {
         self.worker.snapshot()?;
         let agent = self.worker.agent()?;
-        let Seen { stored, served, certificate, .. } = self.see(&agent).await;
+        let CertificateSightings { stored, served, certificate, .. } = self.see(&agent).await;
         let record = self.worker.snapshot()?.record;
         Ok(AgentReport {
             host: host.name.clone(),
@@ -74,7 +74,7 @@ impl Watched {
         })
     }
 
-    async fn see(&self, agent: &Arc<Agent>) -> Seen {
+    async fn see(&self, agent: &Arc<Agent>) -> CertificateSightings {
         let mut seen = self.seen.lock().await;
         if let Some(fresh) = seen.as_ref().filter(|seen| seen.at.elapsed() < FRESH) {
             return fresh.clone();
@@ -85,7 +85,7 @@ impl Watched {
         let (stored, served) = futures::join!(stored, rotation::look(&endpoint));
         let stored = stored.unwrap_or_else(|blocked| not_read(&blocked));
         let certificate = served.as_ref().ok().map(|leaf| pem_block("CERTIFICATE", leaf.der()).to_string());
-        let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served), certificate };
+        let now = CertificateSightings { at: Instant::now(), stored, served: rotation::sighting(served), certificate };
         *seen = Some(now.clone());
         now
     }
@@ -116,8 +116,8 @@ async fn power(host: &Host) -> PowerReport {
 
 pub(super) async fn host<'a>(
     host: &Host,
-    shutdown: Option<&Report>,
-    agents: impl Iterator<Item = &'a Watched>,
+    shutdown: Option<&HostStateReport>,
+    agents: impl Iterator<Item = &'a WatchedAgent>,
 ) -> HostReport {
     HostReport {
         host: host.name.clone(),
@@ -132,20 +132,20 @@ pub(super) async fn host<'a>(
     }
 }
 
-fn going_down(report: &Report) -> ShutdownReport {
+fn going_down(report: &HostStateReport) -> ShutdownReport {
     let scheduled =
         |plan: Scheduled| ScheduledShutdown { kind: plan.kind.as_str().to_owned(), at: plan.at, dry_run: plan.dry_run };
     ShutdownReport {
         state: match report.state() {
-            State::None => ShutdownState::None,
-            State::Testing => ShutdownState::Testing,
-            State::Cancelled => ShutdownState::Cancelled,
-            State::CommsLost => ShutdownState::CommsLost,
-            State::Scheduled => ShutdownState::Scheduled,
-            State::OnBattery => ShutdownState::UpsOnBattery,
-            State::LowBattery => ShutdownState::UpsLowBattery,
-            State::Pending => ShutdownState::UpsPending,
-            State::InProgress => ShutdownState::InProgress,
+            HostState::None => ShutdownState::None,
+            HostState::Testing => ShutdownState::Testing,
+            HostState::Cancelled => ShutdownState::Cancelled,
+            HostState::CommsLost => ShutdownState::CommsLost,
+            HostState::Scheduled => ShutdownState::Scheduled,
+            HostState::OnBattery => ShutdownState::UpsOnBattery,
+            HostState::LowBattery => ShutdownState::UpsLowBattery,
+            HostState::Pending => ShutdownState::UpsPending,
+            HostState::InProgress => ShutdownState::InProgress,
         },
         since: report.since(),
         pending: report.is_pending(),

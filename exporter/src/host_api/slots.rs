@@ -1,11 +1,11 @@
-//! How many clients there are at once, from the end of their handshake on. When the house is full, the newcomer takes the place
+//! How many clients there are at once, from the end of their handshake on. When the house is full, the newcomer takes the slot
 //! of the one that has been doing nothing for longest: a client that sends a byte a second cannot lock others out. One that is
-//! not authorised takes no other's place, and gives its own up first.
+//! not authorised takes no other's slot, and gives its own up first.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use kagiban_serving::{Slot, SlotHandle, Slots, Taken};
+use kagiban_serving::{Slot, SlotHandle, Slots, TakenSlot};
 
 #[derive(Debug)]
 pub(super) struct ClientSlots {
@@ -16,7 +16,7 @@ pub(super) struct ClientSlots {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IsAuthorised(bool);
 
-/// What the requests of a connection keep of its place.
+/// What the requests of a connection keep of its slot.
 pub(super) type ClientSlot = SlotHandle<IsAuthorised>;
 
 impl ClientSlots {
@@ -26,11 +26,11 @@ impl ClientSlots {
 
     /// None when every connection is being answered, or is an authorised client's and the newcomer is not.
     pub(super) fn take(&self, is_authorised: bool) -> Option<Slot<IsAuthorised>> {
-        let choose_victim = |taken: &[Arc<Taken<_>>]| {
+        let choose_victim = |taken: &[Arc<TakenSlot<_>>]| {
             if taken.len() < self.max {
                 return Ok(None);
             }
-            let stranger = taken.iter().find(|one: &&Arc<Taken<IsAuthorised>>| !one.client.0);
+            let stranger = taken.iter().find(|one: &&Arc<TakenSlot<IsAuthorised>>| !one.client.0);
             let idle = || taken.iter().find(|one| !one.is_working()).filter(|_| is_authorised);
             stranger.or_else(idle).cloned().map(Some).ok_or(())
         };

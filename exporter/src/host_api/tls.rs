@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kagiban_serving::tls::{self, Identity, MAX_PEM_BYTES};
+use kagiban_serving::tls::{self, MAX_PEM_BYTES, ServerIdentity};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
@@ -16,7 +16,7 @@ use x509_parser::prelude::FromDer;
 
 use super::revocation::{Revocations, Unrevoked};
 use crate::config::HostApiConfig;
-use crate::from_files::Origin;
+use crate::from_files::FileOrigin;
 use crate::platform::{self, FileError};
 use crate::proven::Proven;
 
@@ -79,8 +79,8 @@ impl Files {
     }
 
     /// What they make, and which they were.
-    pub(super) fn load(&self) -> Result<(Served, Origin), TlsError> {
-        let mut origin = Origin::new();
+    pub(super) fn load(&self) -> Result<(Served, FileOrigin), TlsError> {
+        let mut origin = FileOrigin::new();
         let mut read = |setting, path: &PathBuf, max| {
             let file = platform::read_regular(path, max).map_err(|source| TlsError::File { setting, source })?;
             origin.push((path.clone(), file.identity));
@@ -111,8 +111,8 @@ impl Files {
             crl_next_update = Some(revocations.next_update);
             verifier = Arc::new(Proven::new(Unrevoked::new(verifier, roots, algorithms, revocations), algorithms));
         }
-        let config =
-            tls::server(provider, DEFAULT_VERSIONS, verifier, Identity { chain, key }).map_err(TlsError::Server)?;
+        let config = tls::server(provider, DEFAULT_VERSIONS, verifier, ServerIdentity { chain, key })
+            .map_err(TlsError::Server)?;
         let served = Served {
             config: Arc::new(config),
             leaf,

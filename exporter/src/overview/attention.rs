@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::shutdown::ShutdownView;
 use super::{Count, Item, Severity, Topic, certificates, fix, item, upses};
 use crate::health::CheckResult;
-use crate::shutdown::{LoadReport, Report};
+use crate::shutdown::{HostStateReport, LoadReport};
 use crate::snapshot::{KEY_NOT_PROVEN, Reload, Snapshot, SourceKind, Trouble, Unlisted};
 
 /// Why a handshake ended that no client of today comes to its end with.
@@ -56,7 +56,7 @@ fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
 
 /// Loads that have lost a UPS: the next one that goes may be the one that they hang on.
 fn of_feeds(snapshot: &Snapshot) -> Vec<Item> {
-    let loads = snapshot.shutdown.iter().flat_map(Report::loads).filter(|load| load.healthy < load.members);
+    let loads = snapshot.shutdown.iter().flat_map(HostStateReport::loads).filter(|load| load.healthy < load.members);
     let said = loads.map(|LoadReport { name, members, healthy, min_healthy }| {
         let severity = if healthy < min_healthy { Severity::Critical } else { Severity::Warning };
         item(

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Severity, Span};
-use crate::shutdown::{CLEAR_COMMAND, Report, State};
+use crate::shutdown::{CLEAR_COMMAND, HostState, HostStateReport};
 
 /// What people are told of it.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct ShutdownView {
     pub(crate) has_begun: bool,
 }
 
-impl From<&Report> for ShutdownView {
-    fn from(report: &Report) -> Self {
+impl From<&HostStateReport> for ShutdownView {
+    fn from(report: &HostStateReport) -> Self {
         let (severity, state) = words(report.state());
         let triggers: Vec<&str> = report.triggers().iter().map(|trigger| trigger.as_str()).collect();
         let named = report.cause().map(|cause| cause.as_str().to_owned());
@@ -35,17 +35,17 @@ impl From<&Report> for ShutdownView {
     }
 }
 
-const fn words(state: State) -> (Severity, &'static str) {
+const fn words(state: HostState) -> (Severity, &'static str) {
     match state {
-        State::None => (Severity::Fine, "no shutdown in sight"),
-        State::Testing => (Severity::Fine, "a UPS tests itself"),
-        State::Cancelled => (Severity::Fine, "shutdown called off"),
-        State::CommsLost => (Severity::Warning, "a UPS that feeds it is not heard"),
-        State::Scheduled => (Severity::Warning, "shutdown scheduled"),
-        State::OnBattery => (Severity::Warning, "on battery"),
-        State::LowBattery => (Severity::Critical, "on a low battery"),
-        State::Pending => (Severity::Critical, "shutdown pending"),
-        State::InProgress => (Severity::Critical, "shutdown in progress"),
+        HostState::None => (Severity::Fine, "no shutdown in sight"),
+        HostState::Testing => (Severity::Fine, "a UPS tests itself"),
+        HostState::Cancelled => (Severity::Fine, "shutdown called off"),
+        HostState::CommsLost => (Severity::Warning, "a UPS that feeds it is not heard"),
+        HostState::Scheduled => (Severity::Warning, "shutdown scheduled"),
+        HostState::OnBattery => (Severity::Warning, "on battery"),
+        HostState::LowBattery => (Severity::Critical, "on a low battery"),
+        HostState::Pending => (Severity::Critical, "shutdown pending"),
+        HostState::InProgress => (Severity::Critical, "shutdown in progress"),
     }
 }
 

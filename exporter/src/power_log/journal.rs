@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::allowance::Allowance;
 use super::line::{Consequence, Line, UpsNamed};
-use super::standing::{Heard, Lack, Power, RANK_LOST};
-use crate::shutdown::{Latch, LoadReport, Origin, Report};
+use super::standing::{Lack, Power, RANK_LOST, UpsPowerState};
+use crate::shutdown::{HostStateReport, Latch, LoadReport, Origin};
 use crate::snapshot::{Label, Snapshot, SourceKind, Unlisted, UpsSeen};
 
 /// Changes of one UPS, of one load or of the host that are told one by one, within ten minutes.
@@ -71,7 +71,7 @@ impl PowerLog {
             for seen in pass.upses() {
                 let of_ups = told.upses.entry(seen.ups.clone()).or_insert_with(UpsTold::new);
                 let named = || named(&id.name, seen, snapshot);
-                if let Some((rank, line)) = of_ups.change(Heard::of(seen, pass.ended), seen, &named)
+                if let Some((rank, line)) = of_ups.change(UpsPowerState::of(seen, pass.ended), seen, &named)
                     && of_ups.allowance.admits(rank, now)
                     && told.allowance.admits(0, now)
                 {
@@ -119,8 +119,8 @@ impl PowerLog {
         }
     }
 
-    fn host(&mut self, report: Option<&Report>, now: Instant, lines: &mut Vec<Line>) {
-        let begun = report.and_then(Report::latch);
+    fn host(&mut self, report: Option<&HostStateReport>, now: Instant, lines: &mut Vec<Line>) {
+        let begun = report.and_then(HostStateReport::latch);
         if self.begun.as_ref() != begun {
             self.begun = begun.cloned();
             if self.allowance.admits(u8::from(begun.is_some()), now) {
@@ -146,15 +146,20 @@ impl UpsTold {
     }
 
     /// What this look has changed, with its rank. A UPS that is on line when it is first heard is as it should be.
-    fn change(&mut self, heard: Heard<'_>, seen: &UpsSeen, named: &impl Fn() -> UpsNamed) -> Option<(u8, Line)> {
+    fn change(
+        &mut self,
+        heard: UpsPowerState<'_>,
+        seen: &UpsSeen,
+        named: &impl Fn() -> UpsNamed,
+    ) -> Option<(u8, Line)> {
         match heard {
-            Heard::Lost { reason, detail } => {
+            UpsPowerState::Lost { reason, detail } => {
                 let before = self.lost.replace(reason);
                 let line = || Line::Lost { ups: named(), reason, detail: detail.map(str::to_owned) };
                 (before != Some(reason)).then(|| (RANK_LOST, line()))
             }
-            Heard::Mute => self.lost.take().map(|_| (0, Line::Mute { ups: named() })),
-            Heard::Power(state) => {
+            UpsPowerState::Mute => self.lost.take().map(|_| (0, Line::Mute { ups: named() })),
+            UpsPowerState::Power(state) => {
                 let (lost, was) = (self.lost.take(), self.power.replace(state));
                 let before = was.unwrap_or(Power::OnLine);
                 if lost.is_none() && state == before {
@@ -187,7 +192,7 @@ impl LoadTold {
         Self { lack: Lack::default(), unlisted: BTreeSet::new(), allowance: Allowance::new(MOST_OF_ONE) }
     }
 
-    fn change(&mut self, load: &LoadReport, report: &Report) -> Option<Line> {
+    fn change(&mut self, load: &LoadReport, report: &HostStateReport) -> Option<Line> {
         let (before, lack) = (self.lack, Lack::of(load));
         self.lack = lack;
         let host = report.state().as_str();

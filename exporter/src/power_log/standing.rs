@@ -18,7 +18,7 @@ pub(crate) enum Power {
 
 /// What is known of a UPS after one look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard<'a> {
+pub(super) enum UpsPowerState<'a> {
     Power(Power),
     /// It answers, and says nothing of its power.
     Mute,
@@ -70,13 +70,13 @@ impl Power {
     }
 }
 
-impl<'a> Heard<'a> {
+impl<'a> UpsPowerState<'a> {
     /// Judged as the shutdown machine judges it.
     pub(super) fn of(seen: &'a UpsSeen, now: jiff::Timestamp) -> Self {
         if let Err(trouble) = &seen.outcome {
             return Self::Lost { reason: trouble.reason.as_str(), detail: Some(trouble.message.as_str()) };
         }
-        match seen.word(now).worst() {
+        match seen.origin_status(now).worst() {
             None => Self::Mute,
             Some(Sign::CommsLost) => Self::Lost { reason: UpsFault::CommLost.as_str(), detail: None },
             Some(Sign::Normal | Sign::Cancelled | Sign::Scheduled) => Self::Power(Power::OnLine),

@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::broken::Broken;
 use super::dial::{Dialled, Endpoint, dial};
 use super::old_tls::{self, Spoken};
-use super::recorder::{Recorder, Seen};
+use super::recorder::{RecordedHandshake, Recorder};
 use super::tap::{FirstBytes, Spoke, Tapped};
 use super::{ProbeError, Roots, ServedChain, TrustVerdict, error};
 use crate::blocking::Work;
@@ -140,8 +140,11 @@ async fn in_the_clear(
         old_tls::first_flight(names, endpoint, deadline).await?;
     let handshake = started.elapsed().saturating_sub(dns + connect);
     let spoken = Spoken::of(&flight);
-    let seen =
-        Seen { client_certificate_wanted: flight.client_certificate_wanted, chain: flight.chain, key_proven: false };
+    let seen = RecordedHandshake {
+        client_certificate_wanted: flight.client_certificate_wanted,
+        chain: flight.chain,
+        key_proven: false,
+    };
     Some(parse(&seen, &endpoint.address).map(|served| Handshake {
         served,
         verdict: roots.map(|roots| roots.judge(&seen.chain, &name, UnixTime::now())),
@@ -225,7 +228,7 @@ fn client_config(recorder: &Arc<Recorder>) -> ClientConfig {
 }
 
 /// What the server showed; an error where the leaf, which is all that a handshake is about, cannot be read.
-fn parse(seen: &Seen, address: &str) -> Result<ServedChain, ProbeError> {
+fn parse(seen: &RecordedHandshake, address: &str) -> Result<ServedChain, ProbeError> {
     if seen.chain.is_empty() {
         return Err(ProbeError::NoCertificate { address: address.to_owned() });
     }
@@ -267,7 +270,7 @@ enum BrokenOff {
 }
 
 impl BrokenOff {
-    fn after_certificate(self, seen: &Seen) -> Broken {
+    fn after_certificate(self, seen: &RecordedHandshake) -> Broken {
         let reason = match &self {
             Self::Timeout => "timeout",
             Self::Handshake(_) if seen.client_certificate_wanted => "client_certificate_wanted",

@@ -16,7 +16,7 @@ pub(super) const MAX_CHAIN: usize = 16;
 
 /// What the server showed until the handshake ended, one way or the other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct RecordedHandshake {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key_proven: bool,
     pub(super) client_certificate_wanted: bool,
@@ -24,15 +24,15 @@ pub(super) struct Seen {
 
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    seen: Mutex<Seen>,
+    seen: Mutex<RecordedHandshake>,
 }
 
 impl Recorder {
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> RecordedHandshake {
         self.write(|seen| seen.clone())
     }
 
-    fn write<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
+    fn write<T>(&self, change: impl FnOnce(&mut RecordedHandshake) -> T) -> T {
         change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

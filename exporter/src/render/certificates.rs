@@ -52,7 +52,7 @@ pub(super) fn in_brief(pass: &Pass) -> bool {
     places(pass).count() > MAX_DESCRIBED
 }
 
-fn each_described(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Result) -> fmt::Result {
+fn each_described(snapshot: &Snapshot, mut put: impl FnMut(&SightedCertificate<'_>) -> fmt::Result) -> fmt::Result {
     for (id, pass) in snapshot.passes().filter(|(_, pass)| !in_brief(pass)) {
         for place in places(pass) {
             put(&place.of(id, pass))?;
@@ -61,7 +61,7 @@ fn each_described(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Resu
     Ok(())
 }
 
-pub(super) fn each(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Result) -> fmt::Result {
+pub(super) fn each(snapshot: &Snapshot, mut put: impl FnMut(&SightedCertificate<'_>) -> fmt::Result) -> fmt::Result {
     for (id, pass) in snapshot.passes() {
         for place in places(pass) {
             put(&place.of(id, pass))?;
@@ -71,7 +71,7 @@ pub(super) fn each(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Res
 }
 
 /// A certificate and where it stood.
-pub(super) struct Place<'a> {
+pub(super) struct LocatedCertificate<'a> {
     format: &'a str,
     /// Empty for what an endpoint served.
     pub(super) path: &'a str,
@@ -80,19 +80,19 @@ pub(super) struct Place<'a> {
 }
 
 /// The same, and which source saw it.
-pub(super) struct At<'a> {
+pub(super) struct SightedCertificate<'a> {
     source: &'a str,
-    pub(super) place: Place<'a>,
+    pub(super) place: LocatedCertificate<'a>,
     chain_index: String,
     pub(super) seen: &'a SeenCertificate,
     /// When it was last looked at, in seconds since 1970.
     pub(super) looked_at: i64,
 }
 
-impl<'a> Place<'a> {
-    fn of(self, id: &'a SourceId, pass: &Pass) -> At<'a> {
+impl<'a> LocatedCertificate<'a> {
+    fn of(self, id: &'a SourceId, pass: &Pass) -> SightedCertificate<'a> {
         let seen = self.seen;
-        At {
+        SightedCertificate {
             source: id.name.as_str(),
             chain_index: seen.chain_index.to_string(),
             seen,
@@ -102,7 +102,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl At<'_> {
+impl SightedCertificate<'_> {
     fn labels(&self) -> [(&'static str, &str); 10] {
         let facts = &self.seen.facts;
         [
@@ -120,15 +120,16 @@ impl At<'_> {
     }
 }
 
-fn places(pass: &Pass) -> impl Iterator<Item = Place<'_>> {
+fn places(pass: &Pass) -> impl Iterator<Item = LocatedCertificate<'_>> {
     let in_files = pass.files().iter().filter_map(|file| Some((file, file.outcome.as_ref().ok()?))).flat_map(
         |(file, contents)| {
-            let place = |seen| Place { format: contents.format, path: file.path.as_str(), target: "", seen };
+            let place =
+                |seen| LocatedCertificate { format: contents.format, path: file.path.as_str(), target: "", seen };
             contents.certificates.iter().map(place)
         },
     );
     let on_endpoints = pass.probe().into_iter().flat_map(|probe| {
-        let place = |seen| Place { format: "tls", path: "", target: probe.target.as_str(), seen };
+        let place = |seen| LocatedCertificate { format: "tls", path: "", target: probe.target.as_str(), seen };
         probe.certificates.iter().map(place)
     });
     in_files.chain(on_endpoints)

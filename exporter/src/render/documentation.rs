@@ -21,7 +21,7 @@ use crate::snapshot::{
     Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, HealthSeen, Label, Observation, Pass, ProbeSeen,
     Role, RotationSeen, SecretFileSeen, Served, SkippedFiles, SourceId, SourceKind, Trouble, UpsSeen,
 };
-use crate::ups::{Beeper, Identity, Quantity, Reading, SelfTest, ShutdownTrigger, TransferDirection, UpsFault};
+use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferDirection, UpsFault, UpsIdentity};
 
 const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
@@ -127,7 +127,7 @@ fn endpoint(outcome: Result<Served, Trouble>) -> Observation {
 fn heard() -> UpsSeen {
     let word = |text: &str| Some(Label::new(text));
     let mut reading = Reading {
-        identity: Identity {
+        identity: UpsIdentity {
             manufacturer: word("APC"),
             model: word("Smart-UPS 1500"),
             serial: word("AS1"),

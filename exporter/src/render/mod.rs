@@ -37,7 +37,7 @@ const END_OF_OPEN_METRICS: &[u8] = b"# EOF\n";
 
 /// The two languages that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExpositionFormat {
     /// `text/plain; version=0.0.4`
     Text,
     /// `application/openmetrics-text; version=1.0.0`
@@ -55,7 +55,7 @@ struct Table {
     open_metrics: Bytes,
 }
 
-impl Format {
+impl ExpositionFormat {
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -83,17 +83,17 @@ impl Rendered {
     }
 
     /// The whole answer to a scrape, in parts: what was rendered before, and what the program says of itself now.
-    pub fn answer(&self, format: Format, program: &Program) -> Vec<Bytes> {
+    pub fn answer(&self, format: ExpositionFormat, program: &Program) -> Vec<Bytes> {
         Self::ended(self.0.iter().chain([&Table::new(program::FAMILIES, program)]), format)
     }
 
     /// Without what the program says of itself: an answer about something else.
-    pub fn alone(&self, format: Format) -> Vec<Bytes> {
+    pub fn alone(&self, format: ExpositionFormat) -> Vec<Bytes> {
         Self::ended(self.0.iter(), format)
     }
 
-    fn ended<'a>(tables: impl Iterator<Item = &'a Table>, format: Format) -> Vec<Bytes> {
-        let end = (format == Format::OpenMetrics).then(|| Bytes::from_static(END_OF_OPEN_METRICS));
+    fn ended<'a>(tables: impl Iterator<Item = &'a Table>, format: ExpositionFormat) -> Vec<Bytes> {
+        let end = (format == ExpositionFormat::OpenMetrics).then(|| Bytes::from_static(END_OF_OPEN_METRICS));
         tables.map(|table| table.in_format(format)).chain(end).collect()
     }
 }
@@ -110,10 +110,10 @@ impl Table {
         Self { text: text.unwrap_or_else(|| open_metrics.clone()), open_metrics }
     }
 
-    fn in_format(&self, format: Format) -> Bytes {
+    fn in_format(&self, format: ExpositionFormat) -> Bytes {
         match format {
-            Format::Text => self.text.clone(),
-            Format::OpenMetrics => self.open_metrics.clone(),
+            ExpositionFormat::Text => self.text.clone(),
+            ExpositionFormat::OpenMetrics => self.open_metrics.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::table::{Family, Kind, Samples};
-use crate::shutdown::{LoadReport, Report, State};
+use crate::shutdown::{HostState, HostStateReport, LoadReport};
 use crate::snapshot::{Label, Snapshot};
 use crate::ups::ShutdownTrigger;
 
@@ -14,7 +14,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             told(snapshot, |report| {
-                State::ALL
+                HostState::ALL
                     .into_iter()
                     .try_for_each(|state| out.put(&[("state", state.as_str())], state == report.state()))
             })
@@ -127,6 +127,6 @@ fn each_load(snapshot: &Snapshot, out: &mut Samples<'_, '_>, count: impl Fn(&Loa
     })
 }
 
-fn told(snapshot: &Snapshot, put: impl FnOnce(&Report) -> fmt::Result) -> fmt::Result {
+fn told(snapshot: &Snapshot, put: impl FnOnce(&HostStateReport) -> fmt::Result) -> fmt::Result {
     snapshot.shutdown.as_ref().map_or(Ok(()), put)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Format, Program, Rendered};
+use super::{ExpositionFormat, Program, Rendered};
 use crate::config::CompatSet;
 use crate::probe::Phases;
 use crate::snapshot::{
@@ -82,19 +82,19 @@ fn snapshot() -> Snapshot {
 }
 
 /// Without what the program says of itself.
-pub(super) fn body(snapshot: &Snapshot, format: Format, compat: &[CompatSet]) -> String {
+pub(super) fn body(snapshot: &Snapshot, format: ExpositionFormat, compat: &[CompatSet]) -> String {
     let parts: Vec<_> = Rendered::new(snapshot, compat).0.iter().map(|table| table.in_format(format)).collect();
     String::from_utf8(parts.concat()).expect("UTF-8")
 }
 
 #[test]
 fn a_snapshot_in_open_metrics() {
-    insta::assert_snapshot!(body(&snapshot(), Format::OpenMetrics, &[]));
+    insta::assert_snapshot!(body(&snapshot(), ExpositionFormat::OpenMetrics, &[]));
 }
 
 #[test]
 fn a_snapshot_in_the_older_text_format() {
-    insta::assert_snapshot!(body(&snapshot(), Format::Text, &[]));
+    insta::assert_snapshot!(body(&snapshot(), ExpositionFormat::Text, &[]));
 }
 
 #[test]
@@ -105,10 +105,14 @@ fn only_open_metrics_ends_with_its_mark_and_only_once() {
         let parts = rendered.answer(format, &program);
         String::from_utf8(parts.concat()).expect("UTF-8")
     };
-    assert_eq!(whole(Format::OpenMetrics).matches("# EOF\n").count(), 1);
-    assert!(whole(Format::OpenMetrics).ends_with("\n# EOF\n"));
-    assert!(!whole(Format::Text).contains("# EOF"));
-    assert!(whole(Format::Text).contains("\nprocess_cpu_seconds_total "), "{}", whole(Format::Text));
+    assert_eq!(whole(ExpositionFormat::OpenMetrics).matches("# EOF\n").count(), 1);
+    assert!(whole(ExpositionFormat::OpenMetrics).ends_with("\n# EOF\n"));
+    assert!(!whole(ExpositionFormat::Text).contains("# EOF"));
+    assert!(
+        whole(ExpositionFormat::Text).contains("\nprocess_cpu_seconds_total "),
+        "{}",
+        whole(ExpositionFormat::Text)
+    );
 }
 
 #[test]
@@ -140,7 +144,7 @@ fn a_host_that_goes_down() {
 
     let (board, system) = (Board::default(), SourceId { kind: SourceKind::Host, name: Label::new("system") });
     board.expect([(system.clone(), &[][..])]);
-    let told = |board: &Board| body(&board.snapshot(), Format::Text, &[]);
+    let told = |board: &Board| body(&board.snapshot(), ExpositionFormat::Text, &[]);
     assert!(!told(&board).contains("host_shutdown"), "nobody has said anything");
 
     let at = Timestamp::constant(1_750_000_600, 0);
@@ -174,7 +178,7 @@ fn what_can_be_read_of_a_chain_is_published_and_what_cannot_is_told_whether_the_
     let board = Board::default();
     board.expect([(id.clone(), &[][..])]);
     board.publish(&id, pass(Observation::Endpoint(probe)));
-    let text = body(&board.snapshot(), Format::Text, &[]);
+    let text = body(&board.snapshot(), ExpositionFormat::Text, &[]);
     let at = "source=\"odd\",target=\"127.0.0.1:1\",server_name=\"ups-01\"";
     assert!(text.contains(&format!("tls_probe_chain_error{{{at},reason=\"malformed\"}} 1\n")), "{text}");
     assert!(text.contains(&format!("tls_probe_success{{{at}}} 0\n")));
@@ -211,10 +215,10 @@ fn a_source_of_more_than_a_thousand_certificates_tells_what_expires_and_what_fai
         "x509_file_certificates",
         "x509_keystore_password_verified",
     ];
-    let whole = body(&fleet(1000), Format::Text, &[]);
+    let whole = body(&fleet(1000), ExpositionFormat::Text, &[]);
     assert!(rest.iter().all(|family| count(&whole, family) == 1000) && count(&whole, "x509_file_up") == 1001);
 
-    let brief = body(&fleet(1001), Format::Text, &[]);
+    let brief = body(&fleet(1001), ExpositionFormat::Text, &[]);
     assert_eq!(count(&brief, "x509_cert_not_after_timestamp_seconds"), 1001);
     assert_eq!(rest.map(|family| count(&brief, family)), [0; 4]);
     assert_eq!(count(&brief, "x509_file_mtime_timestamp_seconds"), 1, "when the junk came may tell who put it there");

@@ -6,7 +6,7 @@ use std::fmt;
 use super::table::{Family, Kind, Samples};
 use crate::health::Check;
 use crate::snapshot::{Label, Snapshot, UpsSeen};
-use crate::ups::{ALARM_METRIC, Beeper, Facts, Quantity, Reading, SelfTest, Status};
+use crate::ups::{ALARM_METRIC, Beeper, Quantity, QuantityFacts, Reading, SelfTest, Status};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
@@ -243,7 +243,7 @@ pub(super) const QUANTITIES: &[Family<Snapshot>] = &{
 };
 
 const fn family(quantity: Quantity) -> Family<Snapshot> {
-    let Facts { metric: name, help, unit, .. } = quantity.facts();
+    let QuantityFacts { metric: name, help, unit, .. } = quantity.facts();
     let kind = if unit.is_counter() { Kind::Counter } else { Kind::Gauge };
     Family { name, help, kind, samples }
 }

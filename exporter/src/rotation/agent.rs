@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kagiban_agents::{Class, Facts, PasswordIni, Product, Renewal};
+use kagiban_agents::{Class, PasswordIni, Product, ProductFacts, Renewal};
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
@@ -231,7 +231,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn resolve_push(&self, facts: &Facts) -> Result<Push, AgentConfigError> {
+    fn resolve_push(&self, facts: &ProductFacts) -> Result<Push, AgentConfigError> {
         if self.0.renew.is_some() {
             return Err(self.invalid("renew", "this product takes its certificate from the operator"));
         }
@@ -342,7 +342,7 @@ impl Resolver<'_> {
         Ok(endpoint)
     }
 
-    fn resolve_service(&self, facts: &Facts, procedure: &Procedure) -> Result<Service, AgentConfigError> {
+    fn resolve_service(&self, facts: &ProductFacts, procedure: &Procedure) -> Result<Service, AgentConfigError> {
         let usual = (facts.service)(platform::OS);
         let own = |argv: &[&str]| argv.iter().map(|&a| a.to_owned()).collect();
         let stop = self.0.service.stop.clone().or_else(|| usual.map(|s| own(s.stop)));

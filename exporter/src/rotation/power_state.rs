@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kagiban_crds::host_api::{PowerReport, PowerState};
 
-use crate::shutdown::{Report, Sign, State, Word};
+use crate::shutdown::{HostState, HostStateReport, OriginStatus, Sign};
 use crate::snapshot::{Snapshot, SourceState, UpsSeen};
 
 /// Two looks may be lost before a UPS is out of sight.
@@ -36,9 +36,9 @@ fn of_source(source: Option<&SourceState>, interval: Duration, now: Timestamp) -
     let longest = (interval * LOOKS).clamp(SEEN_AT_LEAST, SEEN_AT_MOST);
     let is_fresh = age >= -CLOCK_SLACK && age <= SignedDuration::try_from(longest).unwrap_or(SignedDuration::ZERO);
     let heard_once = source.is_some_and(|source| source.last_success.is_some());
-    let of_ups = |seen: &UpsSeen| match seen.word(now) {
-        Word::Said(_) | Word::Mute if !is_fresh => PowerState::Stale,
-        Word::Silent(_) | Word::Gone if heard_once => PowerState::Stale,
+    let of_ups = |seen: &UpsSeen| match seen.origin_status(now) {
+        OriginStatus::Said(_) | OriginStatus::Mute if !is_fresh => PowerState::Stale,
+        OriginStatus::Silent(_) | OriginStatus::Gone if heard_once => PowerState::Stale,
         word => of_word(&word),
     };
     // A server that lists no UPS is no UPS on line.
@@ -47,7 +47,7 @@ fn of_source(source: Option<&SourceState>, interval: Duration, now: Timestamp) -
 }
 
 /// What a UPS says now.
-fn of_word(word: &Word) -> PowerState {
+fn of_word(word: &OriginStatus) -> PowerState {
     match word.worst() {
         Some(Sign::Normal) if word.gives_mains() => PowerState::Mains,
         // One that gives none: the host has power from elsewhere, and nobody knows whence.
@@ -57,17 +57,17 @@ fn of_word(word: &Word) -> PowerState {
 }
 
 /// What is known against the host's power, from all that was ever said of it.
-fn of_shutdown(report: &Report) -> Option<PowerState> {
+fn of_shutdown(report: &HostStateReport) -> Option<PowerState> {
     if report.is_pending() { Some(PowerState::ShutdownPending) } else { against_power(report.state()) }
 }
 
-const fn against_power(state: State) -> Option<PowerState> {
+const fn against_power(state: HostState) -> Option<PowerState> {
     match state {
-        State::LowBattery => Some(PowerState::LowBattery),
-        State::OnBattery | State::Testing => Some(PowerState::OnBattery),
-        State::CommsLost => Some(PowerState::Stale),
-        State::Scheduled | State::Pending | State::InProgress => Some(PowerState::ShutdownPending),
-        State::None | State::Cancelled => None,
+        HostState::LowBattery => Some(PowerState::LowBattery),
+        HostState::OnBattery | HostState::Testing => Some(PowerState::OnBattery),
+        HostState::CommsLost => Some(PowerState::Stale),
+        HostState::Scheduled | HostState::Pending | HostState::InProgress => Some(PowerState::ShutdownPending),
+        HostState::None | HostState::Cancelled => None,
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
             (Err(UpsFault::Connect), PowerState::Stale),
         ] {
             hear(&board, "b", 0, said);
-            assert_eq!(board.snapshot().shutdown.map(|report| report.state()), Some(State::None), "{expected:?}");
+            assert_eq!(board.snapshot().shutdown.map(|report| report.state()), Some(HostState::None), "{expected:?}");
             assert_eq!(state(&board), Some(expected));
         }
     }

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 
 use super::{ServiceError, load, warnings};
-use crate::config::{Config, Holds, NamedFile};
+use crate::config::{Config, NamedFile, NamedFileKind};
 use crate::host_api;
 use crate::overview::Count;
 use crate::password_file;
@@ -77,21 +77,21 @@ fn problem(file: &NamedFile) -> Option<String> {
     let NamedFile { setting, path, holds, .. } = file;
     let shown = path.display();
     let wrong = match holds {
-        Holds::Secret => password_file::read(path).err()?.to_string(),
-        Holds::AgentSecret => match password_file::read_held(path) {
+        NamedFileKind::Secret => password_file::read(path).err()?.to_string(),
+        NamedFileKind::AgentSecret => match password_file::read_held(path) {
             Ok(secret) if secret.expose_secret().is_empty() => format!("{shown}: its first line is empty"),
             read => read.err()?.to_string(),
         },
-        Holds::Key => match platform::read_regular(path, MAX_BYTES) {
+        NamedFileKind::Key => match platform::read_regular(path, MAX_BYTES) {
             Ok(file) if PrivateKeyDer::from_pem_slice(&file.bytes).is_err() => {
                 format!("{shown}: holds no private key as PEM")
             }
             read => read.err()?.to_string(),
         },
-        Holds::Authorities => Roots::from_file(path).err()?.to_string(),
-        Holds::Anything => platform::read_regular(path, MAX_BYTES).err()?.to_string(),
-        Holds::Directory if path.is_dir() => return None,
-        Holds::Directory => format!("{shown}: no directory that can be searched"),
+        NamedFileKind::Authorities => Roots::from_file(path).err()?.to_string(),
+        NamedFileKind::Anything => platform::read_regular(path, MAX_BYTES).err()?.to_string(),
+        NamedFileKind::Directory if path.is_dir() => return None,
+        NamedFileKind::Directory => format!("{shown}: no directory that can be searched"),
     };
     Some(format!("{setting}: {wrong}"))
 }

@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
     use crate::label::Label;
-    use crate::shutdown::{Announced, Cleared, Latch, Waiting};
+    use crate::shutdown::{Announced, Cleared, ClearingProgress, Latch};
     use crate::ups::ShutdownTrigger;
 
     const BEGUN: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -291,12 +291,12 @@ mod tests {
         assert_eq!(shutdown::clear(state, &boot(), BEGUN).expect("asked"), Cleared::Asked);
         keeper.mind(&board).await;
         assert!(board.kept().borrow().latch.is_none(), "it is cleared");
-        assert_eq!(shutdown::waiting(state), Waiting::ClearedNotKept);
+        assert_eq!(shutdown::waiting(state), ClearingProgress::ClearedNotKept);
         keeper.mind(&board).await;
-        assert_eq!(shutdown::waiting(state), Waiting::ClearedNotKept);
+        assert_eq!(shutdown::waiting(state), ClearingProgress::ClearedNotKept);
         std::fs::remove_dir_all(&record).expect("remove");
         keeper.mind(&board).await;
-        assert_eq!(shutdown::waiting(state), Waiting::Answered);
+        assert_eq!(shutdown::waiting(state), ClearingProgress::Answered);
         let kept = shutdown::kept(state, &boot()).expect("read");
         assert_eq!((kept.latch.is_none(), kept.cleared_at.is_some()), (true, true));
     }

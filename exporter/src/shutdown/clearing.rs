@@ -55,7 +55,7 @@ pub enum Asked {
 
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
+pub enum ClearingProgress {
     Answered,
     Unanswered,
     /// It is done, and not durable yet.
@@ -198,12 +198,12 @@ fn read(state_directory: &Path) -> Option<Result<Request, serde_json::Error>> {
 }
 
 /// How far the request has come, as whoever asked sees it.
-pub fn waiting(state_directory: &Path) -> Waiting {
+pub fn waiting(state_directory: &Path) -> ClearingProgress {
     match read(state_directory) {
-        None if request_path(state_directory).try_exists().unwrap_or(true) => Waiting::Unanswered,
-        None => Waiting::Answered,
-        Some(Ok(request)) if request.cleared => Waiting::ClearedNotKept,
-        Some(_) => Waiting::Unanswered,
+        None if request_path(state_directory).try_exists().unwrap_or(true) => ClearingProgress::Unanswered,
+        None => ClearingProgress::Answered,
+        Some(Ok(request)) if request.cleared => ClearingProgress::ClearedNotKept,
+        Some(_) => ClearingProgress::Unanswered,
     }
 }
 
@@ -263,7 +263,7 @@ mod tests {
         let begun = Origin::Host { source: Label::new("/opt/EventLog") };
         assert_eq!(kept, LatchRecord { latch: None, cleared_at: Some(NOW), cleared: [(begun, NOW)].into() });
         assert_eq!(clear(state, &boot("aa"), NOW).map_err(|e| e.reason()), Err("not_begun"));
-        assert_eq!(waiting(state), Waiting::Answered);
+        assert_eq!(waiting(state), ClearingProgress::Answered);
     }
 
     /// Holds R6: the record has one writer; who runs is asked, and only for the shutdown that is meant.
@@ -282,19 +282,22 @@ mod tests {
         std::fs::write(request_path(state), "{").expect("write");
         assert_eq!(asked(state, &boot, Some(&latch_now)), Asked::ToClearAnother);
         drop_request(state).expect("remove");
-        assert_eq!((asked(state, &boot, Some(&latch_now)), waiting(state)), (Asked::Nothing, Waiting::Answered));
+        assert_eq!(
+            (asked(state, &boot, Some(&latch_now)), waiting(state)),
+            (Asked::Nothing, ClearingProgress::Answered)
+        );
         // Whoever minds it is asked whatever the record says.
         std::fs::remove_file(state.join("shutdown.json")).expect("remove");
         assert_eq!(clear(state, &boot, NOW).expect("ask"), Cleared::Asked);
         assert!(is_minded(state));
-        assert_eq!((asked(state, &boot, Some(&later)), waiting(state)), (Asked::ToClear, Waiting::Unanswered));
+        assert_eq!((asked(state, &boot, Some(&later)), waiting(state)), (Asked::ToClear, ClearingProgress::Unanswered));
         assert_eq!(asked(state, &boot, None), Asked::ToKeep);
         note_cleared(state).expect("noted");
-        assert_eq!(waiting(state), Waiting::ClearedNotKept);
+        assert_eq!(waiting(state), ClearingProgress::ClearedNotKept);
         drop_request(state).expect("remove");
         assert_eq!(clear(state, &boot, NOW).expect("ask"), Cleared::Asked);
         drop_nameless_request(state).expect("remove");
-        assert_eq!(waiting(state), Waiting::Answered, "the next exporter is not meant");
+        assert_eq!(waiting(state), ClearingProgress::Answered, "the next exporter is not meant");
         begun_in(state);
         drop(held);
         assert_eq!(clear(state, &boot, NOW).expect("clear"), Cleared::Done);

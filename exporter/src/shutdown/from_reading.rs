@@ -2,13 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{About, Evidence, Sign, Word};
+use super::{About, Evidence, OriginStatus, Sign};
 use crate::ups::{
     Quantity, Reading, SelfTest, ShutdownTrigger, ShutdownTriggers, Status, announces_end, announces_shutdown,
     is_on_line,
 };
 
-impl Word {
+impl OriginStatus {
     /// What a UPS that answered at `now` said.
     pub fn of(reading: &Reading, now: Timestamp) -> Self {
         let whole = Evidence::of(reading, now);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::known::Known;
-use super::{Origin, State};
+use super::origin_record::OriginRecord;
+use super::{HostState, Origin};
 use crate::label::Label;
 
 /// UPSes that share a load, and how many of them carry it.
@@ -37,17 +37,17 @@ pub struct LoadReport {
 /// What a group makes of its members.
 #[derive(Debug)]
 pub(super) struct Carried {
-    /// Whose words count for the host: those that the load hangs on.
+    /// Whose evidence counts for the host: those that the load hangs on.
     pub(super) by: BTreeSet<Origin>,
     pub(super) report: LoadReport,
 }
 
 /// How a member stands, from the one that the load can best do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Standing {
+struct MemberState {
     /// Nothing is known of it now, or it says that it gives no power.
     is_unknown: bool,
-    state: State,
+    state: HostState,
     /// Of two on battery the load hangs on the one that lasts longer.
     ends: std::cmp::Reverse<Timestamp>,
 }
@@ -74,21 +74,21 @@ impl Load {
     /// As long as enough members are known, the host follows the best of them; otherwise all that any of them says.
     pub(super) fn carried<'a>(
         &self,
-        origins: impl Iterator<Item = (&'a Origin, &'a Known)> + Clone,
+        origins: impl Iterator<Item = (&'a Origin, &'a OriginRecord)> + Clone,
         now: Timestamp,
     ) -> Carried {
-        let mut standings: Vec<(Option<Standing>, &Member)> = self
+        let mut standings: Vec<(Option<MemberState>, &Member)> = self
             .members
             .iter()
             .map(|member| {
                 let upses = origins.clone().filter(|(origin, _)| member.is(origin));
                 // Several UPSes that are one member are as good as the worst of them.
-                (upses.map(|(_, known)| Standing::of(known, now)).max(), member)
+                (upses.map(|(_, known)| MemberState::of(known, now)).max(), member)
             })
             .collect();
         // One that was never heard is the last that the load can hang on.
         standings.sort_by_key(|(standing, _)| (standing.is_none(), *standing));
-        let is_known = |standing: &Option<Standing>| standing.is_some_and(|it| !it.is_unknown);
+        let is_known = |standing: &Option<MemberState>| standing.is_some_and(|it| !it.is_unknown);
         let known = standings.iter().filter(|(standing, _)| is_known(standing)).count();
         let healthy = standings.iter().filter(|(standing, _)| is_known(standing) && is_healthy(*standing)).count();
         let enough = known >= self.min_healthy;
@@ -110,8 +110,8 @@ impl Load {
     }
 }
 
-impl Standing {
-    fn of(known: &Known, now: Timestamp) -> Self {
+impl MemberState {
+    fn of(known: &OriginRecord, now: Timestamp) -> Self {
         Self {
             is_unknown: !known.gives_power(),
             state: known.feed_state(now),
@@ -121,6 +121,6 @@ impl Standing {
 }
 
 /// A test of the battery is none of an outage.
-fn is_healthy(standing: Option<Standing>) -> bool {
-    standing.is_some_and(|standing| standing.state <= State::Testing)
+fn is_healthy(standing: Option<MemberState>) -> bool {
+    standing.is_some_and(|standing| standing.state <= HostState::Testing)
 }

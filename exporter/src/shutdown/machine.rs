@@ -1,4 +1,4 @@
-//! The host's state from the words of all its sources: pure, and fed with the time.
+//! The host's state from the evidence of all its sources: pure, and fed with the time.
 //!
 //! ```text
 //!   none ── testing ── cancelled ── comms_lost ── scheduled ── ups_on_battery ── ups_low_battery ── ups_pending ──┐
@@ -13,10 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::known::Known;
 use super::latch::Beginnings;
+use super::origin_record::OriginRecord;
 use super::plans::Plans;
-use super::{About, BootId, Evidence, Latch, LatchRecord, Load, LoadReport, Origin, Report, Sign, State, Word};
+use super::{
+    About, BootId, Evidence, HostState, HostStateReport, Latch, LatchRecord, Load, LoadReport, Origin, OriginStatus,
+    Sign,
+};
 use crate::label::Label;
 use crate::ups::Silence;
 
@@ -24,7 +27,7 @@ use crate::ups::Silence;
 #[derive(Clone, Debug)]
 pub struct Input {
     pub origin: Origin,
-    pub word: Word,
+    pub status: OriginStatus,
     pub now: Timestamp,
 }
 
@@ -34,7 +37,7 @@ pub struct Machine {
     boot: Option<BootId>,
     /// UPSes that share a load; each other one carries a load of its own.
     loads: Vec<Load>,
-    origins: BTreeMap<Origin, Known>,
+    origins: BTreeMap<Origin, OriginRecord>,
     /// When a person last cleared a shutdown that had begun, and which beginnings that were.
     cleared_at: Option<Timestamp>,
     cleared: Beginnings,
@@ -44,13 +47,13 @@ pub struct Machine {
     settled: Held,
 }
 
-/// What follows from the words, and from what held before them.
+/// What follows from the evidence, and from what held before them.
 #[derive(Clone, Debug, Default)]
 struct Held {
     /// None while nobody has said anything.
-    state: Option<State>,
+    state: Option<HostState>,
     since: Timestamp,
-    entered: [u64; State::ALL.len()],
+    entered: [u64; HostState::ALL.len()],
     plans: Plans,
     called_off: Option<Timestamp>,
     cancellations: u64,
@@ -98,7 +101,7 @@ impl Machine {
 
     pub fn step(&mut self, input: Input) {
         self.enter(input.now);
-        self.hear(input.origin, input.word);
+        self.hear(input.origin, input.status);
         self.derive();
     }
 
@@ -126,7 +129,7 @@ impl Machine {
     /// # Errors
     /// Those that say now that it has begun: they would say so again. Nothing is cleared then.
     pub fn clear(&mut self, now: Timestamp) -> Result<(), Vec<Origin>> {
-        let counts = |(origin, _): &(&Origin, &Known)| !self.current.spared.contains(*origin);
+        let counts = |(origin, _): &(&Origin, &OriginRecord)| !self.current.spared.contains(*origin);
         let announcing = self.origins.iter().filter(counts).filter(|(_, known)| known.announces());
         let announcing: Vec<Origin> = announcing.map(|(origin, _)| origin.clone()).collect();
         if !announcing.is_empty() {
@@ -134,7 +137,7 @@ impl Machine {
         }
         self.cleared_at = Some(now);
         self.cleared.extend(self.current.latch.take().iter().flat_map(Latch::beginnings));
-        self.origins.values_mut().for_each(Known::clear);
+        self.origins.values_mut().for_each(OriginRecord::clear);
         self.forget_plans(now);
         Ok(())
     }
@@ -156,7 +159,7 @@ impl Machine {
 
     /// Whether it counts for what it said last, though nobody answers for it any more.
     pub fn is_gone(&self, origin: &Origin) -> bool {
-        self.origins.get(origin).is_some_and(Known::is_gone)
+        self.origins.get(origin).is_some_and(OriginRecord::is_gone)
     }
 
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
@@ -173,7 +176,7 @@ impl Machine {
     }
 
     /// None while nobody has said anything.
-    pub fn report(&self) -> Option<Report> {
+    pub fn report(&self) -> Option<HostStateReport> {
         let Held { state, since, entered, plans, cancellations, latch, loads, .. } = &self.current;
         let now = self.now;
         let worst_named = self
@@ -183,22 +186,22 @@ impl Machine {
                 let state = known.state(origin.is_ups(), now);
                 let gone = known.is_gone() && !self.current.spared.contains(origin);
                 let gone = gone.then(|| Label::new(&format!("{origin} is gone, and said so last")));
-                let causes = self.counting(origin, known).filter_map(|word| word.cause.clone()).chain(gone);
+                let causes = self.counting(origin, known).filter_map(|item| item.cause.clone()).chain(gone);
                 causes.map(move |cause| (state, cause))
             })
             .max_by(|(a, one), (b, other)| a.cmp(b).then(other.cmp(one)));
-        let shown = self.origins.values().flat_map(Known::all_words).filter_map(|word| word.scheduled);
-        Some(Report {
+        let shown = self.origins.values().flat_map(OriginRecord::all_evidence).filter_map(|item| item.scheduled);
+        Some(HostStateReport {
             state: (*state)?,
             since: *since,
-            pending: state.is_some_and(State::is_pending) || plans.is_scheduled(),
+            pending: state.is_some_and(HostState::is_pending) || plans.is_scheduled(),
             triggers: self
-                .words()
-                .flat_map(|word| word.triggers.iter().copied())
+                .evidence()
+                .flat_map(|item| item.triggers.iter().copied())
                 .chain(latch.iter().flat_map(Latch::triggers))
                 .collect(),
-            expected: self.words().filter(|word| word.sign >= Sign::Scheduled).filter_map(Evidence::end).min(),
-            scheduled: Report::earliest(shown.filter(|plan| plan.is_current(now))),
+            expected: self.evidence().filter(|item| item.sign >= Sign::Scheduled).filter_map(Evidence::end).min(),
+            scheduled: HostStateReport::earliest(shown.filter(|plan| plan.is_current(now))),
             cause: latch.as_ref().and_then(Latch::cause).cloned().or(worst_named.map(|(_, cause)| cause)),
             cancellations: *cancellations,
             entered: *entered,
@@ -208,13 +211,13 @@ impl Machine {
     }
 
     /// What counts for the host.
-    fn words(&self) -> impl Iterator<Item = &Evidence> {
+    fn evidence(&self) -> impl Iterator<Item = &Evidence> {
         self.origins.iter().flat_map(|(origin, known)| self.counting(origin, known))
     }
 
-    fn counting<'a>(&self, origin: &Origin, known: &'a Known) -> impl Iterator<Item = &'a Evidence> + use<'a> {
+    fn counting<'a>(&self, origin: &Origin, known: &'a OriginRecord) -> impl Iterator<Item = &'a Evidence> + use<'a> {
         let is_spared = self.current.spared.contains(origin);
-        known.words(self.now).filter(move |word| word.about == About::Host || !is_spared)
+        known.evidence(self.now).filter(move |item| item.about == About::Host || !is_spared)
     }
 
     fn enter(&mut self, now: Timestamp) {
@@ -224,14 +227,14 @@ impl Machine {
         }
     }
 
-    fn hear(&mut self, origin: Origin, mut word: Word) {
+    fn hear(&mut self, origin: Origin, mut status: OriginStatus) {
         let now = self.now;
         let is_new = !self.origins.contains_key(&origin);
-        let forgotten = match &word {
-            Word::Said(_) | Word::Mute | Word::Silent(Silence::LinkLost) => false,
+        let forgotten = match &status {
+            OriginStatus::Said(_) | OriginStatus::Mute | OriginStatus::Silent(Silence::LinkLost) => false,
             // One that others are needed beside is missed from the start.
-            Word::Silent(Silence::Unreachable) => is_new && !self.loads.iter().any(|load| load.has(&origin)),
-            Word::Gone => {
+            OriginStatus::Silent(Silence::Unreachable) => is_new && !self.loads.iter().any(|load| load.has(&origin)),
+            OriginStatus::Gone => {
                 let is_in_outage = self.origins.get(&origin).is_some_and(|known| known.is_in_outage(now));
                 !is_in_outage && !self.loads.iter().any(|load| load.names(&origin))
             }
@@ -244,10 +247,10 @@ impl Machine {
             return;
         }
         // Not what began before the moment of the clearing: a clock that was ahead then would hide what begins next.
-        if let (Word::Said(words), Some(cleared)) = (&mut word, self.cleared.get(&origin)) {
-            words.retain(|word| word.sign != Sign::InProgress || word.begun_at != Some(*cleared));
+        if let (OriginStatus::Said(evidence), Some(cleared)) = (&mut status, self.cleared.get(&origin)) {
+            evidence.retain(|item| item.sign != Sign::InProgress || item.begun_at != Some(*cleared));
         }
-        self.origins.entry(origin).or_default().hear(word, is_new, now);
+        self.origins.entry(origin).or_default().hear(status, is_new, now);
     }
 
     /// Whether one more origin can be remembered; where there are too many, in the place of one that is gone.
@@ -259,19 +262,19 @@ impl Machine {
         gone.is_some_and(|gone| self.origins.remove(&gone).is_some())
     }
 
-    /// What follows from the words, from what the loads hang on to the state; in this order, for each takes what is before it.
+    /// What follows from the evidence, from what the loads hang on to the state; in this order, for each takes what is before it.
     fn derive(&mut self) {
         self.share_loads();
         let before = &self.settled;
         let latch = self.latch_after(before.latch.clone());
-        let plans = Plans::of(self.words());
+        let plans = Plans::of(self.evidence());
         let calling_off = self.calling_off(latch.as_ref(), &plans);
         let state = self.state_with(latch.as_ref(), calling_off);
-        let is_entered = |of: State| u64::from(state == Some(of) && before.state != state);
+        let is_entered = |of: HostState| u64::from(state == Some(of) && before.state != state);
         self.current = Held {
             state,
             since: if state == before.state { before.since } else { self.now },
-            entered: std::array::from_fn(|index| before.entered[index] + is_entered(State::ALL[index])),
+            entered: std::array::from_fn(|index| before.entered[index] + is_entered(HostState::ALL[index])),
             plans,
             called_off: calling_off.at,
             cancellations: before.cancellations + u64::from(calling_off.is_new),
@@ -301,20 +304,20 @@ impl Machine {
         let is_told = self.origins.values().any(|known| known.called_off() == Some(now))
             && plans.is_empty()
             && shown_before.is_none();
-        let is_taken_back = before.latch.is_some() && self.origins.values().any(Known::takes_back);
+        let is_taken_back = before.latch.is_some() && self.origins.values().any(OriginRecord::takes_back);
         let is_new = !has_begun && (is_told || is_taken_back || before.plans.were_withdrawn(plans, now));
         CallingOff { at: if is_new { Some(now) } else { shown_before }, is_new }
     }
 
     /// The most severe of all that counts; none while nobody has said anything.
-    fn state_with(&self, latch: Option<&Latch>, calling_off: CallingOff) -> Option<State> {
+    fn state_with(&self, latch: Option<&Latch>, calling_off: CallingOff) -> Option<HostState> {
         let now = self.now;
         let said = self.origins.iter().map(|(origin, known)| {
             if self.current.spared.contains(origin) { known.host_state(now) } else { known.state(origin.is_ups(), now) }
         });
-        let lasting = latch.map(|_| State::InProgress);
+        let lasting = latch.map(|_| HostState::InProgress);
         // Once nobody is asked there is nobody to say so.
-        let told = calling_off.at.filter(|_| !self.origins.is_empty()).map(|_| State::Cancelled);
+        let told = calling_off.at.filter(|_| !self.origins.is_empty()).map(|_| HostState::Cancelled);
         said.chain(lasting).chain(told).max()
     }
 
@@ -323,10 +326,10 @@ impl Machine {
         let denying = self.origins.iter().filter(|(_, known)| known.denies());
         let left = denying.fold(before, |latch, (origin, _)| latch?.without(origin));
         let heard = self.origins.iter().filter(|(_, known)| known.is_heard());
-        let words = heard.flat_map(|(origin, known)| self.counting(origin, known).map(move |word| (origin, word)));
-        words
-            .filter(|(_, word)| word.sign == Sign::InProgress)
-            .fold(left, |latch, (origin, word)| Some(Latch::note(latch, origin, word, self.now)))
+        let evidence = heard.flat_map(|(origin, known)| self.counting(origin, known).map(move |item| (origin, item)));
+        evidence
+            .filter(|(_, item)| item.sign == Sign::InProgress)
+            .fold(left, |latch, (origin, item)| Some(Latch::note(latch, origin, item, self.now)))
     }
 
     fn forget_plans(&mut self, now: Timestamp) {

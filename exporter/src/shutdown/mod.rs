@@ -13,30 +13,30 @@
 mod clearing;
 mod evidence;
 mod from_reading;
-mod known;
 mod latch;
 mod latch_file;
 mod load;
 mod machine;
 mod origin;
+mod origin_record;
 mod plans;
 mod report;
 mod state;
 
 pub use crate::platform::{Scheduled, ShutdownKind};
 pub use clearing::{
-    Asked, CLEAR_COMMAND, ClearError, Cleared, Waiting, asked, clear, drop_nameless_request, drop_request, hold,
-    is_minded, kept, minded_elsewhere, note_cleared, waiting,
+    Asked, CLEAR_COMMAND, ClearError, Cleared, ClearingProgress, asked, clear, drop_nameless_request, drop_request,
+    hold, is_minded, kept, minded_elsewhere, note_cleared, waiting,
 };
 pub use evidence::{About, Evidence, Sign};
-pub use known::Word;
 pub use latch::{Announced, Beginnings, BootId, Latch, LatchRecord};
 pub use latch_file::{LatchFileError, LoadedLatch, is_kept, load, save};
 pub use load::{Load, LoadReport, Member};
 pub use machine::{Input, Machine};
 pub use origin::Origin;
-pub use report::Report;
-pub use state::State;
+pub use origin_record::OriginStatus;
+pub use report::HostStateReport;
+pub use state::HostState;
 
 #[cfg(test)]
 mod tests;

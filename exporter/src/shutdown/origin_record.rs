@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{About, Evidence, Sign, State};
+use super::{About, Evidence, HostState, Sign};
 use crate::ups::Silence;
 
 /// What is heard of an origin at one time.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Word {
+pub enum OriginStatus {
     /// All that it says now.
     Said(Vec<Evidence>),
     /// It answers, and says nothing of the power: a driver that has just started.
@@ -17,26 +17,26 @@ pub enum Word {
     Gone,
 }
 
-impl Word {
+impl OriginStatus {
     /// The most severe of what it says now, if it says anything.
     pub fn worst(&self) -> Option<Sign> {
         match self {
-            Self::Said(words) => words.iter().map(|word| word.sign).max(),
+            Self::Said(evidence) => evidence.iter().map(|item| item.sign).max(),
             Self::Mute | Self::Silent(_) | Self::Gone => None,
         }
     }
 
     /// Whether a UPS says that it is on line, and nothing stands where a countdown would.
     pub fn gives_mains(&self) -> bool {
-        matches!(self, Self::Said(words) if words.iter().any(|word| word.gives_mains))
+        matches!(self, Self::Said(evidence) if evidence.iter().any(|item| item.gives_mains))
     }
 }
 
-/// The last word of one origin.
+/// What one origin said last.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct OriginRecord {
     /// While it is silent, what it said before.
-    words: Vec<Evidence>,
+    evidence: Vec<Evidence>,
     silence: Option<Silence>,
     /// It answers and says nothing of the power.
     is_mute: bool,
@@ -49,48 +49,50 @@ pub(super) struct Known {
 }
 
 /// A source tells of a handful of things; of more, the worst are kept.
-const MAX_WORDS: usize = 64;
+const MAX_EVIDENCE: usize = 64;
 
-impl Known {
+impl OriginRecord {
     /// Takes what is heard. What an origin says first of a shutdown that was called off is old news.
-    pub(super) fn hear(&mut self, word: Word, is_new: bool, now: Timestamp) {
-        match word {
-            Word::Said(_) | Word::Mute | Word::Silent(Silence::LinkLost) => self.is_gone = false,
-            Word::Silent(Silence::Unreachable) => {}
-            Word::Gone => self.is_gone = true,
+    pub(super) fn hear(&mut self, status: OriginStatus, is_new: bool, now: Timestamp) {
+        match status {
+            OriginStatus::Said(_) | OriginStatus::Mute | OriginStatus::Silent(Silence::LinkLost) => {
+                self.is_gone = false;
+            }
+            OriginStatus::Silent(Silence::Unreachable) => {}
+            OriginStatus::Gone => self.is_gone = true,
         }
-        match word {
-            Word::Said(mut words) => {
-                words.sort_by_key(|word| std::cmp::Reverse(word.sign));
-                words.truncate(MAX_WORDS);
+        match status {
+            OriginStatus::Said(mut evidence) => {
+                evidence.sort_by_key(|item| std::cmp::Reverse(item.sign));
+                evidence.truncate(MAX_EVIDENCE);
                 self.is_mute = false;
-                match words.first().map(|word| word.sign) {
+                match evidence.first().map(|item| item.sign) {
                     Some(Sign::CommsLost) => {
                         // What it says at all is said anew; only what it can no longer know stays.
-                        self.words.retain(|word| word.sign > Sign::Scheduled);
+                        self.evidence.retain(|item| item.sign > Sign::Scheduled);
                         self.fall_silent(Silence::LinkLost);
                     }
-                    worst => self.say(words, worst, is_new, now),
+                    worst => self.say(evidence, worst, is_new, now),
                 }
             }
-            Word::Mute => {
+            OriginStatus::Mute => {
                 // Nothing of a countdown or a schedule either, so there is none; but nothing of the power's return.
-                self.words.retain(|word| matches!(word.sign, Sign::OnBattery | Sign::LowBattery));
+                self.evidence.retain(|item| matches!(item.sign, Sign::OnBattery | Sign::LowBattery));
                 self.silence = None;
                 self.is_mute = true;
             }
-            Word::Silent(silence) => self.fall_silent(silence),
-            Word::Gone => self.fall_silent(Silence::Unreachable),
+            OriginStatus::Silent(silence) => self.fall_silent(silence),
+            OriginStatus::Gone => self.fall_silent(Silence::Unreachable),
         }
     }
 
-    fn say(&mut self, words: Vec<Evidence>, worst: Option<Sign>, is_new: bool, now: Timestamp) {
-        let said_before = self.words.first().map(|word| word.sign);
+    fn say(&mut self, evidence: Vec<Evidence>, worst: Option<Sign>, is_new: bool, now: Timestamp) {
+        let said_before = self.evidence.first().map(|item| item.sign);
         if worst == Some(Sign::Cancelled) && said_before != worst && !is_new {
             self.called_off = Some(now);
         }
-        self.began |= words.iter().any(|word| word.sign == Sign::InProgress);
-        self.words = words;
+        self.began |= evidence.iter().any(|item| item.sign == Sign::InProgress);
+        self.evidence = evidence;
         self.silence = None;
     }
 
@@ -102,13 +104,13 @@ impl Known {
     }
 
     /// What it says that takes part in the state.
-    pub(super) fn words(&self, now: Timestamp) -> impl Iterator<Item = &Evidence> {
-        self.words.iter().filter(move |word| word.counts(now))
+    pub(super) fn evidence(&self, now: Timestamp) -> impl Iterator<Item = &Evidence> {
+        self.evidence.iter().filter(move |item| item.counts(now))
     }
 
     /// All that it says, plans that nobody will carry out among it.
-    pub(super) fn all_words(&self) -> &[Evidence] {
-        &self.words
+    pub(super) fn all_evidence(&self) -> &[Evidence] {
+        &self.evidence
     }
 
     pub(super) fn called_off(&self) -> Option<Timestamp> {
@@ -126,8 +128,8 @@ impl Known {
 
     /// It is heard, and says that no shutdown has begun. What it said before it fell silent or mute denies nothing now.
     pub(super) fn denies(&self) -> bool {
-        let announces = self.words.iter().any(|word| word.sign == Sign::InProgress);
-        self.silence.is_none() && !self.is_mute && !announces && self.words.iter().any(|word| word.denies)
+        let announces = self.evidence.iter().any(|item| item.sign == Sign::InProgress);
+        self.silence.is_none() && !self.is_mute && !announces && self.evidence.iter().any(|item| item.denies)
     }
 
     /// Whether what it denies now is what this program has heard it announce.
@@ -137,51 +139,55 @@ impl Known {
 
     /// Whether it says now, and not of a time before, that a shutdown has begun.
     pub(super) fn announces(&self) -> bool {
-        let is_of_now = |word: &Evidence| word.sign == Sign::InProgress && word.begun_at.is_none();
-        self.silence.is_none() && self.words.iter().any(is_of_now)
+        let is_of_now = |item: &Evidence| item.sign == Sign::InProgress && item.begun_at.is_none();
+        self.silence.is_none() && self.evidence.iter().any(is_of_now)
     }
 
     /// Forgets that a shutdown has begun.
     pub(super) fn clear(&mut self) {
-        self.words.retain(|word| word.sign != Sign::InProgress);
+        self.evidence.retain(|item| item.sign != Sign::InProgress);
         self.began = false;
     }
 
     /// The state that follows from it alone, a cancelled shutdown left aside.
-    pub(super) fn state(&self, is_ups: bool, now: Timestamp) -> State {
+    pub(super) fn state(&self, is_ups: bool, now: Timestamp) -> HostState {
         self.with_silence(self.worst(now, |_| true), is_ups)
     }
 
     /// The same of the power that it gives alone.
-    pub(super) fn feed_state(&self, now: Timestamp) -> State {
-        self.with_silence(self.worst(now, |word| word.about == About::Feed), true)
+    pub(super) fn feed_state(&self, now: Timestamp) -> HostState {
+        self.with_silence(self.worst(now, |item| item.about == About::Feed), true)
     }
 
     /// The same of what it says of the host alone: its silence says nothing of that.
-    pub(super) fn host_state(&self, now: Timestamp) -> State {
-        self.worst(now, |word| word.about == About::Host)
+    pub(super) fn host_state(&self, now: Timestamp) -> HostState {
+        self.worst(now, |item| item.about == About::Host)
     }
 
     /// Whether it is heard, and says that it gives power.
     pub(super) fn gives_power(&self) -> bool {
-        let is_off = self.words.iter().any(|word| word.about == About::Feed && word.sign == Sign::Off);
-        self.silence.is_none() && !self.is_mute && !is_off && !self.words.is_empty()
+        let is_off = self.evidence.iter().any(|item| item.about == About::Feed && item.sign == Sign::Off);
+        self.silence.is_none() && !self.is_mute && !is_off && !self.evidence.is_empty()
     }
 
     /// When its power ends, as far as it says.
     pub(super) fn end(&self, now: Timestamp) -> Option<Timestamp> {
-        self.words(now).filter(|word| word.sign >= Sign::Scheduled).filter_map(Evidence::end).min()
+        self.evidence(now).filter(|item| item.sign >= Sign::Scheduled).filter_map(Evidence::end).min()
     }
 
-    fn worst(&self, now: Timestamp, which: impl Fn(&Evidence) -> bool) -> State {
-        self.words(now).filter(|word| which(word)).map(|word| State::from(word.sign)).max().unwrap_or(State::None)
+    fn worst(&self, now: Timestamp, which: impl Fn(&Evidence) -> bool) -> HostState {
+        self.evidence(now)
+            .filter(|item| which(item))
+            .map(|item| HostState::from(item.sign))
+            .max()
+            .unwrap_or(HostState::None)
     }
 
-    fn with_silence(&self, said: State, is_ups: bool) -> State {
+    fn with_silence(&self, said: HostState, is_ups: bool) -> HostState {
         match self.silence {
             None => said,
-            Some(Silence::LinkLost) => said.max(State::CommsLost),
-            Some(Silence::Unreachable) if is_ups => said.max(State::CommsLost),
+            Some(Silence::LinkLost) => said.max(HostState::CommsLost),
+            Some(Silence::Unreachable) if is_ups => said.max(HostState::CommsLost),
             // That nothing is heard from the host's own system says nothing of a UPS.
             Some(Silence::Unreachable) => said,
         }
@@ -189,6 +195,6 @@ impl Known {
 
     /// Whether there is reason to remember it when nothing more is heard of it.
     pub(super) fn is_in_outage(&self, now: Timestamp) -> bool {
-        self.words(now).any(|word| word.sign >= Sign::Scheduled)
+        self.evidence(now).any(|item| item.sign >= Sign::Scheduled)
     }
 }

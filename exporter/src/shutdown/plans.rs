@@ -23,12 +23,12 @@ struct Plan {
 const CARRIED_OUT: Option<Timestamp> = Some(Timestamp::MIN);
 
 impl Plans {
-    pub(super) fn of<'a>(words: impl Iterator<Item = &'a Evidence>) -> Self {
+    pub(super) fn of<'a>(evidence: impl Iterator<Item = &'a Evidence>) -> Self {
         let mut plans = Self::default();
-        for word in words {
-            match word.sign {
-                Sign::Scheduled => Plan { until: word.end() }.add_to(&mut plans.schedule),
-                Sign::Pending => Plan { until: word.deadline }.add_to(&mut plans.countdown),
+        for item in evidence {
+            match item.sign {
+                Sign::Scheduled => Plan { until: item.end() }.add_to(&mut plans.schedule),
+                Sign::Pending => Plan { until: item.deadline }.add_to(&mut plans.countdown),
                 // The UPS has carried it out: when it gives power again, nobody has called anything off.
                 Sign::Off => Plan { until: CARRIED_OUT }.add_to(&mut plans.countdown),
                 Sign::Normal

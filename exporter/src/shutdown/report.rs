@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Latch, LoadReport, Scheduled, ShutdownKind, State};
+use super::{HostState, Latch, LoadReport, Scheduled, ShutdownKind};
 use crate::label::Label;
 use crate::ups::ShutdownTriggers;
 
 /// Whether the host is going down, why, and when.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    pub(super) state: State,
+pub struct HostStateReport {
+    pub(super) state: HostState,
     pub(super) since: Timestamp,
     pub(super) pending: bool,
     pub(super) triggers: ShutdownTriggers,
@@ -19,14 +19,14 @@ pub struct Report {
     pub(super) scheduled: BTreeMap<(ShutdownKind, bool), Timestamp>,
     pub(super) cause: Option<Label>,
     pub(super) cancellations: u64,
-    pub(super) entered: [u64; State::ALL.len()],
+    pub(super) entered: [u64; HostState::ALL.len()],
     pub(super) loads: Vec<LoadReport>,
     pub(super) latch: Option<Latch>,
 }
 
-impl Report {
+impl HostStateReport {
     /// The most severe of all that is said.
-    pub const fn state(&self) -> State {
+    pub const fn state(&self) -> HostState {
         self.state
     }
 
@@ -67,8 +67,8 @@ impl Report {
     }
 
     /// How often each state was entered, since this program was started: what comes and goes between two scrapes is seen.
-    pub fn entered(&self) -> impl Iterator<Item = (State, u64)> {
-        State::ALL.into_iter().zip(self.entered)
+    pub fn entered(&self) -> impl Iterator<Item = (HostState, u64)> {
+        HostState::ALL.into_iter().zip(self.entered)
     }
 
     /// That a shutdown has begun, and by whose word.

@@ -8,7 +8,7 @@ use super::Sign;
 /// planned shutdown is somebody's wish, one from the power's side is not. What has begun is the worst: the host that says more
 /// has power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum HostState {
     None,
     Testing,
     Cancelled,
@@ -20,7 +20,7 @@ pub enum State {
     InProgress,
 }
 
-impl State {
+impl HostState {
     pub const ALL: [Self; 9] = [
         Self::None,
         Self::Testing,
@@ -59,7 +59,7 @@ impl State {
     }
 }
 
-impl From<Sign> for State {
+impl From<Sign> for HostState {
     fn from(sign: Sign) -> Self {
         match sign {
             // Calling off is an event: who said it may go on saying so for days. The machine times it.

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Pass, Snapshot, SourceId, SourceKind, SourceState, to_shutdown};
 use crate::config::PowerConfig;
-use crate::shutdown::{BootId, LatchRecord, Load, Machine, Origin, Report};
+use crate::shutdown::{BootId, HostStateReport, LatchRecord, Load, Machine, Origin};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
 #[derive(Debug, Default)]
@@ -144,7 +144,7 @@ impl Board {
     }
 
     /// Tells the shutdown machine something, and returns what follows from it. Only under `snapshot`.
-    fn tell<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> (T, Option<Report>) {
+    fn tell<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> (T, Option<HostStateReport>) {
         let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         (change(&mut machine), machine.report())
     }

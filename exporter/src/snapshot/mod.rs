@@ -36,7 +36,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::PowerConfig;
-use crate::shutdown::{Load, Report};
+use crate::shutdown::{HostStateReport, Load};
 
 /// What is known of one source.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +62,7 @@ pub struct Snapshot {
     /// Absent where no SNMP traps are to be received.
     pub traps: Option<TrapCounts>,
     /// Whether the host goes down; absent while nobody has said anything of it.
-    pub shutdown: Option<Report>,
+    pub shutdown: Option<HostStateReport>,
     /// Which UPSes share a load, by the configuration in force.
     pub loads: Arc<[Load]>,
     /// The UPSes that feed this host, each with how often it is asked.

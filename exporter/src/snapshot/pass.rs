@@ -12,9 +12,9 @@ use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::SystemTrust;
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
-use crate::shutdown::{Evidence, Word};
+use crate::shutdown::{Evidence, OriginStatus};
 use crate::trouble::Trouble;
-use crate::ups::{Reading, Refused, UpsFault};
+use crate::ups::{Reading, RefusedReadings, UpsFault};
 
 /// Parts of one file that are named in a message; a file can have thousands.
 const MAX_PLACES: usize = 3;
@@ -70,7 +70,7 @@ pub struct UpsSeen {
     /// Boxed: a reading has some hundred numbers and texts.
     pub outcome: Result<Box<Reading>, UpsTrouble>,
     /// What it has given that no UPS can have.
-    pub refused: Refused,
+    pub refused: RefusedReadings,
     /// By SNMP: whether it is asked so that nobody on the way can read along or answer for it.
     pub strong_snmp: Option<bool>,
 }
@@ -176,10 +176,10 @@ impl Backend {
 impl UpsSeen {
     /// What is known of the UPS after a look that ended at `now`: the one judgement that the shutdown machine, the power gate and the
     /// log go by.
-    pub fn word(&self, now: Timestamp) -> Word {
+    pub fn origin_status(&self, now: Timestamp) -> OriginStatus {
         match &self.outcome {
-            Ok(reading) => Word::of(reading, now),
-            Err(trouble) => trouble.reason.silence().map_or(Word::Gone, Word::Silent),
+            Ok(reading) => OriginStatus::of(reading, now),
+            Err(trouble) => trouble.reason.silence().map_or(OriginStatus::Gone, OriginStatus::Silent),
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use super::{Observation, Pass, SourceId, SourceKind, UpsSeen};
-use crate::shutdown::{Input, Machine, Origin, Word};
+use crate::shutdown::{Input, Machine, Origin, OriginStatus};
 use crate::ups::Silence;
 
 /// Tells the machine what a pass brought. A UPS that does not feed this host has no say.
@@ -22,19 +22,19 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
     }
     let left = unmentioned.iter().filter(|origin| !feeds_others(origin)).cloned();
     let left = left.map(|origin| {
-        let word = match &pass.observation {
-            Observation::Nothing => Word::Silent(Silence::Unreachable),
+        let status = match &pass.observation {
+            Observation::Nothing => OriginStatus::Silent(Silence::Unreachable),
             Observation::Files(_)
             | Observation::Endpoint(_)
             | Observation::Health(_)
             | Observation::Upses(_)
-            | Observation::Host(_) => Word::Gone,
+            | Observation::Host(_) => OriginStatus::Gone,
         };
-        (origin, word)
+        (origin, status)
     });
-    for (origin, word) in left.collect::<Vec<_>>().into_iter().chain(said) {
-        let is_news = word == Word::Gone && !machine.is_gone(&origin);
-        machine.step(Input { origin: origin.clone(), word, now });
+    for (origin, status) in left.collect::<Vec<_>>().into_iter().chain(said) {
+        let is_news = status == OriginStatus::Gone && !machine.is_gone(&origin);
+        machine.step(Input { origin: origin.clone(), status, now });
         if is_news && machine.is_gone(&origin) {
             warn!(
                 ups = %origin,
@@ -54,17 +54,18 @@ pub(super) fn speaks_for(id: &SourceId, origin: &Origin) -> bool {
     }
 }
 
-fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, Word)> {
+fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatus)> {
     match &pass.observation {
         Observation::Host(evidence) => {
             // Evidence beside a trouble is what a second witness says.
             let heard = pass.trouble.is_none() || !evidence.is_empty();
-            let word = if heard { Word::Said(evidence.clone()) } else { Word::Silent(Silence::Unreachable) };
-            vec![(Origin::Host { source: id.name.clone() }, word)]
+            let status =
+                if heard { OriginStatus::Said(evidence.clone()) } else { OriginStatus::Silent(Silence::Unreachable) };
+            vec![(Origin::Host { source: id.name.clone() }, status)]
         }
         Observation::Upses(upses) => {
             let feeding = upses.iter().filter(|seen| seen.feeds_host);
-            feeding.map(|seen| (of_ups(id, seen), seen.word(now))).collect()
+            feeding.map(|seen| (of_ups(id, seen), seen.origin_status(now))).collect()
         }
         Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Health(_) => Vec::new(),
     }
@@ -81,7 +82,7 @@ mod tests {
 
     use super::super::{Backend, Board, Label, Snapshot, Trouble};
     use super::*;
-    use crate::shutdown::{Evidence, Sign, State};
+    use crate::shutdown::{Evidence, HostState, Sign};
     use crate::ups::{Reading, Status, UpsFault};
 
     fn id(kind: SourceKind, name: &str) -> SourceId {
@@ -109,8 +110,8 @@ mod tests {
         }
     }
 
-    fn state(snapshot: &Snapshot) -> Option<State> {
-        snapshot.shutdown.as_ref().map(crate::shutdown::Report::state)
+    fn state(snapshot: &Snapshot) -> Option<HostState> {
+        snapshot.shutdown.as_ref().map(crate::shutdown::HostStateReport::state)
     }
 
     const BEGUN: &[Status] = &[Status::OnBattery, Status::ForcedShutdown];
@@ -122,28 +123,28 @@ mod tests {
         board.publish(&rack, pass(Observation::Upses(vec![ups(false, Ok(BEGUN))])));
         assert_eq!(state(&board.snapshot()), None);
         board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[Status::OnBattery]))])));
-        assert_eq!(state(&board.snapshot()), Some(State::OnBattery));
+        assert_eq!(state(&board.snapshot()), Some(HostState::OnBattery));
         board.publish(&rack, pass(Observation::Upses(vec![ups(false, Ok(&[Status::OnBattery]))])));
         assert_eq!(state(&board.snapshot()), None);
     }
 
     #[test]
     fn who_answered_and_lost_the_ups_is_told_from_who_did_not_answer() {
-        for (fault, told) in [(UpsFault::DataStale, Some(State::CommsLost)), (UpsFault::Connect, None)] {
+        for (fault, told) in [(UpsFault::DataStale, Some(HostState::CommsLost)), (UpsFault::Connect, None)] {
             let (board, rack) = (Board::default(), id(SourceKind::Ups, "rack-a"));
             board.expect([(rack.clone(), &[][..])]);
             board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(fault))])));
             assert_eq!(state(&board.snapshot()), told, "{fault:?}");
             board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[Status::Online]))])));
-            assert_eq!(state(&board.snapshot()), Some(State::None));
+            assert_eq!(state(&board.snapshot()), Some(HostState::None));
             board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(fault))])));
-            assert_eq!(state(&board.snapshot()), Some(State::CommsLost), "{fault:?}");
+            assert_eq!(state(&board.snapshot()), Some(HostState::CommsLost), "{fault:?}");
         }
     }
 
     #[test]
     fn a_ups_that_its_server_no_longer_lists_is_forgotten_unless_it_was_last_seen_in_an_outage() {
-        for (last, after) in [(Status::Online, None), (Status::OnBattery, Some(State::OnBattery))] {
+        for (last, after) in [(Status::Online, None), (Status::OnBattery, Some(HostState::OnBattery))] {
             let (board, rack) = (Board::default(), id(SourceKind::Ups, "rack-a"));
             board.expect([(rack.clone(), &[][..])]);
             board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[last]))])));
@@ -163,14 +164,14 @@ mod tests {
         let (board, rack, system) = (Board::default(), id(SourceKind::Ups, "rack-a"), id(SourceKind::Host, "system"));
         board.expect([(rack.clone(), &[][..]), (system.clone(), &[][..])]);
         board.publish(&system, pass(Observation::Host(vec![Evidence::new(Sign::OnBattery)])));
-        assert_eq!(state(&board.snapshot()), Some(State::OnBattery));
+        assert_eq!(state(&board.snapshot()), Some(HostState::OnBattery));
         board.expect([(rack.clone(), &[][..])]);
         assert_eq!(state(&board.snapshot()), None, "what a source said goes with it");
         let kept = board.kept();
         board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(BEGUN))])));
         assert!(kept.borrow().latch.is_some());
         board.expect([]);
-        assert_eq!(state(&board.snapshot()), Some(State::InProgress));
+        assert_eq!(state(&board.snapshot()), Some(HostState::InProgress));
         board.note_ups_sources(BTreeMap::new());
     }
 }

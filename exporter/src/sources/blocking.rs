@@ -17,11 +17,11 @@ const STUCK_GRACE: Duration = Duration::from_millis(500);
 pub(super) struct Blocking<W, R> {
     work: Work,
     deadline: Duration,
-    state: State<W, R>,
+    state: WorkerState<W, R>,
 }
 
 #[derive(Debug)]
-enum State<W, R> {
+enum WorkerState<W, R> {
     /// Nothing is known: at the start, and after a panic.
     New,
     Idle(Box<W>),
@@ -31,7 +31,7 @@ enum State<W, R> {
 
 impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
     pub(super) const fn new(work: Work, deadline: Duration) -> Self {
-        Self { work, deadline, state: State::New }
+        Self { work, deadline, state: WorkerState::New }
     }
 
     /// Has the worker do it, a fresh one if need be.
@@ -48,7 +48,7 @@ impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
         let reserved = match reserve(self.work, deadline).await {
             Ok(reserved) => reserved,
             Err(blocked) => {
-                self.state = State::Idle(worker);
+                self.state = WorkerState::Idle(worker);
                 return Err(blocked_by(&blocked));
             }
         };
@@ -58,12 +58,12 @@ impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
         });
         match timeout_at(deadline, &mut running).await {
             Ok(Ok((worker, result))) => {
-                self.state = State::Idle(worker);
+                self.state = WorkerState::Idle(worker);
                 Ok(result)
             }
             Ok(Err(_)) => Err(panicked("panic")),
             Err(_) => {
-                self.state = State::Stuck(running);
+                self.state = WorkerState::Stuck(running);
                 Err(timed_out("timeout", self.deadline))
             }
         }
@@ -71,15 +71,15 @@ impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
 
     /// The worker, when it is free in time. What stuck work brings at last is old: only the worker is of use.
     async fn worker(&mut self, fresh: impl Fn() -> W, deadline: Instant) -> Option<Box<W>> {
-        match std::mem::replace(&mut self.state, State::New) {
-            State::New => Some(Box::new(fresh())),
-            State::Idle(worker) => Some(worker),
-            State::Stuck(mut running) => {
+        match std::mem::replace(&mut self.state, WorkerState::New) {
+            WorkerState::New => Some(Box::new(fresh())),
+            WorkerState::Idle(worker) => Some(worker),
+            WorkerState::Stuck(mut running) => {
                 match timeout_at(deadline.min(Instant::now() + STUCK_GRACE), &mut running).await {
                     Ok(Ok((worker, _))) => Some(worker),
                     Ok(Err(_)) => Some(Box::new(fresh())),
                     Err(_) => {
-                        self.state = State::Stuck(running);
+                        self.state = WorkerState::Stuck(running);
                         None
                     }
                 }

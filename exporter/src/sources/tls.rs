@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::schedule::panicked;
 use crate::blocking::Work;
 use crate::config::TlsEndpoint;
-use crate::from_files::{FromFiles, Unread, of_file};
+use crate::from_files::{FilesUnavailable, FromFiles, of_file};
 use crate::probe::{Endpoint, ProbeError, Roots, RootsError, probe, probe_against};
 use crate::snapshot::{Observation, ProbeSeen, Trouble};
 
@@ -77,7 +77,7 @@ pub(super) struct TrustCache(Arc<Mutex<HashMap<PathBuf, RootsFile>>>);
 type RootsFile = FromFiles<Roots, RootsError>;
 
 impl TrustCache {
-    async fn load(&self, path: PathBuf, until: Instant) -> Result<Arc<Roots>, Unread<RootsError>> {
+    async fn load(&self, path: PathBuf, until: Instant) -> Result<Arc<Roots>, FilesUnavailable<RootsError>> {
         let file = {
             let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             files.entry(path.clone()).or_insert_with(|| FromFiles::new(Work::Trust)).clone()

@@ -56,7 +56,7 @@ pub enum Quantity {
 
 /// What is known of a quantity, whoever tells it.
 #[derive(Debug)]
-pub struct Facts {
+pub struct QuantityFacts {
     pub quantity: Quantity,
     /// The metric's name; a counter's stands without `_total`.
     pub metric: &'static str,
@@ -100,7 +100,7 @@ impl Quantity {
     };
 
     /// Its row of the table.
-    pub const fn facts(self) -> &'static Facts {
+    pub const fn facts(self) -> &'static QuantityFacts {
         &TABLE[self as usize]
     }
 
@@ -169,7 +169,7 @@ const PACKS: (f64, f64) = (0.0, 200.0);
 /// RFC 1628 knows 24, vendors some more.
 const STANDING_ALARMS: (f64, f64) = (0.0, 1000.0);
 
-const TABLE: &[Facts] = &[
+const TABLE: &[QuantityFacts] = &[
     row(
         Quantity::BatteryCharge,
         "ups_battery_charge_ratio",
@@ -442,8 +442,14 @@ const TABLE: &[Facts] = &[
     ),
 ];
 
-const fn row(quantity: Quantity, metric: &'static str, unit: Unit, range: (f64, f64), help: &'static str) -> Facts {
-    Facts { quantity, metric, unit, range, help }
+const fn row(
+    quantity: Quantity,
+    metric: &'static str,
+    unit: Unit,
+    range: (f64, f64),
+    help: &'static str,
+) -> QuantityFacts {
+    QuantityFacts { quantity, metric, unit, range, help }
 }
 
 #[cfg(test)]

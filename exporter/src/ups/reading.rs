@@ -13,7 +13,7 @@ use crate::label::Label;
 /// Everything a UPS said at one time. What it did not say is empty or absent, never zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    pub identity: Identity,
+    pub identity: UpsIdentity,
     pub statuses: Statuses,
     /// It said states that exclude each other, of which several signals have left one.
     pub is_decided: bool,
@@ -50,7 +50,7 @@ pub type Raw = BTreeMap<Arc<str>, Arc<str>>;
 
 /// Who the UPS is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct UpsIdentity {
     pub manufacturer: Option<Label>,
     pub model: Option<Label>,
     pub serial: Option<Label>,
@@ -153,7 +153,7 @@ impl Reading {
 }
 
 /// How many readings of each metric were refused since the source began.
-pub type Refused = BTreeMap<&'static str, u64>;
+pub type RefusedReadings = BTreeMap<&'static str, u64>;
 
 /// The metric of the alarms that stand.
 pub const ALARM_METRIC: &str = "ups_alarm";

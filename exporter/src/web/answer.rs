@@ -4,11 +4,11 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use crate::render::Format;
+use crate::render::ExpositionFormat;
 use kagiban_serving::Pieces;
 
 /// Metrics, in the language that was asked for.
-pub(super) fn rendered(format: Format, parts: Vec<Bytes>) -> Response<Pieces> {
+pub(super) fn rendered(format: ExpositionFormat, parts: Vec<Bytes>) -> Response<Pieces> {
     let mut response = respond(StatusCode::OK, format.content_type(), parts.into());
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response

@@ -13,7 +13,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use kagiban_serving::tls::shake_hands;
-use kagiban_serving::{Acceptor, Arrivals, Close, Limits, Peer, Pieces, serve_connection};
+use kagiban_serving::{Acceptor, Arrivals, Close, ConnectionLimits, Peer, Pieces, serve_connection};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -23,16 +23,16 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use super::guard::Guard;
-use super::places::{ClientSlot, ConnectionSlots, MAX_CONNECTIONS};
 use super::probe::MAX_ASKED;
+use super::slots::{ClientSlot, ConnectionSlots, MAX_CONNECTIONS};
 use super::{Site, routes};
 use crate::host_port;
 use crate::platform::{Connection, InheritedSocket, Listener};
 
-/// Of one peer, so that others find a place at once. Behind one address there may be many, and a Prometheus that probes as much as
+/// Of one peer, so that others find a slot at once. Behind one address there may be many, and a Prometheus that probes as much as
 /// it may still scrapes from there.
 const MAX_OF_PEER: usize = MAX_ASKED + (MAX_CONNECTIONS - MAX_ASKED) / 2;
-/// Accepted connections that wait for a place, of all peers and of one. In the system's queue nobody would see whose they are, and
+/// Accepted connections that wait for a slot, of all peers and of one. In the system's queue nobody would see whose they are, and
 /// those of one peer would stand before all others.
 const MAX_WAITING: usize = 256;
 const MAX_WAITING_OF_PEER: usize = 192;
@@ -40,7 +40,7 @@ const MAX_WAITING_OF_PEER: usize = 192;
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Ends clients that read slowly or stay for ever; Prometheus opens the next connection by itself.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(120);
-const LIMITS: Limits = Limits {
+const LIMITS: ConnectionLimits = ConnectionLimits {
     // A client that has not sent it by then is not going to.
     head: Duration::from_secs(10),
     // Browsers send under thirty, Prometheus six.
@@ -144,20 +144,20 @@ impl Port {
             let (site, guard) = (Arc::clone(&self.site), Arc::clone(&self.guard));
             let (slots, stop) = (Arc::clone(&self.slots), self.stop.clone());
             self.connections.spawn(async move {
-                let place = tokio::select! {
+                let slot = tokio::select! {
                     () = stop.cancelled() => return,
                     () = arrival.evicted.cancelled() => return debug!("too many connections of one address wait"),
-                    place = slots.take(peer) => place,
+                    slot = slots.take(peer) => slot,
                 };
                 drop(arrival);
-                let connection = OpenConnection { site, guard, slot_handle: place.handle(), tls: None };
-                let evicted = place.evicted();
+                let connection = OpenConnection { site, guard, slot_handle: slot.handle(), tls: None };
+                let evicted = slot.evicted();
                 tokio::select! {
                     () = evicted.cancelled() => debug!("a quiet connection made room"),
                     () = sleep(CONNECTION_DEADLINE) => debug!("a connection lasted for too long"),
                     () = connection.connect(stream, stop) => {}
                 }
-                drop(place);
+                drop(slot);
             });
         }
     }

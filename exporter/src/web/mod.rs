@@ -1,7 +1,7 @@
 //! What people and Prometheus see of this program over HTTP.
 //!
 //! ```text
-//!   listen ──connection (places: how many; time; header)──> guard/ ──> routes ─┬─ /metrics   the rendered snapshot, by negotiate
+//!   listen ──connection (slots: how many; time; header)──> guard/ ──> routes ─┬─ /metrics   the rendered snapshot, by negotiate
 //!                                       TLS, users, how often                  ├─ /probe     probe: one handshake, now
 //!                                                                              ├─ /-/healthy, /-/ready
 //!                                                                              └─ /          landing/
@@ -14,9 +14,9 @@ mod guard;
 mod landing;
 mod listen;
 mod negotiate;
-mod places;
 mod probe;
 mod routes;
+mod slots;
 mod telemetry_path;
 
 pub use guard::{Guard, GuardError};

@@ -3,24 +3,28 @@
 use hyper::header;
 use hyper::http::request::Parts;
 
-use crate::render::Format;
+use crate::render::ExpositionFormat;
 
 /// Prometheus sends about two hundred bytes; what follows a thousand is not read.
 const MAX_HEADER: usize = 1024;
 
-pub(super) fn wanted(request: &Parts) -> Format {
+pub(super) fn wanted(request: &Parts) -> ExpositionFormat {
     format(request.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()))
 }
 
 /// OpenMetrics when it is asked for at least as much as anything else that we have; else the text that everybody reads.
-fn format(accept: Option<&str>) -> Format {
+fn format(accept: Option<&str>) -> ExpositionFormat {
     let accept = accept.unwrap_or_default();
     let accept = &accept[..accept.floor_char_boundary(MAX_HEADER)];
     let weights = |wanted: fn(&Range<'_>) -> bool| {
         accept.split(',').filter_map(Range::parse).filter(wanted).map(|range| range.weight).fold(0.0, f64::max)
     };
     let open_metrics = weights(is_open_metrics);
-    if open_metrics > 0.0 && open_metrics >= weights(is_text) { Format::OpenMetrics } else { Format::Text }
+    if open_metrics > 0.0 && open_metrics >= weights(is_text) {
+        ExpositionFormat::OpenMetrics
+    } else {
+        ExpositionFormat::Text
+    }
 }
 
 struct Range<'a> {
@@ -64,17 +68,17 @@ mod tests {
         let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for (accept, expected) in [
-            (Some(prometheus), Format::OpenMetrics),
-            (Some("application/openmetrics-text"), Format::OpenMetrics),
-            (Some("application/openmetrics-text; version=\"1.0.0\""), Format::OpenMetrics),
-            (Some("application/openmetrics-text;q=0.1,text/plain;q=0.9"), Format::Text),
-            (Some("application/openmetrics-text;version=2.0.0"), Format::Text),
-            (Some("application/openmetrics-text;q=0"), Format::Text),
-            (Some("application/openmetrics-text;q=nan"), Format::Text),
-            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Format::Text),
-            (Some("*/*"), Format::Text),
-            (Some(",;,="), Format::Text),
-            (None, Format::Text),
+            (Some(prometheus), ExpositionFormat::OpenMetrics),
+            (Some("application/openmetrics-text"), ExpositionFormat::OpenMetrics),
+            (Some("application/openmetrics-text; version=\"1.0.0\""), ExpositionFormat::OpenMetrics),
+            (Some("application/openmetrics-text;q=0.1,text/plain;q=0.9"), ExpositionFormat::Text),
+            (Some("application/openmetrics-text;version=2.0.0"), ExpositionFormat::Text),
+            (Some("application/openmetrics-text;q=0"), ExpositionFormat::Text),
+            (Some("application/openmetrics-text;q=nan"), ExpositionFormat::Text),
+            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), ExpositionFormat::Text),
+            (Some("*/*"), ExpositionFormat::Text),
+            (Some(",;,="), ExpositionFormat::Text),
+            (None, ExpositionFormat::Text),
         ] {
             assert_eq!(format(accept), expected, "{accept:?}");
         }

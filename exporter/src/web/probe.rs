@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::answer::{plain, rendered};
 use super::negotiate;
-use super::places::MAX_CONNECTIONS;
+use super::slots::MAX_CONNECTIONS;
 use crate::blocking::Work;
 use crate::config::{CompatSet, Config, ProbeConfig};
 use crate::from_files::{FromFiles, of_file};
@@ -36,7 +36,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest DNS name with its port; longer targets and names are none.
 const MAX_WORD: usize = 300;
 const MAX_CA_BYTES: u64 = 4 * 1024 * 1024;
-/// Probes that are under way or wait: of the places of all connections enough remain for scrapes.
+/// Probes that are under way or wait: of the slots of all connections enough remain for scrapes.
 pub(super) const MAX_ASKED: usize = MAX_CONNECTIONS * 3 / 4;
 /// A bundle is read in milliseconds; without it the certificate is still worth seeing.
 const TRUST_WITHIN: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ pub struct Prober {
     ca_file: Option<PathBuf>,
     trust: FromFiles<Trust, RootsError>,
     asked: Semaphore,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Prober {
         Some(Self {
             ca_file: probe.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
             asked: Semaphore::new(MAX_ASKED),
-            places: Semaphore::new(probe.max_concurrent),
+            permits: Semaphore::new(probe.max_concurrent),
             compat: config.compat.clone(),
             trust: FromFiles::new(Work::Trust),
             config: probe,
@@ -120,7 +120,7 @@ impl Prober {
         let patience = self.patience(request);
         let deadline = started + patience;
         // Whoever waits for longer than that has too little time left: the target would be told as one that is silent.
-        let turn = timeout_at(started + patience / 2, self.places.acquire()).await;
+        let turn = timeout_at(started + patience / 2, self.permits.acquire()).await;
         let Ok(Ok(_place)) = turn else { return Err(NoProbe::Busy) };
         let trust = self.trust(deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(said(&format!("target={}.example.com:443", "a".repeat(MAX_WORD))), Err(NoProbe::Target));
     }
 
-    /// One silent target after the other takes the only place for as long as it may.
+    /// One silent target after the other takes the only permit for as long as it may.
     #[tokio::test]
     async fn a_target_whose_turn_comes_too_late_is_not_told_as_one_that_failed() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");

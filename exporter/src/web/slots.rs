@@ -1,12 +1,12 @@
-//! How many connections there are at once. When all places are taken, a newcomer waits a moment; then the connection that
+//! How many connections there are at once. When all slots are taken, a newcomer waits a moment; then the connection that
 //! has been doing nothing for longest makes room, so that clients that send a byte a second lock nobody out. A peer that has
-//! more places than the newcomer's gives one back at once, so that a flood takes none but its own.
+//! more slots than the newcomer's gives one back at once, so that a flood takes none but its own.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kagiban_serving::{Peer, Slot, SlotHandle, Slots, Taken};
+use kagiban_serving::{Peer, Slot, SlotHandle, Slots, TakenSlot};
 use tokio::time::sleep;
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
@@ -23,9 +23,9 @@ pub(super) struct ConnectionSlots {
     slots: Arc<Slots<Peer>>,
 }
 
-/// A connection's place; given back when dropped.
-pub(super) type Place = Slot<Peer>;
-/// What a connection's requests keep of its place.
+/// A connection's slot; given back when dropped.
+pub(super) type ConnectionSlot = Slot<Peer>;
+/// What a connection's requests keep of its slot.
 pub(super) type ClientSlot = SlotHandle<Peer>;
 
 impl ConnectionSlots {
@@ -33,12 +33,12 @@ impl ConnectionSlots {
         Self { max, max_of_peer, slots: Slots::new() }
     }
 
-    /// A place, as soon as there is one.
-    pub(super) async fn take(&self, peer: Peer) -> Place {
+    /// A slot, as soon as there is one.
+    pub(super) async fn take(&self, peer: Peer) -> ConnectionSlot {
         loop {
             let freed = self.slots.freed();
             match self.try_take(peer, Instant::now()) {
-                Ok(place) => return place,
+                Ok(slot) => return slot,
                 Err(wait) => tokio::select! {
                     () = freed => {}
                     () = sleep(wait) => {}
@@ -48,7 +48,7 @@ impl ConnectionSlots {
     }
 
     /// Or after how long to try again.
-    fn try_take(&self, peer: Peer, now: Instant) -> Result<Place, Duration> {
+    fn try_take(&self, peer: Peer, now: Instant) -> Result<ConnectionSlot, Duration> {
         self.slots.take(peer, now, |taken| {
             let own = held_by(taken, peer);
             if own < self.max_of_peer && taken.len() < self.max {
@@ -62,17 +62,17 @@ impl ConnectionSlots {
     }
 }
 
-fn held_by(taken: &[Arc<Taken<Peer>>], peer: Peer) -> usize {
+fn held_by(taken: &[Arc<TakenSlot<Peer>>], peer: Peer) -> usize {
     taken.iter().filter(|one| one.client == peer).count()
 }
 
 /// Which connection makes room for one of a peer that has `own`, and how long it must have been quiet for that.
 fn one_too_many(
-    taken: &[Arc<Taken<Peer>>],
+    taken: &[Arc<TakenSlot<Peer>>],
     newcomer: Peer,
     own: usize,
     only_own: bool,
-) -> Option<(Arc<Taken<Peer>>, Duration)> {
+) -> Option<(Arc<TakenSlot<Peer>>, Duration)> {
     let idle = || taken.iter().filter(|one| !one.is_working());
     if only_own {
         let quietest = idle().filter(|one| one.client == newcomer).min_by_key(|one| one.last_step());
@@ -95,22 +95,22 @@ mod tests {
         Peer::of([192, 0, 2, last].into())
     }
 
-    /// A peer that hangs up and connects again held all places, and whoever came next waited behind its newcomers.
+    /// A peer that hangs up and connects again held all slots, and whoever came next waited behind its newcomers.
     #[test]
-    fn a_flood_takes_no_place_but_its_own() {
-        let places = ConnectionSlots::new(8, 6);
+    fn a_flood_takes_no_slot_but_its_own() {
+        let slots = ConnectionSlots::new(8, 6);
         let now = Instant::now();
-        let mut flood: Vec<_> = (0..6).map(|_| places.try_take(peer(1), now).expect("room")).collect();
-        assert!(places.try_take(peer(1), now).is_err(), "it has its share, and there is room for others");
-        flood.push(places.try_take(peer(1), now + QUIET).expect("its own quietest makes room"));
+        let mut flood: Vec<_> = (0..6).map(|_| slots.try_take(peer(1), now).expect("room")).collect();
+        assert!(slots.try_take(peer(1), now).is_err(), "it has its share, and there is room for others");
+        flood.push(slots.try_take(peer(1), now + QUIET).expect("its own quietest makes room"));
         assert!(flood[0].evicted().is_cancelled());
-        let mut others: Vec<_> = (2..=3).map(|last| places.try_take(peer(last), now).expect("room")).collect();
-        // All places are taken: the flood gives one back at once, and takes none of the others
+        let mut others: Vec<_> = (2..=3).map(|last| slots.try_take(peer(last), now).expect("room")).collect();
+        // All slots are taken: the flood gives one back at once, and takes none of the others
         let working = others[0].handle().work();
         for last in 4..=6 {
-            others.push(places.try_take(peer(last), now).expect("the flood makes room"));
+            others.push(slots.try_take(peer(last), now).expect("the flood makes room"));
         }
-        assert!(places.try_take(peer(1), now + QUIET / 2).is_err());
+        assert!(slots.try_take(peer(1), now + QUIET / 2).is_err());
         assert!(others.iter().all(|one| !one.evicted().is_cancelled()));
         assert_eq!(flood.iter().filter(|one| !one.evicted().is_cancelled()).count(), 3);
         drop(working);
@@ -118,27 +118,27 @@ mod tests {
 
     #[test]
     fn the_quietest_connection_makes_room_after_a_moment_and_a_working_one_never() {
-        let places = ConnectionSlots::new(2, 2);
+        let slots = ConnectionSlots::new(2, 2);
         let (now, later) = (Instant::now(), Instant::now() + 2 * QUIET);
-        let first = places.try_take(peer(1), now).expect("room");
-        let second = places.try_take(peer(1), now).expect("room");
-        assert!(places.try_take(peer(1), now).is_err(), "both may still take their first step");
+        let first = slots.try_take(peer(1), now).expect("room");
+        let second = slots.try_take(peer(1), now).expect("room");
+        assert!(slots.try_take(peer(1), now).is_err(), "both may still take their first step");
         let working = first.handle().work();
-        let third = places.try_take(peer(1), later).expect("the second has been quiet for long");
+        let third = slots.try_take(peer(1), later).expect("the second has been quiet for long");
         assert!(second.evicted().is_cancelled() && !first.evicted().is_cancelled());
         let _third_works = third.handle().work();
-        assert!(places.try_take(peer(1), later + QUIET).is_err());
+        assert!(slots.try_take(peer(1), later + QUIET).is_err());
         drop((working, first));
-        assert!(places.try_take(peer(1), later).is_ok());
+        assert!(slots.try_take(peer(1), later).is_ok());
     }
 
     #[tokio::test]
-    async fn a_place_that_is_given_back_is_taken_at_once() {
-        let places = Arc::new(ConnectionSlots::new(1, 1));
-        let only = places.take(peer(1)).await;
+    async fn a_slot_that_is_given_back_is_taken_at_once() {
+        let slots = Arc::new(ConnectionSlots::new(1, 1));
+        let only = slots.take(peer(1)).await;
         let waiting = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { places.take(peer(1)).await }
+            let slots = Arc::clone(&slots);
+            async move { slots.take(peer(1)).await }
         });
         tokio::task::yield_now().await;
         drop(only);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::fstat;
 
-use super::held::Place;
+use super::held::HeldEntry;
 use crate::file::{FileError, Links};
 
 /// A name in a directory, whether there is a file of that name or not. Two paths with one destination lead to one file: by
@@ -24,7 +24,7 @@ pub struct Destination {
 /// # Errors
 /// See [`FileError`]; a directory that is not there is one.
 pub fn destination(path: &Path) -> Result<Destination, FileError> {
-    let Place { directory, name, .. } = Place::find(path, Links::Refuse)?;
+    let HeldEntry { directory, name, .. } = HeldEntry::find(path, Links::Refuse)?;
     let directory = fstat(&directory).map_err(|error| FileError::from_io(path, error.into()))?;
     Ok(Destination { device: directory.st_dev, inode: directory.st_ino, name })
 }

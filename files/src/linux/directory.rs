@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::attributes::Attributes;
 use super::durable::temporary_beside;
 use super::guarded::open_directory_at;
-use super::held::Place;
+use super::held::HeldEntry;
 use crate::file::WriteError;
 
 /// A directory that only we may enter, with files that only we may read, beside the place where it is to be. Until it is kept,
@@ -24,7 +24,7 @@ use crate::file::WriteError;
 /// nothing of that removed. Nobody but an administrator can.
 #[derive(Debug)]
 pub struct StagedDirectory {
-    place: Place,
+    place: HeldEntry,
     /// The name of the new directory before it is published, and afterwards of what it has replaced.
     beside: OsString,
     directory: OwnedFd,
@@ -52,7 +52,7 @@ impl StagedDirectory {
     /// # Errors
     /// See [`WriteError`]; nothing is left then. A directory in which others can change what a name leads to is refused.
     pub fn write(path: &Path, files: &[(&'static str, &[u8])]) -> Result<Self, WriteError> {
-        let place = Place::guarded(path)?;
+        let place = HeldEntry::guarded(path)?;
         let beside = temporary_beside(path)?.file_name().unwrap_or_default().to_owned();
         let names: Vec<_> = files.iter().map(|(name, _)| *name).collect();
         sweep(&place, &names);
@@ -189,11 +189,11 @@ impl StagedDirectory {
     }
 
     /// A file of the new directory.
-    fn file(&self, name: &str) -> Result<Place, WriteError> {
+    fn file(&self, name: &str) -> Result<HeldEntry, WriteError> {
         let path = self.place.path.with_file_name(&self.beside).join(name);
         let directory =
             self.directory.try_clone().map_err(|e| WriteError::from_io(&path, "opening the directory", e))?;
-        Ok(Place { directory, name: name.into(), path })
+        Ok(HeldEntry { directory, name: name.into(), path })
     }
 
     fn rename(&self, from: &OsStr, to: &OsStr, flags: RenameFlags) -> rustix::io::Result<()> {
@@ -220,7 +220,7 @@ impl StagedDirectory {
 }
 
 /// Whether a name beside that of `place` still leads to a directory that is held.
-fn has_name(place: &Place, name: &OsStr, directory: &OwnedFd) -> bool {
+fn has_name(place: &HeldEntry, name: &OsStr, directory: &OwnedFd) -> bool {
     let named = statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW);
     let held = fstat(directory);
     named.is_ok_and(|named| held.is_ok_and(|held| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)))
@@ -233,7 +233,7 @@ fn lock(directory: &OwnedFd) {
 
 /// Removes what a process that was killed has left beside a place: private directories of ours of a name that nobody else gives, whose
 /// maker holds no lock on them any more. Only these files are removed, and a directory that holds others stays.
-fn sweep(place: &Place, names: &[&str]) {
+fn sweep(place: &HeldEntry, names: &[&str]) {
     for left in place.temporaries().unwrap_or_default() {
         let Ok(directory) = open_directory_at(&place.directory, &left) else { continue };
         let is_ours = fstat(&directory).is_ok_and(|it| it.st_uid == rustix::process::geteuid().as_raw());

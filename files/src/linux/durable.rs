@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::attributes::Attributes;
-use super::held::Place;
+use super::held::HeldEntry;
 use crate::file::{FileError, Links, WriteError};
 
 /// Readable and writable by us alone.
@@ -30,7 +30,7 @@ const MAX_SWEPT_ENTRIES: usize = 10_000;
 /// # Errors
 /// See [`WriteError`]; an existing file is one.
 pub fn write_new(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
-    Place::find(path, Links::Refuse)?.write_new(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
+    HeldEntry::find(path, Links::Refuse)?.write_new(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
 }
 
 /// The same, but for its name, which is not durable before its directory is synced: for a file that takes another's place
@@ -39,7 +39,7 @@ pub fn write_new(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> 
 /// # Errors
 /// See [`WriteError`]; an existing file is one.
 pub fn write_unsynced(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
-    let place = Place::find(path, Links::Refuse)?;
+    let place = HeldEntry::find(path, Links::Refuse)?;
     place.create(&place.name, bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
 }
 
@@ -48,7 +48,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], attributes: Option<&Attributes>
 /// # Errors
 /// See [`WriteError`]; also when more than that would change.
 pub fn narrow(path: &Path, attributes: &Attributes) -> Result<(), WriteError> {
-    let place = Place::find(path, Links::Refuse)?;
+    let place = HeldEntry::find(path, Links::Refuse)?;
     let (file, metadata) = place.open_file()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
     let found = Attributes::of(&file, &metadata).map_err(place.failed("looking at it"))?;
     if metadata.nlink() != 1 || !found.narrows_to(attributes) {
@@ -64,7 +64,7 @@ pub fn narrow(path: &Path, attributes: &Attributes) -> Result<(), WriteError> {
 /// # Errors
 /// See [`WriteError`].
 pub fn replace(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
-    Place::find(path, Links::Refuse)?.replace(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
+    HeldEntry::find(path, Links::Refuse)?.replace(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
 }
 
 /// A new name in the directory of `path` for a file that is to become it; [`sweep`] knows such names again.
@@ -83,7 +83,7 @@ pub fn temporary_beside(path: &Path) -> Result<PathBuf, WriteError> {
 /// Removes what interrupted writes to `path` left beside it. One that cannot be removed keeps no other; all that could not
 /// be done is told.
 pub fn sweep(path: &Path) -> Vec<WriteError> {
-    match Place::find(path, Links::Refuse) {
+    match HeldEntry::find(path, Links::Refuse) {
         Err(FileError::NotFound { .. }) => Vec::new(),
         Err(error) => vec![error.into()],
         Ok(place) => place.sweep(),
@@ -95,7 +95,7 @@ pub fn sweep(path: &Path) -> Vec<WriteError> {
 /// # Errors
 /// See [`WriteError`].
 pub fn remove(path: &Path) -> Result<(), WriteError> {
-    let place = match Place::find(path, Links::Refuse) {
+    let place = match HeldEntry::find(path, Links::Refuse) {
         Err(FileError::NotFound { .. }) => return Ok(()),
         place => place?,
     };
@@ -112,7 +112,7 @@ pub fn remove(path: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// See [`WriteError`].
 pub fn sync_directory_of(path: &Path) -> Result<(), WriteError> {
-    Place::find(path, Links::Refuse)?.sync()
+    HeldEntry::find(path, Links::Refuse)?.sync()
 }
 
 /// Whether `bytes` more can be written beside `path`.
@@ -120,7 +120,7 @@ pub fn sync_directory_of(path: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// `TooLittleRoom` when not.
 pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
-    let place = Place::find(path, Links::Refuse)?;
+    let place = HeldEntry::find(path, Links::Refuse)?;
     let room = fstatvfs(&place.directory).map_err(|e| place.failed("asking for free space")(e.into()))?;
     let is_root = rustix::process::geteuid().is_root();
     let blocks = if is_root { room.f_bfree } else { room.f_bavail };
@@ -130,7 +130,7 @@ pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
     Ok(())
 }
 
-impl Place {
+impl HeldEntry {
     /// See [`sweep`].
     pub(super) fn sweep(&self) -> Vec<WriteError> {
         let names = match self.temporaries() {

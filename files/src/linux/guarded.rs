@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, fsync, mkdirat, openat, unlinkat}
 use rustix::io::Errno;
 
 use super::attributes::Attributes;
-use super::held::{OTHERS_WRITE, Place, Writers, open_directory, writers};
+use super::held::{HeldEntry, OTHERS_WRITE, Writers, open_directory, writers};
 use crate::file::{FileError, Links, WriteError};
 
 const PRIVATE_DIRECTORY: u32 = 0o700;
@@ -22,7 +22,7 @@ pub fn create_private_directory(path: &Path) -> Result<(), WriteError> {
     if path.file_name().is_none() {
         return check_private_directory(path);
     }
-    let find = || Place::find(path, Links::OfAdministrators);
+    let find = || HeldEntry::find(path, Links::OfAdministrators);
     let place = match find() {
         Err(error @ FileError::NotFound { .. }) => {
             // Each is durable before the next is made in it.
@@ -66,13 +66,13 @@ pub fn replace_guarded(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 }
 
 /// A guarded name, without what a killed process has left beside it: that may hold a key.
-fn swept(path: &Path) -> Result<Place, WriteError> {
-    let place = Place::guarded(path)?;
+fn swept(path: &Path) -> Result<HeldEntry, WriteError> {
+    let place = HeldEntry::guarded(path)?;
     let _ = place.sweep();
     Ok(place)
 }
 
-impl Place {
+impl HeldEntry {
     /// Where `path` leads, if nobody but an administrator can change that. Directories on the way that are not there are made,
     /// private to us.
     pub(super) fn guarded(path: &Path) -> Result<Self, WriteError> {

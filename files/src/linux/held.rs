@@ -35,7 +35,7 @@ const STICKY: u32 = 0o1000;
 /// whoever gave it the second name may have no right to read it. So is a file whose owner is neither an administrator
 /// nor the owner of its directory, unless only administrators may write in that directory.
 pub fn read_held(path: &Path, limit: u64, links: Links) -> Result<HeldFile, FileError> {
-    let place = Place::find(path, links)?;
+    let place = HeldEntry::find(path, links)?;
     let (file, metadata) = place.open_file()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
     if metadata.nlink() != 1 {
         return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() });
@@ -53,7 +53,7 @@ pub struct HeldFile {
 
 /// A name in a directory that is held open: between two steps nobody can put another directory in its place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct HeldEntry {
     pub(super) directory: OwnedFd,
     pub(super) name: OsString,
     /// As it was given, for messages.
@@ -66,7 +66,7 @@ impl std::fmt::Debug for HeldFile {
     }
 }
 
-impl Place {
+impl HeldEntry {
     pub(super) fn find(path: &Path, links: Links) -> Result<Self, FileError> {
         if path.file_name().is_none() {
             return Err(FileError::NotRegular { path: path.to_owned(), kind: "no file name" });

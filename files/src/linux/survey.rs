@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat, ioctl_getflags, statx};
 
 use super::attributes::Attributes;
-use super::held::{HeldFile, Place};
+use super::held::{HeldEntry, HeldFile};
 use super::mounts;
 use super::read::identity_of_directory;
 use crate::file::{DirectoryIdentity, FileError, Links, WriteError};
@@ -29,7 +29,7 @@ pub struct Surveyed {
 /// # Errors
 /// See [`FileError`] and [`WriteError`].
 pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
-    let place = Place::find(path, Links::Refuse)?;
+    let place = HeldEntry::find(path, Links::Refuse)?;
     let opened = place.open_replaceable()?;
     let looked = place.directory.try_clone().and_then(|directory| File::from(directory).metadata());
     let looked = looked.map_err(place.failed("looking at its directory"))?;
@@ -55,10 +55,10 @@ pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
 /// # Errors
 /// See [`FileError`] and [`WriteError`].
 pub fn check_replaceable(path: &Path) -> Result<(), WriteError> {
-    Place::find(path, Links::Refuse)?.open_replaceable().map(|_| ())
+    HeldEntry::find(path, Links::Refuse)?.open_replaceable().map(|_| ())
 }
 
-impl Place {
+impl HeldEntry {
     fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
         self.check_directory()?;
         let opened = self.open_file()?;

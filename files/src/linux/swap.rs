@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, r
 use rustix::io::Errno;
 
 use super::attributes::Attributes;
-use super::held::Place;
+use super::held::HeldEntry;
 use crate::file::{FileIdentity, Links, WriteError};
 
 /// What takes whose place.
@@ -56,8 +56,8 @@ pub fn swap_names(swap: &Swap<'_>) -> Result<(), WriteError> {
     change_names(swap).map(|_| ())
 }
 
-fn change_names(swap: &Swap<'_>) -> Result<Place, WriteError> {
-    let place = Place::find(swap.path, Links::Refuse)?;
+fn change_names(swap: &Swap<'_>) -> Result<HeldEntry, WriteError> {
+    let place = HeldEntry::find(swap.path, Links::Refuse)?;
     let staged = swap.staged.file_name().unwrap_or_default();
     place.check_staged(staged, swap)?;
     place.check_surveyed(swap)?;
@@ -73,7 +73,7 @@ fn change_names(swap: &Swap<'_>) -> Result<Place, WriteError> {
 /// # Errors
 /// See [`WriteError`].
 pub fn move_aside(path: &Path, aside: &Path, file: SurveyedFile<'_>) -> Result<(), WriteError> {
-    let place = Place::find(path, Links::Refuse)?;
+    let place = HeldEntry::find(path, Links::Refuse)?;
     let aside = aside.file_name().unwrap_or_default();
     match renameat(&place.directory, place.name.as_os_str(), &place.directory, aside) {
         Ok(()) => {}
@@ -93,7 +93,7 @@ pub fn move_aside(path: &Path, aside: &Path, file: SurveyedFile<'_>) -> Result<(
 /// # Errors
 /// See [`WriteError`].
 pub fn unlink_second_name(beside: &Path, path: &Path) -> Result<(), WriteError> {
-    let place = Place::find(path, Links::Refuse)?;
+    let place = HeldEntry::find(path, Links::Refuse)?;
     let name = beside.file_name().unwrap_or_default();
     let at = |name: &OsStr| statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW);
     let (Ok(one), Ok(other)) = (at(place.name.as_os_str()), at(name)) else { return Ok(()) };
@@ -105,7 +105,7 @@ pub fn unlink_second_name(beside: &Path, path: &Path) -> Result<(), WriteError> 
     place.sync()
 }
 
-impl Place {
+impl HeldEntry {
     fn check_staged(&self, name: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let staged = openat(&self.directory, name, flags, Mode::empty())
@@ -285,7 +285,7 @@ mod tests {
         fn step(
             &self,
             meanwhile: impl FnOnce(),
-            step: impl FnOnce(&Place, &Swap<'_>) -> Result<(), WriteError>,
+            step: impl FnOnce(&HeldEntry, &Swap<'_>) -> Result<(), WriteError>,
         ) -> Result<(), &'static str> {
             let (path, staged, beside) = (self.at("store"), self.at("staged"), self.at("beside"));
             let held = self.surveyed.file.as_ref().expect("a file");
@@ -299,7 +299,7 @@ mod tests {
                 attributes,
                 old: Some(SurveyedFile { identity: &held.identity, sha256: &old, attributes }),
             };
-            let place = Place::find(&path, Links::Refuse).expect("a place");
+            let place = HeldEntry::find(&path, Links::Refuse).expect("a place");
             place.check_staged(staged.file_name().expect("a name"), &swap).expect("staged");
             place.check_surveyed(&swap).expect("surveyed");
             meanwhile();
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(scene.step(|| (), |place, swap| place.link_and_rename(OsStr::new("staged"), swap)), Ok(()));
         assert_eq!((scene.read("store").as_deref(), scene.read("beside").as_deref()), (Some("new"), Some("old")));
         // An edit that was seen only after the rename: the new file waits where it did before.
-        let place = Place::find(&scene.at("store"), Links::Refuse).expect("a place");
+        let place = HeldEntry::find(&scene.at("store"), Links::Refuse).expect("a place");
         fs::write(scene.at("beside"), "edited").expect("write");
         place.take_back(OsStr::new("staged"), OsStr::new("beside")).expect("back");
         assert_eq!((scene.read("store").as_deref(), scene.read("staged").as_deref()), (Some("edited"), Some("new")));
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn without_a_rename_that_replaces_nothing_a_free_name_is_taken_by_a_link() {
         let scene = Scene::new();
-        let place = Place::find(&scene.at("store"), Links::Refuse).expect("a place");
+        let place = HeldEntry::find(&scene.at("store"), Links::Refuse).expect("a place");
         let taken = place.link_to_free_name(OsStr::new("staged")).map_err(|error| error.reason());
         assert_eq!((taken, scene.read("store").as_deref()), (Err("changed_meanwhile"), Some("old")));
         fs::remove_file(scene.at("store")).expect("remove");

@@ -126,15 +126,15 @@ mod tests {
 
     use super::*;
 
-    /// Holds A5, A17: work that got no thread stayed in a queue that nobody served, with the place of its kind and the turn of its
+    /// Holds A5, A17: work that got no thread stayed in a queue that nobody served, with the permit of its kind and that of its
     /// key: an agent whose port was looked at in that moment was never looked at again.
     #[tokio::test]
     async fn work_that_gets_no_thread_is_dropped_with_what_it_holds() {
         static NONE: Pool = Pool::new(|_| Err(io::Error::from(io::ErrorKind::WouldBlock)));
-        let place = Arc::new(());
-        let held = Arc::clone(&place);
+        let permit = Arc::new(());
+        let held = Arc::clone(&permit);
         let started = NONE.start(move || drop(held));
-        assert_eq!(Arc::strong_count(&place), 1, "whether or not anybody looks at what became of it");
+        assert_eq!(Arc::strong_count(&permit), 1, "whether or not anybody looks at what became of it");
         let lost = started.await.expect_err("there is no thread");
         assert!(matches!(&lost, Lost::NoThread(_)), "{lost}");
     }

@@ -67,19 +67,19 @@ pub fn state_directory_of_running_unit(rotates: bool) -> PathBuf {
     }
     let runs = |unit: &str| Path::new(RUNNING_UNITS).join(format!("invocation:{unit}")).symlink_metadata().is_ok();
     let [host_api, metrics] = [(HOST_API_UNIT, STATE), (METRICS_UNIT, STATE_OF_METRICS)]
-        .map(|(unit, state)| Place { runs: runs(unit), is_there: Path::new(state).is_dir() });
+        .map(|(unit, state)| UnitStateDirectory { runs: runs(unit), is_there: Path::new(state).is_dir() });
     PathBuf::from(if is_of_metrics(host_api, metrics, rotates) { STATE_OF_METRICS } else { STATE })
 }
 
 /// What is known of a unit's state directory.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct UnitStateDirectory {
     runs: bool,
     is_there: bool,
 }
 
 /// Of two units that both run or both do not, the one that rotates keeps what matters more.
-const fn is_of_metrics(host_api: Place, metrics: Place, rotates: bool) -> bool {
+const fn is_of_metrics(host_api: UnitStateDirectory, metrics: UnitStateDirectory, rotates: bool) -> bool {
     match (host_api.runs, metrics.runs) {
         (true, false) => false,
         (false, true) => true,
@@ -113,7 +113,7 @@ mod tests {
     /// Both directories are there on a host that went from metrics to rotations, or back.
     #[test]
     fn a_persons_command_looks_where_the_exporter_that_runs_keeps_its_state() {
-        let place = |runs, is_there| Place { runs, is_there };
+        let place = |runs, is_there| UnitStateDirectory { runs, is_there };
         for (host_api, metrics, expected) in [
             (place(false, false), place(false, false), false),
             (place(false, false), place(false, true), true),

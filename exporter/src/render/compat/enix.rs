@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::certificates::{At, each};
+use super::super::certificates::{SightedCertificate, each};
 use super::super::table::{Family, Kind, Samples, Value};
 use super::Unique;
 use crate::snapshot::Snapshot;
@@ -40,7 +40,11 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
 ];
 
-fn in_files(snapshot: &Snapshot, out: &mut Samples<'_, '_>, value: fn(&At<'_>) -> Value) -> fmt::Result {
+fn in_files(
+    snapshot: &Snapshot,
+    out: &mut Samples<'_, '_>,
+    value: fn(&SightedCertificate<'_>) -> Value,
+) -> fmt::Result {
     let mut unique = Unique::default();
     each(snapshot, |at| {
         if at.place.path.is_empty() {

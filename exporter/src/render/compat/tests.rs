@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::Format;
+use super::super::ExpositionFormat;
 use super::super::tests::{body, certificate};
 use crate::config::CompatSet;
 use crate::snapshot::{
@@ -20,8 +20,8 @@ fn rendered(observation: Observation, compat: &[CompatSet]) -> String {
     board.expect([(id.clone(), &[][..])]);
     let ended = Timestamp::constant(1_790_000_000, 0);
     board.publish(&id, Pass { observation, trouble: None, ended, took: Duration::ZERO });
-    let with = body(&board.snapshot(), Format::Text, compat);
-    let ours = body(&board.snapshot(), Format::Text, &[]);
+    let with = body(&board.snapshot(), ExpositionFormat::Text, compat);
+    let ours = body(&board.snapshot(), ExpositionFormat::Text, &[]);
     with.strip_prefix(&ours).expect("our own names come first").to_owned()
 }
 

@@ -20,7 +20,7 @@ const SIGNS: [Sign; 10] = [
     Sign::Off,
 ];
 
-fn words() -> impl Strategy<Value = Word> {
+fn words() -> impl Strategy<Value = OriginStatus> {
     let flags = any::<(bool, bool, bool)>();
     let said = (prop::sample::select(&SIGNS[..]), prop::option::of(-30_i64..120), flags).prop_map(
         |(sign, deadline, (dry_run, denies, of_host))| {
@@ -38,10 +38,10 @@ fn words() -> impl Strategy<Value = Word> {
         },
     );
     prop_oneof![
-        6 => prop::collection::vec(said, 0..3).prop_map(Word::Said),
-        1 => Just(Word::Mute),
-        1 => Just(Word::Gone),
-        2 => silences().prop_map(Word::Silent),
+        6 => prop::collection::vec(said, 0..3).prop_map(OriginStatus::Said),
+        1 => Just(OriginStatus::Mute),
+        1 => Just(OriginStatus::Gone),
+        2 => silences().prop_map(OriginStatus::Silent),
     ]
 }
 
@@ -62,31 +62,34 @@ fn groups() -> impl Strategy<Value = Vec<Load>> {
 }
 
 /// Steps that are some seconds apart.
-fn histories() -> impl Strategy<Value = Vec<(i64, Origin, Word)>> {
+fn histories() -> impl Strategy<Value = Vec<(i64, Origin, OriginStatus)>> {
     prop::collection::vec((0_i64..200, origins(), words()), 1..30)
 }
 
-fn play(history: &[(i64, Origin, Word)], after: impl FnMut(&Machine, &Origin, &Word)) -> (Machine, i64) {
+fn play(
+    history: &[(i64, Origin, OriginStatus)],
+    after: impl FnMut(&Machine, &Origin, &OriginStatus),
+) -> (Machine, i64) {
     play_with(Vec::new(), history, after)
 }
 
 fn play_with(
     loads: Vec<Load>,
-    history: &[(i64, Origin, Word)],
-    mut after: impl FnMut(&Machine, &Origin, &Word),
+    history: &[(i64, Origin, OriginStatus)],
+    mut after: impl FnMut(&Machine, &Origin, &OriginStatus),
 ) -> (Machine, i64) {
     let (mut machine, mut now) = (Machine::resume(Some(boot("aa")), LatchRecord::default()), 0);
     machine.set_loads(loads, START);
     for (gap, origin, word) in history {
         now += gap;
-        machine.step(Input { origin: origin.clone(), word: word.clone(), now: at(now) });
+        machine.step(Input { origin: origin.clone(), status: word.clone(), now: at(now) });
         after(&machine, origin, word);
     }
     (machine, now)
 }
 
-fn state(machine: &Machine) -> State {
-    machine.report().map_or(State::None, |report| report.state())
+fn state(machine: &Machine) -> HostState {
+    machine.report().map_or(HostState::None, |report| report.state())
 }
 
 proptest! {
@@ -100,7 +103,7 @@ proptest! {
         // Who has announced it, and whether that can be taken back.
         let mut by: BTreeMap<Origin, bool> = BTreeMap::new();
         let (mut machine, now) = play(&history, |machine, origin, word| {
-            if let Word::Said(all) = word {
+            if let OriginStatus::Said(all) = word {
                 let mut begun = all.iter().filter(|it| it.sign == Sign::InProgress).peekable();
                 let is_link_lost = all.iter().map(|it| it.sign).max() == Some(Sign::CommsLost);
                 if begun.peek().is_some() {
@@ -110,13 +113,13 @@ proptest! {
                 }
             }
             assert_eq!(machine.kept().latch.is_some(), !by.is_empty());
-            assert_eq!(state(machine) == State::InProgress, !by.is_empty());
+            assert_eq!(state(machine) == HostState::InProgress, !by.is_empty());
         });
         if forget {
             machine.forget(|_| true, at(now));
         }
         machine.pass_time(at(now + 100_000));
-        prop_assert_eq!(state(&machine) == State::InProgress, !by.is_empty());
+        prop_assert_eq!(state(&machine) == HostState::InProgress, !by.is_empty());
         machine.note_boot(boot("bb"), at(now));
         prop_assert_eq!(machine.report(), None);
     }
@@ -127,7 +130,7 @@ proptest! {
     ) {
         let (mut machine, now) = play_with(loads, &history, |_, _, _| {});
         let before = state(&machine);
-        machine.step(Input { origin, word: Word::Silent(silence), now: at(now) });
+        machine.step(Input { origin, status: OriginStatus::Silent(silence), now: at(now) });
         prop_assert!(state(&machine) >= before, "{:?} after {:?}", state(&machine), before);
     }
 
@@ -140,7 +143,7 @@ proptest! {
         let told = |order: [usize; 3]| {
             let mut machine = machine.clone();
             for (origin, word) in order.map(|index| said[index].clone()) {
-                machine.step(Input { origin, word, now: at(now + gap) });
+                machine.step(Input { origin, status: word, now: at(now + gap) });
             }
             (machine.report(), machine.kept())
         };
@@ -169,17 +172,17 @@ proptest! {
     fn a_host_that_needs_one_of_its_feeds_is_as_well_off_as_the_best_that_is_heard(a in words(), b in words()) {
         let member = |name: &str| Member { source: Label::new(name), ups: Some(Label::new(name)) };
         let load = Load { name: Label::new("load"), members: vec![member("a"), member("b")], min_healthy: 1 };
-        let alone = |name: &str, word: &Word| {
+        let alone = |name: &str, word: &OriginStatus| {
             let mut machine = Machine::default();
-            machine.step(Input { origin: ups(name), word: word.clone(), now: START });
+            machine.step(Input { origin: ups(name), status: word.clone(), now: START });
             state(&machine)
         };
         let mut together = Machine::default();
         together.set_loads(vec![load], START - SignedDuration::from_secs(1));
         for (name, word) in [("a", &a), ("b", &b)] {
-            together.step(Input { origin: ups(name), word: word.clone(), now: START });
+            together.step(Input { origin: ups(name), status: word.clone(), now: START });
         }
-        let worst = alone("a", &a).max(alone("b", &b)).max(State::CommsLost);
+        let worst = alone("a", &a).max(alone("b", &b)).max(HostState::CommsLost);
         prop_assert!(state(&together) <= worst);
     }
 

@@ -29,27 +29,27 @@ fn healthy(watch: &Watch) -> usize {
 fn a_host_is_as_well_off_as_the_feeds_that_it_needs() {
     use Sign::{InProgress, LowBattery, Normal, Off, OnBattery, Pending, Testing};
     for (a, b, one, both, well) in [
-        (Normal, Normal, State::None, State::None, 2),
-        (Normal, OnBattery, State::None, State::OnBattery, 1),
-        (Normal, LowBattery, State::None, State::LowBattery, 1),
-        (Normal, Pending, State::None, State::Pending, 1),
-        (Normal, InProgress, State::None, State::InProgress, 1),
-        (Normal, Off, State::None, State::None, 1),
-        (Testing, OnBattery, State::Testing, State::OnBattery, 1),
-        (OnBattery, LowBattery, State::OnBattery, State::LowBattery, 0),
-        (OnBattery, Off, State::OnBattery, State::OnBattery, 0),
-        (LowBattery, Pending, State::LowBattery, State::Pending, 0),
-        (Pending, InProgress, State::Pending, State::InProgress, 0),
-        (InProgress, InProgress, State::InProgress, State::InProgress, 0),
+        (Normal, Normal, HostState::None, HostState::None, 2),
+        (Normal, OnBattery, HostState::None, HostState::OnBattery, 1),
+        (Normal, LowBattery, HostState::None, HostState::LowBattery, 1),
+        (Normal, Pending, HostState::None, HostState::Pending, 1),
+        (Normal, InProgress, HostState::None, HostState::InProgress, 1),
+        (Normal, Off, HostState::None, HostState::None, 1),
+        (Testing, OnBattery, HostState::Testing, HostState::OnBattery, 1),
+        (OnBattery, LowBattery, HostState::OnBattery, HostState::LowBattery, 0),
+        (OnBattery, Off, HostState::OnBattery, HostState::OnBattery, 0),
+        (LowBattery, Pending, HostState::LowBattery, HostState::Pending, 0),
+        (Pending, InProgress, HostState::Pending, HostState::InProgress, 0),
+        (InProgress, InProgress, HostState::InProgress, HostState::InProgress, 0),
     ] {
         for (first, second) in [(a, b), (b, a)] {
             for (needed, expected) in [(1, one), (2, both)] {
                 let mut watch = watch(needed);
-                watch.0.step(Input { origin: ups("a"), word: Word::Said(vec![evidence(first)]), now: at(1) });
+                watch.0.step(Input { origin: ups("a"), status: OriginStatus::Said(vec![evidence(first)]), now: at(1) });
                 watch.say(1, ups("b"), evidence(second));
                 assert_eq!(watch.report().state(), expected, "{first:?} and {second:?}, {needed} needed");
                 assert_eq!(watch.report().is_pending(), expected.is_pending());
-                assert_eq!(watch.0.kept().latch.is_some(), expected == State::InProgress);
+                assert_eq!(watch.0.kept().latch.is_some(), expected == HostState::InProgress);
                 assert_eq!(healthy(&watch), well);
             }
         }
@@ -59,26 +59,26 @@ fn a_host_is_as_well_off_as_the_feeds_that_it_needs() {
 /// Holds R5: unknown is not healthy.
 #[test]
 fn a_feed_that_is_not_heard_carries_nothing() {
-    let silent = || Word::Silent(Silence::Unreachable);
+    let silent = || OriginStatus::Silent(Silence::Unreachable);
     let mut watch = watch(1);
     watch.say(0, ups("a"), evidence(Sign::Normal));
     watch.say(0, ups("b"), evidence(Sign::OnBattery));
-    assert_eq!(watch.report().state(), State::None);
-    assert_eq!(watch.hear(10, ups("a"), silent()), State::OnBattery, "the host hangs on the other");
-    assert_eq!(watch.hear(20, ups("b"), silent()), State::OnBattery);
-    assert_eq!(watch.say(30, ups("b"), evidence(Sign::Normal)), State::None);
-    assert_eq!(watch.hear(40, ups("b"), silent()), State::CommsLost);
+    assert_eq!(watch.report().state(), HostState::None);
+    assert_eq!(watch.hear(10, ups("a"), silent()), HostState::OnBattery, "the host hangs on the other");
+    assert_eq!(watch.hear(20, ups("b"), silent()), HostState::OnBattery);
+    assert_eq!(watch.say(30, ups("b"), evidence(Sign::Normal)), HostState::None);
+    assert_eq!(watch.hear(40, ups("b"), silent()), HostState::CommsLost);
     assert_eq!(healthy(&watch), 0);
 }
 
 /// Holds R5: one that never answered is missed where it is needed, and so is one that its server has no more.
 #[test]
 fn a_feed_that_was_never_heard_is_missed_where_it_is_needed() {
-    for word in [Word::Silent(Silence::Unreachable), Word::Gone] {
-        for (needed, expected) in [(1, State::None), (2, State::CommsLost)] {
+    for word in [OriginStatus::Silent(Silence::Unreachable), OriginStatus::Gone] {
+        for (needed, expected) in [(1, HostState::None), (2, HostState::CommsLost)] {
             let mut watch = watch(needed);
             watch.say(0, ups("a"), evidence(Sign::Normal));
-            assert_eq!(watch.report().state(), State::None, "the other was not asked yet");
+            assert_eq!(watch.report().state(), HostState::None, "the other was not asked yet");
             assert_eq!(watch.hear(1, ups("b"), word.clone()), expected, "{word:?}, {needed} needed");
         }
     }
@@ -89,18 +89,18 @@ fn a_feed_that_was_never_heard_is_missed_where_it_is_needed() {
 fn what_is_said_of_the_host_counts_whatever_feeds_it() {
     let mut one = watch(1);
     one.say(0, ups("a"), evidence(Sign::Normal));
-    assert_eq!(one.say(1, ups("c"), evidence(Sign::OnBattery)), State::OnBattery);
-    assert_eq!(one.say(2, host(), evidence(Sign::InProgress)), State::InProgress);
+    assert_eq!(one.say(1, ups("c"), evidence(Sign::OnBattery)), HostState::OnBattery);
+    assert_eq!(one.say(2, host(), evidence(Sign::InProgress)), HostState::InProgress);
 
     let mut two = watch(1);
     two.say(0, ups("a"), evidence(Sign::Normal));
     let load = with(reading(&[Status::OnBattery]), |it| it.triggers = [ShutdownTrigger::ApcupsdLoad].into());
-    assert_eq!(two.read(1, "b", &load), State::Pending, "apcupsd shuts its host down, whatever else feeds it");
-    assert_eq!(two.read(2, "b", &reading(&[Status::OnBattery])), State::Cancelled);
+    assert_eq!(two.read(1, "b", &load), HostState::Pending, "apcupsd shuts its host down, whatever else feeds it");
+    assert_eq!(two.read(2, "b", &reading(&[Status::OnBattery])), HostState::Cancelled);
     let shutdown = with(reading(&[Status::OnBattery, Status::ShuttingDown]), |it| {
         it.triggers = [ShutdownTrigger::ApcupsdShutdown].into();
     });
-    assert_eq!(two.read(3, "b", &shutdown), State::InProgress);
+    assert_eq!(two.read(3, "b", &shutdown), HostState::InProgress);
     assert_eq!(two.report().triggers(), &[ShutdownTrigger::ApcupsdShutdown].into());
 }
 
@@ -122,11 +122,11 @@ fn a_forced_shutdown_of_a_feed_that_is_not_needed_becomes_the_hosts_when_it_is()
     let mut watch = watch(1);
     watch.say(0, ups("a"), evidence(Sign::Normal));
     let forced = Evidence { triggers: [ShutdownTrigger::NutFsd].into(), ..evidence(Sign::InProgress) };
-    assert_eq!(watch.say(1, ups("b"), forced.clone()), State::None);
+    assert_eq!(watch.say(1, ups("b"), forced.clone()), HostState::None);
     assert!(watch.report().triggers().is_empty());
-    assert_eq!(watch.say(2, ups("a"), evidence(Sign::OnBattery)), State::OnBattery);
-    assert_eq!(watch.say(3, ups("a"), forced), State::InProgress);
-    assert_eq!(watch.say(4, ups("a"), evidence(Sign::Normal)), State::InProgress, "and stays begun");
+    assert_eq!(watch.say(2, ups("a"), evidence(Sign::OnBattery)), HostState::OnBattery);
+    assert_eq!(watch.say(3, ups("a"), forced), HostState::InProgress);
+    assert_eq!(watch.say(4, ups("a"), evidence(Sign::Normal)), HostState::InProgress, "and stays begun");
 }
 
 /// Holds R5: all UPSes of one server, as one member, are as good as the worst of them.
@@ -138,19 +138,19 @@ fn a_server_that_is_a_member_is_as_good_as_its_worst_ups() {
     watch.0.set_loads(vec![Load { name: Label::new("server"), members, min_healthy: 1 }], START);
     watch.say(0, of("one"), evidence(Sign::Normal));
     watch.say(0, of("two"), evidence(Sign::OnBattery));
-    assert_eq!((watch.report().state(), healthy(&watch)), (State::OnBattery, 0));
-    assert_eq!(watch.say(1, ups("a"), evidence(Sign::Normal)), State::None);
+    assert_eq!((watch.report().state(), healthy(&watch)), (HostState::OnBattery, 0));
+    assert_eq!(watch.say(1, ups("a"), evidence(Sign::Normal)), HostState::None);
 }
 
 #[test]
 fn another_configuration_calls_nothing_off() {
     let mut watch = watch(2);
     watch.say(0, ups("a"), evidence(Sign::Normal));
-    assert_eq!(watch.say(0, ups("b"), pending(600)), State::Pending);
+    assert_eq!(watch.say(0, ups("b"), pending(600)), HostState::Pending);
     watch.0.set_loads(vec![load(&["a", "b"], 1)], at(10));
-    assert_eq!((watch.report().state(), watch.report().cancellations()), (State::None, 0));
+    assert_eq!((watch.report().state(), watch.report().cancellations()), (HostState::None, 0));
     watch.0.set_loads(Vec::new(), at(20));
-    assert_eq!(watch.report().state(), State::Pending);
+    assert_eq!(watch.report().state(), HostState::Pending);
 }
 
 /// Holds R5: an upsd that lists other UPSes at every look, all of them on battery, is remembered within bounds, and one that is
@@ -161,10 +161,10 @@ fn upses_that_come_and_go_on_battery_without_end_are_not_all_remembered() {
     let on_battery = reading(&[Status::OnBattery]);
     for number in 0..600 {
         watch.read(number, &format!("made-up-{number:03}"), &on_battery);
-        watch.hear(number, ups(&format!("made-up-{number:03}")), Word::Gone);
+        watch.hear(number, ups(&format!("made-up-{number:03}")), OriginStatus::Gone);
     }
     assert_eq!(watch.0.origins().count(), 512);
     let low = reading(&[Status::OnBattery, Status::LowBattery]);
-    assert_eq!(watch.read(600, "rack-a", &low), State::LowBattery);
+    assert_eq!(watch.read(600, "rack-a", &low), HostState::LowBattery);
     assert_eq!(watch.0.origins().count(), 512);
 }

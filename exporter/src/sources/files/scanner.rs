@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::aside::Aside;
 use super::password::{Password, PasswordSource};
-use super::walk::{self, Place, WalkedFiles};
+use super::walk::{self, CandidateFile, WalkedFiles};
 use crate::config::{Exclusion, PathPattern};
 use crate::platform::{self, FileError, FileIdentity, FileRead};
 use crate::snapshot::{Contents, FileSeen, FilesSeen, Flaws, Label, SeenCertificate, SkippedFiles, Trouble};
@@ -72,11 +72,11 @@ enum Look {
 struct Read {
     identity: FileIdentity,
     settled: bool,
-    seen: Seen,
+    seen: ScannedFile,
 }
 
 #[derive(Debug)]
-enum Seen {
+enum ScannedFile {
     File(Arc<FileSeen>),
     /// A pattern led to it, and it is no certificate.
     Aside(Aside),
@@ -118,8 +118,8 @@ impl Scanner {
                 }
                 Look::Read(path, read) => {
                     match &read.seen {
-                        Seen::File(seen) => files.push(Arc::clone(seen)),
-                        Seen::Aside(aside) => skipped.entry(aside.as_str()).or_default().take(&path),
+                        ScannedFile::File(seen) => files.push(Arc::clone(seen)),
+                        ScannedFile::Aside(aside) => skipped.entry(aside.as_str()).or_default().take(&path),
                     }
                     Some((path, read))
                 }
@@ -128,10 +128,10 @@ impl Scanner {
         Scan { seen: FilesSeen { files, skipped }, trouble: found.trouble }
     }
 
-    fn look(&self, Place { path, must_exist, is_listed }: Place, known: Option<Read>) -> Look {
+    fn look(&self, CandidateFile { path, must_exist, is_listed }: CandidateFile, known: Option<Read>) -> Look {
         // A file that is not known is read without being asked first which one it is: reading tells that too.
         let unchanged = known
-            .filter(|read| !(must_exist && matches!(read.seen, Seen::Aside(_))))
+            .filter(|read| !(must_exist && matches!(read.seen, ScannedFile::Aside(_))))
             .filter(|read| read.settled && platform::identify(&path).is_ok_and(|identity| identity == read.identity));
         if let Some(read) = unchanged {
             return Look::Read(path, read);
@@ -151,7 +151,7 @@ impl Scanner {
             Paths::AnyOf(candidates) => {
                 let there = candidates.iter().filter(|path| !is_absent(path));
                 let mut found = WalkedFiles::default();
-                found.take(there.map(|path| Place::named(path.clone())));
+                found.take(there.map(|path| CandidateFile::named(path.clone())));
                 let first = candidates.first().filter(|_| found.places.is_empty());
                 found.trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));
                 found
@@ -180,10 +180,10 @@ impl Scanner {
         let parsed = parse(&file.bytes, self.password.secret(), &self.limits);
         let age = Timestamp::now().as_nanosecond() - file.identity.changed;
         let read = |seen| Read { identity: file.identity, settled: age > SETTLED_AFTER_NANOSECONDS, seen };
-        if let Err(Unread { aside: Some(aside), .. }) = parsed
+        if let Err(ReadFailure { aside: Some(aside), .. }) = parsed
             && !is_named
         {
-            return Ok(read(Seen::Aside(aside)));
+            return Ok(read(ScannedFile::Aside(aside)));
         }
         let mut outcome = parsed.map_err(|unread| here(unread.trouble));
         if let Ok(contents) = &mut outcome {
@@ -194,7 +194,7 @@ impl Scanner {
         }
         let modified = Some(seconds(file.identity.modified));
         let seen = FileSeen { path: Label::from_path(path), modified, outcome };
-        Ok(read(Seen::File(Arc::new(seen))))
+        Ok(read(ScannedFile::File(Arc::new(seen))))
     }
 }
 
@@ -222,17 +222,17 @@ fn failed(path: &Path, modified: Option<f64>, trouble: Trouble) -> FileSeen {
 }
 
 /// Why a file gave no certificates.
-struct Unread {
+struct ReadFailure {
     trouble: Trouble,
     /// What it is where it never was meant to give some.
     aside: Option<Aside>,
 }
 
 /// One file that trips over a bug of ours must not hide the others.
-fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Contents, Unread> {
+fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Contents, ReadFailure> {
     let read = catch_unwind(AssertUnwindSafe(|| kagiban_keystore::read(bytes, password, limits))).map_err(|_| {
         let trouble = Trouble::new("panic", "reading it ended in a bug of this program, please report it");
-        Unread { trouble, aside: None }
+        ReadFailure { trouble, aside: None }
     })?;
     let certificates = |store: Store| store.check_has_certificate().map(|()| store);
     let trouble = |error: &ReadError| match password {
@@ -244,7 +244,7 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
     };
     let store = read
         .and_then(certificates)
-        .map_err(|error| Unread { trouble: trouble(&error), aside: Aside::of(bytes, &error) })?;
+        .map_err(|error| ReadFailure { trouble: trouble(&error), aside: Aside::of(bytes, &error) })?;
     let flaws = Flaws::of(&store.faults, store.certificates());
     let verified = password_verified(store.format, store.password);
     let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));

@@ -17,13 +17,13 @@ const MAX_ENTRIES: usize = 200_000;
 #[derive(Debug, Default)]
 pub(super) struct WalkedFiles {
     /// In the order of [`order`], each path once.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<CandidateFile>,
     /// The first thing that kept the search from being a whole one.
     pub(super) trouble: Option<Trouble>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct CandidateFile {
     pub(super) path: PathBuf,
     /// It was named without a pattern.
     pub(super) must_exist: bool,
@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) is_listed: bool,
 }
 
-impl Place {
+impl CandidateFile {
     pub(super) const fn named(path: PathBuf) -> Self {
         Self { path, must_exist: true, is_listed: false }
     }
@@ -46,7 +46,7 @@ impl WalkedFiles {
         self.places.binary_search_by(|place| order(&place.path, path)).is_ok()
     }
 
-    pub(super) fn take(&mut self, places: impl IntoIterator<Item = Place>) {
+    pub(super) fn take(&mut self, places: impl IntoIterator<Item = CandidateFile>) {
         self.places.extend(places);
         self.places.sort_by(|one, other| order(&one.path, &other.path));
         self.places.dedup_by(|later, kept| {
@@ -64,9 +64,9 @@ pub(super) fn order(one: &Path, other: &Path) -> Ordering {
 }
 
 /// Each place with what is known of it. Both lists are in the same order, so that one walk along them finds it.
-pub(super) fn with_known<T>(places: Vec<Place>, known: Vec<(PathBuf, T)>) -> Vec<(Place, Option<T>)> {
+pub(super) fn with_known<T>(places: Vec<CandidateFile>, known: Vec<(PathBuf, T)>) -> Vec<(CandidateFile, Option<T>)> {
     let mut known = known.into_iter().peekable();
-    let known_of = |place: Place| {
+    let known_of = |place: CandidateFile| {
         while known.next_if(|(path, _)| order(path, &place.path).is_lt()).is_some() {}
         let found = known.next_if(|(path, _)| order(path, &place.path).is_eq());
         (place, found.map(|(_, value)| value))
@@ -78,7 +78,7 @@ pub(super) fn find(patterns: &[PathPattern], exclude: &[Exclusion], max_files: u
     let mut found = WalkedFiles::default();
     for pattern in patterns {
         let places = match pattern {
-            PathPattern::Exact(path) => vec![Place::named(path.clone())],
+            PathPattern::Exact(path) => vec![CandidateFile::named(path.clone())],
             PathPattern::Glob { base, matcher, depth } => {
                 let wanted = |path: &Path| matcher.is_match(path) && !exclude.iter().any(|e| e.matches(path));
                 search(base, depth.unwrap_or(MAX_DEPTH), &wanted, max_files, &mut found)
@@ -96,7 +96,7 @@ fn search(
     wanted: &dyn Fn(&Path) -> bool,
     max_files: usize,
     found: &mut WalkedFiles,
-) -> Vec<Place> {
+) -> Vec<CandidateFile> {
     let mut places = Vec::new();
     let mut room = max_files.saturating_sub(found.places.len());
     let walk = WalkDir::new(base).follow_links(true).max_depth(depth.min(MAX_DEPTH));
@@ -118,7 +118,7 @@ fn search(
                     room -= 1;
                 }
                 let is_listed = !entry.path_is_symlink();
-                places.push(Place { path: entry.into_path(), must_exist: false, is_listed });
+                places.push(CandidateFile { path: entry.into_path(), must_exist: false, is_listed });
             }
             Ok(_) => {}
             Err(error) => places.extend(note(&error, base, wanted, found)),
@@ -133,7 +133,12 @@ fn is_bookkeeping(entry: &DirEntry) -> bool {
     entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b"..")
 }
 
-fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut WalkedFiles) -> Option<Place> {
+fn note(
+    error: &walkdir::Error,
+    base: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+    found: &mut WalkedFiles,
+) -> Option<CandidateFile> {
     let path = error.path().unwrap_or(base);
     if error.loop_ancestor().is_some() {
         // Everything in the loop has been seen on the way in.
@@ -141,7 +146,7 @@ fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, fou
     }
     if path != base && path.is_symlink() {
         // A link that leads nowhere, in a circle, or where we may not go, is a file that cannot be read: the others can.
-        return wanted(path).then(|| Place::named(path.to_owned()));
+        return wanted(path).then(|| CandidateFile::named(path.to_owned()));
     }
     let kind = error.io_error().map(std::io::Error::kind);
     match kind {
@@ -204,7 +209,8 @@ mod tests {
         let parse = |p: &&str| PathPattern::parse(&format!("{}/{p}", root.path().display())).expect("a pattern");
         let patterns: Vec<_> = ["**/*", "*.pem", ".//a.pem"].iter().map(parse).collect();
         let found = find(&patterns, &[], 3);
-        let shown = |place: &Place| (place.path.strip_prefix(root.path()).expect("below").to_owned(), place.must_exist);
+        let shown =
+            |place: &CandidateFile| (place.path.strip_prefix(root.path()).expect("below").to_owned(), place.must_exist);
         let wanted = [("a.pem", true), ("a/b.pem", false), ("c.pem", false)].map(|(path, must)| (path.into(), must));
         assert_eq!(found.places.iter().map(shown).collect::<Vec<(PathBuf, bool)>>(), wanted);
         assert!(found.trouble.is_none(), "three files are no more than three, however often they are found");
@@ -212,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_file_is_found_again_whatever_came_or_went_beside_it() {
-        let place = |path: &str| Place { path: path.into(), must_exist: false, is_listed: true };
+        let place = |path: &str| CandidateFile { path: path.into(), must_exist: false, is_listed: true };
         let known = ["/a", "/b", "/d", "/f"].map(|path| (PathBuf::from(path), path));
         let found = with_known(["/0", "/b", "/c", "/d", "/g"].map(place).into(), known.into());
         let found: Vec<_> = found.iter().map(|(place, known)| (place.path.to_str(), *known)).collect();

@@ -22,7 +22,7 @@ use super::blocking::Blocking;
 use super::schedule::{panicked, timed_out};
 use crate::blocking::Work;
 use crate::config::{HealthConfig, HealthSnmpConfig};
-use crate::health::{Facts, JavaVersion, LeafMarks, verdicts};
+use crate::health::{HardeningFacts, JavaVersion, LeafMarks, verdicts};
 use crate::probe::{Endpoint, Greeting, OldVersion, greet, probe};
 use crate::snapshot::{HealthSeen, Label, Observation, Trouble};
 
@@ -94,7 +94,7 @@ impl HealthSource {
         (Observation::Health(seen), None)
     }
 
-    fn facts(&self, collected: Collected, asked: Asked) -> Facts {
+    fn facts(&self, collected: Collected, asked: Asked) -> HardeningFacts {
         let Collected {
             stored,
             store_password,
@@ -107,7 +107,7 @@ impl HealthSource {
             left_behind,
         } = collected;
         let Asked { served, old_tls, snmp } = asked;
-        Facts {
+        HardeningFacts {
             served,
             stored,
             store_password,

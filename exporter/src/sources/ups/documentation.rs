@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{apcupsd, nut, snmp, web};
 use crate::render::ups_families;
-use crate::ups::{ABSENT_IN_SNMP, ALARM_METRIC, Facts, IDLE, Protocol, Quantity, Status, Unit};
+use crate::ups::{ABSENT_IN_SNMP, ALARM_METRIC, IDLE, Protocol, Quantity, QuantityFacts, Status, Unit};
 
 /// The sources of one backend, by metric and by status.
 #[derive(Default)]
@@ -141,7 +141,7 @@ fn format_both(said: &str, told: &str) -> String {
     if told.is_empty() { said.to_owned() } else { format!("{said}<br>{told}") }
 }
 
-fn published(facts: &Facts) -> String {
+fn published(facts: &QuantityFacts) -> String {
     if facts.unit.is_counter() { format!("{}_total", facts.metric) } else { facts.metric.to_owned() }
 }
 
@@ -160,7 +160,7 @@ const fn unit(unit: Unit) -> &'static str {
     }
 }
 
-fn range(facts: &Facts) -> String {
+fn range(facts: &QuantityFacts) -> String {
     let (least, most) = facts.range;
     if facts.unit == Unit::Timestamp {
         let day = |at: f64| {

@@ -1,7 +1,7 @@
 //! What the errors of other rooms are to a UPS source.
 
 use crate::blocking::Blocked;
-use crate::from_files::Unread;
+use crate::from_files::FilesUnavailable;
 use crate::password_file::PasswordFileError;
 use crate::platform::FileError;
 use crate::probe::{ProbeError, RootsError};
@@ -53,14 +53,14 @@ impl From<&Blocked> for UpsFault {
     }
 }
 
-impl<E> From<&Unread<E>> for UpsFault
+impl<E> From<&FilesUnavailable<E>> for UpsFault
 where
     for<'a> Self: From<&'a E>,
 {
-    fn from(unread: &Unread<E>) -> Self {
+    fn from(unread: &FilesUnavailable<E>) -> Self {
         match unread {
-            Unread::Blocked(blocked) => blocked.into(),
-            Unread::Failed(error) => (&**error).into(),
+            FilesUnavailable::Blocked(blocked) => blocked.into(),
+            FilesUnavailable::Failed(error) => (&**error).into(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 /// Where the number of a line belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum LineScope {
     /// There is one line, and its number is the UPS's.
     Whole,
     Line,
@@ -10,7 +10,7 @@ pub(super) enum Place {
     Nowhere,
 }
 
-impl Place {
+impl LineScope {
     /// Of the `line`th, counted from 1, of a UPS that has so many.
     pub(super) const fn of(line: usize, lines: usize) -> Self {
         match lines {

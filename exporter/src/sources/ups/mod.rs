@@ -39,7 +39,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen, UpsTrouble};
-use crate::ups::{Countdowns, Quantity, Reading, Refused, ShutdownTrigger, UpsFault};
+use crate::ups::{Countdowns, Quantity, Reading, RefusedReadings, ShutdownTrigger, UpsFault};
 
 /// The UPSes of one source, each with what it said; or why not even their names are known.
 type Read = Result<Vec<(Label, Result<Reading, UpsTrouble>)>, UpsTrouble>;
@@ -62,7 +62,7 @@ struct UpsMemory {
     /// In how many looks it contradicted itself.
     contradictions: u64,
     /// What it has given that no UPS can have.
-    refused: Refused,
+    refused: RefusedReadings,
 }
 
 #[derive(Debug)]

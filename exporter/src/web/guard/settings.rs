@@ -15,7 +15,7 @@ use super::rate::Limiter;
 use super::tls;
 use super::users::{Admission, Users};
 use crate::config::{self, RateLimitConfig, TlsServerConfig};
-use crate::from_files::Origin;
+use crate::from_files::FileOrigin;
 
 /// What is asked of clients. The default asks for nothing, over plain HTTP.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(in crate::web) enum Refusal {
 
 impl Settings {
     /// Reads the file and those that it names.
-    pub(super) fn load(path: &Path) -> Result<(Self, Origin), GuardError> {
+    pub(super) fn load(path: &Path) -> Result<(Self, FileOrigin), GuardError> {
         let file = config::load_web(path)?;
         let mut watched = vec![(path.to_owned(), file.identity)];
         let written = file.config;

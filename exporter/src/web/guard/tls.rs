@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kagiban_serving::tls::{self, Identity, MAX_PEM_BYTES};
+use kagiban_serving::tls::{self, MAX_PEM_BYTES, ServerIdentity};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,18 +15,18 @@ use zeroize::Zeroizing;
 use super::clients::ClientPolicy;
 use super::error::GuardError;
 use crate::config::{CipherSuite, ClientAuthType, Curve, TlsServerConfig};
-use crate::from_files::Origin;
+use crate::from_files::FileOrigin;
 use crate::platform;
 use crate::proven::Proven;
 
 /// Reads the files, and notes each in `watched`.
-pub(super) fn server(config: &TlsServerConfig, watched: &mut Origin) -> Result<Arc<ServerConfig>, GuardError> {
+pub(super) fn server(config: &TlsServerConfig, watched: &mut FileOrigin) -> Result<Arc<ServerConfig>, GuardError> {
     let chain = Pem::read("certificate", config.cert.as_deref(), config.cert_file.as_ref(), watched)?.certificates()?;
     let key = config.key.as_ref().map(ExposeSecret::expose_secret);
     let key = Pem::read("private key", key, config.key_file.as_ref(), watched)?.key()?;
     let provider = Arc::new(provider(config));
     let clients = clients(config, &provider, watched)?;
-    let server = tls::server(provider, &config.versions(), clients, Identity { chain, key });
+    let server = tls::server(provider, &config.versions(), clients, ServerIdentity { chain, key });
     let mut server = server.map_err(GuardError::Server)?;
     server.ignore_client_order = config.prefer_server_cipher_suites.unwrap_or(true);
     Ok(Arc::new(server))
@@ -49,7 +49,7 @@ fn provider(config: &TlsServerConfig) -> CryptoProvider {
 fn clients(
     config: &TlsServerConfig,
     provider: &Arc<CryptoProvider>,
-    watched: &mut Origin,
+    watched: &mut FileOrigin,
 ) -> Result<Arc<dyn ClientCertVerifier>, GuardError> {
     let proven = |policy| Proven::new(policy, provider.signature_verification_algorithms);
     let mut verified = |mandatory| {
@@ -80,7 +80,7 @@ impl Pem {
         what: &'static str,
         inline: Option<&str>,
         file: Option<&PathBuf>,
-        watched: &mut Origin,
+        watched: &mut FileOrigin,
     ) -> Result<Self, GuardError> {
         let Some(path) = file else {
             let bytes = Zeroizing::new(inline.unwrap_or_default().as_bytes().to_vec());

@@ -80,10 +80,10 @@ impl Users {
         let known = self.hashes.get(&given.user);
         let Some(hash) = known.or_else(|| self.stand_in(&given.user)).cloned() else { return Ok(false) };
         let exists = known.is_some();
-        let Ok(place) = Arc::clone(&self.hashing).acquire_owned().await else { return Ok(false) };
+        let Ok(permit) = Arc::clone(&self.hashing).acquire_owned().await else { return Ok(false) };
         let checked = blocking::run(Work::PasswordHashes, Instant::now() + PATIENCE, move || {
             // Held until the work is done, also when the client has gone.
-            let _place = place;
+            let _permit = permit;
             bcrypt::verify(&*given.password, hash.expose_secret()).unwrap_or(false)
         });
         Ok(checked.await? & exists)

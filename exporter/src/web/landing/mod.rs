@@ -23,7 +23,7 @@ use self::html::Escaped;
 use super::TelemetryPath;
 use crate::overview::Moment;
 use crate::overview::shutdown::ShutdownView;
-use crate::shutdown::Report;
+use crate::shutdown::HostStateReport;
 use crate::snapshot::Snapshot;
 
 /// What the page is made of.
@@ -33,7 +33,7 @@ pub(super) struct Page<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
     /// Absent while nobody knows.
-    pub(super) shutdown: Option<&'a Report>,
+    pub(super) shutdown: Option<&'a HostStateReport>,
     pub(super) probes: bool,
 }
 

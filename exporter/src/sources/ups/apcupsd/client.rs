@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::error::ApcupsdError;
 use super::mapping;
-use super::report::Report;
+use super::report::StatusReport;
 use crate::config::ApcupsdConfig;
 use crate::probe::Endpoint;
 use crate::snapshot::UpsTrouble;
@@ -44,7 +44,7 @@ impl Client {
         let stream = wire::connect(&self.endpoint, until).await?;
         let mut wire = Wire::new(stream, address, LIMITS, until);
         wire.ask("status", STATUS).await?;
-        let mut report = Report::default();
+        let mut report = StatusReport::default();
         loop {
             let record = wire.frame().await?;
             if record.is_empty() {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::error::ReportError;
-use super::report::Report;
+use super::report::StatusReport;
 use crate::label::Label;
 use crate::sources::ups::dates;
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
-use crate::ups::{Identity, Quantity, Reading, SelfTest, ShutdownTrigger, Status, TransferDirection};
+use crate::ups::{Quantity, Reading, SelfTest, ShutdownTrigger, Status, TransferDirection, UpsIdentity};
 
 /// The words after a number, with what makes base units of it. A number with another word is no sample. Older versions write some
 /// words in lower case, and leave the only word that there can be out.
@@ -113,7 +113,7 @@ enum Word {
 
 /// What a status report says. While apcupsd does not hear its UPS it goes on showing the numbers of before, or zeros: then
 /// there is no reading at all.
-pub(super) fn reading(report: &Report) -> Result<Reading, ReportError> {
+pub(super) fn reading(report: &StatusReport) -> Result<Reading, ReportError> {
     let mut reading = Reading { identity: identity(report), ..Reading::default() };
     let flags = take_status(report, &mut reading)?;
     if flags & COMM_LOST != 0 {
@@ -134,19 +134,19 @@ pub(in crate::sources::ups) fn keys_of(quantity: Quantity) -> impl Iterator<Item
     NUMBERS.iter().filter(move |(_, of, _)| *of == quantity).map(|(key, ..)| *key)
 }
 
-fn identity(report: &Report) -> Identity {
+fn identity(report: &StatusReport) -> UpsIdentity {
     let label = |key| report.text(key).map(Label::new);
-    Identity {
+    UpsIdentity {
         model: label("MODEL").or_else(|| label("APCMODEL")),
         serial: label("SERIALNO"),
         firmware: label("FIRMWARE"),
         driver: label("DRIVER"),
         driver_version: label("VERSION"),
-        ..Identity::default()
+        ..UpsIdentity::default()
     }
 }
 
-fn take_status(report: &Report, reading: &mut Reading) -> Result<u32, ReportError> {
+fn take_status(report: &StatusReport, reading: &mut Reading) -> Result<u32, ReportError> {
     let (flags, text) = (report.text("STATFLAG").and_then(hexadecimal), report.text("STATUS"));
     if flags.is_none() && text.is_none() {
         return Err(ReportError::NoStatus);
@@ -169,7 +169,7 @@ fn take_status(report: &Report, reading: &mut Reading) -> Result<u32, ReportErro
 }
 
 /// Takes the numbers, and keeps the texts of those that are refused from other exporters' names.
-fn take_numbers(report: &Report, reading: &mut Reading) {
+fn take_numbers(report: &StatusReport, reading: &mut Reading) {
     for (key, quantity, units) in NUMBERS {
         let Some(text) = report.text(key) else { continue };
         let taken = match number(text, units) {
@@ -190,7 +190,7 @@ fn take_numbers(report: &Report, reading: &mut Reading) {
     }
 }
 
-fn take_transfers(report: &Report, reading: &mut Reading) {
+fn take_transfers(report: &StatusReport, reading: &mut Reading) {
     for (key, direction) in [("XONBATT", TransferDirection::OnBattery), ("XOFFBATT", TransferDirection::OffBattery)] {
         if let Some(at) = report.text(key).and_then(dates::parse) {
             reading.transfers.insert(direction, at);
@@ -263,8 +263,8 @@ mod tests {
 
     use super::*;
 
-    fn report(records: &[(&str, &str)]) -> Report {
-        let mut report = Report::default();
+    fn report(records: &[(&str, &str)]) -> StatusReport {
+        let mut report = StatusReport::default();
         for (key, text) in records {
             report.take(format!("{key:<9}: {text}\n").as_bytes()).expect("a record");
         }
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(reading(&report(&old[1..])), Err(ReportError::CommLost));
         assert_eq!(reading(&report(&[("STATFLAG", "0x05000108")])), Err(ReportError::CommLost));
         assert_eq!(reading(&report(&[("LINEV", "230.0 Volts")])), Err(ReportError::NoStatus));
-        assert_eq!(reading(&Report::default()), Err(ReportError::NoStatus));
+        assert_eq!(reading(&StatusReport::default()), Err(ReportError::NoStatus));
     }
 
     #[test]

@@ -18,9 +18,9 @@ pub(super) enum RecordError {
 
 /// Keys with their texts, both without the blanks around them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Report(BTreeMap<String, String>);
+pub(super) struct StatusReport(BTreeMap<String, String>);
 
-impl Report {
+impl StatusReport {
     /// Takes the next record; its line end belongs to it.
     pub(super) fn take(&mut self, record: &[u8]) -> Result<(), RecordError> {
         // The text of a device may hold any byte, but neither of us can send a NUL within a text.
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_record_is_a_key_and_all_that_follows_the_first_colon() {
-        let mut report = Report::default();
+        let mut report = StatusReport::default();
         for record in
             ["BCHARGE  : 100.0 Percent\n", "MASTER   : 127.0.0.1:3551\n", "END APC  : 2026-11-23\n", "UPSNAME  : \n"]
         {
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_not_there() {
-        let mut report = Report::default();
+        let mut report = StatusReport::default();
         report.take(b"XOFFBATT : N/A\n").expect("a record");
         report.take(b"SENSE    : Unknown\n").expect("a record");
         report.take(b"MODEL    : (null)\n").expect("a record");
@@ -84,13 +84,13 @@ mod tests {
         for record in
             [&b"Invalid command\n"[..], b": text\n", b"STATUS\0: ONLINE\n", b"STATUS : ON\0LINE\n", b"<html>: x"]
         {
-            assert_eq!(Report::default().take(record), Err(RecordError::Unexpected), "{record:?}");
+            assert_eq!(StatusReport::default().take(record), Err(RecordError::Unexpected), "{record:?}");
         }
     }
 
     #[test]
     fn records_beyond_the_limit_are_not_kept() {
-        let mut report = Report::default();
+        let mut report = StatusReport::default();
         let last = (0..=MAX_RECORDS).map(|n| report.take(format!("KEY{n} : 1").as_bytes())).find(Result::is_err);
         assert_eq!(last, Some(Err(RecordError::TooMany)));
         assert_eq!(report.all().count(), MAX_RECORDS);
@@ -99,7 +99,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_record_is_too_much(records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..20)) {
-            let mut report = Report::default();
+            let mut report = StatusReport::default();
             let taken = records.iter().filter(|record| report.take(record).is_ok()).count();
             prop_assert!(report.all().count() <= taken);
         }

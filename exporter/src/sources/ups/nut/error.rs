@@ -1,7 +1,7 @@
 //! Why upsd, or one of its UPSes, told us nothing.
 
 use super::protocol::{LineError, Refusal};
-use crate::from_files::Unread;
+use crate::from_files::FilesUnavailable;
 use crate::password_file::PasswordFileError;
 use crate::probe::RootsError;
 use crate::snapshot::UpsTrouble;
@@ -11,11 +11,11 @@ use crate::ups::UpsFault;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NutError {
     #[error("cannot read the password file: {0}")]
-    Password(#[from] Unread<PasswordFileError>),
+    Password(#[from] FilesUnavailable<PasswordFileError>),
     #[error("the user name or the password has a line end in it, which upsd cannot be told; take it out")]
     Unspeakable,
     #[error("cannot read the CA file: {0}")]
-    Trust(#[from] Unread<RootsError>),
+    Trust(#[from] FilesUnavailable<RootsError>),
     #[error("{address}: no authorities to check upsd's certificate against; set `startTls.caFile`")]
     NoTrust { address: String },
     #[error("{address}: no TLS after STARTTLS ({detail}); check `startTls.caFile` and `startTls.serverName`")]

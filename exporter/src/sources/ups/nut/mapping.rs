@@ -7,10 +7,10 @@ use crate::label::Label;
 use crate::sources::ups::dates;
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
-use crate::sources::ups::lines::{self, Place};
+use crate::sources::ups::lines::{self, LineScope};
 use crate::sources::ups::numbers::{Written, written};
 use crate::ups::{
-    Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, ShutdownTrigger, Status, Timer, Values, is_idle,
+    Beeper, Protocol, Quantity, Raw, Reading, SelfTest, ShutdownTrigger, Status, Timer, UpsIdentity, Values, is_idle,
     is_printed_null, meaning,
 };
 
@@ -181,9 +181,9 @@ pub(in crate::sources::ups) fn names_of(quantity: Quantity) -> impl Iterator<Ite
     NUMBERS.iter().filter(move |(_, of, _)| *of == quantity).map(|(name, ..)| *name)
 }
 
-fn identity(variables: &Variables, described: Option<&str>) -> Identity {
+fn identity(variables: &Variables, described: Option<&str>) -> UpsIdentity {
     let either = |name: &str, older: &str| label(variables, name).or_else(|| label(variables, older));
-    Identity {
+    UpsIdentity {
         manufacturer: either("device.mfr", "ups.mfr"),
         model: either("device.model", "ups.model"),
         serial: either("device.serial", "ups.serial"),
@@ -241,13 +241,13 @@ fn take_numbers(variables: &Variables, reading: &mut Reading) {
         let Some((_, quantity, scale)) = known else { continue };
         let Some(value) = number(Some(text), *quantity, values) else { continue };
         let value = value * scale;
-        let taken = match line_count(variables, &name).map(|lines| Place::of(last_line(phase), lines)) {
-            Some(Place::Nowhere) => {
+        let taken = match line_count(variables, &name).map(|lines| LineScope::of(last_line(phase), lines)) {
+            Some(LineScope::Nowhere) => {
                 values.refuse(*quantity);
                 false
             }
-            Some(Place::Whole) => values.of(*quantity).is_some() || values.takes(*quantity, None, value),
-            Some(Place::Line) | None => values.takes(*quantity, Some(Label::new(phase)), value),
+            Some(LineScope::Whole) => values.of(*quantity).is_some() || values.takes(*quantity, None, value),
+            Some(LineScope::Line) | None => values.takes(*quantity, Some(Label::new(phase)), value),
         };
         if !taken {
             raw.remove(full_name.as_str());
@@ -486,7 +486,7 @@ mod tests {
             [("ups_battery_charge_ratio", 1), ("ups_input_voltage_volts", 2), ("ups_shutdown_timer_seconds", 1)];
         assert_eq!(reading.refused().collect::<Vec<_>>(), refused);
         let who = read(&[("ups.model", "(null)"), ("device.serial", "Unknown"), ("input.transfer.reason", "null")]);
-        assert_eq!((who.identity, who.transfer_cause), (Identity::default(), None));
+        assert_eq!((who.identity, who.transfer_cause), (UpsIdentity::default(), None));
     }
 
     /// Holds R3: under the names of other exporters too, whatever else gives the same quantity.
@@ -706,7 +706,7 @@ mod tests {
         assert_eq!((who.serial, who.driver), (Some(Label::new("S1")), Some(Label::new("usbhid-ups"))));
         let who = read(&[("ups.mfr", "old"), ("device.mfr", "new"), ("device.model", " ")]).identity;
         assert_eq!((who.manufacturer, who.model), (Some(Label::new("new")), None));
-        assert_eq!(reading(&Variables::new(), Some("Description unavailable")).identity, Identity::default());
+        assert_eq!(reading(&Variables::new(), Some("Description unavailable")).identity, UpsIdentity::default());
     }
 
     #[test]

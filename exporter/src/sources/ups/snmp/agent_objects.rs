@@ -18,7 +18,7 @@ pub(super) const OBJECTS_PER_REQUEST: usize = 20;
 
 /// What is known of one agent.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct AgentObjects {
     /// Scalars and columns.
     absent: BTreeSet<Oid>,
     /// When every object had last been asked for.
@@ -33,7 +33,7 @@ pub(super) struct Known {
     fewer: Option<(usize, Instant)>,
 }
 
-impl Known {
+impl AgentObjects {
     /// Forgets what it is time to ask again. What was learned of an agent whose answers came too slowly to be whole is kept,
     /// or it would never be.
     pub(super) fn begin(&mut self, new_session: bool, now: Instant) {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_an_agent_lacks_is_not_asked_for_until_it_is_time_or_it_was_away() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (AgentObjects::default(), Instant::now());
         let all = known.scalars().len();
         known.begin(true, now);
         known.lacks_tree(UPS_MIB.root);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn tables_are_asked_of_trees_that_are_there_and_left_when_they_fail_again_and_again() {
-        let mut known = Known::default();
+        let mut known = AgentObjects::default();
         let answers = Answers::from([(UPS_MIB.instance(&[2, 1]), Value::Integer(2))]);
         assert_eq!(known.columns(&answers).len(), UPS_MIB.columns.len());
         assert!(known.columns(&Answers::new()).is_empty());
@@ -179,17 +179,17 @@ mod tests {
 
     #[test]
     fn columns_without_rows_are_left_but_for_the_alarms_which_come_and_go() {
-        let mut known = Known::default();
+        let mut known = AgentObjects::default();
         let answers = Answers::from([(UPS_MIB.instance(&[2, 1]), Value::Integer(2))]);
         let all = known.columns(&answers);
         known.without_rows(all.clone());
         assert_eq!(known.columns(&answers), [UPS_MIB.oid(&ALARM_DESCRIPTION)]);
-        assert_eq!(known.scalars().len(), Known::default().scalars().len());
+        assert_eq!(known.scalars().len(), AgentObjects::default().scalars().len());
     }
 
     #[test]
     fn an_agent_that_drops_larger_requests_is_asked_for_fewer_and_tried_again_now_and_then() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (AgentObjects::default(), Instant::now());
         assert_eq!((known.at_once(), known.trial(now)), (OBJECTS_PER_REQUEST, None));
         known.drops(OBJECTS_PER_REQUEST, now);
         known.drops(known.at_once(), now);
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn an_object_that_is_never_answered_is_lacking_after_two_looks_and_one_that_was_is_not() {
-        let mut known = Known::default();
+        let mut known = AgentObjects::default();
         let (never, once) = (UPS_MIB.instance(&[1, 1]), UPS_MIB.instance(&[2, 1]));
         known.gives(&once);
         for look in 1..=2 {

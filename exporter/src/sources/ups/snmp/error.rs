@@ -8,7 +8,7 @@ use async_snmp::{Error, ErrorStatus};
 
 use super::oids::TREES;
 use crate::blocking::Blocked;
-use crate::from_files::Unread;
+use crate::from_files::FilesUnavailable;
 use crate::password_file::PasswordFileError;
 use crate::snapshot::UpsTrouble;
 use crate::ups::UpsFault;
@@ -18,7 +18,7 @@ pub(in crate::sources) enum SnmpError {
     #[error(transparent)]
     Secret(#[from] PasswordFileError),
     #[error(transparent)]
-    Unread(#[from] Unread<SnmpError>),
+    Unread(#[from] FilesUnavailable<SnmpError>),
     #[error("{address}: the name cannot be resolved ({detail}); check the address")]
     Name { address: String, detail: String },
     #[error("{address}: the name was not looked up: {blocked}")]

@@ -39,7 +39,7 @@ impl Event {
 
 /// What holds by the traps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct TrapState {
     /// With what PowerChute names as the cause.
     pub(super) critical: Option<Option<Label>>,
     pub(super) comms_lost: bool,
@@ -80,14 +80,14 @@ impl Inbox {
 
     /// What still holds. Once the agent has answered, its answer replaces what traps said before it, except that a shutdown
     /// that has begun goes on.
-    pub(super) fn told(&self, answered: bool, now: Instant) -> Told {
+    pub(super) fn told(&self, answered: bool, now: Instant) -> TrapState {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = if answered { SETTLES.min(self.holds) } else { self.holds };
         let young = |at: &Instant, holds| now.saturating_duration_since(*at) < holds;
         kept.critical = kept.critical.take().filter(|(at, _)| young(at, self.holds));
         kept.comms_lost = kept.comms_lost.filter(|at| young(at, holds));
         kept.alarms.retain(|_, at| young(at, holds));
-        Told {
+        TrapState {
             critical: kept.critical.as_ref().map(|(_, cause)| cause.clone()),
             comms_lost: kept.comms_lost.is_some(),
             alarms: kept.alarms.keys().copied().collect(),
@@ -95,7 +95,7 @@ impl Inbox {
     }
 }
 
-impl Told {
+impl TrapState {
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
@@ -136,6 +136,6 @@ mod tests {
         for event in [Event::AlarmRemoved(2), Event::CommsBack, Event::Other] {
             inbox.note(event, now);
         }
-        assert_eq!(inbox.told(false, now), Told { critical: Some(None), ..Told::default() });
+        assert_eq!(inbox.told(false, now), TrapState { critical: Some(None), ..TrapState::default() });
     }
 }

@@ -6,7 +6,7 @@ use super::answers::{Answers, rows};
 use super::oids::{Cell, Side, Tree};
 use super::value;
 use crate::label::Label;
-use crate::sources::ups::lines::{self, Place};
+use crate::sources::ups::lines::{self, LineScope};
 use crate::ups::{Quantity, Values};
 
 /// `upsPhaseInputType`: another way around the UPS, not its input.
@@ -31,11 +31,11 @@ pub(super) fn take(
     let rank: BTreeMap<u32, usize> = lines.into_iter().zip(1..).collect();
     let known: BTreeSet<Quantity> = Quantity::ALL.into_iter().filter(|it| phases.each(*it).next().is_some()).collect();
     for ((line, quantity), number) in table.cells {
-        match Place::of(rank[&line], kept) {
-            Place::Nowhere => whole.refuse(quantity),
-            Place::Whole => whole.put_unless_known(quantity, number),
-            Place::Line if known.contains(&quantity) => {}
-            Place::Line => phases.put_at(quantity, Some(Label::new(&line.to_string())), number),
+        match LineScope::of(rank[&line], kept) {
+            LineScope::Nowhere => whole.refuse(quantity),
+            LineScope::Whole => whole.put_unless_known(quantity, number),
+            LineScope::Line if known.contains(&quantity) => {}
+            LineScope::Line => phases.put_at(quantity, Some(Label::new(&line.to_string())), number),
         }
     }
 }

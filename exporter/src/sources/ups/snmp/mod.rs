@@ -8,6 +8,7 @@
 //!   answers + told ── reading (oids, value) ──> Reading
 //! ```
 
+mod agent_objects;
 mod answers;
 #[cfg(test)]
 mod documented;
@@ -15,7 +16,6 @@ mod error;
 mod exchange;
 mod inbox;
 mod knock;
-mod known;
 mod lines;
 mod oids;
 mod reading;
@@ -38,11 +38,11 @@ use async_snmp::{Auth, DecodeConfig};
 use hyper::body::Bytes;
 use tokio::time::timeout;
 
+use self::agent_objects::AgentObjects;
 use self::answers::Answers;
 use self::error::{CHECK_COMMUNITY, CHECK_USER, SnmpError};
-use self::inbox::Told;
+use self::inbox::TrapState;
 use self::knock::{PortState, knock};
-use self::known::Known;
 use self::session::Session;
 use crate::blocking::Work;
 use crate::config::{SnmpConfig, SnmpVersion};
@@ -57,7 +57,7 @@ pub(in crate::sources) fn read_bytes(bytes: &[u8]) {
         && let Some(pdu) = message.pdu().standard()
     {
         let answers = pdu.varbinds().iter().map(|bind| (bind.oid.clone(), bind.value.clone())).collect();
-        let _ = reading::read(&answers, &Told::default());
+        let _ = reading::read(&answers, &TrapState::default());
     }
     for auth in [Auth::v2c("public"), Auth::usm("monitor")] {
         let _ = open(&datagram, &mut Credential::new(auth), Instant::now());
@@ -74,7 +74,7 @@ pub(in crate::sources) struct Client {
     deadline: Duration,
     /// Dropped when it fails: the agent may have another engine, another address, and the files other passwords.
     session: Option<Session>,
-    known: Known,
+    known: AgentObjects,
     inbox: Arc<Inbox>,
 }
 
@@ -87,7 +87,7 @@ impl Client {
             credentials: CredentialFiles::new(Work::Credentials),
             deadline,
             session: None,
-            known: Known::default(),
+            known: AgentObjects::default(),
             inbox: Arc::new(Inbox::new(holds)),
         }
     }

@@ -3,7 +3,7 @@
 use async_snmp::{Oid, Value};
 
 use super::answers::{Answers, rows};
-use super::inbox::Told;
+use super::inbox::TrapState;
 use super::oids::{
     ALARM_DESCRIPTION, ALARM_ON_BATTERY, ALARMS, ALARMS_PRESENT, CHARGE_REMAINING, Cell, Meaning, ON_BATTERY_SOURCE,
     OUTPUT_SOURCE, OUTPUT_STATUS, Object, POWERNET, SECONDS_ON_BATTERY, Says, Side, TREES, Tree, UPS_MIB,
@@ -22,7 +22,7 @@ const COMMAND_PENDING: i64 = 1;
 /// # Errors
 /// `comm_lost` when the agent has lost the UPS: its numbers are old then. An agent that has begun to shut its host down is
 /// listened to nevertheless, without its numbers.
-pub(super) fn read(answers: &Answers, told: &Told) -> Result<Reading, UpsTrouble> {
+pub(super) fn read(answers: &Answers, told: &TrapState) -> Result<Reading, UpsTrouble> {
     let mut draft = Draft::default();
     for tree in TREES {
         for object in tree.scalars {
@@ -188,7 +188,7 @@ impl Draft {
         }
     }
 
-    fn take_told(&mut self, told: &Told) {
+    fn take_told(&mut self, told: &TrapState) {
         told.alarms.iter().for_each(|number| self.well_known_alarm(*number));
         self.comm_lost |= told.comms_lost;
         if let Some(cause) = &told.critical {
@@ -255,7 +255,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn among(answers: &Answers, told: &Told) -> Self {
+    fn among(answers: &Answers, told: &TrapState) -> Self {
         let scalar = |at: &[u32]| answers.get(&UPS_MIB.instance(at));
         let alarm = told.alarms.contains(&ALARM_ON_BATTERY)
             || alarm_names(answers).any(|named| number_of_alarm(named) == Some(ALARM_ON_BATTERY));

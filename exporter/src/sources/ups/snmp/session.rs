@@ -15,16 +15,16 @@ use hyper::body::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{sleep, timeout};
 
+use super::agent_objects::{AgentObjects, OBJECTS_PER_REQUEST};
 use super::answers::Answers;
 use super::error::SnmpError;
 use super::exchange::{Pace, Strays, Unanswered, answered};
-use super::known::{Known, OBJECTS_PER_REQUEST};
 use super::oids::TREES;
 use super::reading::is_of_a_ups;
 use super::walk::Walk;
 use crate::blocking::{self, Blocked, ResolveError, Work};
 use crate::config::{SnmpAuthProtocol, SnmpConfig, SnmpPrivacyProtocol, SnmpVersion};
-use crate::from_files::{FromFiles, Origin, of_file};
+use crate::from_files::{FileOrigin, FromFiles, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::probe::Endpoint;
 use crate::sources::des_salts::des_salts;
@@ -73,7 +73,7 @@ impl Session {
     }
 
     /// Everything that the agent has of what we know.
-    pub(super) async fn ask(&mut self, known: &mut Known) -> Result<Answers, SnmpError> {
+    pub(super) async fn ask(&mut self, known: &mut AgentObjects) -> Result<Answers, SnmpError> {
         known.begin(std::mem::take(&mut self.fresh), Instant::now());
         (self.pace, self.drops, self.unreadable) = (Pace::default(), false, false);
         let mut answers = Answers::new();
@@ -87,7 +87,7 @@ impl Session {
         if is_of_a_ups(&answers) { Ok(answers) } else { Err(SnmpError::NoUps { address: self.name.clone() }) }
     }
 
-    async fn look_for_trees(&mut self, known: &mut Known) -> Result<(), SnmpError> {
+    async fn look_for_trees(&mut self, known: &mut AgentObjects) -> Result<(), SnmpError> {
         for tree in TREES {
             let root = tree.oid(&[]);
             let client = self.client.clone();
@@ -111,7 +111,7 @@ impl Session {
     /// halves the request, so that there are no more than twice as many requests as objects. Some agents drop what they find too
     /// large, or what holds an object that they stumble over, without a word or with an answer that cannot be read: they are asked
     /// for half as many, and for what they do not answer alone no more.
-    async fn get(&mut self, oids: Vec<Oid>, known: &mut Known, answers: &mut Answers) -> Result<(), SnmpError> {
+    async fn get(&mut self, oids: Vec<Oid>, known: &mut AgentObjects, answers: &mut Answers) -> Result<(), SnmpError> {
         let (mut waiting, at_first) = (vec![oids], known.at_once());
         while let Some(mut wanted) = waiting.pop() {
             wanted.retain(|oid| !answers.contains_key(oid));
@@ -160,7 +160,7 @@ impl Session {
         Ok(())
     }
 
-    async fn walk(&mut self, known: &mut Known, answers: &mut Answers) -> Result<(), SnmpError> {
+    async fn walk(&mut self, known: &mut AgentObjects, answers: &mut Answers) -> Result<(), SnmpError> {
         let mut walk = Walk::new(known.columns(answers), known.at_once());
         loop {
             let from = walk.ask();
@@ -222,7 +222,7 @@ impl Session {
         &mut self,
         unanswered: &Unanswered,
         wanted: &[Oid],
-        known: &mut Known,
+        known: &mut AgentObjects,
         answers: &mut Answers,
     ) -> bool {
         if matches!(unanswered, Unanswered::Unreadable) || std::mem::replace(&mut self.drops, true) {
@@ -246,7 +246,7 @@ impl Session {
 
     /// After everything was read: whether an agent that is asked for fewer objects at a time takes larger requests after all. It has
     /// until then, and its silence costs nothing.
-    pub(super) async fn try_larger_request(&mut self, known: &mut Known, wait: Duration) {
+    pub(super) async fn try_larger_request(&mut self, known: &mut AgentObjects, wait: Duration) {
         let Some(many) = known.trial(Instant::now()) else { return };
         if matches!(timeout(wait, self.client.get_many(&many)).await, Ok(Ok(_))) {
             known.takes_again(many.len(), Instant::now());
@@ -287,7 +287,7 @@ impl Session {
 }
 
 /// What was asked for of what was answered.
-fn take(binds: Vec<VarBind>, wanted: &[Oid], known: &mut Known, answers: &mut Answers) {
+fn take(binds: Vec<VarBind>, wanted: &[Oid], known: &mut AgentObjects, answers: &mut Answers) {
     for VarBind { oid, value, .. } in binds.into_iter().filter(|bind| wanted.contains(&bind.oid)) {
         if value.is_exception() {
             known.lacks(oid);
@@ -374,7 +374,7 @@ pub(in crate::sources) async fn credentials(
     Ok(Auth::clone(&*read?))
 }
 
-fn read_credentials(config: &SnmpConfig) -> Result<(Auth, Origin), SnmpError> {
+fn read_credentials(config: &SnmpConfig) -> Result<(Auth, FileOrigin), SnmpError> {
     let mut read = Secrets::default();
     let auth = match config.version {
         SnmpVersion::V1 => Auth::v1(community(config, &mut read)?),
@@ -386,7 +386,7 @@ fn read_credentials(config: &SnmpConfig) -> Result<(Auth, Origin), SnmpError> {
 
 /// The password files that were read.
 #[derive(Default)]
-struct Secrets(Origin);
+struct Secrets(FileOrigin);
 
 impl Secrets {
     fn read(&mut self, path: &Path) -> Result<SecretString, PasswordFileError> {

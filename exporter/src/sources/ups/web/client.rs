@@ -17,7 +17,7 @@ use super::transport::Transport;
 use super::visit::{Visit, visit};
 use crate::blocking::{self, Flights, Work};
 use crate::config::PowerchuteWebConfig;
-use crate::from_files::{FromFiles, Unread, of_file};
+use crate::from_files::{FilesUnavailable, FromFiles, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::platform;
 use crate::probe::{Endpoint, RootsError, dial};
@@ -108,7 +108,7 @@ impl Client {
             Ok((Credentials { username, password_file }, password))
         };
         let read = self.passwords.join(Work::Credentials, (), self.files_until(), read).await;
-        let read = read.map_err(Unread::Blocked).and_then(|read| read.map_err(Unread::Failed));
+        let read = read.map_err(FilesUnavailable::Blocked).and_then(|read| read.map_err(FilesUnavailable::Failed));
         let (credentials, password) = read.map_err(WebError::Password)?;
         // An editor empties a file before it writes it: that would be one of the logins that may be refused.
         if password.expose_secret().is_empty() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::book::Outcome;
-use crate::from_files::Unread;
+use crate::from_files::FilesUnavailable;
 use crate::password_file::PasswordFileError;
 use crate::probe::{ProbeError, RootsError};
 use crate::ups::UpsFault;
@@ -12,11 +12,11 @@ use crate::ups::UpsFault;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
     #[error("cannot read the password file: {0}")]
-    Password(#[from] Unread<PasswordFileError>),
+    Password(#[from] FilesUnavailable<PasswordFileError>),
     #[error("{}: holds no password yet, and none is tried; write the password into its first line", path.display())]
     NoPassword { path: PathBuf },
     #[error("cannot read the CA file: {0}")]
-    Trust(#[from] Unread<RootsError>),
+    Trust(#[from] FilesUnavailable<RootsError>),
     #[error(
         "{address}: no authorities to check it against; set caFile to its CA, or to the agent's own certificate in PEM"
     )]

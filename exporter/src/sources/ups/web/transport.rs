@@ -60,12 +60,12 @@ struct Connection {
 /// What came back.
 pub(super) enum PageReply {
     Page(Page),
-    Redirect(Place),
+    Redirect(RedirectTarget),
 }
 
 /// Where the UI may send us; everything else is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum RedirectTarget {
     Logon,
     Status,
 }
@@ -231,7 +231,7 @@ impl Transport {
 }
 
 /// Only on the same host, and only where we know our way.
-fn place(endpoint: &Endpoint, location: &str) -> Option<Place> {
+fn place(endpoint: &Endpoint, location: &str) -> Option<RedirectTarget> {
     let path = match location.strip_prefix("https://") {
         None => location,
         Some(rest) => {
@@ -245,8 +245,8 @@ fn place(endpoint: &Endpoint, location: &str) -> Option<Place> {
         }
     };
     match path.split([';', '?', '#']).next() {
-        Some("/logon") => Some(Place::Logon),
-        Some("/status") => Some(Place::Status),
+        Some("/logon") => Some(RedirectTarget::Logon),
+        Some("/status") => Some(RedirectTarget::Status),
         _ => None,
     }
 }
@@ -299,11 +299,11 @@ mod tests {
         let endpoint =
             Endpoint { address: "127.0.0.1:6547".to_owned(), server_name: Some("ups-01.example.com".to_owned()) };
         for (location, known) in [
-            ("/status", Some(Place::Status)),
-            ("/logon;jsessionid=node0?x=y", Some(Place::Logon)),
-            ("https://127.0.0.1:6547/status", Some(Place::Status)),
-            ("https://ups-01.example.com:6547/logon", Some(Place::Logon)),
-            ("https://ups-01.example.com/logon", Some(Place::Logon)),
+            ("/status", Some(RedirectTarget::Status)),
+            ("/logon;jsessionid=node0?x=y", Some(RedirectTarget::Logon)),
+            ("https://127.0.0.1:6547/status", Some(RedirectTarget::Status)),
+            ("https://ups-01.example.com:6547/logon", Some(RedirectTarget::Logon)),
+            ("https://ups-01.example.com/logon", Some(RedirectTarget::Logon)),
             ("https://evil.example.com/status", None),
             ("http://127.0.0.1:6547/status", None),
             ("https://127.0.0.1:6547@evil.example.com/status", None),

@@ -12,7 +12,7 @@ use super::error::WebError;
 use super::ledger::{Credentials, VisitClaim};
 use super::page::Page;
 use super::reading::reading;
-use super::transport::{Form, PageReply, Place, Transport};
+use super::transport::{Form, PageReply, RedirectTarget, Transport};
 use crate::blocking::{self, Work};
 use crate::ups::Reading;
 
@@ -72,8 +72,8 @@ async fn look(visit: &Visit, transport: &mut Transport, login: &mut Login) -> Re
     visit.claim.note_try(&visit.credentials, Instant::now());
     *login = Login::MayStand;
     match transport.fetch("POST /j_security_check", "/j_security_check", Some(form)).await? {
-        PageReply::Redirect(Place::Status) => visit.claim.note_answer(),
-        PageReply::Redirect(Place::Logon) => {
+        PageReply::Redirect(RedirectTarget::Status) => visit.claim.note_answer(),
+        PageReply::Redirect(RedirectTarget::Logon) => {
             *login = Login::NotTried;
             return Err(if is_taken(transport).await { busy(transport, login) } else { refused(transport, login) });
         }
@@ -90,9 +90,9 @@ async fn look(visit: &Visit, transport: &mut Transport, login: &mut Login) -> Re
             Err(unexpected(transport, "GET /status", "answered with a page that has no values"))
         }
         PageReply::Page(page) => Ok(reading(&page)),
-        PageReply::Redirect(Place::Logon) if is_taken(transport).await => Err(busy(transport, login)),
-        PageReply::Redirect(Place::Logon) => Err(unexpected(transport, "GET /status", "forgot the login")),
-        PageReply::Redirect(Place::Status) => Err(unexpected(transport, "GET /status", "leads to itself")),
+        PageReply::Redirect(RedirectTarget::Logon) if is_taken(transport).await => Err(busy(transport, login)),
+        PageReply::Redirect(RedirectTarget::Logon) => Err(unexpected(transport, "GET /status", "forgot the login")),
+        PageReply::Redirect(RedirectTarget::Status) => Err(unexpected(transport, "GET /status", "leads to itself")),
     }
 }
 

@@ -4,7 +4,7 @@ use async_snmp::{Oid, Value};
 use proptest::prelude::*;
 
 use super::super::answers::Answers;
-use super::super::inbox::Told;
+use super::super::inbox::TrapState;
 use super::super::oids::{POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERNET, TREES, Tree, UPS_MIB};
 use super::super::reading::read;
 use crate::label::Label;
@@ -26,11 +26,11 @@ fn answers(said: &[(&str, Value)]) -> Answers {
 }
 
 fn reading(said: &[(&str, Value)]) -> Reading {
-    read(&answers(said), &Told::default()).unwrap()
+    read(&answers(said), &TrapState::default()).unwrap()
 }
 
 fn failure(said: &[(&str, Value)]) -> UpsTrouble {
-    read(&answers(said), &Told::default()).unwrap_err()
+    read(&answers(said), &TrapState::default()).unwrap_err()
 }
 
 fn int(number: i32) -> Value {
@@ -542,7 +542,7 @@ fn every_alarm_of_rfc_1628_has_its_name_and_what_it_means() {
         ("test_in_progress", &[Testing]),
     ];
     for (number, (name, means)) in (1..).zip(alarms) {
-        let outcome = read(&answers(&[("upsAlarmDescr.3", alarm(number))]), &Told::default());
+        let outcome = read(&answers(&[("upsAlarmDescr.3", alarm(number))]), &TrapState::default());
         if number == 20 {
             assert_eq!(outcome.unwrap_err().reason.as_str(), "comm_lost");
             continue;
@@ -664,17 +664,17 @@ fn an_agent_that_has_lost_its_ups_is_no_source_of_numbers() {
 
 #[test]
 fn what_traps_told_counts_as_if_it_had_been_answered() {
-    let told = Told { critical: Some(Some(Label::new("On battery"))), comms_lost: false, alarms: [2].into() };
+    let told = TrapState { critical: Some(Some(Label::new("On battery"))), comms_lost: false, alarms: [2].into() };
     let reading = read(&Answers::new(), &told).unwrap();
     assert_eq!(reading.statuses, statuses(&[Status::OnBattery, Status::ShuttingDown, Status::Alarm]));
     assert_eq!(
         (reading.cause, reading.triggers),
         (Some(Label::new("On battery")), [ShutdownTrigger::PowerchuteCritical].into())
     );
-    let lost = Told { comms_lost: true, ..Told::default() };
+    let lost = TrapState { comms_lost: true, ..TrapState::default() };
     assert_eq!(read(&Answers::new(), &lost).unwrap_err().reason.as_str(), "comm_lost");
     let online = answers(&[("upsOutputSource", int(3))]);
-    let told = Told { alarms: [23].into(), ..Told::default() };
+    let told = TrapState { alarms: [23].into(), ..TrapState::default() };
     assert!(read(&online, &told).unwrap().statuses.contains(&Status::ShuttingDown));
 }
 
@@ -712,7 +712,7 @@ proptest! {
         comms_lost in any::<bool>(),
         alarms in proptest::collection::btree_set(0..40_u32, 0..4),
     ) {
-        let told = Told { critical: None, comms_lost, alarms };
+        let told = TrapState { critical: None, comms_lost, alarms };
         let Ok(reading) = read(&answers, &told) else { return Ok(()) };
         prop_assert!(reading.unknown.len() <= Reading::MAX_UNKNOWN);
         prop_assert!(reading.alarms.len() <= Reading::MAX_ALARMS);
