@@ -380,7 +380,7 @@ pub struct RotationReport {
     /// Of the order that opened it. Absent from hosts that do not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<OrderMark>,
-    /// Why it went back or froze: a stable reason in snake_case, and a message that says what to do.
+    /// Why it was rolled back or froze: a stable reason in snake_case, and a message that says what to do.
     pub failure: Option<Failure>,
     pub steps: Vec<Step>,
 }

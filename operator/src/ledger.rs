@@ -40,7 +40,7 @@ struct Entry {
     told: HashMap<Reason, EventTally>,
 }
 
-/// For one order to a host that it begins a rotation or goes back. Whoever gives the order gives this up for it, so that none is
+/// For one order to a host that it begins a rotation or rolls one back. Whoever gives the order gives this up for it, so that none is
 /// given uncounted.
 #[derive(Debug)]
 #[must_use]
@@ -59,7 +59,7 @@ const WRITES: Allowance = Allowance { burst: 10, every: Duration::from_secs(60) 
 /// A host that forgets what it was told, or always has another rotation to call off, would be told for ever. A person who asks for one
 /// rotation after the other gets as many.
 const ORDERS: Allowance = Allowance { burst: 12, every: Duration::from_secs(60) };
-/// Words are written with every change of state; what changes in words alone waits its turn.
+/// Words are written with every change of state; a change of words alone is written later.
 const REWORDINGS: Allowance = Allowance { burst: 3, every: Duration::from_secs(300) };
 /// Events of one resource with one reason; six are two rotations that fail three times.
 const EVENTS: Allowance = Allowance { burst: 6, every: Duration::from_secs(300) };
@@ -167,7 +167,7 @@ impl Ledger {
         self.with(uid, |entry| entry.writes.take(WRITES, now)).unwrap_or(true)
     }
 
-    /// To tell the host now to begin something or to go back, if it may be told.
+    /// To tell the host now to begin a rotation or to roll one back, if it may be told.
     pub(crate) fn order(&self, uid: &str, now: Instant) -> Option<OrderPermit> {
         self.with(uid, |entry| entry.orders.take(ORDERS, now)).unwrap_or(true).then_some(OrderPermit(()))
     }

@@ -117,7 +117,7 @@ impl<T: Keep> SecretCache<T> {
         let mut slot = slot.lock().await;
         if let Some(known) = slot.as_mut() {
             let verdict = self.judged(&key, known, &judge);
-            // Whoever waited for it takes it, however old it is when his turn comes
+            // Whoever waited for it takes it, however old it is when he has the lock
             if known.ended >= asked || known.ended.elapsed() < self.kept_for(&key, known, verdict.is_ok()) {
                 return verdict;
             }
@@ -141,7 +141,7 @@ impl<T: Keep> SecretCache<T> {
         }
     }
 
-    /// What was good for all so far, and small, is read at once; what failed somebody, is large or is not known, when it is its turn.
+    /// What was good for all so far, and small, is read at once; what failed somebody, is large or is not known, when the pace allows it.
     async fn take<U>(
         &self,
         key: &SecretKey,
@@ -154,7 +154,7 @@ impl<T: Keep> SecretCache<T> {
             Some(known) if !known.fails && !is_large(known.taken.bytes) => None,
             Some(known) => match self.ticket(key, !is_large(known.taken.bytes)).await {
                 Ok(ticket) => Some(ticket),
-                // What is told of it does not change while it waits for its turn
+                // What is told of it does not change while it waits for the pace
                 Err(not_yet) => {
                     let not_yet = not_yet.unread(!is_told(&mut known.unread_since, Instant::now()));
                     return self.judged(key, known, judge).and(Err(not_yet));

@@ -18,7 +18,7 @@ impl<K: Eq + Hash> Turns<K> {
         Self(Mutex::default())
     }
 
-    /// Does `job` when no other for `key` is under way. One that outlives its caller keeps its turn until it ends.
+    /// Does `job` when no other for `key` is under way. One that outlives its caller keeps its permit until it ends.
     ///
     /// # Errors
     /// See [`Blocked`].

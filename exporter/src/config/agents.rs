@@ -160,7 +160,7 @@ pub struct VerifyConfig {
     pub interval: Option<Duration>,
 }
 
-/// Enough to go back past a bad certificate that was found late.
+/// Enough to restore what was before a bad certificate that was found late.
 const fn default_backups() -> usize {
     3
 }

@@ -23,7 +23,7 @@ pub struct ProbeConfig {
     /// in their time; by default the system's bundle.
     #[serde(default, deserialize_with = "absolute_path")]
     pub ca_file: Option<PathBuf>,
-    /// More wait for their turn, within their deadline.
+    /// More wait for a permit, within their deadline.
     #[serde(default = "default_max_concurrent", deserialize_with = "at_least_one")]
     pub max_concurrent: usize,
 }

@@ -124,7 +124,7 @@ impl AdmissionContext<'_> {
                     FrozenFiles::NewMustGo => {
                         "its former certificate was asked for, and the renewed one is served still"
                     }
-                    FrozenFiles::NotRestored { .. } => "going back has failed, and is tried again every few minutes",
+                    FrozenFiles::NotRestored { .. } => "the rollback has failed, and is tried again every few minutes",
                     FrozenFiles::NewStands { .. } => {
                         "the exporter has ended again and again in this rotation, which was given up with the new files in place"
                     }
@@ -338,7 +338,7 @@ mod tests {
         let before = Before::NotServed;
         for (standing, said) in [
             (FrozenFiles::Whole, "one set"),
-            (FrozenFiles::NotRestored { before, by_order: false }, "going back has failed"),
+            (FrozenFiles::NotRestored { before, by_order: false }, "the rollback has failed"),
             (FrozenFiles::NewMustGo, "asked for"),
             (FrozenFiles::NewStands { before }, "given up with the new files in place"),
         ] {

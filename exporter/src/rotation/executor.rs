@@ -237,7 +237,7 @@ impl Rotator {
         live::before(&self.agent.endpoint, self.agent.verify.interval).await
     }
 
-    /// Nothing when the clock went back: it must not hold a rotation longer than the interval.
+    /// Nothing when the clock was set back: it must not hold a rotation longer than the interval.
     fn until_restart_is_due(&self) -> Duration {
         let interval = self.agent.service.min_restart_interval;
         let since = self.record.last_restart.map(|last| Timestamp::now().duration_since(last));
@@ -321,7 +321,7 @@ mod tests {
         block_journal(root.path());
         rotator.proceed(Event::Done);
         for _ in 0..2 {
-            // The endpoint refuses: whoever looked again would go back.
+            // The endpoint refuses: whoever looked again would roll back.
             rotator.advance(|_| {}).await;
             assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, verifying);
         }

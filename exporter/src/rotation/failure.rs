@@ -33,7 +33,7 @@ impl RotationFailure {
     /// All that is told of it.
     pub fn text(&self) -> String {
         match &self.then {
-            Some(then) => format!("{}; going back from that: {then}", self.message),
+            Some(then) => format!("{}; in the rollback: {then}", self.message),
             None => self.message.clone(),
         }
     }

@@ -138,12 +138,12 @@ pub enum FileRole {
 pub struct OldFile {
     pub digest: Digest,
     pub identity: FileIdentity,
-    /// Where it stays in the same directory when names cannot be exchanged, and where what goes back waits when that is
+    /// Where it stays in the same directory when names cannot be exchanged, and where what is restored waits when that is
     /// not the old file.
     pub beside: PathBuf,
     /// Where its copy lies.
     pub backup: PathBuf,
-    /// Of the copy. It differs from the file's where going back needs more than the file said: see `survey`.
+    /// Of the copy. It differs from the file's where a rollback needs more than the file said: see `survey`.
     pub backup_digest: Digest,
 }
 

@@ -52,7 +52,7 @@ pub enum Phase {
     Verifying {
         before: Before,
     },
-    /// Restarted somewhere behind the swap. The files may be on their way back: a rollback goes on when its journal
+    /// Restarted somewhere behind the swap. The files may be partly restored: a rollback goes on when its journal
     /// cannot be written.
     Resuming {
         before: Before,
@@ -156,7 +156,7 @@ pub enum Effect {
     Inspect,
     Start,
     VerifyNew,
-    /// Whether a file has gone back to what it was.
+    /// Whether a file was restored to what it was.
     CheckFiles,
     /// One look at the endpoint.
     LookForNew,
@@ -337,29 +337,9 @@ impl Phase {
         if matches!(self, Self::Frozen { .. }) || self.is_verifying() && matches!(next, Self::Committed { .. }) {
             return self;
         }
-        match next {
-            // It is only looked at, and every start looks at it again.
-            looked_at @ Self::Renewal { step: Renewal::Proving { .. } } => looked_at,
-            back @ Self::Renewal { step: Renewal::Reverting { .. } | Renewal::Settling { .. } } => back,
-            back @ (Self::Discarding { .. }
-            | Self::RollingBack { .. }
-            | Self::RolledBack { .. }
-            | Self::Frozen { .. }) => back,
-            Self::Requested
-            | Self::Keyed
-            | Self::Validated
-            | Self::Staged
-            | Self::BackedUp
-            | Self::Stopping { .. }
-            | Self::Swapping { .. }
-            | Self::Swapped { .. }
-            | Self::Restarting { .. }
-            | Self::Verifying { .. }
-            | Self::Resuming { .. }
-            | Self::Looking { .. }
-            | Self::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } }
-            | Self::Committed { .. } => self.after(Event::Failed(failure)),
-        }
+        // It is only looked at, and every start looks at it again.
+        let is_looked_at = matches!(next, Self::Renewal { step: Renewal::Proving { .. } });
+        if is_looked_at || next.why_failed().is_some() { next } else { self.after(Event::Failed(failure)) }
     }
 
     /// Whether it is the new leaf that is looked for: seen for long enough, the rotation is committed.
@@ -402,12 +382,17 @@ impl Phase {
     }
 
     pub fn failure(&self) -> Option<Failure> {
+        self.why_failed().cloned().map(Into::into)
+    }
+
+    /// Why the rotation does not go forward any more; nothing while it does.
+    const fn why_failed(&self) -> Option<&RotationFailure> {
         match self {
             Self::Discarding { failure }
             | Self::RollingBack { failure, .. }
             | Self::RolledBack { failure }
             | Self::Renewal { step: Renewal::Reverting { failure, .. } | Renewal::Settling { failure, .. } }
-            | Self::Frozen { failure, .. } => Some(failure.clone().into()),
+            | Self::Frozen { failure, .. } => Some(failure),
             Self::Requested
             | Self::Keyed
             | Self::Validated

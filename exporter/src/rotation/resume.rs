@@ -21,9 +21,9 @@ pub struct Resumption {
 pub enum Mend {
     /// Nothing: they are one set. Nothing was replaced yet, or everything is done with them.
     Keep,
-    /// They are the new set, or some are on their way back: then all go back.
+    /// They are the new set, or some are restored: then all are.
     Judge,
-    /// Some may be new and some old: all go back.
+    /// Some may be new and some old: all are restored.
     Restore,
 }
 
@@ -57,7 +57,7 @@ impl Phase {
             }
             Self::Swapping { before } => {
                 let message =
-                    "the exporter ended while it replaced the files, so the old ones go back; open a new rotation";
+                    "the exporter ended while it replaced the files, so the old ones are restored; open a new rotation";
                 let failure = restarted("restarted_in_swap", message);
                 resumption(Mend::Restore, roll_back(Rollback::Drain, before, failure))
             }
@@ -154,10 +154,9 @@ impl Phase {
 }
 
 impl Resumption {
-    /// For a rotation that the journal calls committed while some of its files have gone back.
+    /// For a rotation that the journal calls committed while some of its files were restored.
     pub fn of_mixture(before: Before) -> Self {
-        let message =
-            "some files had gone back, and no journal told of it, so the others go back too; open a new rotation";
+        let message = "some files were restored, and the journal did not say so, so the others are restored too; open a new rotation";
         let failure = restarted("split_set", message);
         let state = Phase::RollingBack { step: Rollback::Stop, before, failure, by_order: false };
         Self { mend: Mend::Restore, state }

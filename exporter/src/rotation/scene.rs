@@ -26,7 +26,7 @@ pub(super) fn rotator(root: &Path, start: &str) -> (Rotator, StateDirectoryLock)
     rotator_of(root, &agent)
 }
 
-/// Of an agent that renews its own certificate by a script of a shell, and goes back by another; `root` is where they run.
+/// Of an agent that renews its own certificate by a script of a shell, and reverts by another; `root` is where they run.
 pub(super) fn renewing(root: &Path, renew: &str, back: &str) -> (Rotator, StateDirectoryLock) {
     let script = |script: &str| format!("[/bin/sh, -c, 'cd {} && {script}']", root.display());
     let (renew, back) = (script(renew), script(back));

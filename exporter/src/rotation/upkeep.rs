@@ -220,7 +220,7 @@ impl Rotator {
     /// has seen for a while: a start before that may have found it running.
     ///
     /// # Errors
-    /// When the new files are in place, do not start, and there is time to go back.
+    /// When the new files are in place, do not start, and there is time for a rollback.
     pub(super) async fn keep_up(&mut self) -> Result<(), RotationFailure> {
         self.see_stop_over().await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! A new file takes the place of another in one step, and the other stays beside it: going back is a rename, which needs
+//! A new file takes the place of another in one step, and the other stays beside it: a rollback is a rename, which needs
 //! no space.
 
 use std::ffi::OsStr;
@@ -175,7 +175,7 @@ impl HeldEntry {
     }
 
     /// For kernels and file systems that cannot exchange names. A file system without links either has no old file
-    /// beside the new one: the way back is the backup alone, and what is written to the old file in the last moment is lost.
+    /// beside the new one: only the backup can be restored, and what is written to the old file in the last moment is lost.
     fn link_and_rename(&self, staged: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
         let name = self.name.as_os_str();
         let beside = match swap.beside.and_then(Path::file_name) {

@@ -120,6 +120,15 @@ mod tests {
         spec
     }
 
+    /// What a CA has signed now, and for what.
+    fn signed(now: Timestamp) -> (Basis, Issued) {
+        let (spec, authority) = (ecdsa(), ca(&key()));
+        let csr = CertificateParams::default().serialize_request(&key()).expect("a CSR").pem().expect("PEM");
+        let asked = spec.certificate.private_key.request().expect("a key that hosts make");
+        let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
+        (Basis::of(Generation(1), &csr, &spec, Some(authority.facts())), issued)
+    }
+
     /// Holds B2: a chain is handed out again only for what it was signed for, and by whom it would be signed now.
     #[test]
     fn what_was_signed_for_something_else_is_not_handed_out() {
@@ -147,13 +156,8 @@ mod tests {
     /// Holds B10: a host that is away for long gets the lifetime that was asked for.
     #[test]
     fn what_has_lived_for_a_tenth_of_its_life_is_signed_anew() {
-        let (spec, now) = (ecdsa(), sample::now());
-        let authority = ca(&key());
-        let csr = CertificateParams::default().serialize_request(&key()).expect("a CSR").pem().expect("PEM");
-        let asked = spec.certificate.private_key.request().expect("a key that hosts make");
-        let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
-        let basis = Basis::of(Generation(1), &csr, &spec, Some(authority.facts()));
-        let chains = SignedChains::default();
+        let (now, chains) = (sample::now(), SignedChains::default());
+        let (basis, issued) = signed(now);
         let (resource, other) = (sample::resource(), Resource { uid: "other".into(), ..sample::resource() });
         chains.remember(&resource, basis, &issued, now);
         let after = |hours: u64| now.checked_add(Duration::from_secs(hours * 3600)).expect("a time");
@@ -167,13 +171,8 @@ mod tests {
     /// Holds B14: 300 hosts of one namespace that refuse their chains had a neighbour's signed anew until its rotation was called off.
     #[tokio::test]
     async fn the_chains_of_one_namespace_do_not_displace_those_of_another() {
-        let (spec, now) = (ecdsa(), sample::now());
-        let authority = ca(&key());
-        let csr = CertificateParams::default().serialize_request(&key()).expect("a CSR").pem().expect("PEM");
-        let asked = spec.certificate.private_key.request().expect("a key that hosts make");
-        let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
-        let basis = Basis::of(Generation(1), &csr, &spec, Some(authority.facts()));
-        let chains = SignedChains::default();
+        let (now, chains) = (sample::now(), SignedChains::default());
+        let (basis, issued) = signed(now);
         let of = |namespace: &str, uid: usize| Resource {
             namespace: namespace.into(),
             uid: uid.to_string(),

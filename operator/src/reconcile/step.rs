@@ -18,7 +18,7 @@ use crate::ledger::OrderPermit;
 const KEEPS_NO_ORDER: &str = "the host takes orders and does not keep them: it shows no rotation afterwards, or another one each \
                               time; it is told again after a pause; see what its exporter logs, and whether a second one answers there";
 
-/// To tell the host to begin something or to go back. Where it was told too often, whoever asked for it is told why nothing comes
+/// To tell the host to begin a rotation or to roll one back. Where it was told too often, whoever asked for it is told why nothing comes
 /// of it: the next round finds this in the way.
 pub(super) fn permit(context: &Context, uid: &str) -> Result<OrderPermit, Obstacle> {
     context.ledger.order(uid, Instant::now()).ok_or_else(|| {

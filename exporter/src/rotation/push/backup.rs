@@ -104,7 +104,7 @@ pub(in crate::rotation) fn read(old: &OldFile) -> Result<Zeroizing<Vec<u8>>, Bac
     Ok(bytes)
 }
 
-/// Copies a file that going back will overwrite, and that is not what the rotation put there, beside the backup. Named by
+/// Copies a file that a rollback will overwrite, and that is not what the rotation put there, beside the backup. Named by
 /// what it holds: no copy replaces another.
 ///
 /// # Errors
@@ -200,7 +200,7 @@ pub(in crate::rotation) fn sweep(directory: &Path, files: &[FileSwap]) -> Vec<Wr
     copies.chain([directory.join(MANIFEST).as_path()]).flat_map(platform::sweep).collect()
 }
 
-/// What is there to go back to when no journal tells.
+/// What there is to restore when no journal says so.
 #[derive(Debug, Default)]
 pub(in crate::rotation) struct Newest {
     /// The highest number that a backup has, finished or not; zero without any.
@@ -221,7 +221,7 @@ pub(in crate::rotation) fn newest(state_directory: &StateDirectory, agent: &Agen
 }
 
 /// Removes all backups but the newest `keep` that were finished: each holds an old private key. Those that were not
-/// finished cannot be restored, and do not count; the newest of all stays for its number. What `needed` may go back to stays.
+/// finished cannot be restored, and do not count; the newest of all stays for its number. What a rollback of `needed` would restore stays.
 ///
 /// Says what could not be removed.
 pub(in crate::rotation) fn prune(

@@ -62,13 +62,13 @@ impl Rotator {
         Ok(())
     }
 
-    /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
+    /// Whether a file was restored, or is gone. That the agent has changed one since is no matter: it removes the
     /// password from its INI file once it has read it, and the served leaf is looked at next.
     pub(in crate::rotation) fn check_files(&self) -> Result<(), RotationFailure> {
         for file in self.files() {
             let present = platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse).ok();
             let present = present.map(|present| Digest::of(&present.bytes));
-            // An INI file whose password the agent has removed may be what it was, and has not gone back.
+            // An INI file whose password the agent has removed may be what it was, and was not restored.
             let went_back = |old: &OldFile| present == Some(old.backup_digest);
             if present.is_none() || file.old.as_ref().is_some_and(went_back) {
                 let message = format!("{} is not what this rotation put there; open a new one", file.path.display());

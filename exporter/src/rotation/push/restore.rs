@@ -211,7 +211,7 @@ impl Restoration<'_> {
         Ok((files, moves))
     }
 
-    /// Whether all that lies there was copied, or is what goes back.
+    /// Whether all that lies there was copied, or is what is restored.
     pub(in crate::rotation) fn is_all_copied(&self) -> bool {
         self.files.iter().all(|file| match present(file) {
             Ok(None) => true,

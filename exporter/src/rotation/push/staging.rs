@@ -36,7 +36,7 @@ pub(in crate::rotation) struct Staging {
 pub(in crate::rotation) struct StagedFile {
     pub swap: FileSwap,
     pub new: Zeroizing<Vec<u8>>,
-    /// What going back puts there.
+    /// What a rollback puts there.
     pub backup: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -98,7 +98,7 @@ impl Survey {
 
 impl Staging {
     /// Writes every file of the set beside the one that it is to replace, with the owner and permissions that this one
-    /// was surveyed with, and reads it back. Where going back takes another file than the old one, that is written too.
+    /// was surveyed with, and reads it back. Where a rollback takes another file than the old one, that is written too.
     ///
     /// # Errors
     /// See [`StagingError`].

@@ -9,16 +9,16 @@ use crate::rotation::resume::{Mend, Mended};
 use crate::rotation::rotator::Rotator;
 
 impl Rotator {
-    /// Whether some files have gone back and others have not, so that the agent cannot start: the journal's entries of a way
-    /// back were never written. What somebody has put there since is no such thing.
+    /// Whether some files were restored and others were not, so that the agent cannot start: the journal's entries of a
+    /// rollback were never written. What somebody has put there since is no such thing.
     pub(in crate::rotation) fn is_mixture(&self) -> bool {
-        let has_gone_back = |file: &FileSwap| {
+        let is_restored = |file: &FileSwap| {
             let present = coherence::on_disk(&file.path).ok().map(|bytes| Digest::of(&bytes));
             file.old.as_ref().is_some_and(|old| present != Some(file.new) && present == Some(old.backup_digest))
         };
-        let gone_back = self.files().iter().filter(|file| has_gone_back(file)).count();
+        let restored = self.files().iter().filter(|file| is_restored(file)).count();
         let is_broken = || matches!(coherence::judge(&self.agent), Coherence::Broken { .. });
-        (1..self.files().len()).contains(&gone_back) && is_broken()
+        (1..self.files().len()).contains(&restored) && is_broken()
     }
 
     pub(in crate::rotation) fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, RotationFailure> {

@@ -183,7 +183,7 @@ impl Move {
     }
 }
 
-/// What puts the new file in its place. None where something else lies there than what goes back, or the new file is gone.
+/// What puts the new file in its place. None where something else lies there than what is restored, or the new file is gone.
 pub(super) fn forward(file: &FileSwap) -> Option<Move> {
     let present = present(file).ok()?;
     let digest = present.as_ref().map(|present| Digest::of(&present.bytes));

@@ -85,8 +85,8 @@ impl Restoration<'_> {
 
     fn careful_step(&self, file: &FileSwap, present: Option<&HeldFile>) -> Result<Step, RestoreError> {
         let digest = present.map(|present| Digest::of(&present.bytes));
-        // What waits to take its place waits still: this file was never replaced, or went back. It is the agent's, or whoever's
-        // wrote it since, and keeps no other from going back.
+        // What waits to take its place waits still: this file was never replaced, or was restored. It is the agent's, or whoever's
+        // wrote it since, and keeps no other from being restored.
         if let Some(digest) = digest
             && digest != file.new
             && !self.copied.contains(&digest)
@@ -112,7 +112,7 @@ impl Restoration<'_> {
             }
         }
         let (Some(present), Some(digest)) = (present, digest) else { return Ok(Step::Restore) };
-        // Where going back takes more than the old bytes, they may be what the agent made of the new ones.
+        // Where restoring takes more than the old bytes, they may be what the agent made of the new ones.
         let is_untouched = || digest == old.digest && lies_at(&file.staged, file.new);
         if digest == old.backup_digest || is_untouched() {
             return Ok(Step::Keep);
@@ -157,7 +157,7 @@ impl Restoration<'_> {
         })
     }
 
-    /// The old key goes back under its alias, and the other entries stay as they are now.
+    /// The old key is restored under its alias, and the other entries stay as they are now.
     fn store_step(
         &self,
         file: &FileSwap,
@@ -181,7 +181,7 @@ impl Restoration<'_> {
             // An agent that is told the password of the store that is there could not open the old one.
             return Err(RestoreError::Locked { path: file.path.clone(), backup: old.backup.clone() });
         };
-        // Where the file with the agent's password goes back too, the store goes back to the password in it. Another store
+        // Where the file with the agent's password is restored too, the store gets the password in it. Another store
         // keeps its own, which the agent knows.
         let password = match opens {
             Some(opens) if self.tells_password() => {

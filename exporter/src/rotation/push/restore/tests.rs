@@ -38,6 +38,13 @@ impl Scene {
         Self { root, push, files }
     }
 
+    /// Both files are new, and the old ones lie where the swap has put them.
+    fn swapped() -> Self {
+        let scene = Self::new();
+        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+        scene
+    }
+
     fn file(root: &Path, name: &str, holds: FileRole) -> FileSwap {
         let path = root.join(name);
         let (old, new) = (format!("old {name}"), format!("new {name}"));
@@ -91,6 +98,24 @@ impl Scene {
         let done = work();
         strace.kill().and_then(|()| strace.wait()).expect("strace");
         done
+    }
+
+    /// `work`, while the file cannot be replaced.
+    fn with_fixed<T>(&self, n: usize, work: impl FnOnce() -> T) -> T {
+        let fixed = fs::File::open(&self.files[n].path).expect("open");
+        ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
+        let done = work();
+        ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
+        done
+    }
+
+    /// Somebody edits a file between the last look and the change of names: nothing is changed then.
+    fn refuses_to_restore_over(&self, edit: impl FnOnce(&Self)) {
+        let restoration = self.restoration();
+        let (files, moves) = restoration.prepare().expect("prepared");
+        edit(self);
+        let refused = carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed");
+        assert_eq!(refused.reason(), "changed_meanwhile");
     }
 
     fn restoration(&self) -> Restoration<'_> {

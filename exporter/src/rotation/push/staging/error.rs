@@ -44,7 +44,7 @@ pub enum StagingError {
     #[error("the alias is not known: name it as keystore.alias in the host's configuration or in the resource")]
     NoAlias,
     #[error(
-        "no known password opens the store, so the agent could not be told its old one if this went back; put the store's \
+        "no known password opens the store, so the agent could not be told its old one if this were rolled back; put the store's \
          password into passwordFile, or repair the store first"
     )]
     NotRestorable,

@@ -18,19 +18,11 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
         ),
     ];
     for (edit, expected) in edits {
-        let scene = Scene::new();
-        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
-        let restoration = scene.restoration();
-        let (files, moves) = restoration.prepare().expect("prepared");
-        edit(&scene);
-        assert_eq!(
-            carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
-            "changed_meanwhile"
-        );
+        let scene = Scene::swapped();
+        scene.refuses_to_restore_over(edit);
         assert_eq!(scene.contents(), ["new tls.crt", expected]);
     }
-    let scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let scene = Scene::swapped();
     scene.restoration().restore().expect("restored");
     assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
 }
@@ -38,8 +30,7 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
 /// Holds A11: nothing relies on the name of a file that takes another's place at once.
 #[test]
 fn old_files_that_must_be_written_anew_come_back_where_their_directory_cannot_be_synced() {
-    let scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let scene = Scene::swapped();
     scene.files.iter().for_each(|file| fs::remove_file(&file.staged).expect("the old file"));
     let ordered = scene.without_syncs(|| scene.restoration().make_ready().map_err(|error| error.reason()));
     assert_eq!(ordered.expect_err("the journal would tell of them"), "io");
@@ -59,25 +50,12 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
     fs::remove_file(&scene.files[1].path).expect("remove");
     scene.files[1].old = None;
     scene.swap(1).expect("swapped");
-    let restoration = scene.restoration();
-    let (files, moves) = restoration.prepare().expect("prepared");
-    scene.edit(1, THEIR_KEY);
-    assert_eq!(
-        carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
-        "changed_meanwhile"
-    );
+    scene.refuses_to_restore_over(|scene| scene.edit(1, THEIR_KEY));
     assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
 
-    let scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let scene = Scene::swapped();
     fs::remove_file(&scene.files[1].path).expect("remove");
-    let restoration = scene.restoration();
-    let (files, moves) = restoration.prepare().expect("prepared");
-    scene.edit(1, THEIR_KEY);
-    assert_eq!(
-        carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
-        "changed_meanwhile"
-    );
+    scene.refuses_to_restore_over(|scene| scene.edit(1, THEIR_KEY));
     assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
 }
 
@@ -85,16 +63,17 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
 #[test]
 fn a_file_that_cannot_be_replaced_leaves_the_set_whole() {
     for n in [0, 1] {
-        let scene = Scene::new();
-        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
-        let fixed = fs::File::open(&scene.files[n].path).expect("open");
-        ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
-        let ordered = scene.restoration().make_ready().map(|_| ()).map_err(|error| error.reason());
-        let restored = scene.restoration().restore().map_err(|error| error.reason());
-        let left = (scene.contents(), scene.litter());
-        ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
-        assert_eq!((ordered, restored), (Err("immutable"), Err("immutable")), "{n}");
-        assert_eq!(left, (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 2), "{n}");
+        let scene = Scene::swapped();
+        scene.with_fixed(n, || {
+            let ordered = scene.restoration().make_ready().map(|_| ()).map_err(|error| error.reason());
+            let restored = scene.restoration().restore().map_err(|error| error.reason());
+            assert_eq!((ordered, restored), (Err("immutable"), Err("immutable")), "{n}");
+        });
+        assert_eq!(
+            (scene.contents(), scene.litter()),
+            (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 2),
+            "{n}"
+        );
         scene.restoration().restore().expect("restored");
         assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
     }
@@ -103,15 +82,11 @@ fn a_file_that_cannot_be_replaced_leaves_the_set_whole() {
 /// Holds A9: what is found only between two names is taken back, and goes back at the next attempt.
 #[test]
 fn a_file_that_cannot_follow_in_the_last_moment_takes_the_others_back_with_it() {
-    let mut scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let mut scene = Scene::swapped();
     let refused = |scene: &Scene| {
         let (files, moves) = scene.restoration().prepare().expect("prepared");
-        let fixed = fs::File::open(&scene.files[1].path).expect("open");
-        ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
-        let result = carry_out(&files, &moves, platform::sync_directory_of).map_err(|error| error.reason());
-        ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
-        result
+        let carry_out = || carry_out(&files, &moves, platform::sync_directory_of).map_err(|error| error.reason());
+        scene.with_fixed(1, carry_out)
     };
     assert!(refused(&scene).is_err());
     assert_eq!((scene.contents(), scene.litter()), (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 2));
@@ -131,17 +106,13 @@ fn a_file_that_cannot_follow_in_the_last_moment_takes_the_others_back_with_it() 
 /// others forward.
 #[test]
 fn a_way_back_that_was_cut_off_and_cannot_go_on_ends_with_the_new_set() {
-    let scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let scene = Scene::swapped();
     let (files, moves) = scene.restoration().prepare().expect("prepared");
     moves[0].carry_out(&files[0]).expect("moved");
     assert_eq!(scene.contents(), ["old tls.crt", "new tls.key"]);
-    let fixed = fs::File::open(&scene.files[1].path).expect("open");
-    ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
-    let restored = scene.restoration().restore().map_err(|error| error.reason());
-    let left = scene.contents();
-    ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
-    assert_eq!((restored, left), (Err("immutable"), vec!["new tls.crt".to_owned(), "new tls.key".to_owned()]));
+    let restored = scene.with_fixed(1, || scene.restoration().restore().map_err(|error| error.reason()));
+    assert_eq!(restored, Err("immutable"));
+    assert_eq!(scene.contents(), ["new tls.crt", "new tls.key"]);
     scene.restoration().restore().expect("restored");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
@@ -149,8 +120,7 @@ fn a_way_back_that_was_cut_off_and_cannot_go_on_ends_with_the_new_set() {
 /// Holds A7: a directory that cannot be synced leaves no pair half-way, and is synced when that is tried again.
 #[test]
 fn a_directory_that_cannot_be_synced_does_not_part_what_goes_back() {
-    let scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let scene = Scene::swapped();
     let fails = |path: &Path| Err(WriteError::from_io(path, "syncing the directory", std::io::Error::other("EIO")));
     for _ in 0..2 {
         let restoration = scene.restoration();

@@ -19,8 +19,7 @@ fn a_file_that_was_never_replaced_keeps_no_other_from_going_back() {
 /// Holds A10: what was put there after the swap is somebody's still, and is not overwritten.
 #[test]
 fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
-    let scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let scene = Scene::swapped();
     scene.edit(1, THEIR_KEY);
     assert_eq!(scene.restoration().restore().expect_err("theirs").reason(), "changed_since");
     assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
@@ -29,8 +28,7 @@ fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
 /// Holds A2, A4: a file that was closed to others since comes back closed to them, without a byte written.
 #[test]
 fn what_goes_back_by_itself_is_no_more_open_than_what_lies_there() {
-    let scene = Scene::new();
-    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let scene = Scene::swapped();
     let key = &scene.files[1];
     fs::set_permissions(&key.path, fs::Permissions::from_mode(0o600)).expect("chmod");
     let inode = platform::read_held(&key.staged, MAX_STORE_BYTES, Links::Refuse).expect("beside").identity.inode;
