@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use kagiban_crds::LeafSha256;
-use kagiban_exporter::rotation::drain::{ServedLeaf, is_over};
+use kagiban_exporter::rotation::drain::{Responder, is_over};
 use kagiban_exporter::rotation::failure::RotationFailure;
 use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, FrozenFiles, Phase, Rollback};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
@@ -141,17 +141,17 @@ fn same(world: &World, event: Event) -> Outcome {
 }
 
 /// What a look says where a service on `wanted` is in order; on whatever files where there is none.
-fn look(service: Service, wanted: Option<Files>) -> ServedLeaf {
+fn look(service: Service, wanted: Option<Files>) -> Responder {
     match service {
-        Service::Closed | Service::Stopped => ServedLeaf::Nobody,
-        Service::Running(files) if wanted.is_none_or(|wanted| wanted == files) => ServedLeaf::Wanted,
-        Service::Running(_) => ServedLeaf::Other,
+        Service::Closed | Service::Stopped => Responder::Nobody,
+        Service::Running(files) if wanted.is_none_or(|wanted| wanted == files) => Responder::Wanted,
+        Service::Running(_) => Responder::Other,
     }
 }
 
 /// What is known of a stop after a look.
-fn noted(stop: Option<bool>, seen: ServedLeaf) -> Option<bool> {
-    stop.filter(|was_down| !is_over(*was_down, seen)).map(|was_down| was_down || seen == ServedLeaf::Nobody)
+fn noted(stop: Option<bool>, seen: Responder) -> Option<bool> {
+    stop.filter(|was_down| !is_over(*was_down, seen)).map(|was_down| was_down || seen == Responder::Nobody)
 }
 
 /// What a service in order serves in a state.
@@ -214,16 +214,15 @@ fn outcomes(world: &World) -> Vec<Outcome> {
         Effect::Start | Effect::EnsureStarted => starts(world),
         Effect::CheckFiles => vec![if world.files == Files::New { done() } else { fails() }],
         Effect::LookForNew | Effect::LookForOld => {
-            let found = (seen == ServedLeaf::Wanted).then(|| seen_after(done()));
+            let found = (seen == Responder::Wanted).then(|| seen_after(done()));
             [fails(), seen_after(fails())].into_iter().chain(found).collect()
         }
         // It is down, or the time is over: longer than that no service drains. What was seen then may be anything.
         Effect::WatchOld => {
-            let is_seen = seen == ServedLeaf::Nobody && wanted(&world.state).is_some();
+            let is_seen = seen == Responder::Nobody && wanted(&world.state).is_some();
             let down = is_seen.then(|| seen_after(fails()));
-            let up =
-                (seen_after(done()).stop_begun.is_none() && seen == ServedLeaf::Wanted).then(|| seen_after(done()));
-            let over = (seen == ServedLeaf::Wanted && wanted(&world.state).is_some()).then(|| done().in_the_end());
+            let up = (seen_after(done()).stop_begun.is_none() && seen == Responder::Wanted).then(|| seen_after(done()));
+            let over = (seen == Responder::Wanted && wanted(&world.state).is_some()).then(|| done().in_the_end());
             [fails().in_the_end()].into_iter().chain(down).chain(up).chain(over).collect()
         }
         Effect::Drain => drains(world),
@@ -232,7 +231,7 @@ fn outcomes(world: &World) -> Vec<Outcome> {
         Effect::VerifyOld | Effect::VerifyNew => {
             let is_old = world.state.effect() == Effect::VerifyOld;
             let after_that = kept_up(world).into_iter().flat_map(|kept| {
-                let is_served = look(kept.service, wanted(&world.state)) == ServedLeaf::Wanted;
+                let is_served = look(kept.service, wanted(&world.state)) == Responder::Wanted;
                 let done = is_served.then(|| Outcome { event: Event::Done, ..kept.clone() });
                 let fails = Outcome { event: Event::Failed(failed()), ..kept };
                 // One that is down in the end is started once more in a rollback.
@@ -265,7 +264,7 @@ fn drains(world: &World) -> Vec<Outcome> {
         .into_iter()
         .flat_map(|kept| {
             let is_unknown = wanted(&world.state).is_none() && kept == in_the_end;
-            let is_served = look(kept.service, wanted(&world.state)) == ServedLeaf::Wanted && !is_unknown;
+            let is_served = look(kept.service, wanted(&world.state)) == Responder::Wanted && !is_unknown;
             let done = is_served.then(|| Outcome { event: Event::Done, ..kept.clone() });
             done.into_iter().chain([Outcome { event: Event::Failed(failed()), ..kept }])
         })

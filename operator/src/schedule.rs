@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::fleet::{HostKey, ResourceName};
-use entry::{Entry, EntryState, Host, Lane, Pool, Running};
+use entry::{Entry, EntryState, Lane, LanePool, RunningPass, ScheduledHost};
 
 /// A healthy host answers in a fraction of this; a pass that takes longer waits for somebody and needs no slot.
 pub const PATIENCE: Duration = Duration::from_millis(250);
@@ -47,11 +47,11 @@ pub struct Schedule {
     slots: usize,
     resync: Duration,
     resources: HashMap<ResourceName, Entry>,
-    hosts: HashMap<HostKey, Host>,
+    hosts: HashMap<HostKey, ScheduledHost>,
     /// Every resource that is neither ready nor looked at, by when it shall be. Nothing is kept without a time.
     waiting: BTreeSet<(Instant, ResourceName)>,
     ready: [Ready; Lane::ALL.len()],
-    running: HashMap<ResourceName, Running>,
+    running: HashMap<ResourceName, RunningPass>,
     /// Passes of each namespace that run, for each pool.
     busy: [BTreeMap<String, usize>; 2],
     /// Since when this process may act; without it nothing is given out, and nothing is lost either.
@@ -276,7 +276,7 @@ impl Schedule {
         entry.state = EntryState::Running { again: false, gone: false };
         entry.started = Some(now);
         let host = entry.host.clone();
-        self.running.insert(name.clone(), Running { host, lane, since: now });
+        self.running.insert(name.clone(), RunningPass { host, lane, since: now });
         *self.busy[lane.pool.index()].entry(name.namespace().to_owned()).or_default() += 1;
         true
     }
@@ -391,12 +391,13 @@ impl Schedule {
     fn capacity(&self, lane: Lane, now: Instant) -> LaneCapacity {
         let pool = || self.running.values().filter(move |running| running.lane.pool == lane.pool);
         let slots = match lane.pool {
-            Pool::Main => self.slots,
-            Pool::Slow => self.slots * SLOW_PER_SLOT,
+            LanePool::Main => self.slots,
+            LanePool::Slow => self.slots * SLOW_PER_SLOT,
         };
         // In the slow lanes everybody is waited for, and nobody gives a slot back
-        let holds =
-            |running: &&Running| lane.pool == Pool::Slow || now.saturating_duration_since(running.since) < PATIENCE;
+        let holds = |running: &&RunningPass| {
+            lane.pool == LanePool::Slow || now.saturating_duration_since(running.since) < PATIENCE
+        };
         let outlasted = pool().filter(|running| !holds(running)).count();
         let room = self.slots * WAITING_PER_SLOT;
         // Those that find no room to wait in keep their slot
@@ -407,7 +408,7 @@ impl Schedule {
         }
         let next = pool().filter(holds).map(|running| running.since + PATIENCE).min();
         match next {
-            Some(at) if lane.pool == Pool::Main && outlasted < room => LaneCapacity::FreeAt(at),
+            Some(at) if lane.pool == LanePool::Main && outlasted < room => LaneCapacity::FreeAt(at),
             Some(_) | None => LaneCapacity::Taken,
         }
     }

@@ -135,7 +135,7 @@ impl StateArgs {
 
 /// Why a command says nothing of the exporter's state directory.
 #[derive(Debug, thiserror::Error)]
-pub enum StateDirectoryError {
+pub enum StateDirectoryArgumentError {
     #[error(
         "the state directory {} cannot be read: {source}; name the exporter's configuration with --config.file, and run as the user \
          that the exporter runs as", path.display()
@@ -148,7 +148,7 @@ pub enum StateDirectoryError {
     Replaced { path: PathBuf, process: u32 },
 }
 
-impl StateDirectoryError {
+impl StateDirectoryArgumentError {
     const fn reason(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "state_directory",

@@ -11,7 +11,7 @@ use kagiban_crds::host_api::{RotationReport, RotationState};
 use serde::Serialize;
 
 use super::listing::{Printable, pretty_json};
-use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryError, WaitArgs};
+use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryArgumentError, WaitArgs};
 use crate::config::{Config, ConfigError};
 use crate::rotation::{self, Record, StateDirectory, Thaw, ThawError};
 
@@ -28,7 +28,7 @@ pub enum RotationError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    StateDirectory(#[from] StateDirectoryError),
+    StateDirectory(#[from] StateDirectoryArgumentError),
     #[error("{0}")]
     Journal(String),
     #[error(transparent)]
@@ -240,19 +240,19 @@ fn in_shell(word: &str) -> String {
 
 /// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one, and where
 /// another directory than the exporter's would pass for it.
-fn agents(state_directory: &StateDirectory, config: &Config) -> Result<Vec<AgentName>, StateDirectoryError> {
+fn agents(state_directory: &StateDirectory, config: &Config) -> Result<Vec<AgentName>, StateDirectoryArgumentError> {
     let path = config.state_directory();
     match state_directory.used_elsewhere() {
-        Some(process) => Err(StateDirectoryError::Replaced { path, process }),
-        None => state_directory.agents().map_err(|source| StateDirectoryError::Unreadable { path, source }),
+        Some(process) => Err(StateDirectoryArgumentError::Replaced { path, process }),
+        None => state_directory.agents().map_err(|source| StateDirectoryArgumentError::Unreadable { path, source }),
     }
 }
 
 /// Another place than the exporter's state directory must not pass for one in which nothing was ever rotated.
-fn is_there(config: &Config) -> Result<(), StateDirectoryError> {
+fn is_there(config: &Config) -> Result<(), StateDirectoryArgumentError> {
     let path = config.state_directory();
     let found = std::fs::metadata(&path);
-    found.map(|_| ()).map_err(|source| StateDirectoryError::Unreadable { path, source })
+    found.map(|_| ()).map_err(|source| StateDirectoryArgumentError::Unreadable { path, source })
 }
 
 fn record(state_directory: &StateDirectory, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {

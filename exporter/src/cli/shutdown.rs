@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::listing::{Printable, pretty_json};
-use super::{Output, ShutdownCommand, StateArgs, StateDirectoryError};
+use super::{Output, ShutdownCommand, StateArgs, StateDirectoryArgumentError};
 use crate::config::ConfigError;
 use crate::platform;
 use crate::rotation::StateDirectory;
@@ -29,7 +29,7 @@ pub enum ShutdownCommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    StateDirectory(#[from] StateDirectoryError),
+    StateDirectory(#[from] StateDirectoryArgumentError),
     #[error("the system tells no boot id, so nothing is kept of a shutdown; restart the exporter to clear one")]
     NoBoot,
     #[error(transparent)]
@@ -98,7 +98,7 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
     let boot = boot.ok_or(ShutdownCommandError::NoBoot)?;
     let elsewhere = shutdown::minded_elsewhere(&state).or_else(|| StateDirectory::at(&state).used_elsewhere());
     if let Some(process) = elsewhere {
-        return Err(StateDirectoryError::Replaced { path: state, process }.into());
+        return Err(StateDirectoryArgumentError::Replaced { path: state, process }.into());
     }
     match fs::read_dir(&state) {
         Ok(_) => {}
@@ -106,7 +106,7 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
         Err(error) if error.kind() == io::ErrorKind::NotFound && args.config_file.is_some() && shows(command) => {
             return print(&Shown::of(state, &LatchRecord::default()), args, out);
         }
-        Err(source) => return Err(StateDirectoryError::Unreadable { path: state, source }.into()),
+        Err(source) => return Err(StateDirectoryArgumentError::Unreadable { path: state, source }.into()),
     }
     match command {
         ShutdownCommand::Show(_) => {}

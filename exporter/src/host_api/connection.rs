@@ -14,7 +14,7 @@ use super::api::Api;
 use super::audit;
 use super::client::Client;
 use super::slots::ClientSlots;
-use super::tls::Served;
+use super::tls::ServedConfig;
 
 /// A handshake is two round trips.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     /// What the handshake is made with. When the TLS files are others, who spoke under these may be revoked.
-    pub(super) served: Arc<Served>,
+    pub(super) served: Arc<ServedConfig>,
     pub(super) api: Arc<Api>,
     pub(super) handshaking: Arrival,
     pub(super) slots: Arc<ClientSlots>,

@@ -45,7 +45,7 @@ pub use tls::TlsError;
 
 /// A host API that listens.
 #[derive(Debug)]
-pub struct Running {
+pub struct ListeningApi {
     pub local_addr: SocketAddr,
     /// Ends after the shutdown was asked for, once every request that was taken is answered.
     pub task: JoinHandle<()>,
@@ -89,7 +89,7 @@ pub(crate) fn check(config: &HostApiConfig) -> Result<TlsFacts, StartError> {
         return Err(StartError::NoClients);
     }
     let (served, _) = tls::Files::of(config).load()?;
-    let tls::Served { certificate_not_after, crl_next_update, leaf, .. } = served;
+    let tls::ServedConfig { certificate_not_after, crl_next_update, leaf, .. } = served;
     Ok(TlsFacts { certificate_not_after, crl_next_update, leaf })
 }
 
@@ -102,7 +102,7 @@ pub async fn start(
     workers: Arc<Workers>,
     board: Arc<Board>,
     shutdown: CancellationToken,
-) -> Result<Running, StartError> {
+) -> Result<ListeningApi, StartError> {
     if config.client_names.is_empty() {
         return Err(StartError::NoClients);
     }
@@ -115,5 +115,5 @@ pub async fn start(
     let local_addr = listener.local_addr().map_err(failed)?;
     let api = Arc::new(Api::new(&workers, Arc::clone(&board), config));
     let server = server::Server { listener, tls, served, api, board, max_connections: config.max_connections };
-    Ok(Running { local_addr, task: tokio::spawn(server.run(shutdown)) })
+    Ok(ListeningApi { local_addr, task: tokio::spawn(server.run(shutdown)) })
 }

@@ -14,7 +14,7 @@ use super::api::Api;
 use super::audit;
 use super::connection::Connection;
 use super::slots::ClientSlots;
-use super::tls::{Files, Served, TlsError};
+use super::tls::{Files, ServedConfig, TlsError};
 use crate::from_files::FromFiles;
 use crate::snapshot::Board;
 
@@ -26,7 +26,7 @@ const MAX_HALF_OPEN_OF_PEER: usize = 8;
 const RELOAD: Duration = Duration::from_secs(5);
 
 /// What the TLS files make. A file system that hangs must take no thread that answers; the old files serve on.
-pub(super) type ServedFiles = FromFiles<Served, TlsError>;
+pub(super) type ServedFiles = FromFiles<ServedConfig, TlsError>;
 
 pub(super) struct Server {
     pub(super) listener: TcpListener,
@@ -58,7 +58,7 @@ impl Server {
     }
 }
 
-fn in_force(files: &ServedFiles) -> Arc<Served> {
+fn in_force(files: &ServedFiles) -> Arc<ServedConfig> {
     files.last().expect("it starts with files that make a server, and keeps the last that did")
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Files {
 
 /// A configuration, and the files it was made of.
 #[derive(Clone, Debug)]
-pub(super) struct Served {
+pub(super) struct ServedConfig {
     pub(super) config: Arc<ServerConfig>,
     /// The certificate that clients are shown.
     pub(super) leaf: CertificateDer<'static>,
@@ -79,7 +79,7 @@ impl Files {
     }
 
     /// What they make, and which they were.
-    pub(super) fn load(&self) -> Result<(Served, FileOrigin), TlsError> {
+    pub(super) fn load(&self) -> Result<(ServedConfig, FileOrigin), TlsError> {
         let mut origin = FileOrigin::new();
         let mut read = |setting, path: &PathBuf, max| {
             let file = platform::read_regular(path, max).map_err(|source| TlsError::File { setting, source })?;
@@ -113,7 +113,7 @@ impl Files {
         }
         let config = tls::server(provider, DEFAULT_VERSIONS, verifier, ServerIdentity { chain, key })
             .map_err(TlsError::Server)?;
-        let served = Served {
+        let served = ServedConfig {
             config: Arc::new(config),
             leaf,
             certificate_not_after,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Lines about one thing within one span. What comes beyond is counted, and told in one line when the span ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
+pub(super) struct LineAllowance {
     most: u32,
     began: Option<Instant>,
     written: u32,
@@ -16,7 +16,7 @@ pub(super) struct Allowance {
 /// Long enough that a flapping thing writes some hundred lines a day, short enough that the sum is news.
 pub(super) const SPAN: Duration = Duration::from_secs(600);
 
-impl Allowance {
+impl LineAllowance {
     pub(super) const fn new(most: u32) -> Self {
         Self { most, began: None, written: 0, worst: 0, held_back: 0 }
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_comes_beyond_the_measure_is_counted_and_what_is_worse_is_told_all_the_same() {
-        let (mut allowance, start) = (Allowance::new(2), Instant::now());
+        let (mut allowance, start) = (LineAllowance::new(2), Instant::now());
         assert_eq!([1, 0, 1, 0].map(|rank| allowance.admits(rank, start)), [true, true, false, false]);
         assert_eq!([3, 3].map(|rank| allowance.admits(rank, start)), [true, false]);
         assert_eq!(allowance.settle(start), None, "the span is not over");

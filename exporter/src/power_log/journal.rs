@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::allowance::Allowance;
+use super::allowance::LineAllowance;
 use super::line::{Consequence, Line, UpsNamed};
 use super::standing::{Lack, Power, RANK_LOST, UpsPowerState};
 use crate::shutdown::{HostStateReport, Latch, LoadReport, Origin};
@@ -20,13 +20,13 @@ pub(crate) struct PowerLog {
     sources: BTreeMap<Label, SourceTold>,
     loads: BTreeMap<Label, LoadTold>,
     begun: Option<Latch>,
-    allowance: Allowance,
+    allowance: LineAllowance,
 }
 
 #[derive(Debug)]
 struct SourceTold {
     upses: BTreeMap<Label, UpsTold>,
-    allowance: Allowance,
+    allowance: LineAllowance,
 }
 
 #[derive(Debug)]
@@ -35,20 +35,20 @@ struct UpsTold {
     power: Option<Power>,
     /// Why it is not heard.
     lost: Option<&'static str>,
-    allowance: Allowance,
+    allowance: LineAllowance,
 }
 
 #[derive(Debug)]
 struct LoadTold {
     lack: Lack,
     unlisted: BTreeSet<Unlisted>,
-    allowance: Allowance,
+    allowance: LineAllowance,
 }
 
 impl Default for PowerLog {
     fn default() -> Self {
         let (sources, loads) = (BTreeMap::new(), BTreeMap::new());
-        Self { sources, loads, begun: None, allowance: Allowance::new(MOST_OF_ONE) }
+        Self { sources, loads, begun: None, allowance: LineAllowance::new(MOST_OF_ONE) }
     }
 }
 
@@ -136,13 +136,13 @@ impl PowerLog {
 
 impl SourceTold {
     fn new() -> Self {
-        Self { upses: BTreeMap::new(), allowance: Allowance::new(MOST_OF_SOURCE) }
+        Self { upses: BTreeMap::new(), allowance: LineAllowance::new(MOST_OF_SOURCE) }
     }
 }
 
 impl UpsTold {
     const fn new() -> Self {
-        Self { power: None, lost: None, allowance: Allowance::new(MOST_OF_ONE) }
+        Self { power: None, lost: None, allowance: LineAllowance::new(MOST_OF_ONE) }
     }
 
     /// What this look has changed, with its rank. A UPS that is on line when it is first heard is as it should be.
@@ -189,7 +189,7 @@ impl UpsTold {
 
 impl LoadTold {
     fn new() -> Self {
-        Self { lack: Lack::default(), unlisted: BTreeSet::new(), allowance: Allowance::new(MOST_OF_ONE) }
+        Self { lack: Lack::default(), unlisted: BTreeSet::new(), allowance: LineAllowance::new(MOST_OF_ONE) }
     }
 
     fn change(&mut self, load: &LoadReport, report: &HostStateReport) -> Option<Line> {

@@ -42,7 +42,7 @@ enum Written {
 
 /// What one look at the endpoint says of a stop that was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServedLeaf {
+pub enum Responder {
     /// Nobody listens, or somebody else does.
     Nobody,
     /// A leaf that the service serves when it is in order.
@@ -59,11 +59,11 @@ impl BegunStop {
     /// The same after a look; none when it can end the service no more. What serves a wanted leaf after nobody has listened
     /// was started in between, and is not what the stop ends.
     #[must_use]
-    pub fn after(self, seen: ServedLeaf) -> Option<Self> {
+    pub fn after(self, seen: Responder) -> Option<Self> {
         match seen {
             _ if is_over(self.was_down, seen) => None,
-            ServedLeaf::Nobody => Some(Self { was_down: true, ..self }),
-            ServedLeaf::Wanted | ServedLeaf::Other => Some(self),
+            Responder::Nobody => Some(Self { was_down: true, ..self }),
+            Responder::Wanted | Responder::Other => Some(self),
         }
     }
 
@@ -95,8 +95,8 @@ pub(super) fn passed_since(
 }
 
 /// Whether a stop can end the service no more, `was_down` saying whether nobody has listened since it was begun.
-pub const fn is_over(was_down: bool, seen: ServedLeaf) -> bool {
-    was_down && matches!(seen, ServedLeaf::Wanted)
+pub const fn is_over(was_down: bool, seen: Responder) -> bool {
+    was_down && matches!(seen, Responder::Wanted)
 }
 
 impl From<Written> for BegunStop {
@@ -165,11 +165,11 @@ mod tests {
         /// Holds A8: only a wanted leaf that is served after nobody has listened says that it is over.
         #[test]
         fn no_look_ends_it_but_a_wanted_leaf_after_nobody(
-            looks in proptest::collection::vec(prop_oneof![Just(ServedLeaf::Nobody), Just(ServedLeaf::Wanted), Just(ServedLeaf::Other)], 0..8),
+            looks in proptest::collection::vec(prop_oneof![Just(Responder::Nobody), Just(Responder::Wanted), Just(Responder::Other)], 0..8),
         ) {
             let stop = looks.iter().try_fold(begun(0, None), |stop, seen| stop.after(*seen).ok_or(()));
-            let down = looks.iter().position(|seen| *seen == ServedLeaf::Nobody);
-            let is_over = down.is_some_and(|down| looks[down..].contains(&ServedLeaf::Wanted));
+            let down = looks.iter().position(|seen| *seen == Responder::Nobody);
+            let is_over = down.is_some_and(|down| looks[down..].contains(&Responder::Wanted));
             prop_assert_eq!(stop.is_err(), is_over);
         }
     }

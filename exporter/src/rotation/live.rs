@@ -19,7 +19,7 @@ use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate, X509V
 use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
-use super::drain::{BegunStop, ServedLeaf};
+use super::drain::{BegunStop, Responder};
 use super::failure::RotationFailure;
 use super::hold::Hold;
 use crate::blocking::{Turns, Work};
@@ -325,11 +325,7 @@ pub(super) async fn stays(
 }
 
 /// One look, and what it says of a stop that was begun.
-pub(super) async fn glance(
-    endpoint: &AgentEndpoint,
-    wanted: &[LeafSha256],
-    stop: &mut Option<BegunStop>,
-) -> ServedLeaf {
+pub(super) async fn glance(endpoint: &AgentEndpoint, wanted: &[LeafSha256], stop: &mut Option<BegunStop>) -> Responder {
     note(stop, wanted, &look(endpoint).await)
 }
 
@@ -337,13 +333,13 @@ pub(super) fn note(
     stop: &mut Option<BegunStop>,
     wanted: &[LeafSha256],
     seen: &Result<Certificate, LookError>,
-) -> ServedLeaf {
+) -> Responder {
     let seen = match seen {
         // Where it is not known what was served, a service that answers is in order.
-        Ok(_) if wanted.is_empty() => ServedLeaf::Wanted,
-        seen if is_one_of(wanted, seen) => ServedLeaf::Wanted,
-        seen if is_refused(seen) || matches!(seen, Err(LookError::ForeignListener { .. })) => ServedLeaf::Nobody,
-        Ok(_) | Err(_) => ServedLeaf::Other,
+        Ok(_) if wanted.is_empty() => Responder::Wanted,
+        seen if is_one_of(wanted, seen) => Responder::Wanted,
+        seen if is_refused(seen) || matches!(seen, Err(LookError::ForeignListener { .. })) => Responder::Nobody,
+        Ok(_) | Err(_) => Responder::Other,
     };
     *stop = stop.take().and_then(|stop| stop.after(seen));
     seen

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::{Service, Verify};
 use super::backoff::Backoff;
-use super::drain::{BegunStop, ServedLeaf};
+use super::drain::{BegunStop, Responder};
 use super::failure::RotationFailure;
 use super::live;
 use super::machine::{Before, Phase, Rollback};
@@ -254,8 +254,8 @@ impl Rotator {
             let is_last_due = is_last && is_last_start_due(&self.agent.service, is_repeated, stopping_for);
             let is_due =
                 is_last_due || !is_last && (was_seen || again.is_some_and(|again| again.due() <= Instant::now()));
-            was_seen = seen != ServedLeaf::Nobody;
-            if seen == ServedLeaf::Nobody && is_due {
+            was_seen = seen != Responder::Nobody;
+            if seen == Responder::Nobody && is_due {
                 is_repeated = true;
                 if let Err(error) = self.start("start_failed_again").await {
                     tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
@@ -306,7 +306,7 @@ impl Rotator {
         }
     }
 
-    async fn glance(&mut self, wanted: &[LeafSha256]) -> ServedLeaf {
+    async fn glance(&mut self, wanted: &[LeafSha256]) -> Responder {
         let mut none = None;
         let stop = begun(&mut self.record.rotation, &mut none);
         live::glance(&self.agent.endpoint, wanted, stop).await
@@ -411,7 +411,7 @@ impl Rotator {
         let seen = live::look(&self.agent.endpoint).await;
         let mut none = None;
         match (live::note(begun(&mut self.record.rotation, &mut none), wanted, &seen), seen) {
-            (ServedLeaf::Wanted, _) => Ok(()),
+            (Responder::Wanted, _) => Ok(()),
             (_, Ok(_)) => {
                 Err(RotationFailure::new(OTHER_LEAF_SERVED, "another leaf than the one looked for is served"))
             }

@@ -15,12 +15,12 @@ pub(super) const MOST_RESYNCS_BEHIND: u32 = 4;
 /// In which order, and among how many, a resource is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lane {
-    pub(super) pool: Pool,
+    pub(super) pool: LanePool,
     pub(super) urgent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pool {
+pub(super) enum LanePool {
     Main,
     /// Its host was silent or slow at the last look.
     Slow,
@@ -51,7 +51,7 @@ pub(super) enum EntryState {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Host {
+pub(super) struct ScheduledHost {
     pub(super) running: usize,
     pub(super) slow: bool,
     /// Those that are called when a pass over this host ends.
@@ -60,7 +60,7 @@ pub(super) struct Host {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Running {
+pub(super) struct RunningPass {
     pub(super) host: HostKey,
     pub(super) lane: Lane,
     pub(super) since: Instant,
@@ -69,10 +69,10 @@ pub(super) struct Running {
 impl Lane {
     /// In the order in which they are served.
     pub(super) const ALL: [Self; 4] = [
-        Self { pool: Pool::Main, urgent: true },
-        Self { pool: Pool::Main, urgent: false },
-        Self { pool: Pool::Slow, urgent: true },
-        Self { pool: Pool::Slow, urgent: false },
+        Self { pool: LanePool::Main, urgent: true },
+        Self { pool: LanePool::Main, urgent: false },
+        Self { pool: LanePool::Slow, urgent: true },
+        Self { pool: LanePool::Slow, urgent: false },
     ];
 
     pub(super) const fn index(self) -> usize {
@@ -80,7 +80,7 @@ impl Lane {
     }
 }
 
-impl Pool {
+impl LanePool {
     pub(super) const fn index(self) -> usize {
         match self {
             Self::Main => 0,
@@ -98,7 +98,7 @@ impl Entry {
     }
 
     pub(super) const fn lane(&self) -> Lane {
-        Lane { pool: if self.failures == 0 { Pool::Main } else { Pool::Slow }, urgent: self.urgent }
+        Lane { pool: if self.failures == 0 { LanePool::Main } else { LanePool::Slow }, urgent: self.urgent }
     }
 
     /// Its position in its lane: who is due first, and of the slow ones rather who has failed less.
@@ -108,7 +108,7 @@ impl Entry {
     }
 }
 
-impl Host {
+impl ScheduledHost {
     pub(super) const fn most(&self) -> usize {
         if self.slow { PER_SLOW_HOST } else { PER_HOST }
     }

@@ -356,7 +356,7 @@ fn a_pass_that_fails_leaves_what_was_known() {
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
     let outcome = PassOutcome::Failed { after: RESYNC, failure: PassFailure::Refused };
     simulation.schedule.ended(&name, outcome, simulation.now);
-    assert_eq!(simulation.schedule.resources[&name].lane(), Lane { pool: Pool::Slow, urgent: true });
+    assert_eq!(simulation.schedule.resources[&name].lane(), Lane { pool: LanePool::Slow, urgent: true });
 }
 
 /// Holds B1: a loop that starts nothing is seen, by the metric and by the probe.
@@ -488,7 +488,7 @@ impl Schedule {
         prop_assert_eq!(ready, self.ready.iter().flat_map(BTreeMap::values).map(BTreeSet::len).sum::<usize>());
         prop_assert_eq!(running, self.busy.iter().flat_map(BTreeMap::values).sum::<usize>());
         for (key, host) in &self.hosts {
-            let at = |running: &&Running| running.host == *key;
+            let at = |running: &&RunningPass| running.host == *key;
             prop_assert_eq!(host.running, self.running.values().filter(at).count());
             prop_assert!(host.held.iter().all(|(_, name)| self.resources[name].host == *key));
         }

@@ -52,7 +52,7 @@ pub(super) struct LogindReply {
 
 /// Why logind said nothing.
 #[derive(Debug)]
-pub(super) enum Silence {
+pub(super) enum LogindSilence {
     /// There is no bus here, or no logind on it.
     Absent,
     Failed(Label),
@@ -64,20 +64,20 @@ impl Logind {
     }
 
     /// Asks. After a failure, or when the call is dropped before its end, the next one connects anew.
-    pub(super) async fn ask(&mut self) -> Result<LogindReply, Silence> {
+    pub(super) async fn ask(&mut self) -> Result<LogindReply, LogindSilence> {
         let session = match self.session.take().filter(|session| !session.connection.is_closed()) {
             Some(session) => session,
             None => self.connect().await?,
         };
         let answer = session.ask().await;
         // One that is absent may come: the connection is good.
-        if matches!(answer, Ok(_) | Err(Silence::Absent)) {
+        if matches!(answer, Ok(_) | Err(LogindSilence::Absent)) {
             self.session = Some(session);
         }
         answer
     }
 
-    async fn connect(&self) -> Result<Session, Silence> {
+    async fn connect(&self) -> Result<Session, LogindSilence> {
         let bus = self.address.as_deref().map_or_else(connection::Builder::system, connection::Builder::address);
         let connection = bus.max_queued(MAX_QUEUED).build().await.map_err(|error| silence(&error))?;
         let signal = MatchRule::builder()
@@ -105,7 +105,7 @@ impl Logind {
 }
 
 impl Session {
-    async fn ask(&self) -> Result<LogindReply, Silence> {
+    async fn ask(&self) -> Result<LogindReply, LogindSilence> {
         let under_way = self.property::<bool>("PreparingForShutdown").await?;
         let schedule = self.property::<(String, u64)>("ScheduledShutdown").await?;
         let tells_schedule = schedule.is_some();
@@ -120,7 +120,7 @@ impl Session {
 
     /// None where this logind has no such property. It is not started for the question: one that does not run has
     /// scheduled nothing.
-    async fn property<T: TryFrom<OwnedVariant>>(&self, name: &'static str) -> Result<Option<T>, Silence> {
+    async fn property<T: TryFrom<OwnedVariant>>(&self, name: &'static str) -> Result<Option<T>, LogindSilence> {
         let reply = self.manager.call_with_flags("Get", MethodFlags::NO_AUTO_START, &(MANAGER, name)).await;
         match reply {
             Ok(Some(value)) => Ok(T::try_from(value).ok()),
@@ -150,7 +150,7 @@ fn has_no_property(error: &zbus::Error) -> bool {
     matches!(**error, fdo::Error::UnknownProperty(_) | fdo::Error::UnknownInterface(_) | fdo::Error::InvalidArgs(_))
 }
 
-fn silence(error: &zbus::Error) -> Silence {
+fn silence(error: &zbus::Error) -> LogindSilence {
     let absent = match error {
         zbus::Error::Connection(error, _) | zbus::Error::InputOutput(error) => {
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
@@ -160,5 +160,5 @@ fn silence(error: &zbus::Error) -> Silence {
         }
         _ => false,
     };
-    if absent { Silence::Absent } else { Silence::Failed(Label::new(&error.to_string())) }
+    if absent { LogindSilence::Absent } else { LogindSilence::Failed(Label::new(&error.to_string())) }
 }

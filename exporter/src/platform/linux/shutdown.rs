@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::logind::{Logind, LogindReply, Silence};
+use super::logind::{Logind, LogindReply, LogindSilence};
 use super::{scheduled_file, scheduled_shutdown_file};
 use crate::blocking::{self, Blocked, Started, Work};
 use crate::label::Label;
@@ -50,8 +50,8 @@ impl ShutdownWatch {
     pub async fn ask(&mut self, deadline: Duration) -> (Option<SystemShutdown>, Option<ShutdownError>) {
         let answer = match timeout(deadline, self.logind.ask()).await {
             Ok(Ok(answer)) => Ok(Some(answer)),
-            Ok(Err(Silence::Absent)) => Ok(None),
-            Ok(Err(Silence::Failed(detail))) => Err(ShutdownError::Bus { detail }),
+            Ok(Err(LogindSilence::Absent)) => Ok(None),
+            Ok(Err(LogindSilence::Failed(detail))) => Err(ShutdownError::Bus { detail }),
             Err(_) => Err(ShutdownError::NoAnswer { deadline }),
         };
         if let Ok(said) = &answer {

@@ -28,7 +28,7 @@ pub(in crate::rotation) use error::RestoreError;
 use error::changed_since;
 use moves::{Move, carry_out, change_names, forward, give_up, prepare};
 use replacement::{ReplacementFile, lies_at, present};
-use steps::{Planned, Step};
+use steps::{Planned, RestoreStep};
 
 /// Of one rollback: what somebody writes in the moment of an exchange is judged anew, and a disk's error may be over.
 const ATTEMPTS: usize = 3;
@@ -59,7 +59,7 @@ impl Restoration<'_> {
         let plan = self.plan()?;
         let mut files = self.files.to_vec();
         for (file, planned) in files.iter_mut().zip(&plan) {
-            if matches!(planned.step, Step::Overwrite) {
+            if matches!(planned.step, RestoreStep::Overwrite) {
                 return Err(changed_since(file));
             }
             let narrowed = planned.narrowed(&file.attributes);

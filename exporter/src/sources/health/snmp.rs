@@ -41,12 +41,12 @@ enum Reply {
 }
 
 /// Reads of the credentials: one that hangs is joined by the next look.
-pub(super) type Reads = Flights<(), Result<Credentials, Trouble>>;
+pub(super) type Reads = Flights<(), Result<SnmpCredentials, Trouble>>;
 
 pub(super) async fn ask(config: &HealthSnmpConfig, reads: &Reads) -> Result<SnmpSeen, Trouble> {
     let credentials = {
         let config = config.clone();
-        let read = reads.join(Work::Health, (), Instant::now() + READ_WITHIN, move || Credentials::read(&config));
+        let read = reads.join(Work::Health, (), Instant::now() + READ_WITHIN, move || SnmpCredentials::read(&config));
         read.await.map_err(|blocked| blocked_by(&blocked))??
     };
     let v1 = match credentials.community {
@@ -96,12 +96,12 @@ async fn question(address: &str, auth: Auth) -> Result<Reply, Trouble> {
 }
 
 #[derive(Clone)]
-pub(super) struct Credentials {
+pub(super) struct SnmpCredentials {
     community: Option<Bytes>,
     user: Option<UsmConfig>,
 }
 
-impl Credentials {
+impl SnmpCredentials {
     fn read(config: &HealthSnmpConfig) -> Result<Self, Trouble> {
         let secret =
             |path: &std::path::Path| password_file::read(path).map_err(|error| Trouble::new(error.reason(), error));

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::error::GuardError;
 use super::rate::Limiter;
 use super::tls;
-use super::users::{Admission, Users};
+use super::users::{AccessDecision, Users};
 use crate::config::{self, RateLimitConfig, TlsServerConfig};
 use crate::from_files::FileOrigin;
 
@@ -60,9 +60,9 @@ impl Settings {
         }
         let Some(users) = &self.users else { return Ok(()) };
         match users.admit(request.headers.get(hyper::header::AUTHORIZATION)).await {
-            Admission::Granted => Ok(()),
-            Admission::Denied => Err(Refusal::NotAuthenticated),
-            Admission::Busy => Err(Refusal::Busy),
+            AccessDecision::Granted => Ok(()),
+            AccessDecision::Denied => Err(Refusal::NotAuthenticated),
+            AccessDecision::Busy => Err(Refusal::Busy),
         }
     }
 

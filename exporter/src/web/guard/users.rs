@@ -38,7 +38,7 @@ pub(super) struct Users {
 
 /// What is said to somebody who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(super) enum AccessDecision {
     Granted,
     Denied,
     /// Too many passwords are being checked.
@@ -58,18 +58,18 @@ impl Users {
         (!hashes.is_empty()).then(|| Self { hashes, salt, right: Mutex::default(), hashing })
     }
 
-    pub(super) async fn admit(&self, authorization: Option<&HeaderValue>) -> Admission {
-        let Some(given) = authorization.and_then(Credentials::of) else { return Admission::Denied };
+    pub(super) async fn admit(&self, authorization: Option<&HeaderValue>) -> AccessDecision {
+        let Some(given) = authorization.and_then(Credentials::of) else { return AccessDecision::Denied };
         let digest = self.digest(&given);
         if self.remembers(&digest) {
-            return Admission::Granted;
+            return AccessDecision::Granted;
         }
         match timeout(PATIENCE, self.check(given)).await {
-            Err(_) | Ok(Err(_)) => Admission::Busy,
-            Ok(Ok(false)) => Admission::Denied,
+            Err(_) | Ok(Err(_)) => AccessDecision::Busy,
+            Ok(Ok(false)) => AccessDecision::Denied,
             Ok(Ok(true)) => {
                 self.remember(digest);
-                Admission::Granted
+                AccessDecision::Granted
             }
         }
     }
@@ -146,30 +146,30 @@ mod tests {
         format!("Basic {}", STANDARD.encode(text)).parse().expect("a header")
     }
 
-    async fn said(users: &Users, text: &str) -> Admission {
+    async fn said(users: &Users, text: &str) -> AccessDecision {
         users.admit(Some(&header(text))).await
     }
 
     #[tokio::test]
     async fn only_the_right_password_of_a_known_user_is_let_in() {
         let users = users(&[("alice", "one:two"), ("bob", "three")]);
-        assert_eq!(said(&users, "alice:one:two").await, Admission::Granted);
+        assert_eq!(said(&users, "alice:one:two").await, AccessDecision::Granted);
         for wrong in ["alice:three", "bob:one:two", "carol:three", "carol:one:two", "alice", ":", "alice:", ""] {
-            assert_eq!(said(&users, wrong).await, Admission::Denied, "{wrong}");
+            assert_eq!(said(&users, wrong).await, AccessDecision::Denied, "{wrong}");
         }
         for wrong in ["", "Basic", "Basic !!", "Bearer YTpi", "basic"] {
-            assert_eq!(users.admit(Some(&wrong.parse().expect("a header"))).await, Admission::Denied, "{wrong}");
+            assert_eq!(users.admit(Some(&wrong.parse().expect("a header"))).await, AccessDecision::Denied, "{wrong}");
         }
-        assert_eq!(users.admit(None).await, Admission::Denied);
+        assert_eq!(users.admit(None).await, AccessDecision::Denied);
     }
 
     #[tokio::test]
     async fn what_was_right_is_not_hashed_again_and_what_was_wrong_is() {
         let users = users(&[("alice", "right")]);
-        assert_eq!(said(&users, "alice:right").await, Admission::Granted);
-        assert_eq!(said(&users, "alice:wrong").await, Admission::Denied);
+        assert_eq!(said(&users, "alice:right").await, AccessDecision::Granted);
+        assert_eq!(said(&users, "alice:wrong").await, AccessDecision::Denied);
         let _busy = users.hashing.acquire().await.expect("it is never closed");
-        assert_eq!(said(&users, "alice:right").await, Admission::Granted);
+        assert_eq!(said(&users, "alice:right").await, AccessDecision::Granted);
         let again = timeout(Duration::from_millis(100), said(&users, "alice:wrong"));
         assert!(again.await.is_err(), "it waits for its turn to be hashed");
     }
@@ -195,7 +195,7 @@ mod tests {
         for round in 0..50 {
             for (took, user) in took.iter_mut().zip(["alice:wrong", "mallory:wrong"]) {
                 let started = Instant::now();
-                assert_eq!(said(&users, user).await, Admission::Denied);
+                assert_eq!(said(&users, user).await, AccessDecision::Denied);
                 *took = started.elapsed().min(*took);
             }
             if round >= 4 && is_alike(took) {

@@ -6,7 +6,7 @@ use super::super::backup;
 use super::super::survey::MAX_STORE_BYTES;
 use super::error::RestoreError;
 use super::replacement::{ReplacementFile, lies_at, present, replacement_at, write_beside};
-use super::steps::{Planned, Step};
+use super::steps::{Planned, RestoreStep};
 use crate::platform::{self, HeldFile, Links, SurveyedFile, Swap, WriteError};
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileSwap, OldFile};
@@ -23,8 +23,12 @@ pub(super) enum Move {
 pub(super) fn prepare(files: &[FileSwap], plan: Vec<Planned>) -> Result<Vec<Move>, RestoreError> {
     for (file, planned) in files.iter().zip(&plan) {
         match planned.step {
-            Step::Keep => {}
-            Step::Remove | Step::Restore | Step::Rewrite(_) | Step::Overwrite | Step::Take(_) => {
+            RestoreStep::Keep => {}
+            RestoreStep::Remove
+            | RestoreStep::Restore
+            | RestoreStep::Rewrite(_)
+            | RestoreStep::Overwrite
+            | RestoreStep::Take(_) => {
                 platform::check_replaceable(&file.path)?;
             }
         }
@@ -64,12 +68,12 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
         None => write_beside(file, &backup::read(old)?),
     };
     let mut replacement = match (step, &file.old) {
-        (Step::Keep, _) | (Step::Restore | Step::Overwrite, None) => return Ok(Move::Keep),
-        (Step::Remove, _) => return Ok(present.map_or(Move::Keep, Move::Remove)),
-        (Step::Take(replacement), _) => replacement,
-        (Step::Rewrite(bytes), _) => write_beside(file, &bytes)?,
-        (Step::Restore, Some(old)) => restored(old)?,
-        (Step::Overwrite, Some(old)) => {
+        (RestoreStep::Keep, _) | (RestoreStep::Restore | RestoreStep::Overwrite, None) => return Ok(Move::Keep),
+        (RestoreStep::Remove, _) => return Ok(present.map_or(Move::Keep, Move::Remove)),
+        (RestoreStep::Take(replacement), _) => replacement,
+        (RestoreStep::Rewrite(bytes), _) => write_beside(file, &bytes)?,
+        (RestoreStep::Restore, Some(old)) => restored(old)?,
+        (RestoreStep::Overwrite, Some(old)) => {
             if let Some(changed) = &present {
                 backup::keep_changed(old, &changed.bytes)?;
             }

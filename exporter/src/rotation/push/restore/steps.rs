@@ -19,7 +19,7 @@ use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileRole, FileSwap, OldFile};
 
 /// What is to be done with one file.
-pub(super) enum Step {
+pub(super) enum RestoreStep {
     /// The old file is there.
     Keep,
     /// There was none.
@@ -35,7 +35,7 @@ pub(super) enum Step {
 
 /// A step, and what lies there now.
 pub(super) struct Planned {
-    pub(super) step: Step,
+    pub(super) step: RestoreStep,
     pub(super) present: Option<HeldFile>,
 }
 
@@ -43,11 +43,11 @@ impl Planned {
     /// What `file` will hold.
     pub(super) fn contents(&self, file: &FileSwap) -> Result<Option<Zeroizing<Vec<u8>>>, RestoreError> {
         Ok(match (&self.step, &file.old) {
-            (Step::Keep, _) => self.present.as_ref().map(|present| present.bytes.clone()),
-            (Step::Rewrite(bytes), _) => Some(bytes.clone()),
-            (Step::Take(replacement), _) => Some(coherence::on_disk(&replacement.path)?),
-            (Step::Restore | Step::Overwrite, Some(old)) => Some(backup::read(old)?),
-            (Step::Remove, _) | (Step::Restore | Step::Overwrite, None) => None,
+            (RestoreStep::Keep, _) => self.present.as_ref().map(|present| present.bytes.clone()),
+            (RestoreStep::Rewrite(bytes), _) => Some(bytes.clone()),
+            (RestoreStep::Take(replacement), _) => Some(coherence::on_disk(&replacement.path)?),
+            (RestoreStep::Restore | RestoreStep::Overwrite, Some(old)) => Some(backup::read(old)?),
+            (RestoreStep::Remove, _) | (RestoreStep::Restore | RestoreStep::Overwrite, None) => None,
         })
     }
 
@@ -57,11 +57,12 @@ impl Planned {
     /// What differs, where neither is the narrower.
     pub(super) fn narrowed(&self, attributes: &Attributes) -> Result<Attributes, Vec<String>> {
         match (&self.step, &self.present) {
-            (Step::Restore | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, Some(present)) => {
-                attributes.narrowed_to(&present.attributes)
-            }
-            (Step::Restore | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, None)
-            | (Step::Keep | Step::Remove, _) => Ok(attributes.clone()),
+            (
+                RestoreStep::Restore | RestoreStep::Rewrite(_) | RestoreStep::Take(_) | RestoreStep::Overwrite,
+                Some(present),
+            ) => attributes.narrowed_to(&present.attributes),
+            (RestoreStep::Restore | RestoreStep::Rewrite(_) | RestoreStep::Take(_) | RestoreStep::Overwrite, None)
+            | (RestoreStep::Keep | RestoreStep::Remove, _) => Ok(attributes.clone()),
         }
     }
 }
@@ -71,7 +72,9 @@ impl Restoration<'_> {
         let planned = |file| {
             let present = present(file)?;
             let step = match self.careful_step(file, present.as_ref()) {
-                Err(RestoreError::ChangedSince { .. }) if self.may_overwrite(file, present.as_ref()) => Step::Restore,
+                Err(RestoreError::ChangedSince { .. }) if self.may_overwrite(file, present.as_ref()) => {
+                    RestoreStep::Restore
+                }
                 step => step?,
             };
             Ok(Planned { step, present })
@@ -83,7 +86,7 @@ impl Restoration<'_> {
         file.old.is_some() && present.is_some_and(|present| self.copied.contains(&Digest::of(&present.bytes)))
     }
 
-    fn careful_step(&self, file: &FileSwap, present: Option<&HeldFile>) -> Result<Step, RestoreError> {
+    fn careful_step(&self, file: &FileSwap, present: Option<&HeldFile>) -> Result<RestoreStep, RestoreError> {
         let digest = present.map(|present| Digest::of(&present.bytes));
         // What waits to take its place waits still: this file was never replaced, or was restored. It is the agent's, or whoever's
         // wrote it since, and keeps no other from being restored.
@@ -92,56 +95,56 @@ impl Restoration<'_> {
             && !self.copied.contains(&digest)
             && lies_at(&file.staged, file.new)
         {
-            return Ok(Step::Keep);
+            return Ok(RestoreStep::Keep);
         }
         let Some(old) = &file.old else {
             return match digest {
-                None => Ok(Step::Keep),
-                Some(digest) if digest == file.new => Ok(Step::Remove),
+                None => Ok(RestoreStep::Keep),
+                Some(digest) if digest == file.new => Ok(RestoreStep::Remove),
                 Some(_) => Err(changed_since(file)),
             };
         };
         if let Some(ready) = &file.ready {
             if digest == Some(ready.contents) {
-                return Ok(Step::Keep);
+                return Ok(RestoreStep::Keep);
             }
             if digest == ready.instead_of
                 && let Some(replacement) = replacement_at(&file.staged, ready.contents, &file.attributes)
             {
-                return Ok(Step::Take(replacement));
+                return Ok(RestoreStep::Take(replacement));
             }
         }
-        let (Some(present), Some(digest)) = (present, digest) else { return Ok(Step::Restore) };
+        let (Some(present), Some(digest)) = (present, digest) else { return Ok(RestoreStep::Restore) };
         // Where restoring takes more than the old bytes, they may be what the agent made of the new ones.
         let is_untouched = || digest == old.digest && lies_at(&file.staged, file.new);
         if digest == old.backup_digest || is_untouched() {
-            return Ok(Step::Keep);
+            return Ok(RestoreStep::Keep);
         }
         if digest == file.new || digest == old.digest {
-            return Ok(Step::Restore);
+            return Ok(RestoreStep::Restore);
         }
         match &file.holds {
             FileRole::PasswordIni => self.ini_step(file, old, present),
             FileRole::Store { alias } => self.store_step(file, old, alias, present),
             FileRole::Chain | FileRole::Key => match keystore::sniff(&present.bytes) {
                 Some(_) => Err(changed_since(file)),
-                None => Ok(Step::Overwrite),
+                None => Ok(RestoreStep::Overwrite),
             },
         }
     }
 
     /// The agent may have removed its password, and somebody may have changed a setting. A password that is neither the old nor
     /// the new one is somebody's, who may have given it to the store too.
-    fn ini_step(&self, file: &FileSwap, old: &OldFile, present: &HeldFile) -> Result<Step, RestoreError> {
+    fn ini_step(&self, file: &FileSwap, old: &OldFile, present: &HeldFile) -> Result<RestoreStep, RestoreError> {
         let before = Ini::parse(&backup::read(old)?).ok();
         let now = Ini::parse(&present.bytes).ok();
         let (Some((_, place)), Some(before), Some(now)) = (self.password_ini(), before, now) else {
-            return Ok(Step::Overwrite);
+            return Ok(RestoreStep::Overwrite);
         };
         let value = match before.value(place.section, place.key) {
             Ok(Some(value)) => value,
-            Ok(None) => return Ok(Step::Keep),
-            Err(_) => return Ok(Step::Overwrite),
+            Ok(None) => return Ok(RestoreStep::Keep),
+            Err(_) => return Ok(RestoreStep::Overwrite),
         };
         let told = now.value(place.section, place.key).ok().flatten();
         let is_theirs = |told: &SecretString| {
@@ -151,9 +154,9 @@ impl Restoration<'_> {
             return Err(changed_since(file));
         }
         Ok(match now.with_value(place.section, place.key, &value) {
-            Ok(merged) if merged.bytes() == now.bytes() => Step::Keep,
-            Ok(merged) => Step::Rewrite(Zeroizing::new(merged.bytes().to_vec())),
-            Err(_) => Step::Overwrite,
+            Ok(merged) if merged.bytes() == now.bytes() => RestoreStep::Keep,
+            Ok(merged) => RestoreStep::Rewrite(Zeroizing::new(merged.bytes().to_vec())),
+            Err(_) => RestoreStep::Overwrite,
         })
     }
 
@@ -164,12 +167,12 @@ impl Restoration<'_> {
         old: &OldFile,
         alias: &str,
         present: &HeldFile,
-    ) -> Result<Step, RestoreError> {
+    ) -> Result<RestoreStep, RestoreError> {
         let passwords = self.passwords();
         let (store, opens) = match open(&present.bytes, &passwords) {
             Ok((store, opens)) if !is_locked(&store) => (store, opens.and_then(|opens| passwords.get(opens))),
             Ok(_) | Err(ReadError::BadPassword | ReadError::PasswordNeeded) => return Err(changed_since(file)),
-            Err(_) => return Ok(Step::Overwrite),
+            Err(_) => return Ok(RestoreStep::Overwrite),
         };
         let stored = stored_in(&store, alias);
         let backup = backup::read(old)?;
@@ -195,7 +198,7 @@ impl Restoration<'_> {
         };
         let limits = Limits::default();
         if stored == before && keystore::open_key(&present.bytes, Some(password), alias, &limits).is_ok() {
-            return Ok(Step::Keep);
+            return Ok(RestoreStep::Keep);
         }
         let merge = Merge {
             old: Some(&present.bytes),
@@ -209,7 +212,7 @@ impl Restoration<'_> {
             now: jiff::Timestamp::now(),
         };
         match keystore::merge(&merge, &limits) {
-            Ok(merged) => Ok(Step::Rewrite(merged.bytes)),
+            Ok(merged) => Ok(RestoreStep::Rewrite(merged.bytes)),
             Err(_) => Err(changed_since(file)),
         }
     }

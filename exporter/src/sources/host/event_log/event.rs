@@ -4,15 +4,15 @@ use jiff::Timestamp;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
+pub(crate) struct LogEvent {
     pub(crate) at: Timestamp,
-    pub(super) kind: Kind,
+    pub(super) kind: LogEventKind,
     /// Whether it began or is over.
     pub(super) active: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum LogEventKind {
     OnBattery,
     NoLongerOnBattery,
     LowBattery,
@@ -33,7 +33,7 @@ pub(super) const MAX_EVENTS: usize = 1024;
 /// Before the numbers that tell one event from another.
 const PREFIX: [i32; 4] = [3, 5, 1, 5];
 
-impl Kind {
+impl LogEventKind {
     #[cfg(test)]
     pub(super) const ALL: [Self; 11] = [
         Self::OnBattery,
@@ -112,18 +112,18 @@ mod tests {
 
     #[test]
     fn every_event_is_found_by_the_name_that_it_is_shown_with() {
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::ShutdownStarted) {
-            assert_eq!(Kind::of_name(kind.name()), Some(kind));
-            assert_eq!(Kind::of_name(&format!(" {}. ", kind.name().to_uppercase())), Some(kind));
-            assert_eq!(Kind::of_name(&format!("{} for 5 seconds", kind.name())), None);
+        for kind in LogEventKind::ALL.into_iter().filter(|kind| *kind != LogEventKind::ShutdownStarted) {
+            assert_eq!(LogEventKind::of_name(kind.name()), Some(kind));
+            assert_eq!(LogEventKind::of_name(&format!(" {}. ", kind.name().to_uppercase())), Some(kind));
+            assert_eq!(LogEventKind::of_name(&format!("{} for 5 seconds", kind.name())), None);
         }
     }
 
     #[test]
     fn numbers_beside_the_table_are_no_event() {
-        assert_eq!(Kind::of_id(&[3, 5, 1, 5, 3, 19]), Some(Kind::ShutdownStarted));
+        assert_eq!(LogEventKind::of_id(&[3, 5, 1, 5, 3, 19]), Some(LogEventKind::ShutdownStarted));
         for other in [&[3, 5, 1, 5, 4, 5][..], &[3, 5, 1, 5, 4, 1, 0], &[3, 5, 1, 6, 4, 1], &[4, 1], &[]] {
-            assert_eq!(Kind::of_id(other), None, "{other:?}");
+            assert_eq!(LogEventKind::of_id(other), None, "{other:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::{Event, Kind};
+use super::event::{LogEvent, LogEventKind};
 use crate::shutdown::{Evidence, Sign};
 use crate::snapshot::Label;
 use crate::ups::{ShutdownTrigger, ShutdownTriggers};
@@ -18,7 +18,7 @@ pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(1);
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     /// All events that the log had when it was last read.
-    read: Vec<Event>,
+    read: Vec<LogEvent>,
     state: LastKnown,
 }
 
@@ -27,14 +27,14 @@ pub(super) struct Followed {
 struct LastKnown {
     /// The agent is at work and has said something.
     speaks: bool,
-    standing: BTreeSet<Kind>,
+    standing: BTreeSet<LogEventKind>,
     /// Why the first shutdown was begun, and when the last one.
-    begun: Option<(Kind, Timestamp)>,
+    begun: Option<(LogEventKind, Timestamp)>,
 }
 
 impl Followed {
     /// Takes what is new in the log, in the order of writing, which no clock can disturb.
-    pub(super) fn follow(&mut self, events: &[Event], booted_at: Timestamp, now: Timestamp) {
+    pub(super) fn follow(&mut self, events: &[LogEvent], booted_at: Timestamp, now: Timestamp) {
         for event in of_this_boot(&self.read, events, booted_at, now) {
             self.state.take(*event);
         }
@@ -49,7 +49,12 @@ impl Followed {
 
 /// Of a log that goes on from what was read before: what it has beyond that. Of any other: all from the first event on whose time
 /// is of this boot.
-fn of_this_boot<'a>(before: &[Event], events: &'a [Event], booted_at: Timestamp, now: Timestamp) -> &'a [Event] {
+fn of_this_boot<'a>(
+    before: &[LogEvent],
+    events: &'a [LogEvent],
+    booted_at: Timestamp,
+    now: Timestamp,
+) -> &'a [LogEvent] {
     // It was cut.
     if events.is_empty() || before.windows(events.len()).any(|read| read == events) {
         return &[];
@@ -62,44 +67,45 @@ fn of_this_boot<'a>(before: &[Event], events: &'a [Event], booted_at: Timestamp,
 }
 
 impl LastKnown {
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: LogEvent) {
         self.speaks = true;
         match event.kind {
-            Kind::OnBattery
-            | Kind::LowBattery
-            | Kind::LowRuntime
-            | Kind::TimeOnBattery
-            | Kind::ShutdownReported
-            | Kind::CommunicationLost => {
+            LogEventKind::OnBattery
+            | LogEventKind::LowBattery
+            | LogEventKind::LowRuntime
+            | LogEventKind::TimeOnBattery
+            | LogEventKind::ShutdownReported
+            | LogEventKind::CommunicationLost => {
                 self.set(event.kind, event.active);
-                if event.kind == Kind::OnBattery && !event.active {
+                if event.kind == LogEventKind::OnBattery && !event.active {
                     self.back_on_mains();
                 }
             }
-            Kind::NoLongerOnBattery if event.active => self.back_on_mains(),
-            Kind::CommunicationEstablished if event.active => self.set(Kind::CommunicationLost, false),
+            LogEventKind::NoLongerOnBattery if event.active => self.back_on_mains(),
+            LogEventKind::CommunicationEstablished if event.active => self.set(LogEventKind::CommunicationLost, false),
             // Nothing calls it off: it goes on when the power is back, and until the next boot.
-            Kind::ShutdownStarted if event.active => {
-                let why = self.begun.map_or_else(|| self.worst().unwrap_or(Kind::ShutdownStarted), |(why, _)| why);
+            LogEventKind::ShutdownStarted if event.active => {
+                let why =
+                    self.begun.map_or_else(|| self.worst().unwrap_or(LogEventKind::ShutdownStarted), |(why, _)| why);
                 self.begun = Some((why, event.at));
             }
             // It tells anew how things stand.
-            Kind::MonitoringStarted if event.active => self.standing.clear(),
-            Kind::MonitoringStopped if event.active => {
+            LogEventKind::MonitoringStarted if event.active => self.standing.clear(),
+            LogEventKind::MonitoringStopped if event.active => {
                 // It may stop because its host goes down.
-                self.standing.retain(|kind| *kind == Kind::ShutdownReported);
+                self.standing.retain(|kind| *kind == LogEventKind::ShutdownReported);
                 self.speaks = false;
             }
             // What is over without having been a state says nothing.
-            Kind::NoLongerOnBattery
-            | Kind::CommunicationEstablished
-            | Kind::ShutdownStarted
-            | Kind::MonitoringStarted
-            | Kind::MonitoringStopped => {}
+            LogEventKind::NoLongerOnBattery
+            | LogEventKind::CommunicationEstablished
+            | LogEventKind::ShutdownStarted
+            | LogEventKind::MonitoringStarted
+            | LogEventKind::MonitoringStopped => {}
         }
     }
 
-    fn set(&mut self, kind: Kind, stands: bool) {
+    fn set(&mut self, kind: LogEventKind, stands: bool) {
         if stands {
             self.standing.insert(kind);
         } else {
@@ -109,24 +115,24 @@ impl LastKnown {
 
     /// A battery that is still low is being charged: it threatens nothing.
     fn back_on_mains(&mut self) {
-        self.standing.retain(|kind| *kind == Kind::CommunicationLost);
+        self.standing.retain(|kind| *kind == LogEventKind::CommunicationLost);
     }
 
     /// Of what stands, what is nearest to a shutdown.
-    fn worst(&self) -> Option<Kind> {
+    fn worst(&self) -> Option<LogEventKind> {
         let order = [
-            Kind::ShutdownReported,
-            Kind::TimeOnBattery,
-            Kind::LowRuntime,
-            Kind::LowBattery,
-            Kind::OnBattery,
-            Kind::CommunicationLost,
+            LogEventKind::ShutdownReported,
+            LogEventKind::TimeOnBattery,
+            LogEventKind::LowRuntime,
+            LogEventKind::LowBattery,
+            LogEventKind::OnBattery,
+            LogEventKind::CommunicationLost,
         ];
         order.into_iter().find(|kind| self.standing.contains(kind))
     }
 
     fn evidence(&self) -> Vec<Evidence> {
-        let told = |sign, cause: Option<Kind>| Evidence {
+        let told = |sign, cause: Option<LogEventKind>| Evidence {
             triggers: cause.map(|_| ShutdownTrigger::PowerchuteEvent).into_iter().collect::<ShutdownTriggers>(),
             cause: cause.map(|kind| Label::new(kind.name())),
             ..Evidence::new(sign)
@@ -134,10 +140,10 @@ impl LastKnown {
         let begun = self.begun.map(|(why, at)| Evidence { begun_at: Some(at), ..told(Sign::InProgress, Some(why)) });
         let worst = self.worst();
         let stands = match worst {
-            Some(Kind::ShutdownReported | Kind::TimeOnBattery) => Some(told(Sign::Pending, worst)),
-            Some(Kind::LowRuntime | Kind::LowBattery) => Some(told(Sign::LowBattery, None)),
-            Some(Kind::OnBattery) => Some(told(Sign::OnBattery, None)),
-            Some(Kind::CommunicationLost) => Some(told(Sign::CommsLost, None)),
+            Some(LogEventKind::ShutdownReported | LogEventKind::TimeOnBattery) => Some(told(Sign::Pending, worst)),
+            Some(LogEventKind::LowRuntime | LogEventKind::LowBattery) => Some(told(Sign::LowBattery, None)),
+            Some(LogEventKind::OnBattery) => Some(told(Sign::OnBattery, None)),
+            Some(LogEventKind::CommunicationLost) => Some(told(Sign::CommsLost, None)),
             _ if self.speaks => Some(told(Sign::Normal, None)),
             _ => None,
         };
@@ -160,23 +166,23 @@ mod tests {
         Timestamp::from_second(second).expect("a time")
     }
 
-    fn event(second: i64, kind: Kind, active: bool) -> Event {
-        Event { at: at(second), kind, active }
+    fn event(second: i64, kind: LogEventKind, active: bool) -> LogEvent {
+        LogEvent { at: at(second), kind, active }
     }
 
-    fn fold(events: &[Event], booted_at: Timestamp, now: Timestamp) -> Vec<Evidence> {
+    fn fold(events: &[LogEvent], booted_at: Timestamp, now: Timestamp) -> Vec<Evidence> {
         let mut followed = Followed::default();
         followed.follow(events, booted_at, now);
         followed.evidence()
     }
 
     /// What is nearest to a shutdown.
-    fn worst(events: &[Event]) -> Option<Evidence> {
+    fn worst(events: &[LogEvent]) -> Option<Evidence> {
         fold(events, at(BOOT), at(NOW)).into_iter().max_by_key(|evidence| evidence.sign)
     }
 
     /// The sign after these began (`true`) or were over, one after the other.
-    fn sign(kinds: &[(bool, Kind)]) -> Option<Sign> {
+    fn sign(kinds: &[(bool, LogEventKind)]) -> Option<Sign> {
         let events: Vec<_> =
             (1..).zip(kinds).map(|(after, (active, kind))| event(BOOT + after, *kind, *active)).collect();
         worst(&events).map(|evidence| evidence.sign)
@@ -184,12 +190,12 @@ mod tests {
 
     #[test]
     fn a_shutdown_that_a_text_reports_is_pending_until_the_power_is_back_or_the_agent_starts() {
-        let outage = [(true, Kind::OnBattery), (true, Kind::ShutdownReported)];
+        let outage = [(true, LogEventKind::OnBattery), (true, LogEventKind::ShutdownReported)];
         for (after, told) in [
-            (Kind::MonitoringStopped, Sign::Pending),
-            (Kind::CommunicationEstablished, Sign::Pending),
-            (Kind::NoLongerOnBattery, Sign::Normal),
-            (Kind::MonitoringStarted, Sign::Normal),
+            (LogEventKind::MonitoringStopped, Sign::Pending),
+            (LogEventKind::CommunicationEstablished, Sign::Pending),
+            (LogEventKind::NoLongerOnBattery, Sign::Normal),
+            (LogEventKind::MonitoringStarted, Sign::Normal),
         ] {
             assert_eq!(sign(&outage), Some(Sign::Pending));
             assert_eq!(sign(&[&outage[..], &[(true, after)]].concat()), Some(told), "{after:?}");
@@ -199,14 +205,14 @@ mod tests {
     #[test]
     fn an_outage_is_followed_from_the_first_event_to_the_last() {
         let story = [
-            (Kind::MonitoringStarted, Sign::Normal),
-            (Kind::CommunicationEstablished, Sign::Normal),
-            (Kind::OnBattery, Sign::OnBattery),
-            (Kind::LowBattery, Sign::LowBattery),
-            (Kind::TimeOnBattery, Sign::Pending),
-            (Kind::ShutdownStarted, Sign::InProgress),
-            (Kind::NoLongerOnBattery, Sign::InProgress),
-            (Kind::MonitoringStopped, Sign::InProgress),
+            (LogEventKind::MonitoringStarted, Sign::Normal),
+            (LogEventKind::CommunicationEstablished, Sign::Normal),
+            (LogEventKind::OnBattery, Sign::OnBattery),
+            (LogEventKind::LowBattery, Sign::LowBattery),
+            (LogEventKind::TimeOnBattery, Sign::Pending),
+            (LogEventKind::ShutdownStarted, Sign::InProgress),
+            (LogEventKind::NoLongerOnBattery, Sign::InProgress),
+            (LogEventKind::MonitoringStopped, Sign::InProgress),
         ];
         for end in 1..=story.len() {
             let kinds: Vec<_> = story[..end].iter().map(|(kind, _)| (true, *kind)).collect();
@@ -216,35 +222,41 @@ mod tests {
 
     #[test]
     fn what_is_over_no_longer_stands() {
-        let on_battery = (true, Kind::OnBattery);
-        assert_eq!(sign(&[on_battery, (true, Kind::NoLongerOnBattery)]), Some(Sign::Normal));
-        assert_eq!(sign(&[on_battery, (true, Kind::LowBattery), (false, Kind::OnBattery)]), Some(Sign::Normal));
+        let on_battery = (true, LogEventKind::OnBattery);
+        assert_eq!(sign(&[on_battery, (true, LogEventKind::NoLongerOnBattery)]), Some(Sign::Normal));
         assert_eq!(
-            sign(&[on_battery, (true, Kind::TimeOnBattery), (false, Kind::TimeOnBattery)]),
+            sign(&[on_battery, (true, LogEventKind::LowBattery), (false, LogEventKind::OnBattery)]),
+            Some(Sign::Normal)
+        );
+        assert_eq!(
+            sign(&[on_battery, (true, LogEventKind::TimeOnBattery), (false, LogEventKind::TimeOnBattery)]),
             Some(Sign::OnBattery)
         );
-        assert_eq!(sign(&[on_battery, (false, Kind::NoLongerOnBattery)]), Some(Sign::OnBattery));
-        let lost = (true, Kind::CommunicationLost);
+        assert_eq!(sign(&[on_battery, (false, LogEventKind::NoLongerOnBattery)]), Some(Sign::OnBattery));
+        let lost = (true, LogEventKind::CommunicationLost);
         assert_eq!(sign(&[lost]), Some(Sign::CommsLost));
-        assert_eq!(sign(&[lost, (true, Kind::CommunicationEstablished)]), Some(Sign::Normal));
-        assert_eq!(sign(&[lost, (false, Kind::CommunicationLost)]), Some(Sign::Normal));
+        assert_eq!(sign(&[lost, (true, LogEventKind::CommunicationEstablished)]), Some(Sign::Normal));
+        assert_eq!(sign(&[lost, (false, LogEventKind::CommunicationLost)]), Some(Sign::Normal));
         assert_eq!(sign(&[on_battery, lost]), Some(Sign::OnBattery), "the agent counts on from what it knew");
     }
 
     #[test]
     fn an_agent_that_starts_anew_tells_anew_and_one_that_has_stopped_says_nothing() {
-        assert_eq!(sign(&[(true, Kind::OnBattery), (true, Kind::MonitoringStarted)]), Some(Sign::Normal));
-        assert_eq!(sign(&[(true, Kind::OnBattery), (true, Kind::MonitoringStopped)]), None);
+        assert_eq!(
+            sign(&[(true, LogEventKind::OnBattery), (true, LogEventKind::MonitoringStarted)]),
+            Some(Sign::Normal)
+        );
+        assert_eq!(sign(&[(true, LogEventKind::OnBattery), (true, LogEventKind::MonitoringStopped)]), None);
         assert_eq!(sign(&[]), None);
     }
 
     #[test]
     fn the_cause_is_what_stood_when_the_shutdown_was_begun() {
         let events = [
-            event(BOOT + 1, Kind::OnBattery, true),
-            event(BOOT + 2, Kind::LowRuntime, true),
-            event(BOOT + 3, Kind::ShutdownStarted, true),
-            event(BOOT + 4, Kind::NoLongerOnBattery, true),
+            event(BOOT + 1, LogEventKind::OnBattery, true),
+            event(BOOT + 2, LogEventKind::LowRuntime, true),
+            event(BOOT + 3, LogEventKind::ShutdownStarted, true),
+            event(BOOT + 4, LogEventKind::NoLongerOnBattery, true),
         ];
         let evidence = worst(&events).expect("it is in progress");
         assert_eq!(evidence.cause, Some(Label::new("Low Runtime Remaining")));
@@ -258,12 +270,13 @@ mod tests {
     #[test]
     fn an_outage_stands_when_the_clock_is_set() {
         for (second, day) in [(BOOT - 90_000, 90_000), (BOOT + 600, -600)] {
-            let (on_battery, low) = (event(second, Kind::OnBattery, true), event(second + 1, Kind::LowBattery, true));
+            let (on_battery, low) =
+                (event(second, LogEventKind::OnBattery, true), event(second + 1, LogEventKind::LowBattery, true));
             let mut followed = Followed::default();
             followed.follow(&[on_battery], at(second - 60), at(second + 1));
             followed.follow(&[on_battery, low], at(second - 60 + day), at(second + 2 + day));
             assert_eq!(followed.evidence()[0].sign, Sign::LowBattery);
-            let over = event(second + 3 + day, Kind::NoLongerOnBattery, true);
+            let over = event(second + 3 + day, LogEventKind::NoLongerOnBattery, true);
             followed.follow(&[on_battery, low, over], at(second - 60 + day), at(second + 4 + day));
             assert_eq!(followed.evidence()[0].sign, Sign::Normal);
         }
@@ -272,8 +285,8 @@ mod tests {
     /// A log that is rotated, cleared, or whose oldest events are dropped says nothing of the power.
     #[test]
     fn an_outage_stands_when_its_log_is_emptied_or_begun_anew() {
-        let on_battery = event(BOOT + 1, Kind::OnBattery, true);
-        let lost = event(BOOT + 9, Kind::CommunicationLost, true);
+        let on_battery = event(BOOT + 1, LogEventKind::OnBattery, true);
+        let lost = event(BOOT + 9, LogEventKind::CommunicationLost, true);
         for logs in [&[&[][..], &[]][..], &[&[lost]], &[&[], &[lost]], &[&[on_battery, lost], &[lost]]] {
             let mut followed = Followed::default();
             followed.follow(&[on_battery], at(BOOT), at(NOW));
@@ -288,7 +301,7 @@ mod tests {
     #[test]
     fn of_a_log_that_is_read_first_all_counts_from_the_first_event_of_this_boot_on() {
         let (on_battery, other) =
-            (event(BOOT + 1, Kind::OnBattery, true), event(BOOT - 90_000, Kind::LowBattery, true));
+            (event(BOOT + 1, LogEventKind::OnBattery, true), event(BOOT - 90_000, LogEventKind::LowBattery, true));
         assert_eq!(worst(&[on_battery, other]).map(|it| it.sign), Some(Sign::LowBattery));
         assert_eq!(worst(&[other, on_battery]).map(|it| it.sign), Some(Sign::OnBattery));
     }
@@ -296,10 +309,10 @@ mod tests {
     #[test]
     fn a_shutdown_of_the_boot_before_or_of_a_time_to_come_is_not_in_progress() {
         for second in [BOOT - 1, BOOT - 86_400, 0, NOW + 61, NOW + 86_400] {
-            assert_eq!(worst(&[event(second, Kind::ShutdownStarted, true)]), None, "{second}");
+            assert_eq!(worst(&[event(second, LogEventKind::ShutdownStarted, true)]), None, "{second}");
         }
         for second in [BOOT, NOW, NOW + 60] {
-            let evidence = worst(&[event(second, Kind::ShutdownStarted, true)]);
+            let evidence = worst(&[event(second, LogEventKind::ShutdownStarted, true)]);
             assert_eq!(evidence.map(|it| it.sign), Some(Sign::InProgress), "{second}");
         }
     }
@@ -308,19 +321,20 @@ mod tests {
     #[test]
     fn what_had_begun_says_when_and_hides_nothing_of_now() {
         let events = [
-            event(BOOT + 3, Kind::ShutdownStarted, true),
-            event(BOOT + 4, Kind::MonitoringStarted, true),
-            event(BOOT + 5, Kind::OnBattery, true),
+            event(BOOT + 3, LogEventKind::ShutdownStarted, true),
+            event(BOOT + 4, LogEventKind::MonitoringStarted, true),
+            event(BOOT + 5, LogEventKind::OnBattery, true),
         ];
         let told: Vec<_> =
             fold(&events, at(BOOT), at(NOW)).into_iter().map(|evidence| (evidence.sign, evidence.begun_at)).collect();
         assert_eq!(told, [(Sign::InProgress, Some(at(BOOT + 3))), (Sign::OnBattery, None)]);
-        let again = [&events[..], &[event(BOOT + 9, Kind::ShutdownStarted, true)]].concat();
+        let again = [&events[..], &[event(BOOT + 9, LogEventKind::ShutdownStarted, true)]].concat();
         assert_eq!(worst(&again).and_then(|evidence| evidence.begun_at), Some(at(BOOT + 9)), "the last of them counts");
     }
 
-    fn any_event(seconds: std::ops::Range<i64>) -> impl Strategy<Value = Event> {
-        (seconds, select(&Kind::ALL[..]), any::<bool>()).prop_map(|(second, kind, active)| event(second, kind, active))
+    fn any_event(seconds: std::ops::Range<i64>) -> impl Strategy<Value = LogEvent> {
+        (seconds, select(&LogEventKind::ALL[..]), any::<bool>())
+            .prop_map(|(second, kind, active)| event(second, kind, active))
     }
 
     proptest! {
@@ -329,7 +343,7 @@ mod tests {
             before in proptest::collection::vec(any_event(BOOT..NOW), 0..20),
             after in proptest::collection::vec(any_event(0..2 * BOOT), 0..20),
         ) {
-            let events = [&before[..], &[event(BOOT + 7, Kind::ShutdownStarted, true)], &after[..]].concat();
+            let events = [&before[..], &[event(BOOT + 7, LogEventKind::ShutdownStarted, true)], &after[..]].concat();
             prop_assert_eq!(worst(&events).map(|it| it.sign), Some(Sign::InProgress));
         }
 

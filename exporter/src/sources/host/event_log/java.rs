@@ -9,7 +9,7 @@ use kagiban_keystore::java_stream::{self, Bounds, Objects, Part};
 
 pub(crate) use kagiban_keystore::java_stream::{MAGIC, StreamError};
 
-use super::event::{Event, Kind, MAX_EVENTS};
+use super::event::{LogEvent, LogEventKind, MAX_EVENTS};
 
 /// An event with its date and id is five deep, a list around them adds a few; it brings about five things to refer to. Those that
 /// nobody refers to take a byte each of a file that is bounded itself.
@@ -21,7 +21,7 @@ const MAX_ID: usize = 16;
 ///
 /// # Errors
 /// When the stream cannot be followed: what stands behind is newer and unknown, so what stands before is no answer.
-pub(crate) fn events(bytes: &[u8]) -> Result<Vec<Event>, StreamError> {
+pub(crate) fn events(bytes: &[u8]) -> Result<Vec<LogEvent>, StreamError> {
     let mut newest = Newest(VecDeque::new());
     match java_stream::walk(bytes, BOUNDS, &mut newest) {
         Ok(()) | Err(StreamError::End) => Ok(newest.0.into()),
@@ -29,7 +29,7 @@ pub(crate) fn events(bytes: &[u8]) -> Result<Vec<Event>, StreamError> {
     }
 }
 
-struct Newest(VecDeque<Event>);
+struct Newest(VecDeque<LogEvent>);
 
 /// What is of interest in an object.
 #[derive(Clone, Default)]
@@ -115,11 +115,11 @@ impl Newest {
         let Some(((at, active), id)) = parts.timestamp.zip(parts.active).zip(parts.object_id.as_deref()) else {
             return;
         };
-        let (Ok(at), Some(kind)) = (Timestamp::from_millisecond(at), Kind::of_id(id)) else { return };
+        let (Ok(at), Some(kind)) = (Timestamp::from_millisecond(at), LogEventKind::of_id(id)) else { return };
         if self.0.len() == MAX_EVENTS {
             self.0.pop_front();
         }
-        self.0.push_back(Event { at, kind, active });
+        self.0.push_back(LogEvent { at, kind, active });
     }
 }
 

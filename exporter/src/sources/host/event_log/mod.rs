@@ -26,7 +26,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use self::event::Event;
+use self::event::LogEvent;
 use self::fold::Followed;
 use crate::blocking::Work;
 use crate::platform::{self, FileError, FileIdentity};
@@ -83,7 +83,7 @@ struct Log {
 struct Read {
     identity: FileIdentity,
     settled: bool,
-    events: Vec<Event>,
+    events: Vec<LogEvent>,
 }
 
 impl Log {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use proptest::prelude::{ProptestConfig, Strategy as _, any, proptest};
 use proptest::{prop_assert, prop_assert_eq};
 
-use super::event::{Kind, MAX_EVENTS};
+use super::event::{LogEventKind, MAX_EVENTS};
 use super::*;
 use crate::shutdown::Sign;
 
@@ -73,17 +73,17 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
 }
 
-fn kinds(events: &[Event]) -> Vec<(Kind, bool)> {
+fn kinds(events: &[LogEvent]) -> Vec<(LogEventKind, bool)> {
     events.iter().map(|event| (event.kind, event.active)).collect()
 }
 
-const OUTAGE_KINDS: [(Kind, bool); 6] = [
-    (Kind::MonitoringStarted, true),
-    (Kind::OnBattery, true),
-    (Kind::LowBattery, false),
-    (Kind::TimeOnBattery, true),
-    (Kind::ShutdownStarted, true),
-    (Kind::NoLongerOnBattery, true),
+const OUTAGE_KINDS: [(LogEventKind, bool); 6] = [
+    (LogEventKind::MonitoringStarted, true),
+    (LogEventKind::OnBattery, true),
+    (LogEventKind::LowBattery, false),
+    (LogEventKind::TimeOnBattery, true),
+    (LogEventKind::ShutdownStarted, true),
+    (LogEventKind::NoLongerOnBattery, true),
 ];
 
 #[test]
@@ -208,7 +208,7 @@ proptest! {
     /// What has begun stays begun until the next boot; of a form that was never met nobody may have to be freed by a person.
     #[test]
     fn no_text_says_that_a_shutdown_has_begun(
-        events in proptest::collection::vec(proptest::sample::select(&Kind::ALL[..]), 1..20),
+        events in proptest::collection::vec(proptest::sample::select(&LogEventKind::ALL[..]), 1..20),
     ) {
         let lines: String = (0..).zip(&events).map(|(at, kind)| format!("2027-01-15 10:00:{at:02} {}\n", kind.name())).collect();
         let clock = text::Clock::of(TimeZone::UTC);
@@ -228,7 +228,7 @@ proptest! {
         let zeros = noise.iter().filter(|byte| **byte == 0).count();
         if zeros * 4 < noise.len() {
             let bytes = [&noise[..], line, &noise[..]].concat();
-            prop_assert_eq!(kinds(&text::events(&bytes, true, &text::Clock::of(TimeZone::UTC))), [(Kind::OnBattery, true)]);
+            prop_assert_eq!(kinds(&text::events(&bytes, true, &text::Clock::of(TimeZone::UTC))), [(LogEventKind::OnBattery, true)]);
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
-use super::event::{Event, Kind, MAX_EVENTS};
+use super::event::{LogEvent, LogEventKind, MAX_EVENTS};
 use super::fold::SKEW;
 
 /// An event's line has a date and a sentence; what is longer is something else.
@@ -20,7 +20,7 @@ pub(crate) struct Clock {
 
 /// The newest events that are recognised, in the order of writing. `whole` tells that the bytes begin where the file does:
 /// otherwise the first line is half a line.
-pub(crate) fn events(bytes: &[u8], whole: bool, clock: &Clock) -> Vec<Event> {
+pub(crate) fn events(bytes: &[u8], whole: bool, clock: &Clock) -> Vec<LogEvent> {
     let text = decode(bytes);
     let lines: Vec<_> = text.split('\n').skip(usize::from(!whole)).filter_map(Line::of).collect();
     let day_first = lines.iter().any(|line| line.date.says_day_first());
@@ -28,7 +28,7 @@ pub(crate) fn events(bytes: &[u8], whole: bool, clock: &Clock) -> Vec<Event> {
     let mut event = |line: &Line| {
         let at = line.date.at(day_first, clock, before)?;
         before = Some(at);
-        Some(Event { at, kind: line.kind, active: true })
+        Some(LogEvent { at, kind: line.kind, active: true })
     };
     let events: Vec<_> = lines.iter().filter_map(&mut event).collect();
     events[events.len().saturating_sub(MAX_EVENTS)..].to_vec()
@@ -58,7 +58,7 @@ impl Clock {
 /// A date, and the name of an event.
 struct Line {
     date: WrittenDate,
-    kind: Kind,
+    kind: LogEventKind,
 }
 
 impl Line {
@@ -68,7 +68,7 @@ impl Line {
         }
         let begins = |c: char| !c.is_ascii_whitespace() && !matches!(c, '"' | BYTE_ORDER_MARK);
         let (date, rest) = WrittenDate::leading(&text[text.find(begins)?..])?;
-        Some(Self { date, kind: Kind::of_name(rest)? })
+        Some(Self { date, kind: LogEventKind::of_name(rest)? })
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
         let log = b"2026-04-03 10:00:00 Power Failed\n2026-04-03 10:01:00 Power Restored\n";
         assert_eq!(events(log, true, &Clock::of(TimeZone::UTC)).len(), 2);
         let kinds: Vec<_> = events(log, false, &Clock::of(TimeZone::UTC)).iter().map(|event| event.kind).collect();
-        assert_eq!(kinds, [Kind::NoLongerOnBattery]);
+        assert_eq!(kinds, [LogEventKind::NoLongerOnBattery]);
     }
 
     #[test]

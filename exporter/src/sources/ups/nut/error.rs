@@ -1,6 +1,6 @@
 //! Why upsd, or one of its UPSes, told us nothing.
 
-use super::protocol::{LineError, Refusal};
+use super::protocol::{LineError, UpsdRefusal};
 use crate::from_files::FilesUnavailable;
 use crate::password_file::PasswordFileError;
 use crate::probe::RootsError;
@@ -38,12 +38,12 @@ impl NutError {
             Self::Wire(error) => error.fault(),
             Self::Line { error, .. } => match error {
                 LineError::Refused(refusal) => match refusal {
-                    Refusal::DataStale => UpsFault::DataStale,
-                    Refusal::DriverNotConnected => UpsFault::DriverNotConnected,
-                    Refusal::UnknownUps => UpsFault::UnknownUps,
-                    Refusal::Denied | Refusal::Access(_) => UpsFault::Auth,
-                    Refusal::Feature(_) => UpsFault::Tls,
-                    Refusal::Other(_) => UpsFault::Protocol,
+                    UpsdRefusal::DataStale => UpsFault::DataStale,
+                    UpsdRefusal::DriverNotConnected => UpsFault::DriverNotConnected,
+                    UpsdRefusal::UnknownUps => UpsFault::UnknownUps,
+                    UpsdRefusal::Denied | UpsdRefusal::Access(_) => UpsFault::Auth,
+                    UpsdRefusal::Feature(_) => UpsFault::Tls,
+                    UpsdRefusal::Other(_) => UpsFault::Protocol,
                 },
                 LineError::Unexpected(_) => UpsFault::Protocol,
                 LineError::TooManyRows(_) => UpsFault::TooLarge,

@@ -7,7 +7,7 @@ const MAX_WORDS: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LineError {
     #[error("upsd refused with {0}")]
-    Refused(Refusal),
+    Refused(UpsdRefusal),
     /// With what was found, shortened.
     #[error("{0:?} is not a line that upsd sends here")]
     Unexpected(String),
@@ -17,7 +17,7 @@ pub(super) enum LineError {
 
 /// The word after `ERR`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum UpsdRefusal {
     #[error("DATA-STALE: the driver runs but has not heard its UPS")]
     DataStale,
     #[error("DRIVER-NOT-CONNECTED: the UPS's driver does not run, or has not started yet")]
@@ -57,7 +57,7 @@ pub(super) enum Progress {
     Complete,
 }
 
-impl Refusal {
+impl UpsdRefusal {
     fn of(word: &str) -> Self {
         match word {
             "DATA-STALE" => Self::DataStale,
@@ -194,7 +194,7 @@ fn words(line: &[u8]) -> Option<Vec<String>> {
 }
 
 fn refused(words: &[&str]) -> LineError {
-    LineError::Refused(Refusal::of(words.first().copied().unwrap_or_default()))
+    LineError::Refused(UpsdRefusal::of(words.first().copied().unwrap_or_default()))
 }
 
 /// For messages: what a peer says is not repeated at any length.
@@ -264,14 +264,14 @@ mod tests {
     #[test]
     fn a_refusal_is_known_by_its_word() {
         for (line, expected) in [
-            ("ERR DATA-STALE", Refusal::DataStale),
-            ("ERR DRIVER-NOT-CONNECTED", Refusal::DriverNotConnected),
-            ("ERR UNKNOWN-UPS", Refusal::UnknownUps),
-            ("ERR ACCESS-DENIED", Refusal::Denied),
-            ("ERR INVALID-PASSWORD with more", Refusal::Access("INVALID-PASSWORD".to_owned())),
-            ("ERR FEATURE-NOT-CONFIGURED", Refusal::Feature("FEATURE-NOT-CONFIGURED".to_owned())),
-            ("ERR UNKNOWN-COMMAND", Refusal::Other("UNKNOWN-COMMAND".to_owned())),
-            ("ERR", Refusal::Other(String::new())),
+            ("ERR DATA-STALE", UpsdRefusal::DataStale),
+            ("ERR DRIVER-NOT-CONNECTED", UpsdRefusal::DriverNotConnected),
+            ("ERR UNKNOWN-UPS", UpsdRefusal::UnknownUps),
+            ("ERR ACCESS-DENIED", UpsdRefusal::Denied),
+            ("ERR INVALID-PASSWORD with more", UpsdRefusal::Access("INVALID-PASSWORD".to_owned())),
+            ("ERR FEATURE-NOT-CONFIGURED", UpsdRefusal::Feature("FEATURE-NOT-CONFIGURED".to_owned())),
+            ("ERR UNKNOWN-COMMAND", UpsdRefusal::Other("UNKNOWN-COMMAND".to_owned())),
+            ("ERR", UpsdRefusal::Other(String::new())),
         ] {
             assert_eq!(accepted(line.as_bytes()), Err(LineError::Refused(expected.clone())), "{line}");
             assert_eq!(List::upses().take(line.as_bytes()), Err(LineError::Refused(expected)), "{line}");

@@ -11,7 +11,7 @@ const SETTLES: Duration = Duration::from_secs(5);
 
 /// One thing that a trap tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum TrapEvent {
     /// PowerChute has begun to shut its host down.
     Critical(Option<Label>),
     CommsLost,
@@ -23,7 +23,7 @@ pub(crate) enum Event {
     Other,
 }
 
-impl Event {
+impl TrapEvent {
     /// For the log.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
@@ -66,15 +66,15 @@ impl Inbox {
         Self { holds, kept: Mutex::default() }
     }
 
-    pub(crate) fn note(&self, event: Event, now: Instant) {
+    pub(crate) fn note(&self, event: TrapEvent, now: Instant) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Critical(cause) => kept.critical = Some((now, cause)),
-            Event::CommsLost => kept.comms_lost = Some(now),
-            Event::CommsBack => kept.comms_lost = None,
-            Event::AlarmAdded(number) => _ = kept.alarms.insert(number, now),
-            Event::AlarmRemoved(number) => _ = kept.alarms.remove(&number),
-            Event::Other => {}
+            TrapEvent::Critical(cause) => kept.critical = Some((now, cause)),
+            TrapEvent::CommsLost => kept.comms_lost = Some(now),
+            TrapEvent::CommsBack => kept.comms_lost = None,
+            TrapEvent::AlarmAdded(number) => _ = kept.alarms.insert(number, now),
+            TrapEvent::AlarmRemoved(number) => _ = kept.alarms.remove(&number),
+            TrapEvent::Other => {}
         }
     }
 
@@ -110,8 +110,8 @@ mod tests {
     #[test]
     fn a_trap_holds_while_the_agent_is_silent_and_no_longer_than_it_may() {
         let (inbox, now) = (Inbox::new(HOLDS), Instant::now());
-        inbox.note(Event::AlarmAdded(2), now);
-        inbox.note(Event::CommsLost, now);
+        inbox.note(TrapEvent::AlarmAdded(2), now);
+        inbox.note(TrapEvent::CommsLost, now);
         let told = inbox.told(false, now + Duration::from_secs(29));
         assert!(told.comms_lost && told.alarms == BTreeSet::from([2]));
         assert!(inbox.told(false, now + HOLDS).is_nothing());
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn an_answer_replaces_what_a_trap_said_before_but_not_a_shutdown_that_has_begun() {
         let (inbox, now) = (Inbox::new(HOLDS), Instant::now());
-        inbox.note(Event::AlarmAdded(2), now);
-        inbox.note(Event::Critical(Some(Label::new("On battery"))), now);
+        inbox.note(TrapEvent::AlarmAdded(2), now);
+        inbox.note(TrapEvent::Critical(Some(Label::new("On battery"))), now);
         assert_eq!(inbox.told(true, now + Duration::from_millis(3)).alarms, BTreeSet::from([2]));
         let told = inbox.told(true, now + SETTLES);
         assert_eq!((told.alarms.len(), told.critical), (0, Some(Some(Label::new("On battery")))));
@@ -130,10 +130,10 @@ mod tests {
     #[test]
     fn what_a_trap_ends_is_over_and_resolved_ends_no_shutdown() {
         let (inbox, now) = (Inbox::new(HOLDS), Instant::now());
-        for event in [Event::AlarmAdded(2), Event::CommsLost, Event::Critical(None)] {
+        for event in [TrapEvent::AlarmAdded(2), TrapEvent::CommsLost, TrapEvent::Critical(None)] {
             inbox.note(event, now);
         }
-        for event in [Event::AlarmRemoved(2), Event::CommsBack, Event::Other] {
+        for event in [TrapEvent::AlarmRemoved(2), TrapEvent::CommsBack, TrapEvent::Other] {
             inbox.note(event, now);
         }
         assert_eq!(inbox.told(false, now), TrapState { critical: Some(None), ..TrapState::default() });

@@ -8,7 +8,7 @@ use async_snmp::v3::{DerivedKeys, UsmSecurityParams, auth::verify_message};
 use async_snmp::{Auth, DecodeConfig, Oid, Pdu, PduType, UsmConfig, VarBind};
 use hyper::body::Bytes;
 
-use super::inbox::Event;
+use super::inbox::TrapEvent;
 use super::oids::{ALARM_DESCRIPTION, ALARM_ON_BATTERY, UPS_MIB};
 use super::reading::number_of_alarm;
 use super::value;
@@ -62,7 +62,7 @@ pub(crate) enum Dropped {
 ///
 /// # Errors
 /// When it is not from that UPS's agent, or no trap.
-pub(crate) fn open(datagram: &Bytes, credential: &mut Credential, now: Instant) -> Result<Event, Dropped> {
+pub(crate) fn open(datagram: &Bytes, credential: &mut Credential, now: Instant) -> Result<TrapEvent, Dropped> {
     match &credential.auth {
         Auth::Community { community, .. } => {
             let message = Message::decode(datagram.clone(), STRICT).map_err(|_| Dropped::Malformed)?.value;
@@ -111,7 +111,7 @@ impl Dropped {
 }
 
 /// RFC 3414, 3.2, for one user whose engine is the sender.
-fn open_v3(datagram: &Bytes, user: &UsmConfig, known: &mut Option<Engine>, now: Instant) -> Result<Event, Dropped> {
+fn open_v3(datagram: &Bytes, user: &UsmConfig, known: &mut Option<Engine>, now: Instant) -> Result<TrapEvent, Dropped> {
     let malformed = |_| Dropped::Malformed;
     if CommunityMessage::decode(datagram.clone(), STRICT).is_ok() {
         return Err(Dropped::WrongCredentials);
@@ -177,7 +177,7 @@ impl Clock {
     }
 }
 
-fn of_pdu(pdu: &Pdu) -> Result<Event, Dropped> {
+fn of_pdu(pdu: &Pdu) -> Result<TrapEvent, Dropped> {
     if !matches!(pdu.pdu_type(), PduType::TrapV2 | PduType::InformRequest) {
         return Err(Dropped::Malformed);
     }
@@ -187,17 +187,17 @@ fn of_pdu(pdu: &Pdu) -> Result<Event, Dropped> {
 }
 
 /// Every trap of a known agent is a reason to look; these say what for.
-fn tells(trap: &Oid, bindings: &[VarBind]) -> Event {
+fn tells(trap: &Oid, bindings: &[VarBind]) -> TrapEvent {
     let below = |root: &[u32]| trap.arcs().strip_prefix(root);
     match (below(&POWERCHUTE_TRAPS), below(&UPS_TRAPS)) {
-        (Some([779 | 790]), _) => Event::Critical(text_among(bindings)),
-        (Some([781 | 783 | 792]), _) => Event::CommsLost,
-        (Some([782 | 784 | 793]), _) => Event::CommsBack,
-        (_, Some([1] | [0, 1])) => Event::AlarmAdded(ALARM_ON_BATTERY),
-        (_, Some([3] | [0, 3])) => alarm_among(bindings).map_or(Event::Other, Event::AlarmAdded),
-        (_, Some([4] | [0, 4])) => alarm_among(bindings).map_or(Event::Other, Event::AlarmRemoved),
+        (Some([779 | 790]), _) => TrapEvent::Critical(text_among(bindings)),
+        (Some([781 | 783 | 792]), _) => TrapEvent::CommsLost,
+        (Some([782 | 784 | 793]), _) => TrapEvent::CommsBack,
+        (_, Some([1] | [0, 1])) => TrapEvent::AlarmAdded(ALARM_ON_BATTERY),
+        (_, Some([3] | [0, 3])) => alarm_among(bindings).map_or(TrapEvent::Other, TrapEvent::AlarmAdded),
+        (_, Some([4] | [0, 4])) => alarm_among(bindings).map_or(TrapEvent::Other, TrapEvent::AlarmRemoved),
         // 780 and 791 too: the critical event is resolved, and the shutdown goes on.
-        _ => Event::Other,
+        _ => TrapEvent::Other,
     }
 }
 

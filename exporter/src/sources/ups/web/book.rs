@@ -49,7 +49,7 @@ pub(super) struct Book {
 /// What became of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Outcome {
+pub(super) enum LoginOutcome {
     /// Nobody has told its end: it may have been refused.
     Tried,
     Succeeded,
@@ -62,7 +62,7 @@ pub(super) enum Outcome {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotEntered {
     /// An earlier one came to this; it may be tried after so long.
-    Forbidden { last: Outcome, wait: Duration },
+    Forbidden { last: LoginOutcome, wait: Duration },
     /// Nobody would know of it.
     Unwritten(String),
 }
@@ -82,7 +82,7 @@ struct Entry {
     /// Of name and password.
     mark: String,
     process: String,
-    outcome: Outcome,
+    outcome: LoginOutcome,
     /// The mark of the credentials that a login has succeeded with last, if none was refused since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     good: Option<String>,
@@ -120,16 +120,16 @@ impl Book {
             let (mut good, mut refused) = (None, Vec::new());
             if let Some(last) = pages.agents.get_mut(agent) {
                 last.mind_the_clock(now);
-                let known_good = last.outcome == Outcome::Tried && last.good.as_ref() == Some(&last.mark);
+                let known_good = last.outcome == LoginOutcome::Tried && last.good.as_ref() == Some(&last.mark);
                 refused.clone_from(&last.refused);
-                if last.outcome == Outcome::Tried && !known_good {
+                if last.outcome == LoginOutcome::Tried && !known_good {
                     refused.push(Refusal { at: last.at, mark: last.mark.clone() });
                 }
                 refused.retain(|refusal| !rest(BACK_OFF, refusal.at, now).is_zero());
                 let (since, until) = (wait(last, &mark, interval, now), wait_for_refusals(&refused, &mark, now));
                 if until > since {
-                    let is_untold = last.outcome == Outcome::Tried && last.mark == mark;
-                    let told = if is_untold { Outcome::Tried } else { Outcome::Refused };
+                    let is_untold = last.outcome == LoginOutcome::Tried && last.mark == mark;
+                    let told = if is_untold { LoginOutcome::Tried } else { LoginOutcome::Refused };
                     return Err(NotEntered::Forbidden { last: told, wait: until });
                 }
                 if !since.is_zero() {
@@ -137,7 +137,7 @@ impl Book {
                 }
                 good = last.good.take().filter(|_| !known_good);
             }
-            let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: Outcome::Tried, good, refused };
+            let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: LoginOutcome::Tried, good, refused };
             pages.agents.insert(agent.clone(), entry);
             Ok(())
         })
@@ -148,18 +148,18 @@ impl Book {
     ///
     /// # Errors
     /// A message; other processes take it for one without an end then.
-    pub(super) fn note(&self, agent: &AgentId, outcome: Outcome) -> Result<(), String> {
+    pub(super) fn note(&self, agent: &AgentId, outcome: LoginOutcome) -> Result<(), String> {
         self.change(|pages| {
             let entry = pages.agents.get_mut(agent);
             if let Some(entry) = entry.filter(|entry| entry.process == *PROCESS) {
                 entry.outcome = outcome;
                 match outcome {
-                    Outcome::Succeeded => entry.good = Some(entry.mark.clone()),
-                    Outcome::Refused => {
+                    LoginOutcome::Succeeded => entry.good = Some(entry.mark.clone()),
+                    LoginOutcome::Refused => {
                         entry.good.take_if(|good| *good == entry.mark);
                         entry.refused.push(Refusal { at: entry.at, mark: entry.mark.clone() });
                     }
-                    Outcome::Tried | Outcome::Failed => {}
+                    LoginOutcome::Tried | LoginOutcome::Failed => {}
                 }
             }
         })
@@ -227,11 +227,13 @@ fn wait(last: &Entry, mark: &str, interval: Duration, now: Timestamp) -> Duratio
         return Duration::ZERO;
     }
     let pause = match last.outcome {
-        Outcome::Succeeded => return Duration::ZERO,
-        Outcome::Tried | Outcome::Failed if last.mark == mark && last.good.as_deref() == Some(mark) => interval,
-        Outcome::Refused | Outcome::Tried if last.mark == mark => BACK_OFF,
-        Outcome::Refused => return Duration::ZERO,
-        Outcome::Tried | Outcome::Failed => interval.max(PAUSE),
+        LoginOutcome::Succeeded => return Duration::ZERO,
+        LoginOutcome::Tried | LoginOutcome::Failed if last.mark == mark && last.good.as_deref() == Some(mark) => {
+            interval
+        }
+        LoginOutcome::Refused | LoginOutcome::Tried if last.mark == mark => BACK_OFF,
+        LoginOutcome::Refused => return Duration::ZERO,
+        LoginOutcome::Tried | LoginOutcome::Failed => interval.max(PAUSE),
     };
     rest(pause, last.at, now)
 }
@@ -313,7 +315,7 @@ mod tests {
     }
 
     /// Another process's login came to this, at second 0.
-    fn after(outcome: Outcome) -> (tempfile::TempDir, Book) {
+    fn after(outcome: LoginOutcome) -> (tempfile::TempDir, Book) {
         let directory = tempfile::tempdir().expect("directory");
         let book = Book::in_directory(directory.path());
         enters(&book, AGENT, 1, 0).expect("the first");
@@ -326,10 +328,10 @@ mod tests {
     #[test]
     fn another_process_tries_at_once_only_after_a_success_or_with_other_credentials() {
         for (outcome, same, other) in [
-            (Outcome::Succeeded, 0, 0),
-            (Outcome::Refused, 3600, 0),
-            (Outcome::Tried, 3600, 300),
-            (Outcome::Failed, 300, 300),
+            (LoginOutcome::Succeeded, 0, 0),
+            (LoginOutcome::Refused, 3600, 0),
+            (LoginOutcome::Tried, 3600, 300),
+            (LoginOutcome::Failed, 300, 300),
         ] {
             for (inode, wait) in [(1, same), (2, other)] {
                 for second in [1, wait - 1, wait, wait + 1].map(|second: i64| second.max(1)) {
@@ -351,7 +353,7 @@ mod tests {
     /// Holds A18: a process that is stopped in mid-login blinds nobody, and locks nobody out.
     #[test]
     fn a_login_of_good_credentials_that_was_cut_off_is_tried_again_once_after_an_interval() {
-        let (directory, book) = after(Outcome::Succeeded);
+        let (directory, book) = after(LoginOutcome::Succeeded);
         let enter = |second, inode| {
             let entered = enters(&book, AGENT, inode, second);
             if entered.is_ok() {
@@ -366,8 +368,9 @@ mod tests {
             assert_eq!(enter(second, 1), enters, "the password may have become wrong: {second} s");
         }
         // An end that was told makes up for it.
-        for (outcome, waits) in [(Outcome::Succeeded, 0), (Outcome::Failed, 1), (Outcome::Refused, 3600)] {
-            let (directory, book) = after(Outcome::Succeeded);
+        for (outcome, waits) in [(LoginOutcome::Succeeded, 0), (LoginOutcome::Failed, 1), (LoginOutcome::Refused, 3600)]
+        {
+            let (directory, book) = after(LoginOutcome::Succeeded);
             enters(&book, AGENT, 1, 10).expect("entered");
             book.note(&agent(AGENT), outcome).expect("noted");
             as_another(&directory);
@@ -376,7 +379,7 @@ mod tests {
             assert!(enter(10 + waits), "{outcome:?}");
         }
         // Others were never good.
-        let (directory, book) = after(Outcome::Succeeded);
+        let (directory, book) = after(LoginOutcome::Succeeded);
         enters(&book, AGENT, 2, 10).expect("entered");
         as_another(&directory);
         assert!(enters(&book, AGENT, 2, 10 + 3599).is_err());
@@ -396,10 +399,10 @@ mod tests {
             entered
         };
         let names = ["127.0.0.1:6547", AGENT, "[::1]:6547", "127.0.0.2:6547"];
-        let refused = |name: usize, number, second| tries(names[name], number, second, Outcome::Refused);
+        let refused = |name: usize, number, second| tries(names[name], number, second, LoginOutcome::Refused);
         assert!(refused(0, 1, 0));
         assert!(
-            tries(AGENT, 9, 10, Outcome::Succeeded),
+            tries(AGENT, 9, 10, LoginOutcome::Succeeded),
             "one that is right is not held up by another that was refused"
         );
         assert!(!refused(1, 1, 20), "by whatever name, and after whatever else");
@@ -408,8 +411,8 @@ mod tests {
             assert!(!refused(name, number, 40), "{number}: the third would lock the UI");
             assert!(!refused(name, number, 3599), "{number}");
         }
-        assert!(tries("192.0.2.1:6547", 1, 40, Outcome::Refused), "of another agent nothing is known");
-        assert!(tries(AGENT, 9, 3600, Outcome::Succeeded));
+        assert!(tries("192.0.2.1:6547", 1, 40, LoginOutcome::Refused), "of another agent nothing is known");
+        assert!(tries(AGENT, 9, 3600, LoginOutcome::Succeeded));
         assert!(!refused(0, 2, 3610), "its own hour is not over");
         assert!(refused(0, 1, 3620));
         assert!(!refused(0, 3, 3629));
@@ -420,7 +423,7 @@ mod tests {
     #[test]
     fn a_login_that_is_forbidden_writes_nothing() {
         use std::os::unix::fs::MetadataExt as _;
-        let (directory, book) = after(Outcome::Refused);
+        let (directory, book) = after(LoginOutcome::Refused);
         let inode = || std::fs::metadata(directory.path().join(NAME)).expect("a book").ino();
         let before = inode();
         assert!(enters(&book, AGENT, 1, 1).is_err());
@@ -431,7 +434,7 @@ mod tests {
     fn a_process_minds_the_pauses_between_its_own_logins_itself() {
         let directory = tempfile::tempdir().expect("directory");
         let book = Book::in_directory(directory.path());
-        for outcome in [Outcome::Failed, Outcome::Succeeded, Outcome::Tried, Outcome::Failed] {
+        for outcome in [LoginOutcome::Failed, LoginOutcome::Succeeded, LoginOutcome::Tried, LoginOutcome::Failed] {
             assert_eq!(enters(&book, AGENT, 1, 0), Ok(()));
             book.note(&agent(AGENT), outcome).expect("noted");
         }
@@ -444,24 +447,24 @@ mod tests {
         let book = Book::in_directory(directory.path());
         let enter = |number, second| {
             let entered = enters(&book, AGENT, number, second);
-            book.note(&agent(AGENT), Outcome::Tried).expect("noted");
+            book.note(&agent(AGENT), LoginOutcome::Tried).expect("noted");
             entered.map_err(|no| if let NotEntered::Forbidden { last, .. } = no { last } else { panic!("{no:?}") })
         };
         assert_eq!(enter(1, 0), Ok(()));
         for second in [6, 12, 3599] {
-            assert_eq!(enter(1, second), Err(Outcome::Tried), "after {second} s");
+            assert_eq!(enter(1, second), Err(LoginOutcome::Tried), "after {second} s");
         }
         assert_eq!(enter(2, 3599), Ok(()), "another password");
         assert!(enter(3, 3599).is_err(), "the third would lock the UI");
         // What was good is given one more try.
-        let (_directory, book) = after(Outcome::Succeeded);
+        let (_directory, book) = after(LoginOutcome::Succeeded);
         let entered: Vec<_> = (0..5).map(|look| enters(&book, AGENT, 1, 10 + look).is_ok()).collect();
         assert_eq!(entered, [true, true, false, false, false]);
     }
 
     #[test]
     fn a_clock_that_was_put_back_makes_no_pause_longer() {
-        let (_directory, book) = after(Outcome::Refused);
+        let (_directory, book) = after(LoginOutcome::Refused);
         let enter = |second| enters(&book, AGENT, 1, second);
         assert!(enter(-1_000_000).is_err());
         assert!(enter(-1_000_000 + 3599).is_err());
@@ -471,7 +474,7 @@ mod tests {
     /// Holds A18: a login that nobody would know of is told from one that is forbidden.
     #[test]
     fn what_cannot_be_kept_is_not_entered() {
-        let (directory, book) = after(Outcome::Succeeded);
+        let (directory, book) = after(LoginOutcome::Succeeded);
         let enter = || enters(&book, AGENT, 1, 1);
         std::fs::write(directory.path().join(NAME), b"{}").expect("write");
         assert!(matches!(enter(), Err(NotEntered::Unwritten(why)) if why.contains("remove it")));
@@ -484,7 +487,7 @@ mod tests {
 
     #[test]
     fn the_book_tells_no_name_no_password_and_no_length_of_one_and_stays_small() {
-        let (directory, book) = after(Outcome::Refused);
+        let (directory, book) = after(LoginOutcome::Refused);
         let text = std::fs::read_to_string(directory.path().join(NAME)).expect("a book");
         assert!(!text.contains("monitor"), "{text}");
         assert!(!text.contains("password"), "{text}");

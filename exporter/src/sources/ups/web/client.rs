@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::book::{Book, Outcome};
+use super::book::{Book, LoginOutcome};
 use super::error::WebError;
 use super::ledger::{AgentId, Credentials, LEDGER, Leave};
 use super::reading::heard;
@@ -141,11 +141,11 @@ impl Client {
 /// Tells other processes what a login came to. Where that fails they wait as if it had been refused.
 async fn note(book: Book, agent: AgentId, outcome: &Result<Reading, UpsTrouble>, is_answered: bool) {
     let outcome = match outcome {
-        Ok(_) => Outcome::Succeeded,
-        Err(trouble) if trouble.reason == UpsFault::Auth => Outcome::Refused,
-        Err(trouble) if is_answered || trouble.reason == UpsFault::Busy => Outcome::Failed,
+        Ok(_) => LoginOutcome::Succeeded,
+        Err(trouble) if trouble.reason == UpsFault::Auth => LoginOutcome::Refused,
+        Err(trouble) if is_answered || trouble.reason == UpsFault::Busy => LoginOutcome::Failed,
         // A UI that takes longer to refuse than it is waited for counts all the same.
-        Err(_) => Outcome::Tried,
+        Err(_) => LoginOutcome::Tried,
     };
     let noting = move || book.note(&agent, outcome);
     let noted = blocking::run(Work::State, tokio::time::Instant::now() + NOTE_WITHIN, noting).await;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::book::Outcome;
+use super::book::LoginOutcome;
 use crate::from_files::FilesUnavailable;
 use crate::password_file::PasswordFileError;
 use crate::probe::{ProbeError, RootsError};
@@ -38,10 +38,10 @@ pub(super) enum WebError {
     Refused { address: String },
     #[error(
         "{address}: an earlier login of this host {}; the next is tried in {} s, to keep the UI from being locked",
-        match last { Outcome::Refused => "was refused", Outcome::Tried => "has not told its end", _ => "failed" },
+        match last { LoginOutcome::Refused => "was refused", LoginOutcome::Tried => "has not told its end", _ => "failed" },
         wait.as_secs()
     )]
-    Forbidden { address: String, last: Outcome, wait: Duration },
+    Forbidden { address: String, last: LoginOutcome, wait: Duration },
     #[error(
         "{address}: no login is tried, because no other process would know of it ({why}); see stateDirectory and whether this \
          account may write there"
@@ -64,8 +64,8 @@ impl WebError {
             Self::TooLarge { .. } => UpsFault::TooLarge,
             Self::Unexpected { .. } => UpsFault::Protocol,
             Self::Refused { .. } => UpsFault::Auth,
-            Self::Forbidden { last: Outcome::Refused, .. } => UpsFault::Auth,
-            Self::Forbidden { last: Outcome::Tried, .. } => UpsFault::LoginCutOff,
+            Self::Forbidden { last: LoginOutcome::Refused, .. } => UpsFault::Auth,
+            Self::Forbidden { last: LoginOutcome::Tried, .. } => UpsFault::LoginCutOff,
             Self::Busy { .. } | Self::Forbidden { .. } => UpsFault::Busy,
             Self::Unwritten { .. } => UpsFault::StateDirectory,
             Self::Timeout { .. } => UpsFault::Timeout,

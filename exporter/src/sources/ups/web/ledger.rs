@@ -43,10 +43,10 @@ struct Page {
 struct Try {
     at: Instant,
     credentials: Credentials,
-    outcome: Outcome,
+    outcome: VisitOutcome,
 }
 
-pub(super) type Outcome = Result<Reading, UpsTrouble>;
+pub(super) type VisitOutcome = Result<Reading, UpsTrouble>;
 
 /// Tells whether a password may be another than the one that was refused, without keeping it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) enum Leave<'a> {
     /// Look; a login must wait until then.
     Visit { claim: VisitClaim<'a>, not_before: Option<Instant> },
     /// A login now would be one too many: this is what the last one brought.
-    Repeat(Box<Outcome>),
+    Repeat(Box<VisitOutcome>),
 }
 
 /// The right to visit an agent; given back when dropped.
@@ -158,7 +158,7 @@ impl VisitClaim<'_> {
     }
 
     /// Notes what that login brought, if one was tried.
-    pub(super) fn note_outcome(&self, outcome: &Outcome) {
+    pub(super) fn note_outcome(&self, outcome: &VisitOutcome) {
         if !self.is_tried() {
             return;
         }

@@ -7,7 +7,7 @@ use async_snmp::{
 };
 use hyper::body::Bytes;
 
-use super::super::inbox::Event;
+use super::super::inbox::TrapEvent;
 use super::super::oids::UPS_MIB;
 use super::super::trap::{Credential, Dropped, open};
 use crate::label::Label;
@@ -28,7 +28,7 @@ fn v1_trap(community: &'static str, enterprise: Oid, specific: i32) -> Bytes {
     CommunityMessage::v1_trap(community, trap).unwrap().encode().unwrap()
 }
 
-fn event(datagram: &Bytes) -> Result<Event, Dropped> {
+fn event(datagram: &Bytes) -> Result<TrapEvent, Dropped> {
     open(datagram, &mut v2c(), Instant::now())
 }
 
@@ -36,19 +36,19 @@ fn event(datagram: &Bytes) -> Result<Event, Dropped> {
 fn powerchute_traps_say_what_begins_and_what_ends() {
     let apc = oid!(1, 3, 6, 1, 4, 1, 318);
     for (number, expected) in [
-        (779, Event::Critical(None)),
-        (790, Event::Critical(None)),
+        (779, TrapEvent::Critical(None)),
+        (790, TrapEvent::Critical(None)),
         // The MIB's text: safe shutdown will continue.
-        (780, Event::Other),
-        (791, Event::Other),
-        (781, Event::CommsLost),
-        (783, Event::CommsLost),
-        (792, Event::CommsLost),
-        (782, Event::CommsBack),
-        (784, Event::CommsBack),
-        (793, Event::CommsBack),
-        (794, Event::Other),
-        (5, Event::Other),
+        (780, TrapEvent::Other),
+        (791, TrapEvent::Other),
+        (781, TrapEvent::CommsLost),
+        (783, TrapEvent::CommsLost),
+        (792, TrapEvent::CommsLost),
+        (782, TrapEvent::CommsBack),
+        (784, TrapEvent::CommsBack),
+        (793, TrapEvent::CommsBack),
+        (794, TrapEvent::Other),
+        (5, TrapEvent::Other),
     ] {
         assert_eq!(event(&v1_trap("secret", apc.clone(), number)), Ok(expected.clone()), "{number}");
         let trap = apc.child(0).child(u32::try_from(number).unwrap());
@@ -56,7 +56,7 @@ fn powerchute_traps_say_what_begins_and_what_ends() {
     }
     let why = VarBind::new(apc.child(2).child(3).child(3).child(0), Value::OctetString("On battery".into()));
     let trap = v2_trap("secret", &apc.child(0).child(790), vec![why]);
-    assert_eq!(event(&trap), Ok(Event::Critical(Some(Label::new("On battery")))));
+    assert_eq!(event(&trap), Ok(TrapEvent::Critical(Some(Label::new("On battery")))));
 }
 
 #[test]
@@ -66,13 +66,13 @@ fn ups_mib_traps_name_their_alarm() {
         let named = Value::ObjectIdentifier(UPS_MIB.oid(&[6, 3, number]));
         vec![VarBind::new(UPS_MIB.oid(&[6, 2, 1, 2, 9]), named)]
     };
-    assert_eq!(event(&v2_trap("secret", &traps.child(1), vec![])), Ok(Event::AlarmAdded(2)));
-    assert_eq!(event(&v1_trap("secret", traps.clone(), 1)), Ok(Event::AlarmAdded(2)));
-    assert_eq!(event(&v2_trap("secret", &traps.child(2), vec![])), Ok(Event::Other));
-    assert_eq!(event(&v2_trap("secret", &traps.child(3), row(23))), Ok(Event::AlarmAdded(23)));
-    assert_eq!(event(&v2_trap("secret", &traps.child(4), row(2))), Ok(Event::AlarmRemoved(2)));
-    assert_eq!(event(&v2_trap("secret", &traps.child(3), row(99))), Ok(Event::Other));
-    assert_eq!(event(&v2_trap("secret", &traps.child(3), vec![])), Ok(Event::Other));
+    assert_eq!(event(&v2_trap("secret", &traps.child(1), vec![])), Ok(TrapEvent::AlarmAdded(2)));
+    assert_eq!(event(&v1_trap("secret", traps.clone(), 1)), Ok(TrapEvent::AlarmAdded(2)));
+    assert_eq!(event(&v2_trap("secret", &traps.child(2), vec![])), Ok(TrapEvent::Other));
+    assert_eq!(event(&v2_trap("secret", &traps.child(3), row(23))), Ok(TrapEvent::AlarmAdded(23)));
+    assert_eq!(event(&v2_trap("secret", &traps.child(4), row(2))), Ok(TrapEvent::AlarmRemoved(2)));
+    assert_eq!(event(&v2_trap("secret", &traps.child(3), row(99))), Ok(TrapEvent::Other));
+    assert_eq!(event(&v2_trap("secret", &traps.child(3), vec![])), Ok(TrapEvent::Other));
 }
 
 #[test]
@@ -148,7 +148,7 @@ mod v3 {
     fn a_sealed_trap_of_the_user_counts_and_every_other_does_not() {
         let now = Instant::now();
         let good = trap(b"correct-password", SecurityLevel::AuthPriv, (3, 1000));
-        assert_eq!(open(&good, &mut credential(), now), Ok(Event::Critical(None)));
+        assert_eq!(open(&good, &mut credential(), now), Ok(TrapEvent::Critical(None)));
         for bad in [
             trap(b"another-password", SecurityLevel::AuthPriv, (3, 1000)),
             trap(b"correct-password", SecurityLevel::AuthNoPriv, (3, 1000)),
