@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport};
 use kagiban_exporter::config::HostApiConfig;
-use kagiban_exporter::host_api::{self, Running};
+use kagiban_exporter::host_api::{self, ListeningApi};
 use kagiban_exporter::service::{Rotations, Setup};
 use kagiban_exporter::snapshot::Board;
 use rustls::pki_types::pem::PemObject;
@@ -34,7 +34,7 @@ pub struct Api {
     pub operator: Identity,
     pub board: Arc<Board>,
     shutdown: CancellationToken,
-    running: Option<(Running, Rotations)>,
+    running: Option<(ListeningApi, Rotations)>,
 }
 
 pub struct Reply {
