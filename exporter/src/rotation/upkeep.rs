@@ -203,7 +203,7 @@ impl Rotator {
     }
 
     pub(super) async fn is_nobody_there(&mut self) -> bool {
-        self.glance(&self.wanted_now()).await == Seen::Nobody
+        self.glance(&self.wanted_now()).await == Responder::Nobody
     }
 
     /// For a stop that an earlier run has begun. Whatever state it has left begins with a look or a start.
