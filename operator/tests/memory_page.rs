@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kagiban_operator::cluster::kubernetes::Page;
+use kagiban_operator::cluster::kubernetes::ListPage;
 use kagiban_operator::cluster::kubernetes::watch::PAGE;
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ fn a_page_of_the_largest_objects_takes_little_more_than_its_text() {
 /// To read it.
 fn taken_by(page: &str) -> usize {
     let before = peak();
-    let read: Page = serde_json::from_str(page).expect("a page");
+    let read: ListPage = serde_json::from_str(page).expect("a page");
     let taken = peak() - before;
     assert_eq!(read.items.len(), PAGE as usize);
     taken

@@ -26,5 +26,5 @@ pub use quantity::{Quantity, QuantityFacts, Unit};
 pub use reading::{ALARM_METRIC, Beeper, Raw, Reading, RefusedReadings, SelfTest, TransferDirection, UpsIdentity};
 pub use status::{Alarms, ShutdownTrigger, ShutdownTriggers, Status, Statuses, is_on_line};
 pub use timer::Timer;
-pub use values::{Phase, Values};
+pub use values::{PhaseLabel, Values};
 pub use words::{is_printed_null, meaning};

@@ -6,12 +6,12 @@ use super::Quantity;
 use crate::label::Label;
 
 /// Which conductor a number belongs to, as `1`, `L1` or `L1-N`; absent where the UPS has one.
-pub type Phase = Option<Label>;
+pub type PhaseLabel = Option<Label>;
 
 /// The numbers that are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values {
-    numbers: BTreeMap<(Quantity, Phase), f64>,
+    numbers: BTreeMap<(Quantity, PhaseLabel), f64>,
     refused: BTreeMap<Quantity, u32>,
 }
 
@@ -32,12 +32,12 @@ impl Values {
     }
 
     /// The same for one phase.
-    pub fn put_at(&mut self, quantity: Quantity, phase: Phase, value: f64) {
+    pub fn put_at(&mut self, quantity: Quantity, phase: PhaseLabel, value: f64) {
         self.takes(quantity, phase, value);
     }
 
     /// The same, with whether it was taken.
-    pub fn takes(&mut self, quantity: Quantity, phase: Phase, value: f64) -> bool {
+    pub fn takes(&mut self, quantity: Quantity, phase: PhaseLabel, value: f64) -> bool {
         let Some(value) = quantity.admitted(value) else {
             self.refuse(quantity);
             return false;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::answer::{plain, rendered, respond};
 use super::guard::Refusal;
-use super::landing::Page;
+use super::landing::LandingPage;
 use super::negotiate;
 use super::probe::Prober;
 use super::telemetry_path::{PROBE, TelemetryPath};
@@ -68,7 +68,7 @@ impl Site {
 
     fn landing(&self) -> Response<Pieces> {
         let snapshot = self.board.snapshot();
-        let page = Page {
+        let page = LandingPage {
             host: &self.host,
             metrics: &self.telemetry_path,
             snapshot: &snapshot,

@@ -30,7 +30,7 @@ const MAX_REGISTERED_BYTES: u64 = 8192;
 const MAX_REGISTERED: usize = 256;
 
 /// What stands in the way, and why.
-pub(super) type Obstacle = (PathBuf, &'static str);
+pub(super) type NotExecutable = (PathBuf, &'static str);
 
 const NOT_FOUND: &str = "not found";
 const CUT_OFF: &str = "it is cut off";
@@ -39,7 +39,7 @@ const CARRIAGE_RETURN: &str = "its first line ends in a carriage return, as on W
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "zsh"];
 
 /// By the rules of `execvp`: a name without a slash is looked for in `PATH`, and what cannot be run is passed over.
-pub(super) fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
+pub(super) fn find(program: &str, path: &OsStr) -> Result<PathBuf, NotExecutable> {
     if program.contains('/') {
         let path = PathBuf::from(program);
         return can_be_run(&path).map_err(|why| (path.clone(), why)).map(|()| path);
@@ -117,7 +117,7 @@ pub(super) fn can_be_run(path: &Path) -> Result<(), &'static str> {
 
 /// Whether the kernel knows what to do with an executable file, and has what that takes. What cannot be read can be run all the
 /// same, and is asked no more.
-pub(super) fn check_format(program: &Path) -> Result<(), Obstacle> {
+pub(super) fn check_format(program: &Path) -> Result<(), NotExecutable> {
     let mut program = program.to_owned();
     for _ in 0..=MAX_INTERPRETERS {
         let Ok(file) = File::open(&program) else { return Ok(()) };

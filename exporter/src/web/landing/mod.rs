@@ -27,7 +27,7 @@ use crate::shutdown::HostStateReport;
 use crate::snapshot::Snapshot;
 
 /// What the page is made of.
-pub(super) struct Page<'a> {
+pub(super) struct LandingPage<'a> {
     pub(super) host: &'a str,
     pub(super) metrics: &'a TelemetryPath,
     pub(super) snapshot: &'a Snapshot,
@@ -37,7 +37,7 @@ pub(super) struct Page<'a> {
     pub(super) probes: bool,
 }
 
-impl Page<'_> {
+impl LandingPage<'_> {
     pub(super) fn html(&self) -> String {
         let mut out = String::new();
         self.write(&mut out).expect("writing to a String does not fail");

@@ -112,7 +112,7 @@ fn snapshot(name: &str) -> Snapshot {
 
 fn page(host: &str, snapshot: &Snapshot) -> String {
     let metrics = "/metrics".parse().expect("a path");
-    Page { host, metrics: &metrics, snapshot, now: NOW, shutdown: None, probes: true }.html()
+    LandingPage { host, metrics: &metrics, snapshot, now: NOW, shutdown: None, probes: true }.html()
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub mod watch;
 pub use answers::client;
 pub(crate) use connect::connect;
 pub use leases::EPOCH_ANNOTATION;
-pub use page::Page;
+pub use page::ListPage;
 pub(crate) use verdict::{DryRunVerdict, verdict};
 
 use std::future::Future;

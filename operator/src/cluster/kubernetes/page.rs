@@ -17,7 +17,7 @@ const MOST: usize = 1024;
 
 /// Of a list.
 #[derive(Debug, Deserialize)]
-pub struct Page {
+pub struct ListPage {
     #[serde(default)]
     metadata: Metadata,
     #[serde(default, deserialize_with = "items")]
@@ -32,7 +32,7 @@ struct Metadata {
     token: Option<String>,
 }
 
-impl Page {
+impl ListPage {
     /// The next page of these resources.
     pub(crate) async fn read(api: &Api<Watched>, params: &ListParams) -> Result<Self, kube::Error> {
         let request = Request::new(api.resource_url()).list(params).map_err(kube::Error::BuildRequest)?;
@@ -90,7 +90,7 @@ mod tests {
     /// Holds B14.
     #[test]
     fn a_page_with_far_more_resources_than_were_asked_for_is_refused() {
-        let page = |items: &str| serde_json::from_str::<Page>(&format!(r#"{{"items": {items}}}"#));
+        let page = |items: &str| serde_json::from_str::<ListPage>(&format!(r#"{{"items": {items}}}"#));
         assert_eq!(page("null").expect("a page").items.len(), 0);
         let of = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
         assert_eq!(page(&of(MOST)).expect("a page").items.len(), MOST);

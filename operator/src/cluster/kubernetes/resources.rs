@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::finalizers::{FinalizerList, TOO_MANY};
-use super::{ClusterError, Kubernetes, MANAGER, Page, Unreadable, Watched};
+use super::{ClusterError, Kubernetes, ListPage, MANAGER, Unreadable, Watched};
 use crate::cluster::written;
 
 pub(super) const RESOURCE: &str = "managedagentcertificates";
@@ -46,7 +46,7 @@ impl Kubernetes {
     /// Whether the resources can be listed at all; one is asked for.
     pub(crate) async fn can_list(&self, namespace: Option<&str>) -> Result<(), ClusterError> {
         let one = ListParams::default().limit(1);
-        self.call("list", RESOURCE, Page::read(&self.watched(namespace), &one)).await.map(|_| ())
+        self.call("list", RESOURCE, ListPage::read(&self.watched(namespace), &one)).await.map(|_| ())
     }
 
     /// What the API server would make of a manifest, if it would take it. Nothing is written.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
-use super::{Page, RESOURCE, Watched, classed};
+use super::{ListPage, RESOURCE, Watched, classed};
 use crate::cluster::watch::{Event, PAGE_DEADLINE, WatchError};
 use crate::decide::doubled;
 use crate::foreign::told;
@@ -210,7 +210,7 @@ impl Source {
         pause_before_the_next(list.barren).await;
         // The default is a quorum read; one from the API server's cache would bring back the past
         let params = ListParams { limit: Some(PAGE), continue_token: list.token.clone(), ..ListParams::default() };
-        let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, Page::read(&self.api, &params)).await else {
+        let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, ListPage::read(&self.api, &params)).await else {
             self.state = Position::Listing(list);
             return Some(Err(WatchError::Stalled));
         };

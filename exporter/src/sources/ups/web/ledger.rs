@@ -24,14 +24,14 @@ pub(super) const MAX_AGENTS: usize = 128;
 pub(super) static LEDGER: Ledger = Ledger(Mutex::new(BTreeMap::new()));
 
 #[derive(Debug)]
-pub(super) struct Ledger(Mutex<BTreeMap<AgentId, Page>>);
+pub(super) struct Ledger(Mutex<BTreeMap<AgentId, AgentTries>>);
 
 /// Which agent it is: who answers, by whatever name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct AgentId(String);
 
 #[derive(Debug, Default)]
-struct Page {
+struct AgentTries {
     /// Somebody is there now; two at once would take each other's login.
     visited: bool,
     last: Option<Try>,
@@ -112,14 +112,14 @@ impl Ledger {
         Leave::Visit { claim, not_before }
     }
 
-    fn with_page(&self, agent: &AgentId, change: impl FnOnce(&mut Page)) {
+    fn with_page(&self, agent: &AgentId, change: impl FnOnce(&mut AgentTries)) {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(pages.entry(agent.clone()).or_default());
     }
 }
 
 /// A name that leads to another address each time makes room by what was tried longest ago.
-fn forget_oldest(pages: &mut BTreeMap<AgentId, Page>) {
+fn forget_oldest(pages: &mut BTreeMap<AgentId, AgentTries>) {
     while pages.len() >= MAX_AGENTS {
         let idle = pages.iter().filter(|(_, page)| !page.visited);
         let oldest =

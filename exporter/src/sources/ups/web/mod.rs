@@ -27,5 +27,5 @@ use crate::ups::Reading;
 
 /// What a status page says; any bytes are a page, of most nothing can be read.
 pub(crate) fn read_page(bytes: &[u8]) -> Reading {
-    reading::reading(&page::Page::scan(&String::from_utf8_lossy(bytes)))
+    reading::reading(&page::UiPage::scan(&String::from_utf8_lossy(bytes)))
 }

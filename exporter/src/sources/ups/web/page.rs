@@ -20,7 +20,7 @@ const MAX_ENTITY_BYTES: usize = 10;
 
 /// What a page says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Page {
+pub(super) struct UiPage {
     /// Of `<html lang>`, the language alone: `ja`.
     pub(super) language: Option<String>,
     /// The texts of the elements whose id is `value_` and this.
@@ -54,7 +54,7 @@ struct Open<'a> {
     text: String,
 }
 
-impl Page {
+impl UiPage {
     pub(super) fn scan(html: &str) -> Self {
         let mut page = Self::default();
         let mut open: Option<Open<'_>> = None;
@@ -275,16 +275,16 @@ mod tests {
     use super::*;
 
     fn values(html: &str) -> Vec<(String, String)> {
-        Page::scan(html).values.into_iter().collect()
+        UiPage::scan(html).values.into_iter().collect()
     }
 
     fn value(html: &str) -> Option<String> {
-        Page::scan(html).values.remove("X")
+        UiPage::scan(html).values.remove("X")
     }
 
     #[test]
     fn the_logon_page_gives_its_form_and_its_language() {
-        let page = Page::scan(
+        let page = UiPage::scan(
             "<!DOCTYPE html><HTML LANG='ja-JP'><form id=loginForm action=\"/j_security_check\">\
              <input type=hidden name=formtoken value=\"a&amp;b\"/><input name='formtokenid' value='/logon_formtoken'>\
              <input type=submit name=login value=\"ログオン\"></form>",
@@ -294,8 +294,8 @@ mod tests {
         assert_eq!(page.form_token_id.as_deref(), Some("/logon_formtoken"));
         assert_eq!(page.login_button.as_deref(), Some("ログオン"));
         assert!(page.asks_for_login && !page.is_taken);
-        assert!(Page::scan("<p id='alreadyLoggedOn'>").is_taken);
-        assert!(!Page::scan("alreadyLoggedOn <!-- <p id=alreadyLoggedOn> --> <p id=x>alreadyLoggedOn").is_taken);
+        assert!(UiPage::scan("<p id='alreadyLoggedOn'>").is_taken);
+        assert!(!UiPage::scan("alreadyLoggedOn <!-- <p id=alreadyLoggedOn> --> <p id=x>alreadyLoggedOn").is_taken);
     }
 
     #[test]
@@ -323,7 +323,7 @@ mod tests {
     fn a_million_elements_cost_little_and_leave_little() {
         let started = Instant::now();
         let many: String = (0..1_000_000).map(|i| format!("<b id=value_{i}>1</b>")).collect();
-        assert_eq!(Page::scan(&many).values.len(), MAX_VALUES);
+        assert_eq!(UiPage::scan(&many).values.len(), MAX_VALUES);
         let attributes = format!("<b {}>", "a=1 ".repeat(1_000_000));
         for hostile in [
             attributes.as_str(),
@@ -335,7 +335,7 @@ mod tests {
             &format!("<b id=value_X>{}", "&".repeat(1_000_000)),
             &format!("<b id=value_X>{}", "<b>".repeat(300_000)),
         ] {
-            let page = Page::scan(hostile);
+            let page = UiPage::scan(hostile);
             assert!(page.values.values().all(|text| text.len() <= MAX_TEXT_BYTES));
         }
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
@@ -346,7 +346,7 @@ mod tests {
         fn any_text_is_a_page_with_bounded_values(
             html in "([<>/='\"&;# -]|id|value_X|value_Y|html|lang|input|formtoken|script|[a-zé京\u{0}]){0,200}"
         ) {
-            let page = Page::scan(&html);
+            let page = UiPage::scan(&html);
             prop_assert!(page.values.len() <= MAX_VALUES);
             prop_assert!(page.values.values().all(|text| !text.is_empty() && text.len() <= 3 * MAX_TEXT_BYTES));
         }

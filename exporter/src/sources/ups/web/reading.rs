@@ -1,6 +1,6 @@
 //! From the words and numbers of a status page to a reading. They are in the page's language, and its numbers too.
 
-use super::page::Page;
+use super::page::UiPage;
 use crate::snapshot::{Label, Trouble, UpsTrouble};
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
@@ -45,7 +45,7 @@ const NUMBERS: &[(&str, Quantity, Form)] = &[
 /// Languages whose numbers are written `1,234.5`.
 const DECIMAL_POINT: &[&str] = &["en", "ja", "zh", "ko"];
 
-pub(super) fn reading(page: &Page) -> Reading {
+pub(super) fn reading(page: &UiPage) -> Reading {
     let mut reading = Reading::default();
     if let Some(words) = page.values.get("DeviceStatus") {
         status(words, &mut reading);
@@ -200,7 +200,7 @@ mod tests {
 
     fn read(language: &str, values: &[(&str, &str)]) -> Reading {
         let values = values.iter().map(|(id, text)| ((*id).to_owned(), (*text).to_owned())).collect();
-        reading(&Page { language: Some(language.to_owned()), values, ..Page::default() })
+        reading(&UiPage { language: Some(language.to_owned()), values, ..UiPage::default() })
     }
 
     #[test]

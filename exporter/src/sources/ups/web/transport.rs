@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::error::WebError;
 use super::ledger::AgentId;
-use super::page::Page;
+use super::page::UiPage;
 use crate::probe::{Dialled, Endpoint, dial_again};
 
 /// The product's pages are some tens of kilobytes.
@@ -59,7 +59,7 @@ struct Connection {
 
 /// What came back.
 pub(super) enum PageReply {
-    Page(Page),
+    Page(UiPage),
     Redirect(RedirectTarget),
 }
 
@@ -210,9 +210,9 @@ impl Transport {
         Ok(Connection { sender, received, _task: AbortOnDropHandle::new(task) })
     }
 
-    async fn page(&mut self, body: Incoming, step: &'static str) -> Result<Page, WebError> {
+    async fn page(&mut self, body: Incoming, step: &'static str) -> Result<UiPage, WebError> {
         match Limited::new(body, MAX_PAGE_BYTES).collect().await {
-            Ok(whole) => Ok(Page::scan(&String::from_utf8_lossy(&whole.to_bytes()))),
+            Ok(whole) => Ok(UiPage::scan(&String::from_utf8_lossy(&whole.to_bytes()))),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 self.connection = None;
                 Err(WebError::TooLarge { address: self.address().to_owned(), step, limit: MAX_PAGE_BYTES })

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::book::{Book, NotEntered};
 use super::error::WebError;
 use super::ledger::{Credentials, VisitClaim};
-use super::page::Page;
+use super::page::UiPage;
 use super::reading::reading;
 use super::transport::{Form, PageReply, RedirectTarget, Transport};
 use crate::blocking::{self, Work};
@@ -121,7 +121,7 @@ async fn logon_form(visit: &Visit, transport: &mut Transport) -> Result<Form, We
         PageReply::Page(page) => page,
         PageReply::Redirect(_) => return Err(unexpected(transport, STEP, "leads elsewhere")),
     };
-    let Page { form_token: Some(token), form_token_id: Some(token_id), login_button, .. } = page else {
+    let UiPage { form_token: Some(token), form_token_id: Some(token_id), login_button, .. } = page else {
         return Err(unexpected(transport, STEP, "answered with a page that has no form token"));
     };
     let mut form = Form::default();

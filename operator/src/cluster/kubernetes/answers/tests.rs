@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::kubernetes::watch::PAGE;
-use crate::cluster::kubernetes::{Kubernetes, Page};
+use crate::cluster::kubernetes::{Kubernetes, ListPage};
 use crate::cluster::{ClusterError, Lease, Unreadable, Watched};
 use crate::freshness::Freshness;
 use crate::metrics::Metrics;
@@ -230,11 +230,11 @@ async fn a_page_may_be_as_long_as_its_resources_and_no_longer() {
     // Just under what an API server sends to etcd, and over what is documented of it
     let largest = page(LISTED - 1024);
     let honest = Liar { ends: true, ..Liar::sending(200, &largest) };
-    let listed = Page::read(&resources(honest.client()), &params).await.expect("a whole page");
+    let listed = ListPage::read(&resources(honest.client()), &params).await.expect("a whole page");
     assert_eq!((listed.items.len(), honest.taken()), (PAGE as usize, largest.len()));
 
     let liar = Liar::sending(200, "{");
-    let error = Page::read(&resources(liar.client()), &params).await.expect_err("an endless page");
+    let error = ListPage::read(&resources(liar.client()), &params).await.expect_err("an endless page");
     let most = LISTED * PAGE as usize;
     assert!(TooLong::of(&error) == Some(TooLong { what: "an answer", most }), "{error}");
     assert!(crate::cluster::kubernetes::words(&error).contains("longer than 32 MiB"), "{error}");
@@ -273,7 +273,7 @@ async fn an_endless_refusal_is_cut_off_and_its_code_is_kept() {
 
     let text = json!({"kind": "Status", "message": "no", "code": 410, "metadata": {"continue": "-1_0"}}).to_string();
     let honest = Liar { ends: true, ..Liar::sending(410, &text) };
-    let error = Page::read(&Api::all(honest.client()), &ListParams::default()).await.expect_err("expired");
+    let error = ListPage::read(&Api::all(honest.client()), &ListParams::default()).await.expect_err("expired");
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!(status.metadata.and_then(|metadata| metadata.continue_).as_deref(), Some("-1_0"));
 }
