@@ -130,6 +130,25 @@ impl Server {
         Self(child)
     }
 
+    /// With a certificate of its own, at the address of the service, which is stopped.
+    async fn in_place_of_the_service(world: &World, key: &str, more: &[&str]) -> Self {
+        let at = |name: &str| world.directory.path().join(name);
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", key, "-nodes", "-days", "9", "-subj", "/CN=ups-01", "-keyout"])
+            .arg(at("rsa.key"))
+            .arg("-out")
+            .arg(at("rsa.crt"))
+            .output()
+            .expect(OPENSSL);
+        assert!(made.status.success());
+        let mut stop = world.service.stop_argv();
+        assert!(Command::new(stop.remove(0)).args(stop).status().unwrap().success());
+        let (account, address) = (rustix::process::geteuid().as_raw(), &world.service.address);
+        let mut server = Self::start(account, address, &at("rsa.crt"), &at("rsa.key"), more);
+        server.answers(address).await;
+        server
+    }
+
     async fn answers(&mut self, address: &str) {
         while tokio::net::TcpStream::connect(address).await.is_err() {
             assert_eq!(self.0.try_wait().unwrap(), None, "openssl s_server has ended; {OPENSSL}");
@@ -282,20 +301,7 @@ async fn a_server_that_speaks_only_what_cannot_be_verified_is_refused_before_any
     ];
     for (spoken, options) in old {
         let world = World::pem_pair().await;
-        let at = |name: &str| world.directory.path().join(name);
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=ups-01", "-keyout"])
-            .arg(at("rsa.key"))
-            .arg("-out")
-            .arg(at("rsa.crt"))
-            .output()
-            .expect(OPENSSL);
-        assert!(made.status.success());
-        let mut stop = world.service.stop_argv();
-        assert!(Command::new(stop.remove(0)).args(stop).status().unwrap().success());
-        let account = rustix::process::geteuid().as_raw();
-        let mut server = Server::start(account, &world.service.address, &at("rsa.crt"), &at("rsa.key"), options);
-        server.answers(&world.service.address).await;
+        let _server = Server::in_place_of_the_service(&world, "rsa:2048", options).await;
         let api = Api::start(&world).await;
         let decided = rotate(&world, &api).await;
         assert_eq!(decided.state, RotationState::RolledBack, "{decided:#?}");
@@ -309,21 +315,7 @@ async fn a_server_that_speaks_only_what_cannot_be_verified_is_refused_before_any
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_key_that_nobody_checks_any_more_does_not_keep_the_rotation_from_replacing_it() {
     let world = World::pem_pair().await;
-    let at = |name: &str| world.directory.path().join(name);
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "9", "-subj", "/CN=ups-01", "-keyout"])
-        .arg(at("rsa.key"))
-        .arg("-out")
-        .arg(at("rsa.crt"))
-        .output()
-        .expect(OPENSSL);
-    assert!(made.status.success());
-    let mut stop = world.service.stop_argv();
-    assert!(Command::new(stop.remove(0)).args(stop).status().unwrap().success());
-    let account = rustix::process::geteuid().as_raw();
-    let options = ["-cipher", "ALL:@SECLEVEL=0"];
-    let mut old = Server::start(account, &world.service.address, &at("rsa.crt"), &at("rsa.key"), &options);
-    old.answers(&world.service.address).await;
+    let old = Server::in_place_of_the_service(&world, "rsa:1024", &["-cipher", "ALL:@SECLEVEL=0"]).await;
     // The rotation's stop ends the old server, and its start brings the service up.
     let mut world = world;
     world.agent.service.stop = argv(&["kill", &old.0.id().to_string()]);
