@@ -186,6 +186,8 @@ impl Rotator {
     }
 
     pub(super) fn enter(&mut self, mut rotation: Rotation, next: Phase, note: String) -> Result<(), RotationFailure> {
+        // In the same entry: a process that ends right after it removes nothing.
+        rotation.discard_due = self.chores.discard_due && next.is_decided() && !rotation.files.is_empty();
         rotation.state = next;
         rotation.log(Timestamp::now(), note);
         self.write_down(rotation)
@@ -261,11 +263,13 @@ impl Rotator {
             false => self.discard(),
         };
         self.chores.discard_due &= swept.is_err() || self.is_frozen();
-        self.note_discard_due(is_due && swept.is_err());
+        self.note_discard_due(self.chores.discard_due && !self.files().is_empty());
+        let earlier = self.discard_earlier();
         let keep = self.agent.push().map(|push| push.backups);
         let pruned = keep.map(|keep| backup::prune(&self.host.state_directory, &self.agent.name, keep, self.files()));
         let pruned = pruned.into_iter().flatten();
-        let failed: Vec<_> = swept.err().map(|failure| failure.message).into_iter().chain(pruned).collect();
+        let left = [swept, earlier].into_iter().filter_map(Result::err).map(|failure| failure.message);
+        let failed: Vec<_> = left.chain(pruned).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));
     }
 
@@ -306,10 +310,94 @@ impl Rotator {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use kagiban_crds::Generation;
     use tokio::time::sleep_until;
 
-    use super::super::scene::{TRUE, block_journal, put_into, rotator, unblock_journal};
+    use super::super::digest::Digest;
+    use super::super::journal::FileRole;
+    use super::super::machine::{Finding, Rollback};
+    use super::super::scene::{TRUE, block_journal, open, put_into, rotator, unblock_journal};
     use super::*;
+    use crate::platform::{self, Links};
+
+    /// A file of a rotation in `directory`, with a key that waits beside it.
+    fn staged_key(directory: &Path) -> FileSwap {
+        let [path, staged] = ["tls.key", ".tls.key.new"].map(|name| directory.join(name));
+        fs::write(&path, "old").expect("write");
+        fs::write(&staged, "new").expect("write");
+        FileSwap {
+            directory: Some(platform::directory_identity(directory).expect("a directory")),
+            attributes: platform::read_held(&path, 100, Links::Refuse).expect("a file").attributes,
+            path,
+            staged,
+            new: Digest::of(b"new"),
+            holds: FileRole::Key,
+            old: None,
+            ready: None,
+        }
+    }
+
+    /// Holds A1: in no order of a kill, a freeze, a thaw and another rotation, while the directory is away, a staged key is forgotten.
+    #[tokio::test]
+    async fn a_staged_key_in_a_directory_that_was_away_is_removed_when_that_is_back() {
+        let failure = || RotationFailure::new("any", "any");
+        let discarding = || Phase::Discarding { failure: failure() };
+        let start_anyway = || Phase::RollingBack {
+            step: Rollback::StartAnyway,
+            before: Before::NotServed,
+            failure: failure(),
+            by_order: false,
+        };
+        for (ends_in, thaws, is_killed, opens) in [
+            (discarding(), false, true, false),
+            (discarding(), false, false, true),
+            (discarding(), false, true, true),
+            (start_anyway(), true, false, false),
+            (start_anyway(), true, true, false),
+            (start_anyway(), true, true, true),
+        ] {
+            let case = format!("{ends_in:?}, killed: {is_killed}, opens: {opens}");
+            let root = tempfile::tempdir().expect("directory");
+            let [home, aside] = ["home", "aside"].map(|name| root.path().join(name));
+            fs::create_dir(&home).expect("mkdir");
+            let (mut one, mut lock) = rotator(root.path(), TRUE);
+            put_into(&mut one, ends_in, None);
+            one.record.rotation.as_mut().expect("a rotation").files = vec![staged_key(&home)];
+            one.chores.discard_due = true;
+            fs::rename(&home, &aside).expect("rename");
+            one.proceed(Event::Done);
+            if is_killed {
+                drop((one, lock));
+                (one, lock) = rotator(root.path(), TRUE);
+            }
+            one.advance(|_| {}).await;
+            if thaws {
+                one.proceed(Event::Frozen(Finding::Thawed));
+                one.advance(|_| {}).await;
+            }
+            if opens {
+                let mut order = open();
+                order.target.generation = Generation(2);
+                one.open(&order).expect("opened");
+                one.proceed(Event::Ordered(failure()));
+                one.advance(|_| {}).await;
+                drop((one, lock));
+                (one, lock) = rotator(root.path(), TRUE);
+                one.advance(|_| {}).await;
+            }
+            fs::rename(&aside, &home).expect("rename");
+            sleep_until(one.next_chore().expect("it is looked for")).await;
+            one.do_chores(|_| {}).await;
+            assert!(!home.join(".tls.key.new").exists(), "{case}");
+            assert!(home.join("tls.key").exists(), "{case}");
+            let rotation = one.record.rotation.as_ref().expect("a rotation");
+            assert!(rotation.left_behind().is_empty() && one.next_chore().is_none(), "{case}");
+            drop(lock);
+        }
+    }
 
     /// Holds A7: what was verified is not undone because the journal cannot be written.
     #[tokio::test]

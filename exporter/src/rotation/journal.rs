@@ -24,6 +24,8 @@ pub(super) const VERSION: u32 = 2;
 const WITHOUT_STANDING: u32 = 1;
 /// The step log's length: three recoveries of the longest way are under fifty.
 pub(super) const MAX_STEPS: usize = 64;
+/// Files of earlier rotations, of which something is still to be removed.
+const MAX_LEFT_BEHIND: usize = 32;
 /// A record with a full step log is under 40 KiB. More is never written, so that a later start reads what was written.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
 /// For the entries of the longest rollback, each a file of under 40 KiB beside the one before it.
@@ -82,10 +84,13 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_begun: Option<BegunStart>,
     pub state: Phase,
-    /// It is decided, and something of it could not be removed yet: a staged key perhaps, in a directory that another is mounted
-    /// over.
+    /// It is decided, and something of it may be left: what is beside its files has not been removed yet, or could not be, in a
+    /// directory that another is mounted over. A staged key perhaps.
     #[serde(rename = "leftBehind", default, skip_serializing_if = "is_false")]
     pub discard_due: bool,
+    /// The same of rotations before this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_by_earlier: Vec<FileSwap>,
     /// When it froze, while it is frozen: which freeze somebody means who asks for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<Timestamp>,
@@ -269,12 +274,22 @@ impl Rotation {
             recoveries: 0,
             left_in_order: false,
             discard_due: false,
+            left_by_earlier: Vec::new(),
             stop_begun: None,
             start_begun: None,
             state,
             frozen_at: None,
             steps: Vec::new(),
         }
+    }
+
+    /// What is still to be removed of it and of those before it, when another takes its place.
+    pub(super) fn left_behind(&self) -> Vec<FileSwap> {
+        let own = self.files.iter().filter(|_| self.discard_due);
+        let mut left: Vec<_> = self.left_by_earlier.iter().chain(own).cloned().collect();
+        // Directories that do not come back must not let the journal grow.
+        left.drain(..left.len().saturating_sub(MAX_LEFT_BEHIND));
+        left
     }
 
     /// The `open_digest` of a rotation of which nobody knows how it was opened.
@@ -484,11 +499,12 @@ mod tests {
             leaf: None,
             previous: None,
             mark: "0a.b-1".parse().ok(),
-            files: vec![file],
+            files: vec![file.clone()],
             copied: Some(vec![Digest::of(digest)]),
             recoveries: 1,
             left_in_order: true,
             discard_due: true,
+            left_by_earlier: vec![file],
             stop_begun: Some(BegunStop::now()),
             start_begun: Some(BegunStart::now().run_by(platform::started_process(std::process::id()))),
             state,

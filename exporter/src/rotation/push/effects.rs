@@ -90,6 +90,23 @@ impl Rotator {
         all_of(&failed)
     }
 
+    /// What rotations before this one have left, wherever its directory is. What is gone is not looked for any more.
+    pub(in crate::rotation) fn discard_earlier(&mut self) -> Result<(), RotationFailure> {
+        let Some(rotation) = &mut self.record.rotation else { return Ok(()) };
+        let mut failed = Vec::new();
+        let before = rotation.left_by_earlier.len();
+        rotation.left_by_earlier.retain(|file| {
+            let errors = backup::discard_all(file);
+            let is_left = !errors.is_empty();
+            failed.extend(errors);
+            is_left
+        });
+        if rotation.left_by_earlier.len() != before {
+            self.save_record();
+        }
+        all_of(&failed)
+    }
+
     fn staging(&self) -> Result<&Staging, RotationFailure> {
         let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
         staging.ok_or_else(|| RotationFailure::new("stage_lost", "what was to be written is gone; open a new rotation"))

@@ -45,6 +45,7 @@ impl Rotator {
         let mut rotation = Rotation {
             csr: Some(key.csr.clone()),
             mark: request.mark.clone(),
+            left_by_earlier: self.record.rotation.as_ref().map(Rotation::left_behind).unwrap_or_default(),
             ..Rotation::new(epoch, generation, open_digest(request), Phase::Requested)
         };
         rotation.log(now, String::new());
