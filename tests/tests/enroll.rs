@@ -13,7 +13,8 @@ use kagiban_tests::exporter::{Exporter, sample};
 use kagiban_tests::http::HostClient;
 use kagiban_tests::pki::Identity;
 use kagiban_tests::ports::{Port, on_ports};
-use kagiban_tests::{handshake, scratch, tools, wait};
+use kagiban_tests::strace::{Fault, Injection};
+use kagiban_tests::{handshake, scratch, strace, tools, wait};
 use serde_json::{Value, json};
 
 const HOST: &str = "ups-01.example.com";
@@ -193,6 +194,45 @@ fn what_is_written_is_for_its_owner_alone_and_what_is_there_is_kept_unless_it_is
     let output = attempt(&directory, &all(&[HOST, "--renew"]))?;
     let said = String::from_utf8(output.stderr)?;
     ensure!(!output.status.success() && said.contains("notes") && tree(&directory)? == with_notes, "{said}");
+    Ok(())
+}
+
+/// Whatever fails: all is new, or all is as it was. The last failure of all lost the Secret's file, and removed the CA of the new one.
+#[test]
+fn a_renewal_that_fails_at_any_call_loses_nothing() -> Result<()> {
+    let directory = scratch::directory("enroll-faults")?;
+    let (below, log) = (directory.join("out"), directory.join("trace"));
+    fs::create_dir(&below)?;
+    let new_ca = below.join("new-ca");
+    enroll(&below, &[HOST, "--new-ca", "ca", "--allowed-hosts", "*.example.com"])?;
+    let mut renew = Command::new(tools::ours("kagiban-operator")?);
+    renew.args(["enroll", HOST, "--renew", "--allowed-hosts", "*.example.com", "--output"]).arg(&below);
+    renew.arg("--new-ca").arg(&new_ca);
+    let is_of_files = |name: &str| ["fsync", "fchmod", "mkdirat", "renameat", "renameat2", "unlinkat"].contains(&name);
+    let whole = strace::run(&renew, &log, None)?;
+    ensure!(whole.succeeded(), "{}", whole.stderr);
+    let faults: Vec<_> = whole.calls.into_iter().filter(|call| call.creates() || is_of_files(&call.name)).collect();
+    ensure!(faults.len() > 20, "{faults:?}");
+    for call in faults {
+        let _ = fs::remove_dir_all(&new_ca);
+        // What was replaced and could not be removed is told, and the next one would sweep it
+        for left in fs::read_dir(&below)?.flatten().filter(|it| it.file_name().as_encoded_bytes().starts_with(b".")) {
+            fs::remove_dir_all(left.path())?;
+        }
+        let before = tree(&below)?;
+        let injection = Injection { call: call.name.clone(), nth: call.nth, fault: Fault::Error("EIO") };
+        let run = strace::run(&renew, &log, Some(&injection))?;
+        ensure!(run.succeeded() || run.gave_up(), "{injection:?}: {}", run.stderr);
+        if run.gave_up() {
+            ensure!(tree(&below)? == before, "{injection:?}: {}", run.stderr);
+            continue;
+        }
+        let read = |path: PathBuf| fs::read_to_string(&path).with_context(|| format!("{injection:?}"));
+        let trusted = read(below.join(HOST).join("client-ca.crt"))?;
+        let (_, server_ca) = client(&read(below.join("fleet-client.yaml"))?)?;
+        let made = read(new_ca.join("ca.crt"))?;
+        ensure!(trusted == made && server_ca == made, "{injection:?}: all of it is new");
+    }
     Ok(())
 }
 

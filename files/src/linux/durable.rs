@@ -164,12 +164,7 @@ impl HeldEntry {
     }
 
     pub(super) fn replace(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
-        // Only to refuse what must not be replaced: a rename would not follow a link, and would break one file with two names.
-        if let Some((_, metadata)) = self.open_file()?
-            && metadata.nlink() != 1
-        {
-            return Err(FileError::HardLinked { path: self.path.clone(), links: metadata.nlink() }.into());
-        }
+        self.is_replaceable()?;
         let beside = temporary_beside(&self.path)?;
         let name = beside.file_name().unwrap_or_default();
         self.create(name, bytes, attributes)?;
@@ -180,6 +175,17 @@ impl HeldEntry {
         }
         renamed?;
         self.sync()
+    }
+
+    /// Whether there is a file. What must not be replaced is refused: a rename would not follow a link, and would break one file with two
+    /// names.
+    pub(super) fn is_replaceable(&self) -> Result<bool, WriteError> {
+        match self.open_file()? {
+            Some((_, metadata)) if metadata.nlink() != 1 => {
+                Err(FileError::HardLinked { path: self.path.clone(), links: metadata.nlink() }.into())
+            }
+            found => Ok(found.is_some()),
+        }
     }
 
     /// A new file with these bytes and attributes, on the disk and read back.

@@ -57,12 +57,12 @@ pub fn write_new_guarded(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     swept(path)?.write_new(bytes, &Attributes::ours())
 }
 
-/// The same over a file that is there or not, as [`replace`](super::replace) does.
+/// The same over a file that is there or not. Until the new one is durable the old one stays beside it.
 ///
 /// # Errors
-/// See [`WriteError`].
+/// See [`WriteError`]; what was there is there again then.
 pub fn replace_guarded(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
-    swept(path)?.replace(bytes, &Attributes::ours())
+    swept(path)?.replace_or_leave(bytes, &Attributes::ours())
 }
 
 /// A guarded name, without what a killed process has left beside it: that may hold a key.

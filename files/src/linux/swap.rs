@@ -1,7 +1,7 @@
 //! A new file takes the place of another in one step, and the other stays beside it: a rollback is a rename, which needs
 //! no space.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, r
 use rustix::io::Errno;
 
 use super::attributes::Attributes;
+use super::durable::temporary_beside;
 use super::held::HeldEntry;
 use crate::file::{FileIdentity, Links, WriteError};
 
@@ -106,6 +107,62 @@ pub fn unlink_second_name(beside: &Path, path: &Path) -> Result<(), WriteError> 
 }
 
 impl HeldEntry {
+    /// Replaces a file durably, or leaves it as it was: it stays beside the new one until that is durable.
+    pub(super) fn replace_or_leave(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+        self.replace_synced(bytes, attributes, Self::exchange_names, Self::sync)
+    }
+
+    fn replace_synced(
+        &self,
+        bytes: &[u8],
+        attributes: &Attributes,
+        exchange: impl Fn(&Self, &OsStr) -> rustix::io::Result<()>,
+        sync: impl Fn(&Self) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        if !self.is_replaceable()? {
+            return self.write_new(bytes, attributes);
+        }
+        let new = self.name_beside()?;
+        self.create(&new, bytes, attributes)?;
+        let exchanged = match exchange(self, &new) {
+            Ok(()) => Ok(new.clone()),
+            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.keep_beside_and_rename(&new),
+            Err(error) => Err(self.failed("exchanging it with the new file")(error.into())),
+        };
+        let old = exchanged.inspect_err(|_| _ = unlinkat(&self.directory, &new, AtFlags::empty()))?;
+        let removed = |error: Errno| self.failed("removing what was replaced")(error.into());
+        let done = sync(self).and_then(|()| unlinkat(&self.directory, &old, AtFlags::empty()).map_err(removed));
+        if done.is_err() {
+            self.rename_over_name(&old)?;
+        }
+        // Of the new name that is done already; a second name of what is gone is swept
+        let _ = self.sync();
+        done
+    }
+
+    /// For kernels and file systems that cannot exchange names. The old file's name beside the new one; where there are no links
+    /// either, nothing has the old name for a moment.
+    fn keep_beside_and_rename(&self, new: &OsStr) -> Result<OsString, WriteError> {
+        let (name, old) = (self.name.as_os_str(), self.name_beside()?);
+        match linkat(&self.directory, name, &self.directory, &old, AtFlags::empty()) {
+            Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {
+                renameat(&self.directory, name, &self.directory, &old)
+            }
+            linked => linked,
+        }
+        .map_err(|e| self.failed("keeping the old file beside it")(e.into()))?;
+        self.rename_over_name(new).inspect_err(|_| {
+            let _ = self.rename_over_name(&old);
+            // Of two names of one file a rename takes none away
+            let _ = unlinkat(&self.directory, &old, AtFlags::empty());
+        })?;
+        Ok(old)
+    }
+
+    fn name_beside(&self) -> Result<OsString, WriteError> {
+        Ok(temporary_beside(&self.path)?.file_name().unwrap_or_default().to_owned())
+    }
+
     fn check_staged(&self, name: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let staged = openat(&self.directory, name, flags, Mode::empty())
@@ -333,6 +390,29 @@ mod tests {
         let scene = Scene::new();
         assert_eq!(scene.step(|| (), |place, swap| place.exchange(OsStr::new("staged"), swap)), Ok(()));
         assert_eq!((scene.read("store").as_deref(), scene.read("staged").as_deref()), (Some("new"), Some("old")));
+    }
+
+    /// Of what must not be lost, the old is there until the new is, whatever the disk says at the last step.
+    #[test]
+    fn a_file_is_replaced_durably_or_is_there_as_it_was() {
+        type Exchange = fn(&HeldEntry, &OsStr) -> rustix::io::Result<()>;
+        let exchanges: [Exchange; 2] = [HeldEntry::exchange_names, |_, _| Err(Errno::INVAL)];
+        for exchange in exchanges {
+            let scene = Scene::new();
+            fs::remove_file(scene.at("staged")).expect("remove");
+            let place = HeldEntry::find(&scene.at("store"), Links::Refuse).expect("a place");
+            let replaced = |sync: fn(&HeldEntry) -> Result<(), WriteError>| {
+                let done = place.replace_synced(b"new", &Attributes::ours(), exchange, sync);
+                let lies: Vec<_> = fs::read_dir(scene.directory.path()).expect("list").collect();
+                (done.is_ok(), scene.read("store"), lies.len())
+            };
+            let fails: fn(&HeldEntry) -> Result<(), WriteError> =
+                |place| Err(place.failed("syncing")(Errno::IO.into()));
+            assert_eq!(replaced(fails), (false, Some("old".to_owned()), 1));
+            assert_eq!(replaced(HeldEntry::sync), (true, Some("new".to_owned()), 1));
+            fs::remove_file(scene.at("store")).expect("remove");
+            assert_eq!(replaced(HeldEntry::sync), (true, Some("new".to_owned()), 1), "and made where there is none");
+        }
     }
 
     /// Holds A2, A11: the same where names cannot be exchanged.
