@@ -26,8 +26,9 @@ struct Entry {
     errors: u32,
     /// Passes in a row that used up their rounds.
     restless: u32,
-    /// Since when, without a break and without a step of ours, the host works on a rotation.
+    /// Since when, without a break, the host works on a rotation; a step of ours makes it begin anew, as far as it may.
     works_since: Option<Instant>,
+    anew: Spent,
     waits: Option<Wait>,
     /// Status writes outside rotations, of which there may be so many.
     writes: Spent,
@@ -59,6 +60,9 @@ const WRITES: Allowance = Allowance { burst: 10, every: Duration::from_secs(60) 
 /// A host that forgets what it was told, or always has another rotation to call off, would be told for ever. A person who asks for one
 /// rotation after the other gets as many.
 const ORDERS: Allowance = Allowance { burst: 12, every: Duration::from_secs(60) };
+/// What a host works on after a step of ours is followed as closely as at its beginning: two minutes at a look a second. A host that
+/// goes back to where it takes the same step again gets no more of them than an eighth of the time.
+const ANEW: Allowance = Allowance { burst: 4, every: Duration::from_secs(960) };
 /// Words are written with every change of state; a change of words alone is written later.
 const REWORDINGS: Allowance = Allowance { burst: 3, every: Duration::from_secs(300) };
 /// Events of one resource with one reason; six are two rotations that fail three times.
@@ -119,8 +123,13 @@ impl Ledger {
     }
 
     /// A step succeeded, or nothing is to be done any more.
-    pub(crate) fn acted(&self, uid: &str) {
-        self.with(uid, |entry| (entry.acting, entry.works_since) = (None, None));
+    pub(crate) fn acted(&self, uid: &str, now: Instant) {
+        self.with(uid, |entry| {
+            entry.acting = None;
+            if entry.works_since.is_some() && entry.anew.take(ANEW, now) {
+                entry.works_since = None;
+            }
+        });
     }
 
     /// The host says that it called a rotation off; it is believed once. None if it was believed, else the count of its words.
@@ -289,7 +298,7 @@ mod tests {
         assert_eq!(ledger.len(), 1);
         ledger.forget(&resource.uid);
         ledger.passed(&resource.uid);
-        ledger.acted(&resource.uid);
+        ledger.acted(&resource.uid, Instant::now());
         ledger.looked_in_vain(&resource.uid, &Obstacle::new(BlockedBy::HostUnreachable, "down"), Timestamp::UNIX_EPOCH);
         assert_eq!(ledger.failed(&resource.uid), 1);
         assert!(ledger.is_empty());
@@ -307,6 +316,28 @@ mod tests {
         let said: Vec<_> = [7, 7, 7, 8, 8].into_iter().map(|it| ledger.called_off(uid, Generation(it))).collect();
         assert_eq!(said, [None, Some(2), Some(3), None, Some(2)]);
         assert_eq!(ledger.works(uid, start + hour), Some(hour), "it was not seen at rest");
+    }
+
+    /// Holds B8: a host that goes back to where it was given a chain was looked at each second for as long as it did so.
+    #[test]
+    fn a_host_that_has_the_same_step_taken_again_and_again_is_not_followed_anew_each_time() {
+        let ledger = Ledger::default();
+        let resource = crate::decide::tests::resource();
+        ledger.asked(&resource);
+        let (uid, start) = (resource.uid.as_str(), Instant::now());
+        let worked = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            let taken = ledger.works(uid, now).expect("it is known");
+            ledger.acted(uid, now);
+            taken.as_secs()
+        };
+        let taken: Vec<_> = (0..8).map(|step| worked(step * 100)).collect();
+        // The time begins with the first look after a step
+        assert_eq!(taken, [0, 0, 0, 0, 0, 100, 200, 300]);
+        assert_eq!(worked(960), 560, "one has come back, and it begins anew");
+        assert_eq!([worked(1000), worked(1800)], [0, 800]);
+        ledger.rests(uid);
+        assert_eq!(worked(1801), 0, "another rotation");
     }
 
     #[test]

@@ -398,7 +398,7 @@ fn rest(
     let in_flight = rotation.is_some_and(|rotation| !rotation.state.is_decided());
     let (after, urgent) = match decision.step {
         Step::Idle { until: time } => {
-            context.ledger.acted(uid);
+            context.ledger.acted(uid, Instant::now());
             (until(time), false)
         }
         // A host that fell silent in the middle of a rotation

@@ -19,7 +19,7 @@ pub struct Inputs<'a> {
     pub rival: Option<&'a Rival>,
     /// The last step that failed without harm, if the one before it did not succeed since.
     pub setback: Option<&'a Setback>,
-    /// For how long this process has seen the host work on a rotation, without a break and without a step of ours.
+    /// For how long this process has seen the host work on a rotation without a break, since a step of ours that began it anew.
     pub works_for: Option<Duration>,
     /// When the host last took an order of this process to begin a rotation.
     pub ordered: Option<Timestamp>,

@@ -85,7 +85,7 @@ pub(super) async fn act(
         ) => return Ok(()),
     };
     match done {
-        Ok(Done::Acted) => context.ledger.acted(uid),
+        Ok(Done::Acted) => context.ledger.acted(uid, Instant::now()),
         Ok(Done::CalledOff(generation, event)) => {
             called_off(context, uid, generation);
             tell(context, mac, &event).await;
