@@ -56,8 +56,7 @@ impl Phase {
                 resumption(Mend::Keep, roll_back(Rollback::after_stop(before), before, unswapped()))
             }
             Self::Swapping { before } => {
-                let message =
-                    "the exporter ended while it replaced the files, so the old ones are restored; open a new rotation";
+                let message = "the exporter ended while it replaced the files: the old ones are being restored; open a new rotation";
                 let failure = restarted("restarted_in_swap", message);
                 resumption(Mend::Restore, roll_back(Rollback::Drain, before, failure))
             }
@@ -156,7 +155,8 @@ impl Phase {
 impl Resumption {
     /// For a rotation that the journal calls committed while some of its files were restored.
     pub fn of_mixture(before: Before) -> Self {
-        let message = "some files were restored, and the journal did not say so, so the others are restored too; open a new rotation";
+        let message = "some files are the old ones again, and the journal does not say so: the others are being restored too; open a \
+                       new rotation";
         let failure = restarted("split_set", message);
         let state = Phase::RollingBack { step: Rollback::Stop, before, failure, by_order: false };
         Self { mend: Mend::Restore, state }
@@ -227,7 +227,7 @@ mod tests {
 
     /// Holds A8: it is told before it is done, and may fail.
     #[test]
-    fn what_is_told_of_a_crash_is_true_before_the_files_go_back() {
+    fn what_is_told_of_a_crash_is_true_before_the_files_are_restored() {
         let before = Before::NotServed;
         let swapping = |recoveries| Phase::Swapping { before }.resumed(recoveries);
         for resumption in [swapping(1), swapping(MAX_RECOVERIES + 1), Resumption::of_mixture(before)] {
