@@ -249,6 +249,16 @@ async fn all_resources_are_listed_in_pages_where_nobody_watches_too() {
     assert_eq!(store.lock().unwrap_or_else(PoisonError::into_inner).watched_from.len(), 0);
 }
 
+/// Holds B12: a plan waited for five minutes, without a word, for one that gives nothing but tokens.
+#[tokio::test]
+async fn a_list_that_brings_nothing_is_given_up_by_whoever_waits_for_its_end() {
+    let (client, store) = serve(Store { gives_nothing: true, ..Store::default() }).await;
+    let listing = all(watch(kube::Api::all(client), Freshness::new(Instant::now())));
+    let error = tokio::time::timeout(PATIENCE, listing).await.expect("it is given up").expect_err("there is no end");
+    assert!(error.to_string().contains("answered 410"), "{error}");
+    assert!(store.lock().unwrap_or_else(PoisonError::into_inner).lists.len() < 10);
+}
+
 /// An API server that gives a token and never a resource is not asked as fast as it answers.
 #[tokio::test]
 async fn a_list_that_brings_nothing_is_gone_on_with_after_pauses() {

@@ -29,6 +29,8 @@ const LIST_AGAIN: Duration = Duration::from_secs(600);
 /// After the first failure, and between two watches; it doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Answers in a row that give another version to go on from, and no resource.
+const MOST_BARREN: u32 = 3;
 
 /// All resources of the given scope, as they are and as they change.
 pub fn watch(api: Api<Watched>, freshness: Freshness) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
@@ -229,9 +231,11 @@ impl Source {
                 // now; what changed meanwhile among what was read before is found by the next list.
                 let rest = remainder(&error);
                 if rest.is_some() {
-                    self.state = Position::Listing(List { token: rest, barren: list.barren.saturating_add(1), ..list });
+                    let barren = list.barren.saturating_add(1);
+                    self.state = Position::Listing(List { token: rest, barren, ..list });
                     tracing::info!("the list of resources outlives its version and goes on at a later one");
-                    return None;
+                    // It goes on with what it has; whoever waits for its end learns why there is none
+                    return (barren > MOST_BARREN).then(|| Err(WatchError::List(classed("list", RESOURCE, error))));
                 }
                 // The pages that were read stay read while the API server is away
                 if !is_final(&error) {
