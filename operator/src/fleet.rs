@@ -133,6 +133,8 @@ impl Fleet {
             }
             Event::Apply(object) if state.is_outdated(&object) => Vec::new(),
             Event::Apply(object) => state.put(&object),
+            // An event that comes late or twice may be of another object of that name
+            Event::Delete(object) if !state.is_kept(&object) || state.is_outdated(&object) => Vec::new(),
             Event::Delete(object) => state.remove(&ResourceName::of(&object)),
         }
     }
@@ -272,10 +274,15 @@ impl Resources {
     }
 
     /// Whether a later version of the object is known: what was written here comes before what the watch shows.
+    /// Whether what is kept under its name is this very object.
+    fn is_kept(&self, object: &Watched) -> bool {
+        let kept = self.resources.get(&ResourceName::of(object));
+        kept.is_some_and(|kept| *kept.uid == *object.metadata().uid.as_deref().unwrap_or_default())
+    }
+
     fn is_outdated(&self, object: &Watched) -> bool {
         let Some(kept) = self.resources.get(&ResourceName::of(object)) else { return false };
-        let is_same = *kept.uid == *object.metadata().uid.as_deref().unwrap_or_default();
-        is_same && kept.version.zip(version(object)).is_some_and(|(known, shown)| known > shown)
+        self.is_kept(object) && kept.version.zip(version(object)).is_some_and(|(known, shown)| known > shown)
     }
 
     fn page(&mut self, version: Option<u64>) {
@@ -399,7 +406,7 @@ impl Resources {
 /// As ownership has it: what another Secret makes of another address is no reason to wait.
 fn agent_keys(mac: &ManagedAgentCertificate) -> [AgentKey; 2] {
     let api = mac.spec.api.host_api.as_ref();
-    let url = api.and_then(|api| api.url.parse::<HostUrl>().ok()).map(|url| format!("{} {}", url.host, url.port));
+    let url = api.and_then(|api| api.url.parse::<HostUrl>().ok()).map(|url| url.authority());
     let client = api.map(|api| api.tls_secret_ref.name.as_str()).unwrap_or_default();
     let namespace = mac.metadata.namespace.as_deref().unwrap_or_default();
     [url.unwrap_or_default(), format!("{namespace}/{client}")].map(|address| (agent(mac), address))

@@ -170,7 +170,7 @@ impl RenewalSpec {
 /// `https://host:port`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostUrl {
-    /// A name in lower case, or an address without brackets.
+    /// A name in lower case, or an address without brackets, written in one way only (RFC 5952).
     pub host: String,
     /// The host API's own port where the URL names none.
     pub port: u16,
@@ -186,16 +186,17 @@ impl std::str::FromStr for HostUrl {
 
     fn from_str(url: &str) -> Result<Self, HostUrlError> {
         let authority = url.strip_prefix("https://").ok_or(HostUrlError)?;
-        let (host, port) = match authority.strip_prefix('[') {
+        let (host, port): (String, &str) = match authority.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or(HostUrlError)?;
                 let lower = !host.bytes().any(|byte| byte.is_ascii_uppercase());
-                (lower && matches!(address(host), Some(IpAddr::V6(_)))).then_some((host, port)).ok_or(HostUrlError)?
+                let v6 = address(host).filter(|address| lower && address.is_ipv6()).ok_or(HostUrlError)?;
+                (v6.to_string(), port)
             }
             None => {
                 let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
                 let is_host = host.parse::<HostName>().is_ok() && (!ends_in_a_number(host) || address(host).is_some());
-                is_host.then_some((host, port)).ok_or(HostUrlError)?
+                is_host.then(|| (host.to_owned(), port)).ok_or(HostUrlError)?
             }
         };
         let port = match port.strip_prefix(':') {
@@ -205,7 +206,15 @@ impl std::str::FromStr for HostUrl {
             }
             None | Some(_) => return Err(HostUrlError),
         };
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self { host, port })
+    }
+}
+
+impl HostUrl {
+    /// As URLs and the header `Host` have it.
+    pub fn authority(&self) -> String {
+        let Self { host, port } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 }
 

@@ -136,11 +136,6 @@ impl HostApi {
         format!("/{VERSION}/agents/{}/rotations/{generation}/{last}", self.agent)
     }
 
-    fn authority(&self) -> String {
-        let HostUrl { host, port } = &self.url;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-    }
-
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -202,7 +197,7 @@ impl HostApi {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, self.authority())
+            .header(HOST, self.url.authority())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::copy_from_slice(&body)))

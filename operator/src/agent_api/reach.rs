@@ -4,11 +4,24 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::host_pattern::HostPattern;
 
-/// Addresses at which a cloud answers every machine of its own, beside the link-local ones.
-const METADATA: [IpAddr; 3] = [
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+/// Addresses at which a cloud answers every machine of its own, beside the link-local ones: Alibaba's and Azure's.
+const METADATA_V4: [(Ipv4Addr, u32); 2] =
+    [(Ipv4Addr::new(100, 100, 100, 200), 32), (Ipv4Addr::new(168, 63, 129, 16), 32)];
+
+/// The same among unique local addresses (RFC 4193), as the clouds document them.
+const METADATA_V6: [(Ipv6Addr, u32); 6] = [
+    // AWS: metadata, pod identities, DNS, time
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32),
+    // Google
+    (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128),
+    // Oracle
+    (Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), 128),
+    // Scaleway
+    (Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42), 128),
+    // Akamai
+    (Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1), 128),
+    // Alibaba
+    (Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200), 128),
 ];
 
 /// What of the IANA IPv4 special-purpose address registry (RFC 6890) is no host's address: first address and leading bits. Private
@@ -101,15 +114,16 @@ fn plain(address: IpAddr) -> IpAddr {
 }
 
 fn is_special(address: IpAddr) -> bool {
-    METADATA.contains(&address)
-        || match address {
-            IpAddr::V4(v4) => {
-                NO_HOSTS_V4.iter().any(|(first, bits)| (v4.to_bits() ^ first.to_bits()).leading_zeros() >= *bits)
-            }
-            IpAddr::V6(v6) => {
-                NO_HOSTS_V6.iter().any(|(first, bits)| (v6.to_bits() ^ first.to_bits()).leading_zeros() >= *bits)
-            }
-        }
+    match address {
+        IpAddr::V4(v4) => NO_HOSTS_V4
+            .iter()
+            .chain(&METADATA_V4)
+            .any(|(first, bits)| (v4.to_bits() ^ first.to_bits()).leading_zeros() >= *bits),
+        IpAddr::V6(v6) => NO_HOSTS_V6
+            .iter()
+            .chain(&METADATA_V6)
+            .any(|(first, bits)| (v6.to_bits() ^ first.to_bits()).leading_zeros() >= *bits),
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +190,12 @@ mod tests {
             "5f00::1",
             "::127.0.0.1",
             "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+            "fd00:42::42",
+            "fd00:a9fe:a9fe::1",
+            "fd00:100::100:200",
             "168.63.129.16",
             "100.100.100.200",
             "10.96.0.1",

@@ -5,6 +5,7 @@ use kagiban_crds::host_api::{AgentReport, Sighting};
 use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, Procedure, RotationTrigger};
 
 use super::Inputs;
+use super::clock::is_ahead;
 
 /// The first trigger that applies. A person's wish stands before what was found.
 ///
@@ -16,7 +17,10 @@ pub(super) fn due(
     digest: &str,
 ) -> Option<RotationTrigger> {
     let owed = owed_rotate(inputs, settled);
-    let by_age = settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(RotationTrigger::Renewal);
+    // The clock was ahead when it was made, and is right again
+    let is_of_the_future = settled.leaf.as_ref().is_some_and(|leaf| is_ahead(leaf.not_before, inputs.now));
+    let is_old = settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal);
+    let by_age = (is_old || is_of_the_future).then_some(RotationTrigger::Renewal);
     match (&inputs.resource.spec.procedure, settled.leaf.as_ref()) {
         (Procedure::Push(_), None) => Some(RotationTrigger::FirstIssue),
         (Procedure::Trigger { .. }, None) => owed.map(|_| RotationTrigger::FirstIssue),

@@ -175,6 +175,10 @@ fn too_soon(case: &Case<'_>) -> Option<Verdict> {
 /// once the leaf in force is near its own: it is the only one, since the new leaf ends with the issuer.
 fn gains_too_little(case: &Case<'_>) -> Option<Verdict> {
     let resync = later(case.now(), case.inputs.policy.resync);
+    // Of no use before it is valid, however late it ends
+    if case.leaf().is_some_and(|leaf| clock::is_ahead(leaf.not_before, case.now())) {
+        return None;
+    }
     match gain_at(case, case.now())? {
         Gain::Enough => None,
         Gain::TooEarly(until) => Some(Verdict::clear(Step::Idle { until: until.min(resync) })),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kagiban_crds::resource::Metadata;
+use kagiban_crds::resource::{HostUrl, Metadata};
 
 use crate::cluster::Watched;
 
@@ -55,7 +55,8 @@ impl HostKey {
             Ok(mac) => mac.spec.api.host_api.as_ref().map(|api| api.url.as_str()).unwrap_or_default(),
             Err(_) => "",
         };
-        Self::new(namespace, url)
+        // One address in two ways is one host
+        url.parse::<HostUrl>().map_or_else(|_| Self::new(namespace, url), |url| Self::new(namespace, &url.authority()))
     }
 }
 

@@ -138,6 +138,38 @@ fn claims_are_those_of_the_same_agent_and_leave_with_it() {
     assert_eq!(of("a").1, [a]);
 }
 
+/// Holds B9: one address that is written in two ways is one agent, and one host.
+#[test]
+fn an_address_that_is_written_in_two_ways_is_one() {
+    for [one, other] in [
+        ["https://[::1]", "https://[0:0:0:0:0:0:0:1]"],
+        ["https://[fd00::a]:9995", "https://[fd00:0:0::000a]:09995"],
+        ["https://h", "https://h:09995"],
+    ] {
+        let of = |url: &str| {
+            let seen = object("a", "h", json!({"spec": {"api": {"hostApi": {"url": url}}}}));
+            let mac = seen.0.as_ref().expect("readable");
+            (url.parse::<HostUrl>().expect("a URL"), HostKey::of(&seen), agent_keys(mac))
+        };
+        assert_eq!(of(one), of(other));
+    }
+}
+
+/// An event that comes late, twice or out of order.
+#[test]
+fn a_deletion_of_another_object_or_of_an_older_version_deletes_nothing() {
+    let fleet = Fleet::default();
+    let of = |uid: &str, version: &str| object("a", "h", json!({"metadata": {"uid": uid, "resourceVersion": version}}));
+    let is_there = |fleet: &Fleet| fleet.get(&ResourceName::new("fleet", "a")).is_some();
+    fleet.apply(Event::Apply(of("new", "7")));
+    for late in [of("old", "5"), of("old", "9"), of("new", "6")] {
+        fleet.apply(Event::Delete(late));
+        assert!(is_there(&fleet));
+    }
+    fleet.apply(Event::Delete(of("new", "8")));
+    assert!(!is_there(&fleet));
+}
+
 #[test]
 fn a_list_that_breaks_off_deletes_nothing_and_a_whole_one_deletes_what_is_not_in_it() {
     let fleet = Fleet::default();

@@ -101,3 +101,25 @@ fn drift_is_not_taken_for_that_which_was_cured_then() {
     let step = decided(&resource, &report, now()).step;
     assert!(matches!(step, Step::Open { trigger: RotationTrigger::StoredDrift, .. }), "{step:?}");
 }
+
+/// Holds B5: a leaf that was made by a clock that was ahead is of no use until then, and nothing else replaced it.
+#[test]
+fn a_leaf_of_the_future_is_renewed_although_the_new_one_ends_before_it() {
+    let ahead = later(now(), 100 * DAY);
+    let mut resource = resource();
+    let mut seen = report(0, &leaf(9, ahead, QUARTER));
+    seen.time = ahead;
+    resource.status = decided(&resource, &seen, ahead).status;
+    let (_, mut seen) = commit(&mut resource, &leaf(1, ahead, QUARTER), ahead);
+    seen.time = now();
+    let decision = decided(&resource, &seen, now());
+    assert_eq!(condition(&decision.status, "Ready"), ("False", "NotYetValid"));
+    assert_eq!(condition(&decision.status, "Reconciling"), ("True", "Renewal"));
+    assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::Renewal });
+    resource.status = decision.status;
+    let (_, mut seen) = commit(&mut resource, &leaf(2, now(), QUARTER), now());
+    seen.time = now();
+    let rest = decided(&resource, &seen, now());
+    assert_eq!(condition(&rest.status, "Ready"), ("True", "Verified"));
+    assert!(matches!(rest.step, Step::Idle { .. }), "{:?}", rest.step);
+}
