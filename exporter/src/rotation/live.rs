@@ -33,8 +33,11 @@ const LISTENERS_DEADLINE: Duration = Duration::from_secs(5);
 
 const ROOT: u32 = 0;
 
-/// By the key's file: where one agent's directory hangs, one thread does, and no other agent waits for it.
-static LISTENERS: LazyLock<Turns<Option<PathBuf>>> = LazyLock::new(Turns::new);
+/// By agent: where one agent's directory hangs, one thread does, and no other agent waits for it.
+static LISTENERS: LazyLock<Turns<LookedAt>> = LazyLock::new(Turns::new);
+
+/// What tells the agents apart. Not all have a file with a key.
+type LookedAt = (Option<PathBuf>, String);
 
 /// What the TLS stack checks signatures of.
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
@@ -136,7 +139,7 @@ fn uncheckable(leaf: &Certificate) -> Option<String> {
 async fn refuse_stranger(endpoint: &AgentEndpoint, peer: SocketAddr) -> Result<(), LookError> {
     let address = || endpoint.at.address.clone();
     let (key_file, accounts) = (endpoint.key_file.clone(), endpoint.accounts.clone());
-    let (agent, until) = (key_file.clone(), Instant::now() + LISTENERS_DEADLINE);
+    let (agent, until) = (looked_at(endpoint), Instant::now() + LISTENERS_DEADLINE);
     let find = move || foreign_listener(peer, key_file.as_deref(), &accounts);
     let unknown = |detail| LookError::ListenerUnknown { address: address(), detail };
     let found = LISTENERS.run(Work::Listeners, agent, until, find).await;
@@ -148,6 +151,10 @@ async fn refuse_stranger(endpoint: &AgentEndpoint, peer: SocketAddr) -> Result<(
             Err(LookError::ForeignListener { address: address(), account, key_file })
         }
     }
+}
+
+fn looked_at(endpoint: &AgentEndpoint) -> LookedAt {
+    (endpoint.key_file.clone(), endpoint.at.address.clone())
 }
 
 /// What an account lacks that listens at an agent's endpoint.
@@ -437,6 +444,18 @@ mod tests {
         assert!(told.contains("version 1"), "{told}");
         let good = rcgen::generate_simple_self_signed(["ups-01.example.com".to_owned()]).expect("a certificate");
         assert_eq!(uncheckable(&certificate(&good.cert.pem())), None);
+    }
+
+    /// Holds A17: agents that keep their keys by themselves took turns with one another.
+    #[test]
+    fn agents_without_a_file_with_a_key_do_not_wait_for_each_other() {
+        let endpoint = |key_file: Option<&str>, address: &str| AgentEndpoint {
+            at: probe::Endpoint { address: address.to_owned(), server_name: None },
+            key_file: key_file.map(PathBuf::from),
+            accounts: Vec::new(),
+        };
+        assert_ne!(looked_at(&endpoint(None, "127.0.0.1:1")), looked_at(&endpoint(None, "127.0.0.1:2")));
+        assert_ne!(looked_at(&endpoint(Some("/a"), "127.0.0.1:1")), looked_at(&endpoint(Some("/b"), "127.0.0.1:1")));
     }
 
     /// Holds A3: what is to be served is not known beforehand, so that the key's proof says nothing of who has it.
