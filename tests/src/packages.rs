@@ -1,4 +1,4 @@
-//! Our own packages, made as `make packages` makes them, of the program that was built for the tests.
+//! Our own packages, made as `make packages` makes them, of the programs that were built for the tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};

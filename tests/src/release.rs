@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::{process, scratch, tools};
 
-/// Any time will do, so that it is not the present one.
+/// Any time but the present one, so that a build that takes the clock's is seen.
 pub const EPOCH: &str = "1750000000";
 pub const PROGRAMS: [&str; 2] = ["kagiban-exporter", "kagiban-operator"];
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -183,4 +184,32 @@ fn without_a_builder_one_line_says_what_to_install() -> Result<()> {
     fs::write(&docker, "#!/usr/bin/env bash\nexit 1\n")?;
     fs::set_permissions(&docker, fs::Permissions::from_mode(0o755))?;
     says_what_to_install()
+}
+
+/// A builder that fails may have an image of that name from before, which it would export.
+#[test]
+fn a_build_that_fails_leaves_no_archive() -> Result<()> {
+    let directory = scratch::directory("fails")?;
+    let script = |path: &Path, text: &str| {
+        fs::write(path, format!("#!/usr/bin/env bash\n{text}\n"))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+    };
+    let [path, programs, out] = ["path", "programs", "out"].map(|name| directory.join(name));
+    fs::create_dir(&path)?;
+    fs::create_dir(&programs)?;
+    script(&path.join("buildah"), "[ \"$1\" != build ] || { echo 'no such base' >&2; exit 125; }")?;
+    for program in release::PROGRAMS {
+        script(&programs.join(program), "")?;
+        fs::write(programs.join(format!("{program}.cdx.json")), "{}")?;
+    }
+    let mut images = Command::new(tools::workspace().join("tests/tools/images.sh"));
+    images.env("PATH", format!("{}:{}", path.display(), std::env::var("PATH")?));
+    images.env("KAGIBAN_BIN_DIR", &programs).env("KAGIBAN_IMAGES", &out).env("SOURCE_DATE_EPOCH", release::EPOCH);
+    let output = images.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(1) && said.contains("no such base"), "{output:?}");
+    ensure!(said.ends_with("buildah builds no image of kagiban-exporter; the lines above say why\n"), "{said}");
+    let left: Vec<_> = fs::read_dir(&out)?.flatten().map(|entry| entry.file_name()).collect();
+    ensure!(left == ["kagiban-exporter.cdx.json"], "{left:?}");
+    Ok(())
 }

@@ -1,8 +1,10 @@
-# Sourced, in the project's root, by the scripts that make artifacts. Sets VERSION and SOURCE_DATE_EPOCH, the time that goes into what
+# Sourced, in the project's root, by the scripts that make artifacts; they define `fail` before. Sets VERSION and SOURCE_DATE_EPOCH, the time that goes into what
 # is made: by default that of the last commit, so that the same sources give the same bytes.
 VERSION=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+[ -n "$VERSION" ] || fail 'Cargo.toml has no version'
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) || fail 'no git repository: set SOURCE_DATE_EPOCH'
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) ||
+        fail 'git does not tell the time of the last commit; the lines above say why. SOURCE_DATE_EPOCH=SECONDS does without'
 fi
 export VERSION SOURCE_DATE_EPOCH
 
@@ -22,7 +24,7 @@ checksums() { # directory, file there...
     (cd "$directory" && sha256sum -- "$@" >SHA256SUMS)
 }
 
-# What builds images here: the first of these that works. A docker without its daemon builds none.
+# What builds images here: the first of these that is installed, and docker only where its daemon answers.
 image_builder() {
     local builder
     for builder in buildah podman docker; do

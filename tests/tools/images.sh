@@ -25,21 +25,24 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 context=$work/context
 mkdir -p "$out"
+# Those of another version are not in the new SHA256SUMS.
+rm -f -- "$out"/kagiban-{exporter,operator}-[0-9]*.oci.tar
 
+# Where its failure is asked for, `set -e` does not hold in it.
 build() { # program, options of all builders...
     local program=$1 image=$1:$VERSION archive=$1-$VERSION.oci.tar
     shift
     case $builder in
     docker)
-        docker buildx build --quiet --provenance=false --output "type=oci,dest=$work/$archive,name=$image,rewrite-timestamp=true" "$@"
+        docker buildx build --quiet --provenance=false --output "type=oci,dest=$work/$archive,name=$image,rewrite-timestamp=true" "$@" || return
         ;;
     *)
         # The epoch as a variable means to newer ones that files keep their own time.
         env -u SOURCE_DATE_EPOCH "$builder" build --quiet --no-cache --format oci --identity-label=false \
-            --timestamp "$SOURCE_DATE_EPOCH" --tag "$image" "$@"
-        "$builder" push --quiet "$image" "oci:$work/$program:$VERSION"
+            --timestamp "$SOURCE_DATE_EPOCH" --tag "$image" "$@" || return
+        "$builder" push --quiet "$image" "oci:$work/$program:$VERSION" || return
         tar --create --file "$work/$archive" --directory "$work/$program" --sort=name --owner=0 --group=0 --numeric-owner --mode=go=u,go-w \
-            --mtime="@$SOURCE_DATE_EPOCH" blobs index.json oci-layout
+            --mtime="@$SOURCE_DATE_EPOCH" blobs index.json oci-layout || return
         ;;
     esac
 }
@@ -59,7 +62,7 @@ for program in kagiban-exporter kagiban-operator; do
     [ -z "${BASE:-}" ] || options+=(--build-arg "BASE=$BASE")
     archive=$program-$VERSION.oci.tar
     build "$program" "${options[@]}" "$context" >"$work/log" 2>&1 ||
-        fail "$builder builds no image of $program: $(grep -v '^$' "$work/log" | tail -n 1)"
+        { cat "$work/log" >&2; fail "$builder builds no image of $program; the lines above say why"; }
     mv "$work/$archive" "$out/$archive"
     files+=("$archive" "$program.cdx.json")
     digest=$(tar --extract --to-stdout --file "$out/$archive" index.json | grep -o 'sha256:[0-9a-f]*' | head -n 1)

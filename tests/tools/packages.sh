@@ -5,7 +5,8 @@
 #   KAGIBAN_BIN_DIR=DIR            a directory with the programs, as already built; by default tests/tools/release.sh builds them
 #   KAGIBAN_MANUAL_PAGES=PROGRAM   the example manual_pages, as already built; by default cargo builds it
 #   KAGIBAN_PACKAGE_RELEASE=N      which package of this version it is; by default 1
-#   KAGIBAN_MAINTAINER=NAME        who answers for the packages, as 'Name <address>'; by default the authors in Cargo.toml
+#   KAGIBAN_MAINTAINER=NAME        who answers for the packages, as 'Name <address>'; by default the authors in
+#                                  Cargo.toml, who have no address: name one for packages that you publish
 #   KAGIBAN_PACKAGES=DIR           where the packages go
 #   SOURCE_DATE_EPOCH=SECONDS      the time of every file; by default that of the last commit
 set -euo pipefail
@@ -84,6 +85,8 @@ package() { # program, directory with its nfpm.yaml
 }
 
 mkdir -p "$out"
+# Those of another version are not in the new SHA256SUMS.
+rm -f -- "$out"/kagiban-{exporter,operator}[_-][0-9]*.{deb,rpm}
 STAGE=$work/kagiban-exporter
 stage kagiban-exporter
 put 0644 exporter/packaging/exporter.yaml etc/kagiban/exporter.yaml

@@ -122,7 +122,7 @@ unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 [ -x "$nfpm_home/nfpm" ] || todo+=(nfpm)
 [ -e "$debian_root_home/root.tar" ] || todo+=(debian-root)
 [ -e "$image_root_home/base.tar" ] || todo+=(image-root)
-[ -d "$cyclonedx_home" ] || todo+=(cyclonedx)
+[ -e "$cyclonedx_home/complete" ] || todo+=(cyclonedx)
 if [ $# -gt 0 ]; then
     asked=()
     for tool in "${todo[@]}"; do case " $* " in *" $tool "*) asked+=("$tool") ;; esac done
@@ -242,6 +242,8 @@ python_environment() { # directory, list
     python3 -m venv "$1" >/dev/null || { rm -rf "$1"; fail "python3 makes no environment: apt-get install python3-venv"; }
     "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2" ||
         { rm -rf "$1"; fail "what ${2#"$root/"} names cannot be had from PyPI; the lines above say why"; }
+    # One that was interrupted has none.
+    touch "$1/complete"
 }
 
 kubernetes_flags="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version"

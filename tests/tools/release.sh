@@ -13,9 +13,11 @@ cd "$(dirname "$0")/../.."
 say() { printf 'release: %s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || fail "missing $1: $2"; }
-need cargo "install Rust 1.95 or later, see https://rustup.rs"
+cargo=${CARGO:-cargo}
+need "$cargo" "install Rust 1.95 or later, see https://rustup.rs"
 need python3 "apt-get install python3 python3-venv"
 need objdump "apt-get install binutils"
+need cc "apt-get install gcc"
 . tests/tools/artifacts.sh
 
 zig=$cache/zig-$zig_version
@@ -30,7 +32,7 @@ if [ ! -d "$zig" ]; then
 fi
 if [ ! -d "$zigbuild" ]; then
     rm -rf "$zigbuild.part"
-    cargo install --quiet --locked --version "$zigbuild_version" --root "$zigbuild.part" cargo-zigbuild ||
+    "$cargo" install --quiet --locked --version "$zigbuild_version" --root "$zigbuild.part" cargo-zigbuild ||
         fail "cargo-zigbuild $zigbuild_version cannot be built; the lines above say why"
     mv "$zigbuild.part" "$zigbuild"
 fi
@@ -43,7 +45,7 @@ programs=(kagiban-exporter kagiban-operator)
 for program in "${programs[@]}"; do
     # Each by itself: together, both would be built with what either needs of a crate, and link more than their SBOMs say.
     CARGO_ENCODED_RUSTFLAGS=${flags%$'\037'} CARGO_ZIGBUILD_PYTHON_PATH=$python PATH="$zig/bin:$zigbuild/bin:$PATH" \
-        cargo zigbuild --locked --release --target "$target.$glibc" -p "$program"
+        "$cargo" zigbuild --locked --release --target "$target.$glibc" -p "$program"
     newest=$(objdump -T "$out/$program" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
     [ "$(printf '%s\n' "GLIBC_$glibc" "$newest" | sort -V | tail -n 1)" = "GLIBC_$glibc" ] ||
         fail "$program needs $newest, more than GLIBC_$glibc"

@@ -36,7 +36,7 @@ def component(package, checksum, kind):
     name, version = package["name"], package["version"]
     # A name of ours may be a stranger's on crates.io.
     purl = f"pkg:{'cargo' if package['source'] else 'generic'}/{name}@{version.replace('+', '%2B')}"
-    # As Cargo took it once.
+    # Older manifests write `MIT/Apache-2.0`, which is no SPDX expression.
     licence = re.sub(r"\s*/\s*", " OR ", package["license"] or "")
     if not licence:
         sys.exit(f"sbom: {name} {version} says no licence")

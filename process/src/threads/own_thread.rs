@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-const AGAIN: Duration = Duration::from_millis(100);
-const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
+/// A limit of processes is usually reached for a moment only.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Whoever needs the thread waits no longer than this once there is one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a thread does.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -59,12 +61,12 @@ async fn begin_when_possible_by<F: FnOnce() + Send + 'static>(
     mut work: F,
     mut tell: impl FnMut(&io::Error),
 ) {
-    let mut pause = AGAIN;
+    let mut pause = FIRST_PAUSE;
     while let Err((error, again)) = begin_by(&mut spawn, work) {
         tell(&error);
         work = again;
         sleep(pause).await;
-        pause = (pause * 2).min(AGAIN_AT_MOST);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -35,7 +35,7 @@ const FREE: [&str; 3] = ["/operator/resources", "/exporter/resources", "/exporte
 
 /// Helm takes a default away by `null`, before the schema is asked: without ports, a rule of a NetworkPolicy lets everything through.
 #[test]
-fn a_null_takes_no_default_away() -> Result<()> {
+fn a_null_takes_no_default_away_but_in_what_is_kubernetes_or_the_exporters_own() -> Result<()> {
     let chart = Chart::ours();
     let (values, schema) = defaults(&chart)?;
     let (mut nulls, mut empty, mut wrong) = (json!({}), Vec::new(), Vec::new());
