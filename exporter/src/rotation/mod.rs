@@ -57,4 +57,4 @@ pub use rotator::{Rotator, RotatorStatus};
 pub use state_directory::{StateDirectory, StateDirectoryError, StateDirectoryLock};
 pub use thaw::{Thaw, ThawError, longest_drain, peek, stop_goes_on_until, thaw};
 pub use worker::{AgentStatus, BAD_CONFIGURATION, NO_THREAD, Worker, WorkerEnded};
-pub use workers::{AgentRefusal, RefusedAgents, UNKNOWN_WITHIN, Workers, is_unfinished, is_unknown};
+pub use workers::{AgentRefusal, RefusedAgents, UNKNOWN_WITHIN, Workers, is_read, is_unfinished, is_unknown};

@@ -20,7 +20,7 @@ use kagiban_crds::host_api::{
 };
 use kagiban_process::threads::own_thread;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{refuse, stopping};
@@ -34,7 +34,8 @@ use crate::config::AgentConfig;
 /// Requests that may wait. One operator speaks at a time; more is a loop.
 const QUEUE: usize = 4;
 /// Between two attempts at a journal that cannot be read: its disk may come back.
-const READ_AGAIN: Duration = Duration::from_secs(60);
+const READ_AGAIN: Duration = Duration::from_secs(1);
+const READ_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// The system has no thread for it now; it is tried again.
 pub const NO_THREAD: &str = "no_thread";
 /// How long a missing thread is no more than a delay.
@@ -375,17 +376,20 @@ async fn run(
 
 /// None when the program is to end before the journal could be read.
 async fn read(host: &Host, agent: &Agent, publish: &watch::Sender<AgentStatus>) -> Option<Rotator> {
+    let mut again = Backoff::at_once(READ_AGAIN, READ_AGAIN_AT_MOST, Instant::now());
     loop {
         match Rotator::make_whole(host.clone(), agent.clone()) {
             Ok(rotator) => return Some(rotator),
             Err(error) => {
-                let message = format!("{error}; it is tried again every {} s", READ_AGAIN.as_secs());
+                let message =
+                    format!("{error}; it is tried again, every {} s in the end", READ_AGAIN_AT_MOST.as_secs());
                 tracing::error!(agent = %agent.name, error = message, "what an earlier run left is not known");
                 publish.send_replace(AgentStatus::Unread { reason: error.reason(), message });
             }
         }
+        again.failed(Instant::now());
         tokio::select! {
-            () = sleep(READ_AGAIN) => {}
+            () = sleep_until(again.due()) => {}
             () = host.stop.cancelled() => return None,
         }
     }
@@ -400,6 +404,8 @@ fn still_reading() -> Refusal {
 mod tests {
     use std::cell::Cell;
 
+    use super::super::machine::Phase;
+    use super::super::scene::{TRUE, put_into, rotator};
     use super::*;
 
     fn backoff() -> Backoff {
@@ -422,6 +428,28 @@ mod tests {
         .await;
         assert_eq!((attempts.get(), told.get()), (4, 3));
         assert!(began.elapsed() >= Duration::from_millis(10 + 20 + 20), "{:?}", began.elapsed());
+    }
+
+    /// Holds A5: a want of descriptors lasts for a moment.
+    #[tokio::test]
+    async fn a_journal_that_could_not_be_read_is_read_soon_after() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        put_into(&mut rotator, Phase::Keyed, None);
+        let [journal, aside] = ["state/journal", "aside"].map(|name| root.path().join(name));
+        std::fs::rename(&journal, &aside).expect("rename");
+        std::fs::write(&journal, "").expect("write");
+        let (publish, mut status) = watch::channel(AgentStatus::Reading);
+        let (host, agent) = (rotator.host.clone(), rotator.agent.clone());
+        let unblocked = async {
+            status.wait_for(|status| matches!(status, AgentStatus::Unread { .. })).await.expect("it is told");
+            std::fs::remove_file(&journal).expect("remove");
+            std::fs::rename(&aside, &journal).expect("rename");
+        };
+        let reading = read(&host, &agent, &publish);
+        let both = async { tokio::join!(reading, unblocked).0 };
+        let read = tokio::time::timeout(READ_AGAIN_AT_MOST / 2, both).await;
+        assert!(read.expect("soon").is_some());
     }
 
     /// Holds A8: a service that a bug has left down is brought up before the end, and the end comes.

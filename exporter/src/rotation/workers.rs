@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::host::Host;
 use super::machine::Phase;
-use super::worker::{AgentStatus, BAD_CONFIGURATION, Worker};
+use super::worker::{AgentStatus, BAD_CONFIGURATION, NO_THREAD, Worker};
 
 /// How long an agent of which nothing is known counts as one whose service may be down. A journal is read, and files are made
 /// whole, in milliseconds; what takes longer hangs, or ends in one bug again and again, and may never end.
@@ -74,10 +74,28 @@ pub fn is_unfinished(status: &AgentStatus) -> bool {
     }
 }
 
+/// Whether its files are whole, or nothing that this program waits for makes them so. The system gives a thread again.
+pub fn is_read(status: &AgentStatus) -> bool {
+    !matches!(status, AgentStatus::Reading | AgentStatus::Unread { reason: NO_THREAD, .. })
+}
+
 /// Whether that is a guess: nothing of its journal is known now.
 pub fn is_unknown(status: &AgentStatus) -> bool {
     match status {
         AgentStatus::Reading | AgentStatus::Failed { .. } => true,
         AgentStatus::Unread { .. } | AgentStatus::Known(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds A5: the service manager started the agent on a split pair.
+    #[test]
+    fn an_agent_without_a_thread_is_waited_for_as_one_that_is_read() {
+        let unread = |reason| AgentStatus::Unread { reason, message: String::new() };
+        assert!(!is_read(&AgentStatus::Reading) && !is_read(&unread(NO_THREAD)));
+        assert!(is_read(&unread(BAD_CONFIGURATION)) && is_read(&AgentStatus::Failed { message: String::new() }));
     }
 }

@@ -30,7 +30,8 @@ use crate::platform::Lifecycle;
 use crate::rotation::backoff::Backoff;
 use crate::rotation::{
     AgentRefusal, AgentStatus, BAD_CONFIGURATION, Host, NO_THREAD, PowerGate, RefusedAgents, StateDirectory,
-    StateDirectoryError, StateDirectoryLock, UNKNOWN_WITHIN, Worker, WorkerEnded, Workers, is_unfinished, is_unknown,
+    StateDirectoryError, StateDirectoryLock, UNKNOWN_WITHIN, Worker, WorkerEnded, Workers, is_read, is_unfinished,
+    is_unknown,
 };
 use crate::snapshot::{Board, Label};
 
@@ -282,7 +283,7 @@ async fn run(
         publish.send_replace(Phase::Open(Arc::clone(&workers)));
         let read = workers.workers.iter().map(|worker| async {
             // An error: the worker has ended, and reads no more.
-            let _ = worker.watch().wait_for(|status| !matches!(status, AgentStatus::Reading)).await;
+            let _ = worker.watch().wait_for(is_read).await;
         });
         let whole = async {
             join_all(read).await;
