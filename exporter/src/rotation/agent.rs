@@ -1,5 +1,6 @@
 //! An agent that can be rotated: what its configuration says, with the defaults of its product.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,6 +110,9 @@ pub enum AgentConfigError {
     Missing { agent: AgentName, key: &'static str },
     #[error("agent {agent}: {key}: {problem}")]
     Invalid { agent: AgentName, key: &'static str, problem: &'static str },
+    /// This may be another thing in a moment.
+    #[error("agent {agent}: endpoint.accounts: the accounts of this host cannot be read: {source}")]
+    Accounts { agent: AgentName, source: io::Error },
 }
 
 /// JVM services take up to a minute to stop and to start on the hosts that PowerChute runs on.
@@ -144,7 +148,7 @@ impl Agent {
     /// # Errors
     /// See [`AgentConfigError`].
     pub fn as_written(config: &AgentConfig) -> Result<Self, AgentConfigError> {
-        Resolver(config, Lookups { is_directory: |_| false, account: |name| name.parse().ok().or(Some(NOBODY)) })
+        Resolver(config, Lookups { is_directory: |_| false, account: |name| Ok(name.parse().ok().or(Some(NOBODY))) })
             .resolve()
     }
 }
@@ -205,7 +209,7 @@ struct Resolver<'a>(&'a AgentConfig, Lookups);
 /// What is asked of the host.
 struct Lookups {
     is_directory: fn(&Path) -> bool,
-    account: fn(&str) -> Option<u32>,
+    account: fn(&str) -> io::Result<Option<u32>>,
 }
 
 impl Resolver<'_> {
@@ -322,10 +326,12 @@ impl Resolver<'_> {
         };
         let named = self.0.endpoint.iter().flat_map(|endpoint| &endpoint.accounts);
         let known = |account: &Account| match account {
-            Account::Id(id) => Some(*id),
+            Account::Id(id) => Ok(Some(*id)),
             Account::Name(name) => (self.1.account)(name),
         };
-        let accounts = named.map(known).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let accounts = named.map(known).collect::<io::Result<Option<Vec<_>>>>();
+        let accounts = accounts.map_err(|source| AgentConfigError::Accounts { agent: self.0.name.clone(), source })?;
+        let accounts = accounts.ok_or_else(|| {
             self.invalid("endpoint.accounts", "names an account that is not in /etc/passwd; write its number")
         })?;
         Ok(AgentEndpoint { at: self.resolve_address()?, key_file, accounts })

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{refuse, stopping};
-use super::agent::Agent;
+use super::agent::{Agent, AgentConfigError};
 use super::backoff::Backoff;
 use super::host::Host;
 use super::rotator::{Rotator, RotatorStatus};
@@ -259,14 +259,43 @@ async fn live(
         publish.send_replace(AgentStatus::Failed { message });
     };
     let backoff = Backoff::at_once(RECOVER_AGAIN, RECOVER_AGAIN_AT_MOST, Instant::now());
-    until_it_ends(&host.stop, backoff, again, async || match found_on_host(config, found) {
-        Ok(agent) => run(host.clone(), &agent, &mut inbox, publish, finish).await,
-        Err(message) => {
-            tracing::error!(agent = %config.name, error = message, "this agent is not rotated; the others are");
-            publish.send_replace(AgentStatus::Unread { reason: BAD_CONFIGURATION, message });
+    until_it_ends(&host.stop, backoff, again, async || {
+        match until_found(|| Agent::resolve(config), &host.stop, publish).await {
+            None => {}
+            Some(Ok(agent)) => {
+                let agent = Arc::clone(found.get_or_init(|| Arc::new(agent)));
+                run(host.clone(), &agent, &mut inbox, publish, finish).await;
+            }
+            Some(Err(error)) => {
+                let message = error.to_string();
+                tracing::error!(agent = %config.name, error = message, "this agent is not rotated; the others are");
+                publish.send_replace(AgentStatus::Unread { reason: BAD_CONFIGURATION, message });
+            }
         }
     })
     .await;
+}
+
+/// Whether the agent lies on the host as it is configured, once this host can tell. None when the program is to end before.
+async fn until_found(
+    mut resolve: impl FnMut() -> Result<Agent, AgentConfigError>,
+    stop: &CancellationToken,
+    publish: &watch::Sender<AgentStatus>,
+) -> Option<Result<Agent, AgentConfigError>> {
+    let mut again = Backoff::at_once(READ_AGAIN, READ_AGAIN_AT_MOST, Instant::now());
+    loop {
+        match resolve() {
+            Err(AgentConfigError::Accounts { source, .. }) => {
+                publish.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: short_of(&source) });
+            }
+            found => return Some(found),
+        }
+        again.failed(Instant::now());
+        tokio::select! {
+            () = sleep_until(again.due()) => {}
+            () = stop.cancelled() => return None,
+        }
+    }
 }
 
 /// Tries until an attempt ends without a panic, with growing pauses. Once the program is to end, one more attempt is made:
@@ -292,11 +321,6 @@ async fn until_it_ends(
             () = stop.cancelled() => {}
         }
     }
-}
-
-fn found_on_host(config: &AgentConfig, found: &OnceLock<Arc<Agent>>) -> Result<Arc<Agent>, String> {
-    let agent = Arc::new(Agent::resolve(config).map_err(|error| error.to_string())?);
-    Ok(Arc::clone(found.get_or_init(|| agent)))
 }
 
 async fn run(
@@ -428,6 +452,24 @@ mod tests {
         .await;
         assert_eq!((attempts.get(), told.get()), (4, 3));
         assert!(began.elapsed() >= Duration::from_millis(10 + 20 + 20), "{:?}", began.elapsed());
+    }
+
+    /// Holds A5, A6: for want of one descriptor an agent whose accounts have names was given up until the next start.
+    #[tokio::test]
+    async fn an_agent_is_looked_for_again_while_the_accounts_of_the_host_cannot_be_read() {
+        let root = tempfile::tempdir().expect("directory");
+        let (rotator, _lock) = rotator(root.path(), TRUE);
+        let (publish, status) = watch::channel(AgentStatus::Reading);
+        let mut tries = 0;
+        let resolve = || {
+            tries += 1;
+            let source = std::io::Error::from(std::io::ErrorKind::Other);
+            let agent = rotator.agent.name.clone();
+            if tries == 1 { Err(AgentConfigError::Accounts { agent, source }) } else { Ok(rotator.agent.clone()) }
+        };
+        let found = until_found(resolve, &CancellationToken::new(), &publish).await;
+        assert!(found.is_some_and(|found| found.is_ok()));
+        assert!(matches!(&*status.borrow(), AgentStatus::Unread { reason: NO_THREAD, .. }), "READY waits for it");
     }
 
     /// Holds A5: a want of descriptors lasts for a moment.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -13,9 +14,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::AgentConfig;
-use crate::rotation::agent::Agent;
+use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::conflicts::{self, ExclusiveResources};
 use crate::rotation::{AgentRefusal, RefusedAgents};
+
+/// Between two looks at the accounts of this host, which a want of descriptors hides for a moment.
+const ACCOUNTS_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known of an agent's needs.
 #[derive(Debug)]
@@ -93,8 +97,14 @@ fn ask(config: &AgentConfig) -> (AgentRefusal, BoxFuture<'static, Option<Option<
     let (tell, told) = oneshot::channel();
     let (name, config) = (format!("files-{}", config.name), config.clone());
     let look = move || {
+        let found = loop {
+            match Agent::resolve(&config) {
+                Err(AgentConfigError::Accounts { .. }) if !tell.is_closed() => std::thread::sleep(ACCOUNTS_AGAIN),
+                found => break found.ok(),
+            }
+        };
         // Whoever asked may be gone: the program ends.
-        let _ = tell.send(Agent::resolve(&config).ok().map(|agent| ExclusiveResources::found(&agent)));
+        let _ = tell.send(found.map(|agent| ExclusiveResources::found(&agent)));
     };
     match own_thread::begin(&name, look) {
         Ok(()) => (hangs(), Box::pin(async { told.await.ok() })),

@@ -20,14 +20,17 @@ const MAX_PROCESSES: usize = 65_536;
 /// A list with a hundred entries has under 1 KiB.
 const MAX_ACL_BYTES: usize = 64 * 1024;
 
-/// The number of an account of this host, written as its name or as the number itself.
-pub fn account_id(name: &str) -> Option<u32> {
+/// The number of an account of this host, written as its name or as the number itself; none where there is no such account.
+///
+/// # Errors
+/// When that cannot be read now: for want of a descriptor, perhaps.
+pub fn account_id(name: &str) -> io::Result<Option<u32>> {
     if let Ok(id) = name.parse() {
-        return Some(id);
+        return Ok(Some(id));
     }
     let text = passwd()?;
-    let mut fields = text.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(name))?;
-    fields.nth(2)?.parse().ok()
+    let fields = text.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(name));
+    Ok(fields.and_then(|mut fields| fields.nth(2)?.parse().ok()))
 }
 
 /// The account that this process acts as, by its name where /etc/passwd has one.
@@ -41,15 +44,20 @@ pub fn account_called(id: u32) -> String {
 }
 
 fn account_name(id: u32) -> Option<String> {
-    let text = passwd()?;
+    let text = passwd().ok()?;
     let line = text.lines().find(|line| line.split(':').nth(2).and_then(|it| it.parse().ok()) == Some(id))?;
     line.split(':').next().map(str::to_owned)
 }
 
-fn passwd() -> Option<String> {
+/// Empty where this host has none.
+fn passwd() -> io::Result<String> {
     let mut text = String::new();
-    fs::File::open(PASSWD).ok()?.take(MAX_PASSWD_BYTES).read_to_string(&mut text).ok()?;
-    Some(text)
+    match fs::File::open(PASSWD) {
+        Ok(file) => _ = file.take(MAX_PASSWD_BYTES).read_to_string(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(text)
 }
 
 /// Whether an account may read a file by a right of its own: as root, as the file's owner, as a member of its group, or by its
@@ -160,9 +168,9 @@ mod tests {
 
     #[test]
     fn an_account_is_known_by_name_and_by_number() {
-        assert_eq!(account_id("root"), Some(0));
-        assert_eq!(account_id("998"), Some(998));
-        assert_eq!(account_id("no such account"), None);
+        assert_eq!(account_id("root").expect("read"), Some(0));
+        assert_eq!(account_id("998").expect("read"), Some(998));
+        assert_eq!(account_id("no such account").expect("read"), None);
     }
 
     #[test]
