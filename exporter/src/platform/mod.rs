@@ -23,7 +23,7 @@ pub use linux::{
     Connection, FileLock, HOST_API_UNIT, InheritedSocket, Listener, ListenersError, OS, Request, Requests,
     ShutdownWatch, UnitWrites, Usage, account_called, account_id, announce, boot_id, boot_time, booted_at,
     check_program, command_process, default_state_directory, exposed_part, forbid_dumps, host_api_unit_writes,
-    host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, listeners, lock,
+    host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
     may_read_by_right, occupants, open_elsewhere, own_account, queued_start, run, run_commands_by,
     scheduled_shutdown_file, spawn, started_process, state_directory_of_running_unit, system_trust, usage,
 };

@@ -181,6 +181,11 @@ impl JournalError {
             Self::SetAside(error) => error.reason(),
         }
     }
+
+    /// Whether it says nothing of the journal: the system was short of something.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Read(FileError::Read { source, .. }) if platform::is_shortage(source))
+    }
 }
 
 impl Record {
@@ -288,7 +293,9 @@ impl Rotation {
         let own = self.files.iter().filter(|_| self.discard_due);
         let mut left: Vec<_> = self.left_by_earlier.iter().chain(own).cloned().collect();
         // Directories that do not come back must not let the journal grow.
-        left.drain(..left.len().saturating_sub(MAX_LEFT_BEHIND));
+        for file in left.drain(..left.len().saturating_sub(MAX_LEFT_BEHIND)) {
+            tracing::warn!(staged = %file.staged.display(), "its directory was away for long: it is looked for no longer, remove it by hand");
+        }
         left
     }
 
@@ -417,6 +424,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Holds A5: READY waits for it, and not for a journal that is broken.
+    #[test]
+    fn a_want_of_descriptors_is_no_broken_journal() {
+        use rustix::io::Errno;
+        let failed = |errno: Errno| JournalError::Read(FileError::Read { path: PathBuf::new(), source: errno.into() });
+        assert!(failed(Errno::MFILE).is_shortage() && failed(Errno::NFILE).is_shortage());
+        assert!(!failed(Errno::IO).is_shortage());
+        assert!(!JournalError::Read(FileError::NotFound { path: PathBuf::new() }).is_shortage());
+    }
     use crate::rotation::failure::RotationFailure;
     use crate::rotation::machine::Rollback;
 

@@ -408,7 +408,9 @@ async fn read(host: &Host, agent: &Agent, publish: &watch::Sender<AgentStatus>) 
                 let message =
                     format!("{error}; it is tried again, every {} s in the end", READ_AGAIN_AT_MOST.as_secs());
                 tracing::error!(agent = %agent.name, error = message, "what an earlier run left is not known");
-                publish.send_replace(AgentStatus::Unread { reason: error.reason(), message });
+                // READY waits for what the system gives again in a moment
+                let reason = if error.is_shortage() { NO_THREAD } else { error.reason() };
+                publish.send_replace(AgentStatus::Unread { reason, message });
             }
         }
         again.failed(Instant::now());

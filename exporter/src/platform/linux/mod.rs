@@ -25,7 +25,7 @@ pub use host::{
 };
 pub use listeners::{ListenersError, listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
-pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, started_process, usage};
+pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};

@@ -12,6 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::boot_id;
 use crate::platform::StartedProcess;
 
+/// Whether the system has refused something that it may give in a moment: a descriptor, memory.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN].contains(&errno))
+}
+
 /// `USER_HZ`: the kernel's promise to programs, whatever its own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
