@@ -46,7 +46,7 @@ impl Shown {
             return;
         }
         let message = "an earlier run left a rotation of this agent that is not decided, and the configuration does not name \
-                       the agent any more: put it back under `agents`, or look after its keystore and service and remove \
+                       the agent any more: put it back under `agents` and restart the exporter, or look after its keystore and service and remove \
                        its journal";
         let shown = state.map_or("unknown", RotationState::as_str);
         warn!(agent, state = shown, "{message}");
