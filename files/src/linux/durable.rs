@@ -4,9 +4,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstatvfs, fsync, openat, renameat, unlinkat};
@@ -21,6 +21,8 @@ use crate::file::{FileError, Links, WriteError};
 const PRIVATE_FILE: u32 = 0o600;
 /// Bytes; nobody meets or guesses such a name.
 const TEMPORARY_RANDOM: usize = 8;
+/// Bytes. Whoever has the directory may have made one of terabytes out of a file that was small when it was surveyed.
+const MAX_COMPARED: u64 = 64 * 1024 * 1024;
 /// An agent's directory has under a hundred entries; a hostile one shall not keep us.
 const MAX_SWEPT_ENTRIES: usize = 10_000;
 
@@ -88,6 +90,12 @@ pub fn sweep(path: &Path) -> Vec<WriteError> {
         Err(error) => vec![error.into()],
         Ok(place) => place.sweep(),
     }
+}
+
+/// Whether an interrupted write to `path` left something beside it. What cannot be listed is nothing.
+pub fn has_left_over(path: &Path) -> bool {
+    let names = HeldEntry::find(path, Links::Refuse).map_err(WriteError::from).and_then(|place| place.temporaries());
+    names.is_ok_and(|names| !names.is_empty())
 }
 
 /// Removes a file durably; that there is none is fine.
@@ -202,16 +210,19 @@ impl HeldEntry {
     }
 
     fn fill(&self, mut file: File, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
-        file.write_all(bytes).map_err(self.failed("writing"))?;
+        // `pwrite`, which nothing else in the program calls: a trace or a fault can be aimed at it.
+        file.write_all_at(bytes, 0).map_err(self.failed("writing"))?;
         attributes.give_to(&file).map_err(self.not_kept())?;
         file.sync_all().map_err(self.failed("syncing the file"))?;
         self.check(&mut file, &Sha256::digest(bytes).into())
     }
 
+    /// Whether the file has the bytes of this digest. What is larger than any file that is written here is not read to its end.
     pub(super) fn check(&self, file: &mut File, sha256: &[u8; 32]) -> Result<(), WriteError> {
         file.rewind().map_err(self.failed("reading it back"))?;
         let mut digest = Sha256::new();
         let mut buffer = zeroize::Zeroizing::new([0; 8192]);
+        let mut file = file.take(MAX_COMPARED);
         loop {
             match file.read(buffer.as_mut_slice()) {
                 Ok(0) => break,
