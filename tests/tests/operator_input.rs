@@ -69,6 +69,39 @@ fn a_resource_that_cannot_be_read_says_so_and_is_released() -> Result<()> {
         let line = metrics.lines().find(|line| line.starts_with(family)).with_context(|| family.to_owned())?;
         ensure!(line.trim_end_matches(".0").ends_with(value), "{line}");
     }
+
+    // What was written of it then goes when it can be read, and so does what somebody else writes in the operator's name.
+    let mended = json!({"spec": {"certificate": {"duration": "2160h"}}});
+    kubectl.run(&["patch", "mac", RESOURCE, "--type=merge", "-p", &mended.to_string()])?;
+    let mut status = Value::Null;
+    let mut holds = |what: &dyn Fn(&Value) -> bool| {
+        let seen = wait::for_some(DEADLINE, || {
+            status = kubectl.json(&["get", "mac", RESOURCE]).ok()?["status"].take();
+            what(&status).then_some(())
+        });
+        seen.with_context(|| format!("{status:#}\n{}", operator.program.log_text()))
+    };
+    let is_of = |status: &Value, kind: &str, reason: &str| condition(status, kind)["reason"] == reason;
+    holds(&|status| !condition(status, "Ready").is_null() && !is_of(status, "Ready", "Unreadable"))?;
+    holds(&|status| !is_of(status, "Stalled", "Unreadable"))?;
+    for kind in ["Reconciling", "Stalled"] {
+        let foreign = json!({
+            "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate", "metadata": {"name": RESOURCE},
+            "status": {"conditions": [
+                {"type": kind, "status": "True", "reason": "Restored", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                {"type": "example.com/Seen", "status": "True", "reason": "Seen", "message": "",
+                 "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            ]},
+        });
+        let file = directory.join("foreign.json");
+        std::fs::write(&file, foreign.to_string())?;
+        let file = file.to_string_lossy();
+        let apply =
+            ["apply", "--server-side", "--force-conflicts", "--subresource=status", "--field-manager=restore", "-f"];
+        kubectl.run(&[&apply[..], &[&*file]].concat())?;
+        holds(&|status| !is_of(status, kind, "Restored"))?;
+        holds(&|status| is_of(status, "example.com/Seen", "Seen"))?;
+    }
     kubectl.run(&["delete", "mac", RESOURCE, "--timeout=60s"])?;
     Ok(())
 }

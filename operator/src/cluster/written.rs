@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use kagiban_crds::resource::{Condition, ManagedAgentCertificateStatus};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::decide::ConditionType;
+use crate::decide::{ConditionType, Reason};
+
+const CONDITIONS: &str = "conditions";
 
 /// How a status that should be differs from the one that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +34,45 @@ pub(crate) fn difference(
     }
 }
 
-/// A merge patch that takes away what is there and should not be, if there is such. Conditions are a list with owners of
-/// its own: those of others stay.
+/// A merge patch that takes away what is there and should not be, if there is such. Of the conditions, those of others stay.
 pub(super) fn leftovers(
     wanted: &ManagedAgentCertificateStatus,
     is: Option<&ManagedAgentCertificateStatus>,
 ) -> Option<Value> {
+    let conditions = conditions_without_leftovers(wanted, is);
     let (wanted, is) = (fields(wanted), fields(is?));
-    let left = is.keys().filter(|key| *key != "conditions" && !wanted.contains_key(*key));
-    let nulls: Map<_, _> = left.map(|key| (key.clone(), Value::Null)).collect();
-    (!nulls.is_empty()).then_some(Value::Object(nulls))
+    let left = is.keys().filter(|key| *key != CONDITIONS && !wanted.contains_key(*key));
+    let mut patch: Map<_, _> = left.map(|key| (key.clone(), Value::Null)).collect();
+    if let Some(Value::Object(conditions)) = conditions {
+        patch.extend(conditions);
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+/// The same of the conditions alone. They are a list with owners of its own.
+pub(super) fn conditions_without_leftovers(
+    wanted: &ManagedAgentCertificateStatus,
+    is: Option<&ManagedAgentCertificateStatus>,
+) -> Option<Value> {
+    let is = &is?.conditions;
+    let kept: Vec<_> = is.iter().filter(|condition| !is_left_over(wanted, condition)).collect();
+    (kept.len() < is.len()).then(|| json!({CONDITIONS: kept}))
+}
+
+/// The same where one of them was written while the object could not be read, which no apply takes away.
+pub(super) fn unapplied_conditions(
+    wanted: &ManagedAgentCertificateStatus,
+    is: Option<&ManagedAgentCertificateStatus>,
+) -> Option<Value> {
+    let is_unapplied =
+        |condition: &Condition| condition.reason == Reason::Unreadable.as_str() && is_left_over(wanted, condition);
+    is?.conditions.iter().any(is_unapplied).then(|| conditions_without_leftovers(wanted, is)).flatten()
+}
+
+/// Whether it is of a type of ours, and is not wanted.
+fn is_left_over(wanted: &ManagedAgentCertificateStatus, condition: &Condition) -> bool {
+    let is_wanted = wanted.conditions.iter().any(|wanted| wanted.type_ == condition.type_);
+    ConditionType::is_ours(&condition.type_) && !is_wanted
 }
 
 type Parts = (ManagedAgentCertificateStatus, BTreeMap<String, Condition>);
@@ -69,8 +100,6 @@ fn fields(status: &ManagedAgentCertificateStatus) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn status(conditions: &[(&str, &str, &str)], blocked: Option<&str>) -> ManagedAgentCertificateStatus {
@@ -118,5 +147,11 @@ mod tests {
         assert_eq!(leftovers(&wanted, Some(&status(&[("Mine", "True", "")], None))), None);
         let left = leftovers(&wanted, Some(&status(&[("Mine", "True", "")], Some("OnBattery"))));
         assert_eq!(left, Some(json!({"blockedBy": null})));
+
+        let wanted = status(&[("Ready", "True", "")], None);
+        let is = status(&[("Ready", "False", ""), ("Mine", "True", ""), ("Stalled", "True", "")], None);
+        let kept = status(&[("Ready", "False", ""), ("Mine", "True", "")], None).conditions;
+        assert_eq!(leftovers(&wanted, Some(&is)), Some(json!({"conditions": kept})));
+        assert_eq!(unapplied_conditions(&wanted, Some(&is)), None);
     }
 }

@@ -7,6 +7,7 @@ use kagiban_crds::resource::{
     Procedure, PushSpec, RotationStatus, SIGNED_LIMIT, SignedLeaf, StoreFormat,
 };
 
+use super::clock::is_ahead;
 use super::renewed::{self, Proof};
 use super::request::{self, CarriedOut};
 use super::standing::{highest_generation, is_out_of_reach, is_wrong_host, undecided};
@@ -221,7 +222,9 @@ fn as_good_as_new(
     };
     let is_done = done.spec || is_known;
     let is_newer = known.is_none_or(|known| leaf.not_before > known.not_before);
-    (inputs.now < renewal && is_newer && is_done).then_some(leaf)
+    // One that was made while the clock was ahead would be renewed at once
+    let is_of_the_future = is_ahead(leaf.not_before, inputs.now);
+    (inputs.now < renewal && is_newer && is_done && !is_of_the_future).then_some(leaf)
 }
 
 /// What the host says of its newest rotation, if that is what the agent works with.

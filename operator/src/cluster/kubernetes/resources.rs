@@ -82,7 +82,33 @@ impl Kubernetes {
 
     /// Server-side apply: what we leave out is removed, what others own stays, and the resource version makes it fail
     /// when somebody wrote since we read.
+    ///
+    /// Of what others wrote where we write nothing, an apply leaves at least their part, and a condition that is left in part is
+    /// not valid. It is taken away once, before it stands beside what is written where that is known, and else after.
     pub(crate) async fn write_status(
+        &self,
+        mac: &ManagedAgentCertificate,
+        status: &ManagedAgentCertificateStatus,
+    ) -> Result<ManagedAgentCertificate, ClusterError> {
+        let mut mac = Cow::Borrowed(mac);
+        if let Some(patch) = written::unapplied_conditions(status, mac.status.as_ref()) {
+            mac = Cow::Owned(self.take_away(&mac, &patch).await?);
+        }
+        let applied = match self.apply_status(&mac, status).await {
+            Err(error @ ClusterError::Status { code: 422, .. }) => {
+                let patch = written::conditions_without_leftovers(status, mac.status.as_ref()).ok_or(error)?;
+                mac = Cow::Owned(self.take_away(&mac, &patch).await?);
+                self.apply_status(&mac, status).await?
+            }
+            applied => applied?,
+        };
+        match written::leftovers(status, applied.status.as_ref()) {
+            Some(patch) => self.take_away(&applied, &patch).await,
+            None => Ok(applied),
+        }
+    }
+
+    async fn apply_status(
         &self,
         mac: &ManagedAgentCertificate,
         status: &ManagedAgentCertificateStatus,
@@ -96,10 +122,17 @@ impl Kubernetes {
         let (api, name) = self.at(&mac.metadata);
         let params = PatchParams::apply(MANAGER).force();
         let applied = self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Apply(&patch))).await?;
-        let applied = whole("patch", STATUS, &mac.metadata, applied)?;
-        // What somebody else wrote where we write nothing is theirs to an apply, and stays; it is taken away once
-        let Some(leftovers) = written::leftovers(status, applied.status.as_ref()) else { return Ok(applied) };
-        let patch = json!({"metadata": {"resourceVersion": applied.resource_version()}, "status": leftovers});
+        whole("patch", STATUS, &mac.metadata, applied)
+    }
+
+    /// A merge patch of the status, whoever owns what it takes away.
+    async fn take_away(
+        &self,
+        mac: &ManagedAgentCertificate,
+        status: &Value,
+    ) -> Result<ManagedAgentCertificate, ClusterError> {
+        let patch = json!({"metadata": {"resourceVersion": mac.resource_version()}, "status": status});
+        let (api, name) = self.at(&mac.metadata);
         let written = self.call("patch", STATUS, api.patch_status(&name, &merging(), &Patch::Merge(&patch))).await?;
         whole("patch", STATUS, &mac.metadata, written)
     }

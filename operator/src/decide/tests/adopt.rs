@@ -84,6 +84,24 @@ fn a_status_from_before_the_last_rotation_takes_the_newer_leaf_and_never_an_olde
     assert_ne!(backup.status, resource.status);
 }
 
+/// Holds B8, B17: a leaf that was made while the clock was ahead, and that somebody puts back after every rotation, was adopted and
+/// renewed each time, which counts as no drift.
+#[test]
+fn a_leaf_of_the_future_is_not_adopted_and_is_drift() {
+    let (authority, mut resource) = (authority(), wanted());
+    let ours = issued(&authority, &resource, now());
+    let ahead = holding(&issued(&authority, &resource, at(60 * 86400)));
+    resource.status = decided_with(&resource, &holding(&ours), &authority.references, now()).status;
+    let decision = decided_with(&resource, &ahead, &authority.references, now());
+    let drift = |step: &Step| matches!(step, Step::Open { trigger: RotationTrigger::StoredDrift, .. });
+    assert!(drift(&decision.step), "{:?}", decision.step);
+    assert_eq!(resource.status.leaf.map(|leaf| leaf.sha256), Some(ours.leaf.sha256));
+
+    resource.status = ManagedAgentCertificateStatus::default();
+    let first = decided_with(&resource, &ahead, &authority.references, now());
+    assert!(matches!(first.step, Step::Open { trigger: RotationTrigger::FirstIssue, .. }), "{:?}", first.step);
+}
+
 /// Holds B10: a rotation that was asked for of a resource that has lost its status is done, and the leaf known meanwhile.
 #[test]
 fn a_rotation_that_is_asked_for_is_owed_after_a_leaf_was_adopted() {
