@@ -64,11 +64,20 @@ impl Ini {
     /// `NotUtf8`.
     pub fn value(&self, section: &str, key: &str) -> Result<Option<SecretString>, IniError> {
         let Some(line) = self.assignments(section, key).next() else { return Ok(None) };
-        match std::str::from_utf8(&self.0[line.value]) {
-            Ok("") => Ok(None),
-            Ok(text) => Ok(Some(SecretString::from(text))),
-            Err(_) => Err(IniError::NotUtf8),
-        }
+        Ok(Some(self.text(line)?).filter(|text| !text.is_empty()).map(SecretString::from))
+    }
+
+    /// Every value of `key` in `section`, in order; nobody has documented which of several an agent takes.
+    ///
+    /// # Errors
+    /// `NotUtf8`.
+    pub fn values(&self, section: &str, key: &str) -> Result<Vec<SecretString>, IniError> {
+        let texts = self.assignments(section, key).map(|line| self.text(line));
+        texts.filter(|text| *text != Ok("")).map(|text| text.map(SecretString::from)).collect()
+    }
+
+    fn text(&self, line: Assignment) -> Result<&str, IniError> {
+        std::str::from_utf8(&self.0[line.value]).map_err(|_| IniError::NotUtf8)
     }
 
     /// The same file with `key` set: every assignment of it in `section` (so that no reader's choice among duplicates
@@ -219,6 +228,8 @@ mod tests {
     #[test]
     fn every_duplicate_is_set_so_that_no_readers_choice_matters() {
         let text = "[Credentials]\nKS_Access_Data=a\nKS_Access_Data=\n[B]\n[Credentials]\nKS_Access_Data=c";
+        let told = Ini::parse(text.as_bytes()).expect("text").values("Credentials", "KS_Access_Data").expect("UTF-8");
+        assert_eq!(told.iter().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), ["a", "c"]);
         assert_eq!(set(text, "new"), text.replace("=a", "=new").replace("=\n", "=new\n").replace("=c", "=new"));
     }
 

@@ -465,6 +465,15 @@ async fn a_late_rollback_is_refused_where_the_password_that_it_has_put_there_was
     let report = host.rotator.report().unwrap();
     assert_eq!(report.state, RotationState::Committed, "{report:#?}");
 
+    // Also where it stands below the one that the rotation has set: which of them the agent takes is not documented.
+    let ini = world.home().join("pcssconfig.ini");
+    let rotated = std::fs::read_to_string(&ini).unwrap();
+    let twice = format!("{rotated}\r\n[Credentials]\r\nKS_Access_Data = admins-password\r\n");
+    std::fs::write(&ini, &twice).unwrap();
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{}", refused.message);
+    assert_eq!(std::fs::read_to_string(&ini).unwrap(), twice);
+
     change_password(&world, "rotated-password", "admins-password");
     let told = tell_password(&world, "admins-password");
     let (store, starts) = (std::fs::read(world.home().join("keystore")).unwrap(), world.service.starts());

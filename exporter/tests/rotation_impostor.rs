@@ -269,25 +269,34 @@ async fn an_account_that_may_read_the_key_or_is_named_holds_the_port_with_right(
     drop(held.server);
 }
 
+/// Holds A15: any account may listen at `::` beside a service of IPv4, and receives nothing there. No rotation was taken then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_socket_of_another_account_on_the_port_counts_against_it() {
-    // The service listens at every address, the impostor at one: the kernel prefers the impostor's there.
-    let held = Held::by(0, &[]).await;
-    let port = held.world.service.address.rsplit_once(':').unwrap().1;
-    let everywhere = format!("[::]:{port}");
-    let api = Api::start(&held.world).await;
-    assert!(matches!(served(&api).await, Sighting::Leaf(_)));
-    let (certificate, key) = (Held::copy(&held.world, "tls.crt"), Held::copy(&held.world, "tls.key"));
-    let _second = Server::start(NOBODY, &everywhere, &certificate, &key, &["-6"]);
-    let told = async {
-        loop {
-            if matches!(served(&api).await, Sighting::Unseen { reason, .. } if reason == "foreign_listener") {
-                return;
-            }
-            sleep(Duration::from_millis(200)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the second listener is seen");
+async fn a_socket_of_another_account_that_takes_no_ipv4_keeps_no_service_of_ipv4_from_rotating() {
+    let world = World::pem_pair().await;
+    let port = world.service.address.rsplit_once(':').unwrap().1;
+    let (certificate, key) = (Held::copy(&world, "tls.crt"), Held::copy(&world, "tls.key"));
+    let mut second = Server::start(NOBODY, &format!("[::]:{port}"), &certificate, &key, &["-6"]);
+    second.answers(&format!("[::1]:{port}")).await;
+    let api = Api::start(&world).await;
+    assert!(matches!(served(&api).await, Sighting::Leaf(leaf) if leaf.sha256 == world.first));
+    let decided = rotate(&world, &api).await;
+    assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+    assert_eq!(second.0.try_wait().unwrap(), None, "it has ended");
+    api.stop().await;
+}
+
+/// Where the service is looked at by IPv6, such a socket is the one that answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_of_another_account_at_the_address_that_is_looked_at_counts_against_it() {
+    let mut world = World::pem_pair().await;
+    let port = world.service.address.rsplit_once(':').unwrap().1.to_owned();
+    let (certificate, key) = (Held::copy(&world, "tls.crt"), Held::copy(&world, "tls.key"));
+    let mut second = Server::start(NOBODY, &format!("[::]:{port}"), &certificate, &key, &["-6"]);
+    second.answers(&format!("[::1]:{port}")).await;
+    world.agent.endpoint.as_mut().unwrap().address = format!("[::1]:{port}");
+    let api = Api::start(&world).await;
+    let Sighting::Unseen { reason, .. } = served(&api).await else { panic!("it is told as served") };
+    assert_eq!(reason, "foreign_listener");
     api.stop().await;
 }
 

@@ -252,6 +252,37 @@ async fn an_agent_that_was_never_rotated_is_left_alone() {
     assert_eq!(world.service.starts(), 0);
 }
 
+/// Holds A9: where all that was kept is gone in the middle of a swap, the files beside are the only ones that can make the pair whole.
+#[tokio::test]
+async fn a_split_pair_without_journal_and_backup_keeps_what_lies_beside_it_and_is_told() {
+    let losses: [fn(&World); 2] = [
+        |world| std::fs::remove_dir_all(world.state()).unwrap(),
+        |world| {
+            std::fs::remove_dir_all(world.state().join("backups")).unwrap();
+            std::fs::remove_file(world.state().join("journal/agent.json")).unwrap();
+        },
+    ];
+    for lose in losses {
+        let world = World::pem_pair().await;
+        rotate_until(&world, 6).await;
+        let beside = |name: &str| {
+            let entries = std::fs::read_dir(world.home()).unwrap().map(|entry| entry.unwrap().path());
+            let mut named = entries.filter(|path| path.to_string_lossy().contains(&format!(".{name}.kagiban-")));
+            named.next()
+        };
+        // The new chain and the old key: what a crash between the two exchanges leaves.
+        let old_key = beside("tls.key").expect("the old key lies beside the new one");
+        let aside = world.home().join("aside");
+        std::fs::rename(world.home().join("tls.key"), &aside).unwrap();
+        std::fs::rename(&old_key, world.home().join("tls.key")).unwrap();
+        std::fs::rename(&aside, &old_key).unwrap();
+        lose(&world);
+        let report = world.rotator().await.0.report().expect("it is told");
+        assert_eq!(report.failure.unwrap().reason, "journal_lost");
+        assert!(beside("tls.key").is_some() && beside("tls.crt").is_some(), "the only copies are gone");
+    }
+}
+
 /// The service goes on serving while it drains, `stop` having begun that, and ends `seconds` later.
 fn drains(world: &World, seconds: u32, then: &str) -> Option<Vec<String>> {
     let control = world.directory.path().join("control");

@@ -19,7 +19,7 @@ pub use file::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, L
 #[cfg(target_os = "linux")]
 pub use linux::{
     Attributes, Destination, HeldFile, StagedDirectory, Surveyed, SurveyedFile, Swap, check_private_directory,
-    check_replaceable, check_room, create_private_directory, destination, directory_identity, identify,
+    check_replaceable, check_room, create_private_directory, destination, directory_identity, has_left_over, identify,
     is_readable_by_others, is_writable_by_others, move_aside, narrow, read_ends, read_held, read_listed, read_regular,
     remove, replace, replace_guarded, survey, swap, swap_names, sweep, sync_directory_of, temporary_beside,
     unlink_second_name, write_new, write_new_guarded, write_unsynced,

@@ -10,7 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use kagiban_crds::host_api::{
-    PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationReport, RotationState, Target,
+    PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationOpen, RotationReport, RotationState, Target,
 };
 use kagiban_crds::{AgentName, Generation};
 use serde::Serialize;
@@ -23,11 +23,14 @@ use super::client::Client;
 use super::reports::{self, WatchedAgent};
 use super::route::Route;
 use super::slots::ClientSlot;
+use crate::blocking::{self, Work};
 use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{AgentRefusal, Host, RefusedAgents, Rotation, Workers};
 use crate::snapshot::Board;
 
+/// One small file, written durably.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// Enough for an RSA-4096 key on a slow host; an operator waits no longer either.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -137,32 +140,63 @@ impl Api {
                 json(&report, StatusCode::OK, report.as_str())
             }
             (Route::Open(_), Some(agent)) => {
-                let request = body::read(request).await?;
+                let request: RotationOpen = body::read(request).await?;
                 let _working = slot_handle.work();
+                let target = request.target.clone();
                 let admission = agent.worker.snapshot()?.admit_open(&self.host, &request);
-                answer(admission, StatusCode::OK, agent.worker.open(request)).await
+                self.carry_out(&target, admission, StatusCode::OK, agent.worker.open(request)).await
             }
             (Route::Renewal(_), Some(agent)) => {
                 let order: RenewalOrder = body::read(request).await?;
                 let _working = slot_handle.work();
+                let target = order.target.clone();
                 let admission = agent.worker.snapshot()?.admit_renewal(&self.host, &order);
-                answer(admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
+                self.carry_out(&target, admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
             }
             (Route::Chain(_, generation), Some(agent)) => {
                 let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;
                 let _working = slot_handle.work();
                 same_generation(&delivery.target, generation)?;
+                let target = delivery.target.clone();
                 let admission = agent.worker.snapshot()?.admit_chain(&self.host, &delivery);
-                answer(admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery)).await
+                self.carry_out(&target, admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery)).await
             }
             (Route::Rollback(_, generation), Some(agent)) => {
                 let order: kagiban_crds::host_api::RollbackOrder = body::read(request).await?;
                 let _working = slot_handle.work();
                 same_generation(&order.target, generation)?;
+                let target = order.target.clone();
                 let admission = agent.worker.snapshot()?.admit_rollback(&self.host, &order);
-                answer(admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
+                self.carry_out(&target, admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
             }
             (_, None) => Err(refuse(RefusalReason::NotFound, "no such agent")),
+        }
+    }
+
+    /// A refusal needs no worker, which may be in the middle of a rotation, and neither does a repeat of what is under way, but that
+    /// a new leader has sent it; whatever else changes the record does.
+    async fn carry_out(
+        &self,
+        target: &Target,
+        admission: Admission,
+        status: StatusCode,
+        ask: impl Future<Output = Result<RotationReport, Refusal>>,
+    ) -> Result<ApiReply, Refusal> {
+        match admission {
+            Admission::Refused(refusal) => Err(refusal),
+            Admission::Replay(report) if !report.state.is_decided() && report.state != RotationState::Keyed => {
+                if target.epoch > self.host.epoch() {
+                    let (host, target) = (self.host.clone(), target.clone());
+                    let until = Instant::now() + HEARD_WITHIN;
+                    let heard = blocking::run(Work::State, until, move || host.hear(&target)).await;
+                    heard.map_err(|blocked| refuse(RefusalReason::Unavailable, blocked.to_string()))??;
+                }
+                json(&*report, status, report.state.as_str())
+            }
+            Admission::Replay(_) | Admission::Proceed => {
+                let report = ask.await?;
+                json(&report, status, report.state.as_str())
+            }
         }
     }
 
@@ -178,24 +212,6 @@ impl Api {
         let said =
             if *is_configuration { "this host's configuration is refused" } else { "this host refuses the agent" };
         Some(refuse(RefusalReason::Unavailable, format!("{said}: {message}")))
-    }
-}
-
-/// A refusal needs no worker, which may be in the middle of a rotation; whatever changes the record does.
-async fn answer(
-    admission: Admission,
-    status: StatusCode,
-    ask: impl Future<Output = Result<RotationReport, Refusal>>,
-) -> Result<ApiReply, Refusal> {
-    match admission {
-        Admission::Refused(refusal) => Err(refusal),
-        Admission::Replay(report) if !report.state.is_decided() && report.state != RotationState::Keyed => {
-            json(&*report, status, report.state.as_str())
-        }
-        Admission::Replay(_) | Admission::Proceed => {
-            let report = ask.await?;
-            json(&report, status, report.state.as_str())
-        }
     }
 }
 

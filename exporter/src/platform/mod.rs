@@ -14,8 +14,8 @@ pub use boot::BootTime;
 pub use kagiban_files::{
     Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, Surveyed,
     SurveyedFile, Swap, WriteError, check_private_directory, check_replaceable, check_room, create_private_directory,
-    destination, directory_identity, identify, is_readable_by_others, is_writable_by_others, move_aside, narrow,
-    read_ends, read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep,
+    destination, directory_identity, has_left_over, identify, is_readable_by_others, is_writable_by_others, move_aside,
+    narrow, read_ends, read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep,
     sync_directory_of, temporary_beside, unlink_second_name, write_new, write_unsynced,
 };
 #[cfg(target_os = "linux")]

@@ -43,12 +43,21 @@ enum Written {
 /// What one look at the endpoint says of a stop that was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Responder {
-    /// Nobody listens, or somebody else does.
+    /// Nobody listens.
     Nobody,
+    /// An account without business listens there. The service itself may listen all the same, so that it says nothing of its end.
+    Stranger,
     /// A leaf that the service serves when it is in order.
     Wanted,
     /// Neither.
     Other,
+}
+
+impl Responder {
+    /// Whether the service itself was not seen.
+    pub(super) const fn is_not_the_service(self) -> bool {
+        matches!(self, Self::Nobody | Self::Stranger)
+    }
 }
 
 impl BegunStop {
@@ -63,7 +72,7 @@ impl BegunStop {
         match seen {
             _ if is_over(self.was_down, seen) => None,
             Responder::Nobody => Some(Self { was_down: true, ..self }),
-            Responder::Wanted | Responder::Other => Some(self),
+            Responder::Stranger | Responder::Wanted | Responder::Other => Some(self),
         }
     }
 
@@ -165,7 +174,7 @@ mod tests {
         /// Holds A8: only a wanted leaf that is served after nobody has listened says that it is over.
         #[test]
         fn no_look_ends_it_but_a_wanted_leaf_after_nobody(
-            looks in proptest::collection::vec(prop_oneof![Just(Responder::Nobody), Just(Responder::Wanted), Just(Responder::Other)], 0..8),
+            looks in proptest::collection::vec(prop_oneof![Just(Responder::Nobody), Just(Responder::Stranger), Just(Responder::Wanted), Just(Responder::Other)], 0..8),
         ) {
             let stop = looks.iter().try_fold(begun(0, None), |stop, seen| stop.after(*seen).ok_or(()));
             let down = looks.iter().position(|seen| *seen == Responder::Nobody);

@@ -28,8 +28,10 @@ pub(super) const MAX_STEPS: usize = 64;
 const MAX_LEFT_BEHIND: usize = 32;
 /// A record with a full step log is under 40 KiB. More is never written, so that a later start reads what was written.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
+/// What the entries after the stop of a service may add to the one before it.
+const MAX_GROWTH: usize = 64 * 1024;
 /// For the entries of the longest rollback, each a file of under 40 KiB beside the one before it.
-pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
+const JOURNAL_ROOM: u64 = 512 * 1024;
 /// What is read may be larger: earlier versions had no limit when they wrote.
 const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -204,15 +206,28 @@ impl Record {
     /// # Errors
     /// See [`WriteError`]; the old record is then still whole. A record that no start would read again is not written.
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
+        platform::replace(path, &self.encoded(path, MAX_BYTES)?, None)
+    }
+
+    /// Whether every entry that may follow can be written beside and in the place of this one.
+    ///
+    /// # Errors
+    /// `TooLittleRoom`, or that the record would outgrow what a start reads.
+    pub(super) fn check_room(&self, path: &Path) -> Result<(), WriteError> {
+        self.encoded(path, MAX_BYTES - MAX_GROWTH)?;
+        platform::check_room(path, JOURNAL_ROOM)
+    }
+
+    fn encoded(&self, path: &Path, limit: usize) -> Result<Vec<u8>, WriteError> {
         let mut bytes = checksum::encode_for(path, self)?;
-        if bytes.len() > MAX_BYTES {
+        if bytes.len() > limit {
             bytes = checksum::encode_for(path, &self.without_notes_between())?;
         }
-        if bytes.len() > MAX_BYTES {
-            let [size, limit] = [bytes.len(), MAX_BYTES].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        if bytes.len() > limit {
+            let [size, limit] = [bytes.len(), limit].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
             return Err(FileError::TooLarge { path: path.to_owned(), size, limit }.into());
         }
-        platform::replace(path, &bytes, None)
+        Ok(bytes)
     }
 
     /// Only the first and the last step keep their notes.
@@ -664,6 +679,11 @@ mod tests {
         );
         assert!(!told.message.contains("attempt 998"));
 
+        // Holds A13: what leaves too little for the entries after a stop is told before it.
+        let fits = |kept: &Record| kept.check_room(&path).map_err(|error| error.reason());
+        assert_eq!(fits(&kept), Ok(()));
+        kept.rotation.as_mut().expect("rotation").csr = Some("x".repeat(MAX_BYTES - MAX_GROWTH));
+        assert_eq!(fits(&kept), Err("too_large"));
         // What no note makes so large is not written, and what was written stays.
         kept.rotation.as_mut().expect("rotation").csr = Some("x".repeat(MAX_BYTES));
         assert_eq!(kept.save(&path).expect_err("too large").reason(), "too_large");

@@ -21,7 +21,7 @@ use x509_parser::public_key::PublicKey;
 use super::agent::{AgentEndpoint, Verify};
 use super::drain::{BegunStop, Responder};
 use super::failure::RotationFailure;
-use super::hold::Hold;
+use super::hold::{Hold, Look, PATIENCE};
 use crate::blocking::{Turns, Work};
 use crate::platform::{self, ListenersError};
 use crate::probe::{self, OldTls, ProbeError};
@@ -76,6 +76,16 @@ impl LookError {
             Self::Uncheckable { .. } => "uncheckable_key",
             Self::ForeignListener { .. } => "foreign_listener",
             Self::ListenerUnknown { .. } => "listener_unknown",
+        }
+    }
+
+    /// Whether the endpoint itself has answered so, or has not answered: not a name server, nor this host's own want of something,
+    /// which say nothing of the service.
+    pub(super) fn is_the_endpoints(&self) -> bool {
+        match self {
+            Self::Probe(error) => is_the_endpoints(error),
+            Self::Unproven { .. } | Self::Uncheckable { .. } | Self::ForeignListener { .. } => true,
+            Self::ListenerUnknown { .. } => false,
         }
     }
 }
@@ -271,7 +281,6 @@ pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<
     }
 }
 
-/// Whether the endpoint itself has answered so, or has not answered: not a name server, nor this host's own want of something.
 fn is_the_endpoints(error: &ProbeError) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut};
     match error {
@@ -313,10 +322,15 @@ pub(super) async fn stays(
     pause: Duration,
     stop: &mut Option<BegunStop>,
 ) -> Result<(), RotationFailure> {
+    let patience = until.max(Instant::now()) + PATIENCE;
     loop {
         let is_over = Instant::now() >= until;
         let seen = look_twice(endpoint, pause).await.map(|seen| seen.leaf);
         note(stop, wanted, &seen);
+        if was_kept_from(&seen) && Instant::now() < patience {
+            sleep(pause).await;
+            continue;
+        }
         if is_over {
             *stop = None;
         }
@@ -345,11 +359,17 @@ pub(super) fn note(
         // Where it is not known what was served, a service that answers is in order.
         Ok(_) if wanted.is_empty() => Responder::Wanted,
         seen if is_one_of(wanted, seen) => Responder::Wanted,
-        seen if is_refused(seen) || matches!(seen, Err(LookError::ForeignListener { .. })) => Responder::Nobody,
+        seen if is_refused(seen) => Responder::Nobody,
+        Err(LookError::ForeignListener { .. }) => Responder::Stranger,
         Ok(_) | Err(_) => Responder::Other,
     };
     *stop = stop.take().and_then(|stop| stop.after(seen));
     seen
+}
+
+/// Whether this host could not look, which says nothing of the service.
+fn was_kept_from(seen: &Result<Certificate, LookError>) -> bool {
+    seen.as_ref().is_err_and(|error| !error.is_the_endpoints())
 }
 
 fn is_refused(seen: &Result<Certificate, LookError>) -> bool {
@@ -359,8 +379,10 @@ fn is_refused(seen: &Result<Certificate, LookError>) -> bool {
 
 /// Whether the service itself is not there: nobody listens, or somebody else does.
 pub(super) async fn is_down(endpoint: &AgentEndpoint) -> bool {
-    let seen = look(endpoint).await;
-    matches!(seen, Err(LookError::Probe(ProbeError::Connect { .. }) | LookError::ForeignListener { .. }))
+    match look(endpoint).await {
+        Err(LookError::Probe(error @ ProbeError::Connect { .. })) => is_the_endpoints(&error),
+        seen => matches!(seen, Err(LookError::ForeignListener { .. })),
+    }
 }
 
 fn is_one_of(wanted: &[LeafSha256], seen: &Result<Certificate, LookError>) -> bool {
@@ -381,9 +403,13 @@ pub(super) async fn verify(
     loop {
         let seen = look(endpoint).await;
         note(stop, wanted, &seen);
-        let is_wanted = is_one_of(wanted, &seen);
         // Which of them it is does not matter.
-        match hold.after(is_wanted.then_some(()), Instant::now()) {
+        let look = match &seen {
+            seen if is_one_of(wanted, seen) => Look::Served(()),
+            seen if was_kept_from(seen) => Look::NotTaken,
+            _ => Look::NotServed,
+        };
+        match hold.after(look, Instant::now()) {
             None => sleep(verify.interval).await,
             Some(true) => return Ok(()),
             Some(false) => return Err(not_served(&seen, verify.deadline)),
@@ -401,8 +427,11 @@ fn not_served(seen: &Result<Certificate, LookError>, deadline: Duration) -> Rota
                 LeafSha256::new(other.sha256())
             ),
         ),
-        Err(LookError::Probe(error)) => {
+        Err(LookError::Probe(error)) if is_the_endpoints(error) => {
             RotationFailure::new("not_served", format!("after {seconds} s the endpoint shows no certificate: {error}"))
+        }
+        Err(error) if !error.is_the_endpoints() => {
+            RotationFailure::new(error.reason(), format!("after {seconds} s this host could still not look: {error}"))
         }
         Err(error) => RotationFailure::new(error.reason(), format!("after {seconds} s: {error}")),
     }
@@ -467,6 +496,25 @@ mod tests {
         assert!(untold(Some(Path::new("/srv/tls.key"))).is_ok_and(|foreign| foreign.is_none()));
         let listening = |accounts: &[u32]| judged(Ok([65_534].into()), None, accounts).expect("told");
         assert_eq!((listening(&[]), listening(&[65_534])), (Some(65_534), None));
+    }
+
+    /// Holds A8: an account that listened beside the service for a moment let a stop that goes on pass for over, and what it ended
+    /// then was started by nobody.
+    #[test]
+    fn a_strangers_socket_does_not_say_that_the_service_has_ended() {
+        let key = rcgen::generate_simple_self_signed(["ups-01.example.com".to_owned()]).expect("a certificate");
+        let served = Certificate::from_der(key.cert.der()).expect("a certificate");
+        let wanted = [LeafSha256::new(served.sha256())];
+        let foreign =
+            || Err(LookError::ForeignListener { address: "127.0.0.1:1".to_owned(), account: 65_534, key_file: None });
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let nobody = Err(LookError::Probe(ProbeError::Connect { address: "127.0.0.1:1".to_owned(), source: refused }));
+        for (first, is_over) in [(foreign(), false), (nobody, true)] {
+            let mut stop = Some(BegunStop::now());
+            assert!(note(&mut stop, &wanted, &first).is_not_the_service());
+            assert_eq!(note(&mut stop, &wanted, &Ok(served.clone())), Responder::Wanted);
+            assert_eq!(stop.is_none(), is_over, "{first:?}");
+        }
     }
 
     /// Holds A17: an endpoint that was not looked at is none that serves nothing.

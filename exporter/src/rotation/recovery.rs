@@ -199,7 +199,10 @@ impl Rotator {
                 (roll_back(Rollback::Stop, before, failure), Some(manifest))
             }
             (Coherence::Broken { why }, None) => {
-                let failure = lost(format!("the files do not go together ({why}), and there is no backup"));
+                let failure = lost(format!(
+                    "the files do not go together ({why}), and there is no backup; what lies beside them under names with \
+                     \".kagiban-\" is left there, and the others may be among it"
+                ));
                 (roll_back(Rollback::LastStart, Before::NotServed, failure), None)
             }
         };
@@ -265,8 +268,12 @@ impl Rotator {
 }
 
 /// Whether a journal that is not there was lost: something else says that there was one. A backup is begun before anything is
-/// stopped or replaced: without one, files that do not go together are none of ours.
+/// stopped or replaced: without one, files that do not go together are none of ours, unless the others still lie beside them.
 fn is_lost(agent: &Agent, backups: Generation, fence: &FenceFile) -> bool {
-    let is_broken = || matches!(coherence::judge(agent), Coherence::Broken { .. });
-    backups != Generation(0) || (!fence.is_none() && !is_broken())
+    let was_cut_off = || agent.replaced().into_iter().any(platform::has_left_over);
+    backups != Generation(0)
+        || match coherence::judge(agent) {
+            Coherence::Broken { .. } => was_cut_off(),
+            Coherence::Whole(_) | Coherence::Unknown { .. } => !fence.is_none(),
+        }
 }

@@ -242,7 +242,8 @@ impl Rotator {
         rotation.state = rotation.state.after(event);
         rotation.log(Timestamp::now(), String::new());
         let decided = rotation.state.is_decided();
-        self.commit(Record { rotation: Some(rotation), ..self.record.clone() }, by)?;
+        let epoch = self.record.epoch.max(by.map_or(Epoch(0), |target| target.epoch));
+        self.commit(Record { epoch, rotation: Some(rotation), ..self.record.clone() }, by)?;
         if decided {
             self.pending = None;
         }
@@ -375,7 +376,7 @@ pub(super) fn renewal_digest() -> Digest {
     Digest::of(b"renewal")
 }
 
-fn fence_refused(error: &FenceError) -> Refusal {
+pub(super) fn fence_refused(error: &FenceError) -> Refusal {
     let reason = match error {
         FenceError::Unread { .. } | FenceError::LineageUnread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
@@ -474,7 +475,9 @@ mod tests {
         let refused = rotator.roll_back(&order, || false).await.expect_err("gone");
         assert_eq!(refused.reason, RefusalReason::Unavailable);
         assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, Phase::Keyed);
-        let report = rotator.roll_back(&order, || true).await.expect("it waits");
+        let newer = RollbackOrder { target: Target { epoch: Epoch(9), ..order.target.clone() } };
+        let report = rotator.roll_back(&newer, || true).await.expect("it waits");
+        assert_eq!((rotator.record.epoch, rotator.host.epoch()), (Epoch(9), Epoch(9)), "the old leader speaks no more");
         assert_eq!(report.state, Phase::RolledBack { failure: RotationFailure::new("", "") }.reported());
     }
 

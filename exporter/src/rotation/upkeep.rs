@@ -203,7 +203,7 @@ impl Rotator {
     }
 
     pub(super) async fn is_nobody_there(&mut self) -> bool {
-        self.glance(&self.wanted_now()).await == Responder::Nobody
+        self.glance(&self.wanted_now()).await.is_not_the_service()
     }
 
     /// For a stop that an earlier run has begun. Whatever state it has left begins with a look or a start.
@@ -254,8 +254,8 @@ impl Rotator {
             let is_last_due = is_last && is_last_start_due(&self.agent.service, is_repeated, stopping_for);
             let is_due =
                 is_last_due || !is_last && (was_seen || again.is_some_and(|again| again.due() <= Instant::now()));
-            was_seen = seen != Responder::Nobody;
-            if seen == Responder::Nobody && is_due {
+            was_seen = !seen.is_not_the_service();
+            if seen.is_not_the_service() && is_due {
                 is_repeated = true;
                 if let Err(error) = self.start("start_failed_again").await {
                     tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");

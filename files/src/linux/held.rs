@@ -84,24 +84,31 @@ impl HeldEntry {
 
     /// Opens what is there. A FIFO or a device is not opened: to open one can already do something.
     pub(super) fn open_file(&self) -> Result<Option<(File, Metadata)>, FileError> {
-        let failed = |error: Errno| FileError::from_io(&self.path, error.into());
-        match statat(&self.directory, self.name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        self.open_beside(&self.name, &self.path)
+    }
+
+    /// The same of what has this name in the same directory; errors tell of it by `path`.
+    pub(super) fn open_beside(&self, name: &OsStr, path: &Path) -> Result<Option<(File, Metadata)>, FileError> {
+        let failed = |error: io::Error| FileError::from_io(path, error);
+        let not_regular = |kind| FileError::NotRegular { path: path.to_owned(), kind };
+        match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
-            Ok(stat) => return Err(self.not_regular(kind_of(FileType::from_raw_mode(stat.st_mode)))),
+            Ok(stat) => return Err(not_regular(kind_of(FileType::from_raw_mode(stat.st_mode)))),
             Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error.into())),
         }
         // What the name leads to may have been swapped since, so the descriptor is asked again.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = match openat(&self.directory, self.name.as_os_str(), flags, Mode::empty()) {
+        let file = match openat(&self.directory, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => return Err(self.not_regular("a symbolic link")),
-            Err(error) => return Err(failed(error)),
+            Err(Errno::LOOP) => return Err(not_regular("a symbolic link")),
+            Err(Errno::NXIO) => return Err(not_regular("a socket or a device")),
+            Err(error) => return Err(failed(error.into())),
         };
-        let metadata = file.metadata().map_err(|error| FileError::from_io(&self.path, error))?;
+        let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            return Err(self.not_regular(kind(&metadata)));
+            return Err(not_regular(kind(&metadata)));
         }
         Ok(Some((file, metadata)))
     }
@@ -131,10 +138,6 @@ impl HeldEntry {
             return Ok(());
         }
         Err(FileError::ForeignOwner { path: self.path.clone(), owner })
-    }
-
-    fn not_regular(&self, kind: &'static str) -> FileError {
-        FileError::NotRegular { path: self.path.clone(), kind }
     }
 }
 

@@ -17,7 +17,8 @@ pub use attributes::Attributes;
 pub use destination::{Destination, destination};
 pub use directory::StagedDirectory;
 pub use durable::{
-    check_room, narrow, remove, replace, sweep, sync_directory_of, temporary_beside, write_new, write_unsynced,
+    check_room, has_left_over, narrow, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
+    write_unsynced,
 };
 pub use guarded::{check_private_directory, create_private_directory, replace_guarded, write_new_guarded};
 pub use held::{HeldFile, read_held};

@@ -6,7 +6,7 @@ use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, statat, unlinkat};
+use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes::Attributes;
@@ -164,14 +164,11 @@ impl HeldEntry {
     }
 
     fn check_staged(&self, name: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let staged = openat(&self.directory, name, flags, Mode::empty())
-            .map_err(|e| self.failed("opening the new file")(e.into()))?;
-        let mut staged = File::from(staged);
-        let metadata = staged.metadata().map_err(self.failed("looking at the new file"))?;
+        let altered = || WriteError::Altered { path: swap.staged.to_owned() };
+        let (mut staged, metadata) = self.open_beside(name, swap.staged)?.ok_or_else(altered)?;
         let attributes = Attributes::of(&staged, &metadata).map_err(self.failed("looking at the new file"))?;
-        if !metadata.is_file() || metadata.nlink() != 1 || !attributes.is_same_access(swap.attributes) {
-            return Err(WriteError::Altered { path: swap.staged.to_owned() });
+        if metadata.nlink() != 1 || !attributes.is_same_access(swap.attributes) {
+            return Err(altered());
         }
         self.check(&mut staged, swap.sha256)
     }
@@ -205,12 +202,10 @@ impl HeldEntry {
     /// Whether the surveyed file has this name now, as it was surveyed. What cannot be read is not.
     fn is_surveyed_at(&self, name: &OsStr, old: Option<SurveyedFile<'_>>) -> bool {
         let Some(old) = old else { return false };
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         if !self.is_at(name, old.identity) {
             return false;
         }
-        let Ok(file) = openat(&self.directory, name, flags, Mode::empty()).map(File::from) else { return false };
-        let Ok(metadata) = file.metadata() else { return false };
+        let Ok(Some((file, metadata))) = self.open_beside(name, &self.path) else { return false };
         self.is_surveyed(file, &metadata, old).unwrap_or(false)
     }
 

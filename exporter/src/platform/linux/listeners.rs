@@ -39,10 +39,14 @@ enum Row {
 /// The accounts whose sockets listen where a connection to `peer`, an address of this host, arrives: at the address itself, or
 /// at every address. None where nobody listens in this network namespace, as when a container's port is forwarded.
 ///
+/// Where a socket at an address of IPv4 receives it, none at `::` of another account does: the kernel lets no two accounts listen
+/// where both would receive, and any account may have one at `::` that takes no IPv4.
+///
 /// # Errors
 /// See [`ListenersError`].
 pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
-    accounts_of(|listener| listener.receives(peer))
+    let at_ipv4 = accounts_of(|listener| listener.at.ip().to_canonical().is_ipv4() && listener.receives(peer))?;
+    if at_ipv4.is_empty() { accounts_of(|listener| listener.receives(peer)) } else { Ok(at_ipv4) }
 }
 
 /// The accounts whose sockets keep another from listening at `address`: those at the address itself and at every address, and, where

@@ -7,7 +7,7 @@ use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
 use crate::rotation::digest::Digest;
 use crate::rotation::failure::RotationFailure;
-use crate::rotation::journal::{FileSwap, JOURNAL_ROOM, OldFile};
+use crate::rotation::journal::{FileSwap, OldFile};
 use crate::rotation::rotator::Rotator;
 
 impl Rotator {
@@ -21,7 +21,8 @@ impl Rotator {
         backup::make(&directory, staging.previous, &staging.files)
             .map_err(|e| RotationFailure::new(e.reason(), e.to_string()))?;
         // The service is stopped next, and every step of the rollback is written down too.
-        platform::check_room(&self.host.state_directory.journal(&self.agent.name), JOURNAL_ROOM)
+        self.record
+            .check_room(&self.host.state_directory.journal(&self.agent.name))
             .map_err(|e| RotationFailure::new(e.reason(), e.to_string()))
     }
 

@@ -13,9 +13,8 @@ use super::restore::RestoreError;
 use super::staging::{BackupPlace, StagingError};
 use super::survey::survey;
 use super::validate;
-use crate::platform;
 use crate::rotation::admission::refuse;
-use crate::rotation::journal::{FileSwap, JOURNAL_ROOM, Record, Rotation};
+use crate::rotation::journal::{FileSwap, Record, Rotation};
 use crate::rotation::live;
 use crate::rotation::machine::{Event, Phase};
 use crate::rotation::rotator::{
@@ -129,7 +128,8 @@ impl Rotator {
             }
             _ => refuse(RefusalReason::KeystoreRefused, error.to_string()),
         };
-        platform::check_room(&self.host.state_directory.journal(&self.agent.name), JOURNAL_ROOM)
+        self.record
+            .check_room(&self.host.state_directory.journal(&self.agent.name))
             .map_err(|error| refuse(storage_reason(&error), error.to_string()))?;
         self.restoration().make_ready().map_err(refused)
     }

@@ -123,7 +123,8 @@ impl Staging {
     pub(in crate::rotation) fn check(&self, at: impl Fn(&FileSwap) -> &Path) -> Result<(), StagingError> {
         let limits = Limits::default();
         for file in &self.files {
-            let held = platform::read_held(at(&file.swap), MAX_STORE_BYTES, Links::Refuse)?;
+            let held = platform::read_held(at(&file.swap), MAX_STORE_BYTES, Links::Refuse);
+            let held = held.map_err(StagingError::ReadBack)?;
             if Digest::of(&held.bytes) != file.swap.new {
                 return Err(StagingError::OtherLeaf);
             }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use crate::rotation::agent::{Procedure, Trigger, Verify};
 use crate::rotation::failure::RotationFailure;
-use crate::rotation::hold::Hold;
-use crate::rotation::live;
+use crate::rotation::hold::{Hold, Look};
+use crate::rotation::live::{self, LookError};
 use crate::rotation::machine::{FrozenFiles, Phase};
 use crate::rotation::rotator::Rotator;
 
@@ -145,12 +145,18 @@ impl Rotator {
         let mut hold = Hold::new(Instant::now() + verify.deadline, verify.hold_down);
         loop {
             let looked = live::look(&self.agent.endpoint).await.map(|certificate| live::leaf(&certificate));
+            let was_taken = looked.as_ref().err().is_none_or(LookError::is_the_endpoints);
             let passed = match looked {
                 Ok(leaf) => check(&leaf).map(|()| leaf),
                 Err(error) => Err(RotationFailure::new(error.reason(), error.to_string())),
             };
             let seen_last = hold.last();
-            let Some(is_held) = hold.after(passed.as_ref().ok().map(|leaf| leaf.sha256), Instant::now()) else {
+            let look = match &passed {
+                Ok(leaf) => Look::Served(leaf.sha256),
+                Err(_) if was_taken => Look::NotServed,
+                Err(_) => Look::NotTaken,
+            };
+            let Some(is_held) = hold.after(look, Instant::now()) else {
                 sleep(verify.interval).await;
                 continue;
             };

@@ -146,11 +146,12 @@ impl Restoration<'_> {
             Ok(None) => return Ok(RestoreStep::Keep),
             Err(_) => return Ok(RestoreStep::Overwrite),
         };
-        let told = now.value(place.section, place.key).ok().flatten();
+        // What is not UTF-8 nobody has told in words: it is copied
+        let Ok(told) = now.values(place.section, place.key) else { return Ok(RestoreStep::Overwrite) };
         let is_theirs = |told: &SecretString| {
             told.expose_secret() != value.expose_secret() && !is_told(&before, place, told, file.new)
         };
-        if told.as_ref().is_some_and(is_theirs) && !self.copied.contains(&Digest::of(&present.bytes)) {
+        if told.iter().any(is_theirs) && !self.copied.contains(&Digest::of(&present.bytes)) {
             return Err(changed_since(file));
         }
         Ok(match now.with_value(place.section, place.key, &value) {

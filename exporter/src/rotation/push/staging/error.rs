@@ -13,6 +13,8 @@ use crate::platform::{FileError, WriteError};
 pub enum StagingError {
     #[error("the old store cannot be read: {0}")]
     File(#[from] FileError),
+    #[error("what was put there cannot be read back: {0}; see who else writes in the directory")]
+    ReadBack(#[source] FileError),
     #[error("the old store cannot be replaced: {0}")]
     Write(#[from] WriteError),
     #[error("the agent's passwordFile: {0}")]
@@ -60,7 +62,7 @@ pub enum StagingError {
 impl StagingError {
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::File(error) => error.reason(),
+            Self::File(error) | Self::ReadBack(error) => error.reason(),
             Self::PasswordFile(error) => error.reason(),
             Self::Write(error) => error.reason(),
             Self::Ini { source, .. } => source.reason(),
