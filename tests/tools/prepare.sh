@@ -4,7 +4,7 @@
 # what is on PATH counts only in the pinned version, which is the one in tests/tools/*/go.mod.
 #
 #   tests/tools/prepare.sh            everything
-#   tests/tools/prepare.sh TOOL...    these alone, such as nfpm
+#   tests/tools/prepare.sh TOOL...    these alone, such as nfpm; windows is had in this way only
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -52,6 +52,8 @@ gitops_home=$cache/gitops-health-$gitops_version
 # Likewise.
 helm_release_version=$(cat "$here/helm-release/go.mod" "$here/helm-release/main.go" | sha256sum | cut -c1-16)
 helm_release_home=$cache/helm-release-$helm_release_version
+# A toolchain and Wine; their version is the list of packages and what is made of them.
+windows_home=$cache/windows-$(cat "$here"/windows/* | sha256sum | cut -c1-16)
 
 # What must be on the machine.
 
@@ -123,6 +125,8 @@ unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 [ -e "$debian_root_home/root.tar" ] || todo+=(debian-root)
 [ -e "$image_root_home/base.tar" ] || todo+=(image-root)
 [ -e "$cyclonedx_home/complete" ] || todo+=(cyclonedx)
+# `make test` needs none of it.
+case " $tools_asked " in *" windows "*) [ -d "$windows_home" ] || todo+=(windows) ;; esac
 if [ $# -gt 0 ]; then
     asked=()
     for tool in "${todo[@]}"; do case " $* " in *" $tool "*) asked+=("$tool") ;; esac done
@@ -149,6 +153,7 @@ announce() {
     image-root) say "  a root of Debian packages with buildah, and the base of an image: about 1 min, 220 MB" ;;
     cyclonedx) say "  the validator of CycloneDX, from PyPI: about 20 s, 45 MB" ;;
     apcupsd) say "  apcupsd, from Debian's package, unpacked likewise: about 5 s, 2 MB" ;;
+    windows) say "  Rust and GCC for Windows and Wine, from Debian's packages, unpacked likewise: about 1 min, 1.6 GB" ;;
     esac
 }
 
@@ -203,20 +208,45 @@ copy_from_module() { # directory of the go.mod, module, version, destination, th
 
 # Debian packages, unpacked into one tree of the cache; nothing is installed and no script of theirs runs.
 unpack() { # family, packages...
-    local family=$1 work
+    local family=$1
     shift
-    work=$(mktemp -d "$cache/$family.XXXXXX")
+    unpack_into "$cache/$family" "$family" "$@"
+}
+
+# A name with a star is the pattern of one that changes with the version of a package, on which another of them depends.
+unpack_into() { # directory, what it is, packages...
+    local directory=$1 family=$2 work package
+    local named=() starred=()
+    shift 2
+    for package in "$@"; do case $package in *'*') starred+=("$package") ;; *) named+=("$package") ;; esac done
+    work=$(mktemp -d "$directory.XXXXXX")
     say "fetching $*"
-    # A fresh machine has no package lists yet; only root can fetch them.
-    if ! (cd "$work" && { apt-get download "$@" || { apt-get update && apt-get download "$@"; }; }) >"$work/log" 2>&1; then
+    if ! (cd "$work" && fetch "${named[@]}" && fetch_what_is_depended_on "${starred[@]}") >"$work/log" 2>&1; then
         tail -n 3 "$work/log" >&2
         rm -rf "$work"
         fail "missing $family: apt-get download $*"
     fi
     for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
-    rm -rf "${cache:?}/$family"
-    mv "$work/root" "$cache/$family"
+    rm -rf "${directory:?}"
+    mv "$work/root" "$directory"
     rm -rf "$work"
+}
+
+fetch() { # packages...
+    # A fresh machine has no package lists yet; only root can fetch them.
+    apt-get download "$@" || { apt-get update && apt-get download "$@"; }
+}
+
+fetch_what_is_depended_on() { # patterns, each of a name that what is there by then depends on...
+    local pattern names
+    for pattern in "$@"; do
+        # shellcheck disable=SC2254  # it is a pattern
+        names=$(for package in *.deb; do dpkg-deb --field "$package" Depends; done | tr ',|' '\n\n' | sed 's/^ *//; s/[ :].*//' | sort -u |
+            while read -r name; do case $name in $pattern) echo "$name" ;; esac done)
+        [ -n "$names" ] || { echo "none of the packages depends on $pattern"; return 1; }
+        # shellcheck disable=SC2086  # one or more
+        fetch $names || return
+    done
 }
 
 # Roots of Debian packages, as archives, in one directory of the cache. mmdebstrap is a script, and runs where it was unpacked.
@@ -287,6 +317,17 @@ for tool in "${todo[@]}"; do
     nut) unpack nut nut-server nut-client libupsclient6 libwrap0 libnss3-tools ;;
     snmp) unpack snmp snmpd snmp libsnmp40 libsnmp-base libpci3 libwrap0 libsensors5 ;;
     apcupsd) unpack apcupsd apcupsd libusb-0.1-4 libwrap0 ;;
+    windows)
+        # Another prepare may have made it meanwhile.
+        if [ ! -d "$windows_home" ]; then
+            # The libraries among them are those that neither gcc nor curl, which are needed anyway, have brought.
+            mapfile -t windows_packages <"$here/windows/packages"
+            unpack_into "$windows_home.partial" windows "${windows_packages[@]}"
+            say "making a toolchain and a prefix of Wine of them"
+            "$here/windows/finish.sh" "$windows_home.partial"
+            mv "$windows_home.partial" "$windows_home"
+        fi
+        ;;
     esac
 done
 say "done"
