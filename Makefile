@@ -4,12 +4,13 @@ CARGO ?= cargo
 # Where cargo builds; the programs of the demo are there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench fuzz crds docs book mutants release packages images reproducible audit prepare
+.PHONY: help demo test test-windows lint bench fuzz crds docs book mutants release packages images reproducible audit prepare
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
 	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG'
 	@echo 'make test        every test: units, keytool, a real API server, end to end with Java, the crash sweep'
+	@echo 'make test-windows   the tests of the crates that build for Windows, under Wine; says what it fetches first'
 	@echo 'make lint        formatting, clippy, one crypto provider'
 	@echo 'make bench       the figures: sizes, time to ready, memory, CPU per scrape; time to verified, API writes;'
 	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
@@ -39,6 +40,9 @@ test: prepare
 	$(CARGO) build --workspace --bins --locked
 	@# In a directory of its own, beside any other suite; fails when something of it is left.
 	CARGO="$(CARGO)" tests/tools/suite.sh tests/tools/run-tests.sh
+
+test-windows:
+	@tests/tools/suite.sh tests/tools/test-windows.sh
 
 lint:
 	$(CARGO) fmt --all --check

@@ -272,4 +272,5 @@ const LEFT_OUT: &[Step] = &[
     left_out("make mutants", "it runs the suite once for each bug"),
     left_out("make fuzz SECONDS=60", "`.ci/run` runs it"),
     left_out("make audit", "`.ci/run` runs it"),
+    left_out("make test-windows", "it takes minutes, and has its own toolchain and Wine"),
 ];
