@@ -101,7 +101,7 @@ pub enum FileError {
          see who put it there, and give the file to an administrator or the directory to the service",
         path.display()
     )]
-    ForeignOwner { path: PathBuf, owner: u32 },
+    ForeignOwner { path: PathBuf, owner: String },
     #[error("{}: {size} bytes, more than the limit of {limit}", path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
     #[error("{}: {source}", path.display())]

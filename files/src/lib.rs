@@ -9,18 +9,33 @@
 //!                        └──directory> files that belong together, under one name whole or not at all
 //! ```
 //!
-//! One folder per system stands behind it. It knows no product and no format.
+//! One folder per system stands behind it: what is done with a path, a name, a descriptor. It knows no product and no format.
 
+mod directory;
+mod durable;
 mod file;
+mod guarded;
+mod held;
 #[cfg(target_os = "linux")]
 mod linux;
+mod read;
+mod survey;
+mod swap;
 
-pub use file::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError};
 #[cfg(target_os = "linux")]
-pub use linux::{
-    Attributes, Destination, HeldFile, StagedDirectory, Surveyed, SurveyedFile, Swap, check_private_directory,
-    check_replaceable, check_room, create_private_directory, destination, directory_identity, has_left_over, identify,
-    is_readable_by_others, is_writable_by_others, move_aside, narrow, read_ends, read_held, read_listed, read_regular,
-    remove, replace, replace_guarded, survey, swap, swap_names, sweep, sync_directory_of, temporary_beside,
-    unlink_second_name, write_new, write_new_guarded, write_unsynced,
+use linux as system;
+
+pub use directory::StagedDirectory;
+pub use durable::{
+    check_room, has_left_over, narrow, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
+    write_unsynced,
+};
+pub use file::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError};
+pub use guarded::{check_private_directory, create_private_directory, replace_guarded, write_new_guarded};
+pub use held::{HeldFile, read_held};
+pub use read::{read_ends, read_listed, read_regular};
+pub use survey::{Surveyed, check_replaceable, survey};
+pub use swap::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_name};
+pub use system::{
+    Attributes, Destination, destination, directory_identity, identify, is_readable_by_others, is_writable_by_others,
 };

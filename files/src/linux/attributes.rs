@@ -55,11 +55,11 @@ impl Attributes {
     }
 
     /// For a file of this program alone.
-    pub(super) fn ours() -> Self {
+    pub(crate) fn ours() -> Self {
         Self::private_to(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     }
 
-    pub(super) fn of(file: &File, metadata: &Metadata) -> io::Result<Self> {
+    pub(crate) fn of(file: &File, metadata: &Metadata) -> io::Result<Self> {
         let (uid, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & MODE_BITS);
         let mut extended = BTreeMap::new();
         let mut value = vec![0; MAX_XATTR_BYTES];
@@ -81,7 +81,7 @@ impl Attributes {
     }
 
     /// Makes a file's attributes these, and looks whether they are.
-    pub(super) fn give_to(&self, file: &File) -> io::Result<()> {
+    pub(crate) fn give_to(&self, file: &File) -> io::Result<()> {
         let now = Self::of(file, &file.metadata()?)?;
         self.steps_from(&now).iter().try_for_each(|step| step.take(file))?;
         let given = Self::of(file, &file.metadata()?)?;

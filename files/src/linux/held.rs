@@ -1,6 +1,5 @@
-//! Reading a file of an agent, whose directory may belong to an attacker: the way to its directory is walked and held,
-//! the file is opened once without following links, and its kind, names, owner and size are judged on the descriptor that
-//! its bytes are read from.
+//! The way to a file of an agent, whose directory may belong to an attacker: it is walked and held, and the file is opened once
+//! without following links, and judged by its descriptor.
 //!
 //! A symbolic link is followed on the way only where nobody but an administrator could have put it. Administrators are
 //! root and the account that this program runs under.
@@ -14,60 +13,30 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, fstatvfs, openat, readlinkat, statat};
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
-use super::attributes::Attributes;
-use super::read::{identity, kind, read_at_most};
-use crate::file::{FileError, FileIdentity, Links};
+use super::names::Directory;
+use super::read::kind;
+use crate::file::{FileError, Links, WriteError};
 
 /// The kernel's own limit.
 const MAX_LINKS: usize = 40;
 /// The group's and everybody's write bits. Where there is an access control list, the group's bits are its mask.
-pub(super) const OTHERS_WRITE: u32 = 0o022;
+const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
-
-/// Reads a regular file of at most `limit` bytes with its attributes and its identity.
-///
-/// # Errors
-/// See [`FileError`]. A file with a second name is refused: what is written to it would be written to the other too, and
-/// whoever gave it the second name may have no right to read it. So is a file whose owner is neither an administrator
-/// nor the owner of its directory, unless only administrators may write in that directory.
-pub fn read_held(path: &Path, limit: u64, links: Links) -> Result<HeldFile, FileError> {
-    let place = HeldEntry::find(path, links)?;
-    let (file, metadata) = place.open_file()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
-    if metadata.nlink() != 1 {
-        return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() });
-    }
-    place.read(file, &metadata, limit)
-}
-
-/// A regular file's bytes, who may do what with it, and which file it was: all of one descriptor.
-pub struct HeldFile {
-    /// May hold a private key.
-    pub bytes: Zeroizing<Vec<u8>>,
-    pub attributes: Attributes,
-    pub identity: FileIdentity,
-}
 
 /// A name in a directory that is held open: between two steps nobody can put another directory in its place.
 #[derive(Debug)]
-pub(super) struct HeldEntry {
-    pub(super) directory: OwnedFd,
-    pub(super) name: OsString,
+pub(crate) struct HeldEntry {
+    pub(crate) directory: Directory,
+    pub(crate) name: OsString,
     /// As it was given, for messages.
-    pub(super) path: PathBuf,
-}
-
-impl std::fmt::Debug for HeldFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HeldFile").field("identity", &self.identity).finish_non_exhaustive()
-    }
+    pub(crate) path: PathBuf,
 }
 
 impl HeldEntry {
-    pub(super) fn find(path: &Path, links: Links) -> Result<Self, FileError> {
+    pub(crate) fn find(path: &Path, links: Links) -> Result<Self, FileError> {
         if path.file_name().is_none() {
             return Err(FileError::NotRegular { path: path.to_owned(), kind: "no file name" });
         }
@@ -82,20 +51,15 @@ impl HeldEntry {
         Ok(Self { directory: walk.readable()?, name, path: path.to_owned() })
     }
 
-    /// Opens what is there. A FIFO or a device is not opened: to open one can already do something.
-    pub(super) fn open_file(&self) -> Result<Option<(File, Metadata)>, FileError> {
-        self.open_beside(&self.name, &self.path)
-    }
-
-    /// The same of what has this name in the same directory; errors tell of it by `path`.
-    pub(super) fn open_beside(&self, name: &OsStr, path: &Path) -> Result<Option<(File, Metadata)>, FileError> {
-        let failed = |error: io::Error| FileError::from_io(path, error);
-        let not_regular = |kind| FileError::NotRegular { path: path.to_owned(), kind };
+    /// Opens the regular file of a name there. A FIFO or a device is not opened: to open one can already do something.
+    pub(crate) fn open_at(&self, name: &OsStr) -> Result<Option<(File, Metadata)>, FileError> {
+        let failed = |error: Errno| FileError::from_io(&self.path, error.into());
+        let not_regular = |kind| FileError::NotRegular { path: self.path.clone(), kind };
         match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
             Ok(stat) => return Err(not_regular(kind_of(FileType::from_raw_mode(stat.st_mode)))),
             Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(failed(error.into())),
+            Err(error) => return Err(failed(error)),
         }
         // What the name leads to may have been swapped since, so the descriptor is asked again.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -104,40 +68,51 @@ impl HeldEntry {
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP) => return Err(not_regular("a symbolic link")),
             Err(Errno::NXIO) => return Err(not_regular("a socket or a device")),
-            Err(error) => return Err(failed(error.into())),
+            Err(error) => return Err(failed(error)),
         };
-        let metadata = file.metadata().map_err(failed)?;
+        let metadata = file.metadata().map_err(|error| FileError::from_io(&self.path, error))?;
         if !metadata.is_file() {
             return Err(not_regular(kind(&metadata)));
         }
         Ok(Some((file, metadata)))
     }
 
-    pub(super) fn read(&self, file: File, metadata: &Metadata, limit: u64) -> Result<HeldFile, FileError> {
-        let failed = |error| FileError::from_io(&self.path, error);
-        self.check_owner(metadata)?;
-        let too_large = |size| FileError::TooLarge { path: self.path.clone(), size, limit };
-        if metadata.len() > limit {
-            return Err(too_large(metadata.len()));
-        }
-        let attributes = Attributes::of(&file, metadata).map_err(failed)?;
-        let bytes = read_at_most(file, metadata.len(), limit).map_err(failed)?;
-        let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if read > limit {
-            return Err(too_large(read));
-        }
-        Ok(HeldFile { bytes, attributes, identity: identity(metadata) })
+    /// Whoever owns a file changes its permissions by any descriptor.
+    pub(crate) fn open_to_narrow(&self) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_at(&self.name)
     }
 
     /// Whoever may write in a directory may put a file of theirs under any of its names. The service that owns the
     /// directory is meant to; the other members of its group are not.
-    fn check_owner(&self, metadata: &Metadata) -> Result<(), FileError> {
+    pub(crate) fn check_owner(&self, _: &File, metadata: &Metadata) -> Result<(), FileError> {
         let directory = fstat(&self.directory).map_err(|error| FileError::from_io(&self.path, error.into()))?;
         let owner = metadata.uid();
         if is_administrator(owner) || owner == directory.st_uid || is_closed(&directory) {
             return Ok(());
         }
-        Err(FileError::ForeignOwner { path: self.path.clone(), owner })
+        Err(FileError::ForeignOwner { path: self.path.clone(), owner: owner.to_string() })
+    }
+
+    /// Why others than an administrator can change what the names in the directory lead to; none where they cannot.
+    pub(crate) fn others_who_may_change_names(&self) -> Result<Option<String>, WriteError> {
+        let directory = fstat(&self.directory).map_err(|e| self.failed("looking at the directory")(e.into()))?;
+        Ok(match writers(&directory) {
+            Writers::Administrators | Writers::EachTheirOwn => None,
+            Writers::Owner(account) => Some(format!("belongs to the account {account}")),
+            Writers::Others => Some("other accounts may write in it (chmod go-w takes that from them)".to_owned()),
+        })
+    }
+
+    /// Whether `bytes` more can be written there.
+    pub(crate) fn has_room(&self, bytes: u64) -> io::Result<bool> {
+        let room = fstatvfs(&self.directory)?;
+        let is_root = rustix::process::geteuid().is_root();
+        let blocks = if is_root { room.f_bfree } else { room.f_bavail };
+        Ok(blocks.saturating_mul(room.f_frsize) >= bytes)
+    }
+
+    pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> WriteError {
+        move |source| WriteError::from_io(&self.path, what, source)
     }
 }
 
@@ -229,8 +204,17 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Whether a directory is ours, and nobody else may write in it.
+pub(crate) fn is_private(directory: &Directory) -> io::Result<bool> {
+    Ok(is_ours(directory)? && fstat(directory)?.st_mode & OTHERS_WRITE == 0)
+}
+
+pub(crate) fn is_ours(directory: &Directory) -> io::Result<bool> {
+    Ok(fstat(directory)?.st_uid == rustix::process::geteuid().as_raw())
+}
+
 /// A directory by itself, walked to like a file.
-pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn walk_to_directory(path: &Path) -> io::Result<OwnedFd> {
     let refused = |error: FileError| match error {
         FileError::Read { source, .. } => source,
         FileError::NotFound { .. } => Errno::NOENT.into(),
@@ -264,7 +248,7 @@ fn is_closed(directory: &Stat) -> bool {
 
 /// Who may give the names in a directory to something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writers {
+enum Writers {
     Administrators,
     /// Others may add names, and change their own alone (the sticky bit, as of /tmp).
     EachTheirOwn,
@@ -273,7 +257,7 @@ pub(super) enum Writers {
     Others,
 }
 
-pub(super) fn writers(directory: &Stat) -> Writers {
+fn writers(directory: &Stat) -> Writers {
     if !is_administrator(directory.st_uid) {
         Writers::Owner(directory.st_uid)
     } else if directory.st_mode & OTHERS_WRITE == 0 {

@@ -1,8 +1,6 @@
-//! Reading files that somebody else may have put there, by path and following links: what an administrator names and a
-//! rotation does not write. `held` is for the rest.
+//! Opening files by path and following links, and what is said of a path without reading it.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -11,9 +9,8 @@ use std::time::UNIX_EPOCH;
 
 use rustix::fs::{CWD, FsWord, Mode, OFlags, openat};
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
-use crate::file::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead};
+use crate::file::{DirectoryIdentity, FileError, FileIdentity};
 
 /// File systems whose files are the kernel's interfaces, by their numbers in linux/magic.h and in their own sources: proc, sysfs,
 /// debugfs, tracefs, securityfs, cgroup, cgroup2, bpf, configfs, efivarfs, pstore, selinuxfs, smackfs, fusectl, mqueue, resctrl,
@@ -41,64 +38,17 @@ const OF_THE_KERNEL: [FsWord; 20] = [
     0x6e66_7364,
 ];
 
-/// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
-/// not opened: to open one can already do something, start a watchdog for example.
-///
-/// # Errors
-/// See [`FileError`]; the size is refused before a byte is read.
-pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
-    read_open(path, open_regular(path)?, limit)
-}
-
-/// The same for a path that its directory has just shown to be a regular file, and no link: it is not asked again before it is
-/// opened. Only root could have put a device there since, and a link is not followed but read as [`read_regular`] does.
-///
-/// # Errors
-/// As [`read_regular`].
-pub fn read_listed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+/// Opens what a path that its directory has just shown to be a regular file leads to, and follows a link that is there by now.
+pub(crate) fn open_listed(path: &Path) -> Result<(File, Metadata), FileError> {
     match open(path, path, OFlags::NOFOLLOW) {
-        Err(FileError::SymlinkLoop { .. }) => read_regular(path, limit),
-        opened => read_open(path, opened?, limit),
+        Err(FileError::SymlinkLoop { .. }) => open_regular(path),
+        opened => opened,
     }
-}
-
-fn read_open(path: &Path, (file, metadata): (File, Metadata), limit: u64) -> Result<FileRead, FileError> {
-    let failed = |error| failed(path, error);
-    let size = metadata.len();
-    let too_large = |size| FileError::TooLarge { path: path.to_owned(), size, limit };
-    if size > limit {
-        return Err(too_large(size));
-    }
-    let bytes = read_at_most(file, size, limit).map_err(failed)?;
-    let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if read > limit {
-        return Err(too_large(read));
-    }
-    Ok(FileRead { bytes, identity: identity(&metadata) })
-}
-
-/// Reads at most `head` bytes of a regular file's beginning and at most `tail` of its end, however large it is.
-///
-/// # Errors
-/// See [`FileError`].
-pub fn read_ends(path: &Path, head: u64, tail: u64) -> Result<FileEnds, FileError> {
-    let (mut file, metadata) = open_regular(path)?;
-    let failed = |error| failed(path, error);
-    let mut ends = FileEnds {
-        head: Vec::new(),
-        tail: Vec::new(),
-        tail_at: metadata.len().saturating_sub(tail),
-        identity: identity(&metadata),
-    };
-    (&file).take(head).read_to_end(&mut ends.head).map_err(failed)?;
-    file.seek(SeekFrom::Start(ends.tail_at)).map_err(failed)?;
-    file.take(tail).read_to_end(&mut ends.tail).map_err(failed)?;
-    Ok(ends)
 }
 
 /// The file is held by a descriptor that does nothing to it, judged, and only then opened: between two looks at a name, whoever may
 /// write the directory could have put another file there.
-fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
+pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
     let errno = |error: Errno| failed(path, error.into());
     let held = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
     let held = File::from(held);
@@ -221,16 +171,7 @@ fn failed(path: &Path, error: std::io::Error) -> FileError {
     FileError::from_io(path, error)
 }
 
-/// One byte more than the limit, so that a file that grew meanwhile is seen to be too large. The buffer is sized before
-/// it is filled: a growing `Vec` would leave copies of a key behind in freed memory.
-pub(super) fn read_at_most(file: File, size: u64, limit: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let expected = usize::try_from(size).unwrap_or_default().saturating_add(1);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(expected));
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-pub(super) fn identity(metadata: &Metadata) -> FileIdentity {
+pub(crate) fn identity(metadata: &Metadata) -> FileIdentity {
     let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
     FileIdentity {
         device: metadata.dev(),
@@ -239,6 +180,11 @@ pub(super) fn identity(metadata: &Metadata) -> FileIdentity {
         modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
         changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
     }
+}
+
+/// How many names a file has.
+pub(crate) fn links(metadata: &Metadata) -> u64 {
+    metadata.nlink()
 }
 
 pub(super) fn kind(metadata: &Metadata) -> &'static str {
@@ -260,7 +206,7 @@ pub(super) fn kind(metadata: &Metadata) -> &'static str {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::*;
+    use crate::read_regular;
 
     /// Holds A17: a link to the kernel's log, or to its trace, took from it what others were to have.
     #[test]

@@ -1,5 +1,4 @@
-//! What would be replaced, and whether it can be: asked before a certificate is issued and long before a service is
-//! stopped.
+//! What keeps a file from being replaced, and what one gets in a place where there is none.
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, AsRawFd};
@@ -9,59 +8,35 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat, ioctl_getflags, statx};
 
 use super::attributes::Attributes;
-use super::held::{HeldEntry, HeldFile};
+use super::held::HeldEntry;
 use super::mounts;
 use super::read::identity_of_directory;
-use crate::file::{DirectoryIdentity, FileError, Links, WriteError};
-
-/// What lies at a path, and what a file in its place would get.
-#[derive(Debug)]
-pub struct Surveyed {
-    pub directory: DirectoryIdentity,
-    /// None when there is no file.
-    pub file: Option<HeldFile>,
-    /// The file's; without one, private to the directory's owner: a service could not read a file of ours.
-    pub attributes: Attributes,
-}
-
-/// Looks at the file at `path` and at all that would keep another from taking its place.
-///
-/// # Errors
-/// See [`FileError`] and [`WriteError`].
-pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
-    let place = HeldEntry::find(path, Links::Refuse)?;
-    let opened = place.open_replaceable()?;
-    let looked = place.directory.try_clone().and_then(|directory| File::from(directory).metadata());
-    let looked = looked.map_err(place.failed("looking at its directory"))?;
-    let directory = identity_of_directory(&place.directory, &looked);
-    let Some((file, metadata)) = opened else {
-        // It may be there when the mount is, and a key that is written now would stay below.
-        if let Some(mount) = path.parent().and_then(mounts::awaited) {
-            return Err(WriteError::NotMounted { path: path.to_owned(), mount });
-        }
-        let attributes = Attributes::private_to(looked.uid(), looked.gid());
-        return Ok(Surveyed { directory, file: None, attributes });
-    };
-    if metadata.nlink() != 1 {
-        return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() }.into());
-    }
-    let held = place.read(file, &metadata, limit)?;
-    Ok(Surveyed { directory, attributes: held.attributes.clone(), file: Some(held) })
-}
-
-/// The same as far as only the taking of a place is asked for: whether another file can take that of the one at `path`, or
-/// the name, where there is none.
-///
-/// # Errors
-/// See [`FileError`] and [`WriteError`].
-pub fn check_replaceable(path: &Path) -> Result<(), WriteError> {
-    HeldEntry::find(path, Links::Refuse)?.open_replaceable().map(|_| ())
-}
+use crate::file::{DirectoryIdentity, WriteError};
 
 impl HeldEntry {
-    fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
+    /// What a file here would get where there is none: private to the directory's owner, since a service could not read a file of
+    /// ours.
+    pub(crate) fn attributes_of_a_new_file(&self) -> Result<Attributes, WriteError> {
+        // It may be there when the mount is, and a key that is written now would stay below.
+        if let Some(mount) = self.path.parent().and_then(mounts::awaited) {
+            return Err(WriteError::NotMounted { path: self.path.clone(), mount });
+        }
+        let directory = self.looked_at_directory()?;
+        Ok(Attributes::private_to(directory.uid(), directory.gid()))
+    }
+
+    pub(crate) fn directory_identity(&self) -> Result<DirectoryIdentity, WriteError> {
+        Ok(identity_of_directory(&self.directory, &self.looked_at_directory()?))
+    }
+
+    fn looked_at_directory(&self) -> Result<Metadata, WriteError> {
+        let looked = self.directory.try_clone().and_then(|directory| File::from(directory).metadata());
+        looked.map_err(self.failed("looking at its directory"))
+    }
+
+    pub(crate) fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
         self.check_directory()?;
-        let opened = self.open_file()?;
+        let opened = self.open_at(&self.name)?;
         if let Some((file, _)) = &opened {
             self.check_file(file)?;
         }

@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{IFlags, XattrFlags, ioctl_setflags, setxattr};
 use sha2::{Digest, Sha256};
 
-use super::*;
-use crate::file::{FileError, FileIdentity, Links, WriteError};
+use crate::*;
 
 const LIMIT: u64 = 1024;
 /// An account of a service, and another of its group.
@@ -602,4 +601,114 @@ fn a_relative_path_through_an_absolute_link_leads_where_the_link_does() {
     assert_eq!(mode(&room.at("real/a/b")), 0o700);
     let destinations = [relative.join("file"), room.at("real/file")].map(|path| destination(&path).expect("a place"));
     assert_eq!(destinations[0], destinations[1]);
+}
+
+/// A room for directories that are staged under the name `set`.
+struct Sets(tempfile::TempDir);
+
+impl Sets {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("directory"))
+    }
+
+    fn set(&self) -> PathBuf {
+        self.0.path().join("set")
+    }
+
+    /// What is staged, or was replaced.
+    fn beside(&self) -> PathBuf {
+        let names = fs::read_dir(self.0.path()).expect("list").map(|entry| entry.expect("entry").path());
+        names.into_iter().find(|path| path.to_string_lossy().contains(".set.kagiban-")).expect("beside")
+    }
+
+    /// A directory of somebody else with files of the same names.
+    fn victim(&self) -> PathBuf {
+        let victim = self.0.path().join("victim");
+        fs::create_dir(&victim).expect("a directory");
+        for name in ["key", "certificate"] {
+            fs::write(victim.join(name), "theirs").expect("a file");
+        }
+        victim
+    }
+
+    fn staged(&self, text: &str) -> StagedDirectory {
+        StagedDirectory::write(&self.set(), &[("key", text.as_bytes()), ("certificate", text.as_bytes())])
+            .expect("staged")
+    }
+}
+
+#[test]
+fn a_staged_directory_and_its_files_are_private() {
+    let room = Sets::new();
+    let mut staged = room.staged("first");
+    staged.publish().expect("published");
+    staged.keep().expect("kept");
+    assert_eq!((mode(&room.set()), mode(&room.set().join("key"))), (0o700, 0o600));
+}
+
+#[test]
+fn what_a_link_leads_to_is_neither_replaced_nor_emptied() {
+    let room = Sets::new();
+    let elsewhere = room.0.path().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("a directory");
+    fs::write(elsewhere.join("key"), "theirs").expect("a file");
+    symlink(&elsewhere, room.set()).expect("a link");
+    let mut staged = room.staged("new");
+    let error = staged.replace().expect_err("a link").to_string();
+    assert!(error.contains("no directory"), "{error}");
+    drop(staged);
+    assert!(room.set().is_symlink());
+    assert_eq!(fs::read_to_string(elsewhere.join("key")).expect("text"), "theirs");
+}
+
+/// Who gives a name to something else between two steps has files of that removed, and what was to be removed left.
+#[test]
+fn whatever_a_name_leads_to_by_now_only_what_was_made_or_replaced_here_is_removed() {
+    for step in ["staged", "published", "exchanged", "kept"] {
+        let room = Sets::new();
+        let victim = room.victim();
+        if matches!(step, "exchanged" | "kept") {
+            let mut first = room.staged("first");
+            first.publish().expect("published");
+            first.keep().expect("kept");
+        }
+        let mut staged = room.staged("new");
+        match step {
+            "published" => staged.publish().expect("published"),
+            "exchanged" | "kept" => staged.replace().expect("replaced"),
+            _ => {}
+        }
+        let [swapped, stolen] =
+            [if step == "published" { room.set() } else { room.beside() }, room.0.path().join("stolen")];
+        fs::rename(&swapped, &stolen).expect("renamed");
+        symlink(&victim, &swapped).expect("a link");
+        if step == "kept" {
+            let error = staged.keep().expect_err("it is not there").to_string();
+            assert!(error.contains("something else has its name"), "{error}");
+        } else {
+            drop(staged);
+        }
+        for name in ["key", "certificate"] {
+            assert_eq!(fs::read_to_string(victim.join(name)).expect(step), "theirs", "{step}");
+        }
+        assert!(swapped.is_symlink(), "{step}");
+        // What replaced it stays in force where the old one cannot be put back.
+        let left = if step == "exchanged" { 2 } else { 0 };
+        assert_eq!(fs::read_dir(&stolen).expect("list").count(), left, "{step}");
+    }
+}
+
+#[test]
+fn the_directory_that_it_goes_to_is_held_and_not_found_again_by_its_path() {
+    let room = Sets::new();
+    let (own, away) = (room.0.path().join("own"), room.0.path().join("away"));
+    fs::create_dir(&own).expect("a directory");
+    let victim = room.victim();
+    let mut staged = StagedDirectory::write(&own.join("set"), &[("key", b"k")]).expect("staged");
+    fs::rename(&own, &away).expect("renamed");
+    symlink(&victim, &own).expect("a link");
+    staged.publish().expect("published");
+    staged.keep().expect("kept");
+    assert_eq!(fs::read_to_string(away.join("set/key")).expect("text"), "k");
+    assert_eq!(fs::read_dir(&victim).expect("list").count(), 2);
 }

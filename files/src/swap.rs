@@ -2,23 +2,19 @@
 //! no space.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, statat, unlinkat};
-use rustix::io::Errno;
-
-use super::attributes::Attributes;
-use super::durable::temporary_beside;
-use super::held::HeldEntry;
-use crate::file::{FileIdentity, Links, WriteError};
+use crate::durable::temporary_beside;
+use crate::file::{FileError, FileIdentity, Links, WriteError};
+use crate::system::{self, Attributes, HeldEntry, Metadata, names};
 
 /// What takes whose place.
 #[derive(Clone, Copy, Debug)]
 pub struct Swap<'a> {
     pub path: &'a Path,
-    /// A file in the same directory, written by [`super::write_new`]. Where the file system exchanges names, it is the
+    /// A file in the same directory, written by [`crate::write_new`]. Where the file system exchanges names, it is the
     /// old file afterwards.
     pub staged: &'a Path,
     /// Where the old file stays when names cannot be exchanged; none when it need not stay.
@@ -48,7 +44,7 @@ pub fn swap(swap: &Swap<'_>) -> Result<(), WriteError> {
     change_names(swap)?.sync()
 }
 
-/// The same, but not durable before [`super::sync_directory_of`]: for files that belong together, whose names all change
+/// The same, but not durable before [`crate::sync_directory_of`]: for files that belong together, whose names all change
 /// whether or not their directory can be synced.
 ///
 /// # Errors
@@ -69,17 +65,19 @@ fn change_names(swap: &Swap<'_>) -> Result<HeldEntry, WriteError> {
     Ok(place)
 }
 
-/// Gives a file the name `aside` in its directory, which is durable after [`super::sync_directory_of`]. What somebody has written to it meanwhile gets its name back.
+/// Gives a file the name `aside` in its directory, which is durable after [`crate::sync_directory_of`]. What somebody has written to it meanwhile gets its name back.
 ///
 /// # Errors
 /// See [`WriteError`].
 pub fn move_aside(path: &Path, aside: &Path, file: SurveyedFile<'_>) -> Result<(), WriteError> {
     let place = HeldEntry::find(path, Links::Refuse)?;
     let aside = aside.file_name().unwrap_or_default();
-    match renameat(&place.directory, place.name.as_os_str(), &place.directory, aside) {
+    match names::rename(&place.directory, &place.name, aside) {
         Ok(()) => {}
-        Err(Errno::NOENT) => return Err(WriteError::Changed { path: path.to_owned() }),
-        Err(error) => return Err(place.failed("renaming it")(error.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(WriteError::Changed { path: path.to_owned() });
+        }
+        Err(error) => return Err(place.failed("renaming it")(error)),
     }
     if !place.is_surveyed_at(aside, Some(file)) {
         place.take_free_name(aside)?;
@@ -96,19 +94,18 @@ pub fn move_aside(path: &Path, aside: &Path, file: SurveyedFile<'_>) -> Result<(
 pub fn unlink_second_name(beside: &Path, path: &Path) -> Result<(), WriteError> {
     let place = HeldEntry::find(path, Links::Refuse)?;
     let name = beside.file_name().unwrap_or_default();
-    let at = |name: &OsStr| statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW);
-    let (Ok(one), Ok(other)) = (at(place.name.as_os_str()), at(name)) else { return Ok(()) };
-    if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino) {
+    let at = |name: &OsStr| names::identity(&place.directory, name);
+    let (Ok(one), Ok(other)) = (at(&place.name), at(name)) else { return Ok(()) };
+    if one != other {
         return Ok(());
     }
-    unlinkat(&place.directory, name, AtFlags::empty())
-        .map_err(|e| place.failed("removing its second name")(e.into()))?;
+    names::unlink(&place.directory, name).map_err(place.failed("removing its second name"))?;
     place.sync()
 }
 
 impl HeldEntry {
     /// Replaces a file durably, or leaves it as it was: it stays beside the new one until that is durable.
-    pub(super) fn replace_or_leave(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+    pub(crate) fn replace_or_leave(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
         self.replace_synced(bytes, attributes, Self::exchange_names, Self::sync)
     }
 
@@ -116,7 +113,7 @@ impl HeldEntry {
         &self,
         bytes: &[u8],
         attributes: &Attributes,
-        exchange: impl Fn(&Self, &OsStr) -> rustix::io::Result<()>,
+        exchange: impl Fn(&Self, &OsStr) -> io::Result<()>,
         sync: impl Fn(&Self) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
         if !self.is_replaceable()? {
@@ -126,12 +123,12 @@ impl HeldEntry {
         self.create(&new, bytes, attributes)?;
         let exchanged = match exchange(self, &new) {
             Ok(()) => Ok(new.clone()),
-            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.keep_beside_and_rename(&new),
-            Err(error) => Err(self.failed("exchanging it with the new file")(error.into())),
+            Err(error) if names::is_unsupported(&error) => self.keep_beside_and_rename(&new),
+            Err(error) => Err(self.failed("exchanging it with the new file")(error)),
         };
-        let old = exchanged.inspect_err(|_| _ = unlinkat(&self.directory, &new, AtFlags::empty()))?;
-        let removed = |error: Errno| self.failed("removing what was replaced")(error.into());
-        let done = sync(self).and_then(|()| unlinkat(&self.directory, &old, AtFlags::empty()).map_err(removed));
+        let old = exchanged.inspect_err(|_| _ = names::unlink(&self.directory, &new))?;
+        let removed = self.failed("removing what was replaced");
+        let done = sync(self).and_then(|()| names::unlink(&self.directory, &old).map_err(removed));
         if done.is_err() {
             self.rename_over_name(&old)?;
         }
@@ -143,18 +140,16 @@ impl HeldEntry {
     /// For kernels and file systems that cannot exchange names. The old file's name beside the new one; where there are no links
     /// either, nothing has the old name for a moment.
     fn keep_beside_and_rename(&self, new: &OsStr) -> Result<OsString, WriteError> {
-        let (name, old) = (self.name.as_os_str(), self.name_beside()?);
-        match linkat(&self.directory, name, &self.directory, &old, AtFlags::empty()) {
-            Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {
-                renameat(&self.directory, name, &self.directory, &old)
-            }
+        let old = self.name_beside()?;
+        match names::link(&self.directory, &self.name, &old) {
+            Err(error) if names::has_no_links(&error) => names::rename(&self.directory, &self.name, &old),
             linked => linked,
         }
-        .map_err(|e| self.failed("keeping the old file beside it")(e.into()))?;
+        .map_err(self.failed("keeping the old file beside it"))?;
         self.rename_over_name(new).inspect_err(|_| {
             let _ = self.rename_over_name(&old);
             // Of two names of one file a rename takes none away
-            let _ = unlinkat(&self.directory, &old, AtFlags::empty());
+            let _ = names::unlink(&self.directory, &old);
         })?;
         Ok(old)
     }
@@ -165,9 +160,13 @@ impl HeldEntry {
 
     fn check_staged(&self, name: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
         let altered = || WriteError::Altered { path: swap.staged.to_owned() };
-        let (mut staged, metadata) = self.open_beside(name, swap.staged)?.ok_or_else(altered)?;
+        let (mut staged, metadata) = match self.open_at(name) {
+            Ok(Some(opened)) => opened,
+            Ok(None) | Err(FileError::NotRegular { .. }) => return Err(altered()),
+            Err(error) => return Err(error.into()),
+        };
         let attributes = Attributes::of(&staged, &metadata).map_err(self.failed("looking at the new file"))?;
-        if metadata.nlink() != 1 || !attributes.is_same_access(swap.attributes) {
+        if system::links(&metadata) != 1 || !attributes.is_same_access(swap.attributes) {
             return Err(altered());
         }
         self.check(&mut staged, swap.sha256)
@@ -178,7 +177,7 @@ impl HeldEntry {
         match (self.open_file()?, swap.old) {
             (None, None) => Ok(()),
             (Some((file, metadata)), Some(old)) => {
-                if metadata.nlink() == 1 && self.is_surveyed(file, &metadata, old)? {
+                if system::links(&metadata) == 1 && self.is_surveyed(file, &metadata, old)? {
                     return Ok(());
                 }
                 Err(changed())
@@ -190,7 +189,7 @@ impl HeldEntry {
     /// An edit in place leaves the file the same, so its bytes are compared too.
     fn is_surveyed(&self, mut file: File, metadata: &Metadata, old: SurveyedFile<'_>) -> Result<bool, WriteError> {
         let found = Attributes::of(&file, metadata).map_err(self.failed("looking at it"))?;
-        if !is_identity(old.identity, metadata.dev(), metadata.ino()) || !found.is_same_access(old.attributes) {
+        if !system::identity(metadata).is_same_file(old.identity) || !found.is_same_access(old.attributes) {
             return Ok(false);
         }
         match self.check(&mut file, old.sha256) {
@@ -202,10 +201,7 @@ impl HeldEntry {
     /// Whether the surveyed file has this name now, as it was surveyed. What cannot be read is not.
     fn is_surveyed_at(&self, name: &OsStr, old: Option<SurveyedFile<'_>>) -> bool {
         let Some(old) = old else { return false };
-        if !self.is_at(name, old.identity) {
-            return false;
-        }
-        let Ok(Some((file, metadata))) = self.open_beside(name, &self.path) else { return false };
+        let Ok(Some((file, metadata))) = self.open_at(name) else { return false };
         self.is_surveyed(file, &metadata, old).unwrap_or(false)
     }
 
@@ -214,36 +210,34 @@ impl HeldEntry {
             Ok(()) if self.is_surveyed_at(staged, swap.old) => Ok(()),
             // Somebody put another file there after it was looked at, or wrote to it; they get it back.
             Ok(()) => {
-                self.exchange_names(staged).map_err(|e| self.failed("exchanging the files back")(e.into()))?;
+                self.exchange_names(staged).map_err(self.failed("exchanging the files back"))?;
                 Err(WriteError::Changed { path: self.path.clone() })
             }
-            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.link_and_rename(staged, swap),
-            Err(error) => Err(self.failed("exchanging it with the new file")(error.into())),
+            Err(error) if names::is_unsupported(&error) => self.link_and_rename(staged, swap),
+            Err(error) => Err(self.failed("exchanging it with the new file")(error)),
         }
     }
 
-    fn exchange_names(&self, staged: &OsStr) -> rustix::io::Result<()> {
-        renameat_with(&self.directory, staged, &self.directory, self.name.as_os_str(), RenameFlags::EXCHANGE)
+    fn exchange_names(&self, staged: &OsStr) -> io::Result<()> {
+        names::exchange(&self.directory, staged, &self.name)
     }
 
     /// For kernels and file systems that cannot exchange names. A file system without links either has no old file
     /// beside the new one: only the backup can be restored, and what is written to the old file in the last moment is lost.
     fn link_and_rename(&self, staged: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
-        let name = self.name.as_os_str();
         let beside = match swap.beside.and_then(Path::file_name) {
             None => None,
-            Some(beside) => match linkat(&self.directory, name, &self.directory, beside, AtFlags::empty()) {
+            Some(beside) => match names::link(&self.directory, &self.name, beside) {
                 Ok(()) => Some(beside),
-                Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => None,
-                Err(error) => return Err(self.failed("linking the old file beside it")(error.into())),
+                Err(error) if names::has_no_links(&error) => None,
+                Err(error) => return Err(self.failed("linking the old file beside it")(error)),
             },
         };
         let Some(beside) = beside else { return self.rename_over_name(staged) };
         self.sync()?;
         let changed = || Err(WriteError::Changed { path: self.path.clone() });
         if !self.is_surveyed_at(beside, swap.old) {
-            unlinkat(&self.directory, beside, AtFlags::empty())
-                .map_err(|e| self.failed("removing its second name")(e.into()))?;
+            names::unlink(&self.directory, beside).map_err(self.failed("removing its second name"))?;
             return changed();
         }
         self.rename_over_name(staged)?;
@@ -256,48 +250,33 @@ impl HeldEntry {
 
     /// The old file was written to meanwhile. The new one gets its first name back, which tells that it was never in use.
     fn take_back(&self, staged: &OsStr, beside: &OsStr) -> Result<(), WriteError> {
-        let linked = linkat(&self.directory, self.name.as_os_str(), &self.directory, staged, AtFlags::empty());
+        let linked = names::link(&self.directory, &self.name, staged);
         self.rename_over_name(beside)?;
         self.sync()?;
-        linked.map_err(|e| self.failed("linking the new file beside it")(e.into()))
-    }
-
-    fn rename_over_name(&self, from: &OsStr) -> Result<(), WriteError> {
-        renameat(&self.directory, from, &self.directory, self.name.as_os_str())
-            .map_err(|e| self.failed("renaming the new file over it")(e.into()))
+        linked.map_err(self.failed("linking the new file beside it"))
     }
 
     fn take_free_name(&self, staged: &OsStr) -> Result<(), WriteError> {
-        let name = self.name.as_os_str();
-        match renameat_with(&self.directory, staged, &self.directory, name, RenameFlags::NOREPLACE) {
-            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.link_to_free_name(staged),
+        match names::rename_to_free(&self.directory, staged, &self.name) {
+            Err(error) if names::is_unsupported(&error) => self.link_to_free_name(staged),
             taken => self.taken(taken),
         }
     }
 
     /// A plain rename would replace what somebody has put there since.
     fn link_to_free_name(&self, staged: &OsStr) -> Result<(), WriteError> {
-        let name = self.name.as_os_str();
-        self.taken(linkat(&self.directory, staged, &self.directory, name, AtFlags::empty()))?;
-        unlinkat(&self.directory, staged, AtFlags::empty())
-            .map_err(|e| self.failed("removing the new file's first name")(e.into()))
+        self.taken(names::link(&self.directory, staged, &self.name))?;
+        names::unlink(&self.directory, staged).map_err(self.failed("removing the new file's first name"))
     }
 
-    fn taken(&self, taken: rustix::io::Result<()>) -> Result<(), WriteError> {
+    fn taken(&self, taken: io::Result<()>) -> Result<(), WriteError> {
         match taken {
-            Err(Errno::EXIST) => Err(WriteError::Changed { path: self.path.clone() }),
-            taken => taken.map_err(|e| self.failed("giving the new file its name")(e.into())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(WriteError::Changed { path: self.path.clone() })
+            }
+            taken => taken.map_err(self.failed("giving the new file its name")),
         }
     }
-
-    fn is_at(&self, name: &OsStr, identity: &FileIdentity) -> bool {
-        let found = statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
-        found.is_ok_and(|found| is_identity(identity, found.st_dev, found.st_ino))
-    }
-}
-
-fn is_identity(identity: &FileIdentity, device: u64, inode: u64) -> bool {
-    (identity.device, identity.inode) == (device, inode)
 }
 
 #[cfg(test)]
@@ -308,7 +287,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::linux::{survey, write_new};
+    use crate::{survey, write_new};
 
     /// A store that was surveyed, and what is to take its place.
     struct Scene {
@@ -384,14 +363,16 @@ mod tests {
         }
         let scene = Scene::new();
         assert_eq!(scene.step(|| (), |place, swap| place.exchange(OsStr::new("staged"), swap)), Ok(()));
-        assert_eq!((scene.read("store").as_deref(), scene.read("staged").as_deref()), (Some("new"), Some("old")));
+        // Under the other's name where names are exchanged, and under its second name elsewhere.
+        let kept = scene.read("staged").or_else(|| scene.read("beside"));
+        assert_eq!((scene.read("store").as_deref(), kept.as_deref()), (Some("new"), Some("old")));
     }
 
     /// Of what must not be lost, the old is there until the new is, whatever the disk says at the last step.
     #[test]
     fn a_file_is_replaced_durably_or_is_there_as_it_was() {
-        type Exchange = fn(&HeldEntry, &OsStr) -> rustix::io::Result<()>;
-        let exchanges: [Exchange; 2] = [HeldEntry::exchange_names, |_, _| Err(Errno::INVAL)];
+        type Exchange = fn(&HeldEntry, &OsStr) -> io::Result<()>;
+        let exchanges: [Exchange; 2] = [HeldEntry::exchange_names, |_, _| Err(io::ErrorKind::Unsupported.into())];
         for exchange in exchanges {
             let scene = Scene::new();
             fs::remove_file(scene.at("staged")).expect("remove");
@@ -402,7 +383,7 @@ mod tests {
                 (done.is_ok(), scene.read("store"), lies.len())
             };
             let fails: fn(&HeldEntry) -> Result<(), WriteError> =
-                |place| Err(place.failed("syncing")(Errno::IO.into()));
+                |place| Err(place.failed("syncing")(io::Error::other("EIO")));
             assert_eq!(replaced(fails), (false, Some("old".to_owned()), 1));
             assert_eq!(replaced(HeldEntry::sync), (true, Some("new".to_owned()), 1));
             fs::remove_file(scene.at("store")).expect("remove");

@@ -5,20 +5,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstatvfs, fsync, openat, renameat, unlinkat};
-use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::attributes::Attributes;
-use super::held::HeldEntry;
 use crate::file::{FileError, Links, WriteError};
+use crate::system::{self, Attributes, HeldEntry, names};
 
-/// Readable and writable by us alone.
-const PRIVATE_FILE: u32 = 0o600;
 /// Bytes; nobody meets or guesses such a name.
 const TEMPORARY_RANDOM: usize = 8;
 /// Bytes. Whoever has the directory may have made one of terabytes out of a file that was small when it was surveyed.
@@ -51,9 +44,10 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], attributes: Option<&Attributes>
 /// See [`WriteError`]; also when more than that would change.
 pub fn narrow(path: &Path, attributes: &Attributes) -> Result<(), WriteError> {
     let place = HeldEntry::find(path, Links::Refuse)?;
-    let (file, metadata) = place.open_file()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
+    let opened = place.open_to_narrow()?;
+    let (file, metadata) = opened.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
     let found = Attributes::of(&file, &metadata).map_err(place.failed("looking at it"))?;
-    if metadata.nlink() != 1 || !found.narrows_to(attributes) {
+    if system::links(&metadata) != 1 || !found.narrows_to(attributes) {
         return Err(WriteError::Altered { path: path.to_owned() });
     }
     attributes.give_to(&file).map_err(place.not_kept())?;
@@ -107,10 +101,10 @@ pub fn remove(path: &Path) -> Result<(), WriteError> {
         Err(FileError::NotFound { .. }) => return Ok(()),
         place => place?,
     };
-    match unlinkat(&place.directory, place.name.as_os_str(), AtFlags::empty()) {
+    match names::unlink(&place.directory, &place.name) {
         Ok(()) => place.sync(),
-        Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(place.failed("removing it")(error.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(place.failed("removing it")(error)),
     }
 }
 
@@ -129,10 +123,7 @@ pub fn sync_directory_of(path: &Path) -> Result<(), WriteError> {
 /// `TooLittleRoom` when not.
 pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
     let place = HeldEntry::find(path, Links::Refuse)?;
-    let room = fstatvfs(&place.directory).map_err(|e| place.failed("asking for free space")(e.into()))?;
-    let is_root = rustix::process::geteuid().is_root();
-    let blocks = if is_root { room.f_bfree } else { room.f_bavail };
-    if blocks.saturating_mul(room.f_frsize) < bytes {
+    if !place.has_room(bytes).map_err(place.failed("asking for free space"))? {
         return Err(WriteError::TooLittleRoom { path: path.to_owned(), bytes });
     }
     Ok(())
@@ -140,16 +131,16 @@ pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
 
 impl HeldEntry {
     /// See [`sweep`].
-    pub(super) fn sweep(&self) -> Vec<WriteError> {
+    pub(crate) fn sweep(&self) -> Vec<WriteError> {
         let names = match self.temporaries() {
             Ok(names) => names,
             Err(error) => return vec![error],
         };
         let (mut failed, mut is_changed) = (Vec::new(), false);
         for name in names {
-            match unlinkat(&self.directory, name, AtFlags::empty()) {
+            match names::unlink(&self.directory, &name) {
                 Ok(()) => is_changed = true,
-                Err(error) => failed.push(self.failed("removing what was left beside it")(error.into())),
+                Err(error) => failed.push(self.failed("removing what was left beside it")(error)),
             }
         }
         if is_changed && let Err(error) = self.sync() {
@@ -159,66 +150,57 @@ impl HeldEntry {
     }
 
     /// What [`temporary_beside`] has named, as far as it can be listed.
-    pub(super) fn temporaries(&self) -> Result<Vec<OsString>, WriteError> {
-        let entries = Dir::read_from(&self.directory).map_err(|e| self.failed("listing its directory")(e.into()))?;
-        let entries = entries.take(MAX_SWEPT_ENTRIES).filter_map(Result::ok);
-        let names = entries.filter(|entry| is_temporary(&self.path, entry.file_name().to_bytes()));
-        Ok(names.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned()).collect())
+    pub(crate) fn temporaries(&self) -> Result<Vec<OsString>, WriteError> {
+        let listed = names::list(&self.directory, MAX_SWEPT_ENTRIES).map_err(self.failed("listing its directory"))?;
+        Ok(listed.into_iter().filter(|name| is_temporary(&self.path, name)).collect())
     }
 
-    pub(super) fn write_new(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+    pub(crate) fn write_new(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
         self.create(&self.name, bytes, attributes)?;
-        self.sync().inspect_err(|_| _ = unlinkat(&self.directory, self.name.as_os_str(), AtFlags::empty()))
+        self.sync().inspect_err(|_| _ = names::unlink(&self.directory, &self.name))
     }
 
-    pub(super) fn replace(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+    pub(crate) fn replace(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
         self.is_replaceable()?;
         let beside = temporary_beside(&self.path)?;
         let name = beside.file_name().unwrap_or_default();
         self.create(name, bytes, attributes)?;
-        let renamed = renameat(&self.directory, name, &self.directory, self.name.as_os_str())
-            .map_err(|e| self.failed("renaming the new file over it")(e.into()));
-        if renamed.is_err() {
-            let _ = unlinkat(&self.directory, name, AtFlags::empty());
-        }
-        renamed?;
+        self.rename_over_name(name).inspect_err(|_| _ = names::unlink(&self.directory, name))?;
         self.sync()
     }
 
     /// Whether there is a file. What must not be replaced is refused: a rename would not follow a link, and would break one file with two
     /// names.
-    pub(super) fn is_replaceable(&self) -> Result<bool, WriteError> {
-        match self.open_file()? {
-            Some((_, metadata)) if metadata.nlink() != 1 => {
-                Err(FileError::HardLinked { path: self.path.clone(), links: metadata.nlink() }.into())
-            }
-            found => Ok(found.is_some()),
-        }
+    pub(crate) fn is_replaceable(&self) -> Result<bool, WriteError> {
+        let Some((_, metadata)) = self.open_file()? else { return Ok(false) };
+        self.check_own(&metadata)?;
+        Ok(true)
+    }
+
+    pub(crate) fn rename_over_name(&self, from: &OsStr) -> Result<(), WriteError> {
+        names::rename(&self.directory, from, &self.name).map_err(self.failed("renaming the new file over it"))
     }
 
     /// A new file with these bytes and attributes, on the disk and read back.
-    pub(super) fn create(&self, name: &OsStr, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&self.directory, name, flags, Mode::from_raw_mode(PRIVATE_FILE))
-            .map_err(|e| self.failed("making a new file")(e.into()))?;
-        let written = self.fill(File::from(file), bytes, attributes);
+    pub(crate) fn create(&self, name: &OsStr, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+        let file = names::create(&self.directory, name).map_err(self.failed("making a new file"))?;
+        let written = self.fill(file, bytes, attributes);
         if written.is_err() {
             // After a failed sync the kernel may have dropped the pages: the file is not tried again but thrown away.
-            let _ = unlinkat(&self.directory, name, AtFlags::empty());
+            let _ = names::unlink(&self.directory, name);
         }
         written
     }
 
     fn fill(&self, mut file: File, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
-        // `pwrite`, which nothing else in the program calls: a trace or a fault can be aimed at it.
-        file.write_all_at(bytes, 0).map_err(self.failed("writing"))?;
+        names::write_from_start(&file, bytes).map_err(self.failed("writing"))?;
         attributes.give_to(&file).map_err(self.not_kept())?;
         file.sync_all().map_err(self.failed("syncing the file"))?;
         self.check(&mut file, &Sha256::digest(bytes).into())
     }
 
     /// Whether the file has the bytes of this digest. What is larger than any file that is written here is not read to its end.
-    pub(super) fn check(&self, file: &mut File, sha256: &[u8; 32]) -> Result<(), WriteError> {
+    pub(crate) fn check(&self, file: &mut File, sha256: &[u8; 32]) -> Result<(), WriteError> {
         file.rewind().map_err(self.failed("reading it back"))?;
         let mut digest = Sha256::new();
         let mut buffer = zeroize::Zeroizing::new([0; 8192]);
@@ -235,12 +217,8 @@ impl HeldEntry {
         if read == *sha256 { Ok(()) } else { Err(WriteError::Altered { path: self.path.clone() }) }
     }
 
-    pub(super) fn sync(&self) -> Result<(), WriteError> {
-        fsync(&self.directory).map_err(|e| self.failed("syncing the directory")(e.into()))
-    }
-
-    pub(super) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> WriteError {
-        move |source| WriteError::from_io(&self.path, what, source)
+    pub(crate) fn sync(&self) -> Result<(), WriteError> {
+        names::sync(&self.directory).map_err(self.failed("syncing the directory"))
     }
 
     fn not_kept(&self) -> impl Fn(io::Error) -> WriteError {
@@ -253,8 +231,8 @@ impl HeldEntry {
     }
 }
 
-fn is_temporary(path: &Path, name: &[u8]) -> bool {
-    let random = name.strip_prefix(temporary_prefix(path).as_bytes());
+fn is_temporary(path: &Path, name: &OsStr) -> bool {
+    let random = name.as_encoded_bytes().strip_prefix(temporary_prefix(path).as_encoded_bytes());
     random.is_some_and(|random| random.len() == 2 * TEMPORARY_RANDOM && random.iter().all(u8::is_ascii_hexdigit))
 }
 

@@ -2,17 +2,12 @@
 //! person has files written. Each is walked to once, made and judged by its descriptor, and what is written there goes through it.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, fsync, mkdirat, openat, unlinkat};
-use rustix::io::Errno;
-
-use super::attributes::Attributes;
-use super::held::{HeldEntry, OTHERS_WRITE, Writers, open_directory, writers};
 use crate::file::{FileError, Links, WriteError};
-
-const PRIVATE_DIRECTORY: u32 = 0o700;
+use crate::system::names::{self, Directory};
+use crate::system::{Attributes, HeldEntry, is_private, walk_to_directory};
 
 /// Makes a directory that only we may enter, with its parents, or checks the one that is there.
 ///
@@ -33,9 +28,9 @@ pub fn create_private_directory(path: &Path) -> Result<(), WriteError> {
     };
     check_private(path, &place.make_or_open_directory()?)?;
     // A new directory is durable once its parent is. On a file system that takes nothing it is there since long.
-    match fsync(&place.directory) {
-        Ok(()) | Err(Errno::ROFS) => Ok(()),
-        Err(error) => Err(place.failed("syncing the parent directory")(error.into())),
+    match names::sync(&place.directory) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        synced => synced.map_err(place.failed("syncing the parent directory")),
     }
 }
 
@@ -44,11 +39,11 @@ pub fn create_private_directory(path: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// When somebody else owns it or may write in it, or it cannot be looked at.
 pub fn check_private_directory(path: &Path) -> Result<(), WriteError> {
-    let directory = open_directory(path).map_err(|e| WriteError::from_io(path, "opening the directory", e))?;
+    let directory = walk_to_directory(path).map_err(|e| WriteError::from_io(path, "opening the directory", e))?;
     check_private(path, &directory)
 }
 
-/// Writes a file that does not exist yet as [`write_new`](super::write_new) does, private to this program, in a directory where
+/// Writes a file that does not exist yet as [`write_new`](crate::write_new) does, private to this program, in a directory where
 /// nobody but an administrator can change what a name leads to. Its directory is made where there is none.
 ///
 /// # Errors
@@ -75,7 +70,7 @@ fn swept(path: &Path) -> Result<HeldEntry, WriteError> {
 impl HeldEntry {
     /// Where `path` leads, if nobody but an administrator can change that. Directories on the way that are not there are made,
     /// private to us.
-    pub(super) fn guarded(path: &Path) -> Result<Self, WriteError> {
+    pub(crate) fn guarded(path: &Path) -> Result<Self, WriteError> {
         let place = match Self::find(path, Links::Refuse) {
             Err(error @ FileError::NotFound { .. }) => {
                 let (Some(parent), Some(name)) = (parent_of(path), path.file_name()) else { return Err(error.into()) };
@@ -86,51 +81,39 @@ impl HeldEntry {
             }
             found => found?,
         };
-        let directory = fstat(&place.directory).map_err(|e| place.failed("looking at the directory")(e.into()))?;
-        let why = match writers(&directory) {
-            Writers::Administrators | Writers::EachTheirOwn => return Ok(place),
-            Writers::Owner(account) => format!("belongs to the account {account}"),
-            Writers::Others => "other accounts may write in it (chmod go-w takes that from them)".to_owned(),
-        };
+        let Some(why) = place.others_who_may_change_names()? else { return Ok(place) };
         let path = parent_of(path).unwrap_or_else(|| Path::new(".")).to_owned();
         Err(WriteError::Unguarded { path, why })
     }
 
     /// A directory beside this name that was not there, and that only we may enter. It is not durable before its parent is synced.
-    pub(super) fn make_directory(&self, name: &OsStr) -> Result<OwnedFd, WriteError> {
-        mkdirat(&self.directory, name, Mode::from_raw_mode(PRIVATE_DIRECTORY))
-            .map_err(|e| self.failed("making the directory")(e.into()))?;
-        let opened =
-            open_directory_at(&self.directory, name).map_err(|e| self.failed("opening the directory")(e.into()));
-        opened.inspect_err(|_| _ = unlinkat(&self.directory, name, AtFlags::REMOVEDIR))
+    pub(crate) fn make_directory(&self, name: &OsStr) -> Result<Directory, WriteError> {
+        names::make_own_directory(&self.directory, name).map_err(self.failed("making the directory"))
     }
 
-    fn make_or_open_directory(&self) -> Result<OwnedFd, WriteError> {
-        let open = || open_directory_at(&self.directory, &self.name);
+    fn make_or_open_directory(&self) -> Result<Directory, WriteError> {
+        let open = || names::open_directory(&self.directory, &self.name);
         let opened = match open() {
-            Err(Errno::NOENT) => match mkdirat(&self.directory, &self.name, Mode::from_raw_mode(PRIVATE_DIRECTORY)) {
-                Ok(()) | Err(Errno::EXIST) => open(),
-                Err(error) => return Err(self.failed("making the directory")(error.into())),
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match names::make_directory(&self.directory, &self.name) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(self.failed("making the directory")(error));
+                    }
+                    _ => open(),
+                }
+            }
             opened => opened,
         };
-        opened.map_err(|e| self.failed("opening the directory")(e.into()))
+        opened.map_err(self.failed("opening the directory"))
     }
 }
 
-/// What has this name, if that is a directory.
-pub(super) fn open_directory_at(directory: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(directory, name, flags, Mode::empty())
-}
-
-fn check_private(path: &Path, directory: &OwnedFd) -> Result<(), WriteError> {
-    let stat = fstat(directory).map_err(|e| WriteError::from_io(path, "looking at the directory", e.into()))?;
-    if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & OTHERS_WRITE != 0 {
-        let source = std::io::Error::other("others own it or may write in it; make it ours alone (chmod 700)");
-        return Err(WriteError::AccessNotKept { path: path.to_owned(), source });
+fn check_private(path: &Path, directory: &Directory) -> Result<(), WriteError> {
+    if is_private(directory).map_err(|e| WriteError::from_io(path, "looking at the directory", e))? {
+        return Ok(());
     }
-    Ok(())
+    let source = io::Error::other("others own it or may write in it; make it ours alone (chmod 700)");
+    Err(WriteError::AccessNotKept { path: path.to_owned(), source })
 }
 
 fn parent_of(path: &Path) -> Option<&Path> {

@@ -1,0 +1,43 @@
+//! What would be replaced, and whether it can be: asked before a certificate is issued and long before a service is
+//! stopped.
+
+use std::path::Path;
+
+use crate::file::{DirectoryIdentity, Links, WriteError};
+use crate::held::HeldFile;
+use crate::system::{Attributes, HeldEntry};
+
+/// What lies at a path, and what a file in its place would get.
+#[derive(Debug)]
+pub struct Surveyed {
+    pub directory: DirectoryIdentity,
+    /// None when there is no file.
+    pub file: Option<HeldFile>,
+    /// The file's; without one, private to the directory's owner: a service could not read a file of ours.
+    pub attributes: Attributes,
+}
+
+/// Looks at the file at `path` and at all that would keep another from taking its place.
+///
+/// # Errors
+/// See [`crate::FileError`] and [`WriteError`].
+pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
+    let place = HeldEntry::find(path, Links::Refuse)?;
+    let opened = place.open_replaceable()?;
+    let directory = place.directory_identity()?;
+    let Some((file, metadata)) = opened else {
+        return Ok(Surveyed { directory, file: None, attributes: place.attributes_of_a_new_file()? });
+    };
+    place.check_own(&metadata)?;
+    let held = place.read(file, &metadata, limit)?;
+    Ok(Surveyed { directory, attributes: held.attributes.clone(), file: Some(held) })
+}
+
+/// The same as far as only the taking of a place is asked for: whether another file can take that of the one at `path`, or
+/// the name, where there is none.
+///
+/// # Errors
+/// See [`crate::FileError`] and [`WriteError`].
+pub fn check_replaceable(path: &Path) -> Result<(), WriteError> {
+    HeldEntry::find(path, Links::Refuse)?.open_replaceable().map(|_| ())
+}
