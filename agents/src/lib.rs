@@ -15,6 +15,8 @@
 //!
 //! Fixed knowledge, as data: no file is opened and no address is dialled here.
 
+#![forbid(unsafe_code)]
+
 mod facts;
 mod ini;
 mod powerchute_business_edition;

@@ -11,6 +11,8 @@
 //! `words` are the values that both sides name things by; they are parsed at the edge and cannot be wrong inside.
 //! This room knows no other room of the project.
 
+#![forbid(unsafe_code)]
+
 pub mod host_api;
 pub mod host_setup;
 mod password;

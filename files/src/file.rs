@@ -1,5 +1,6 @@
 //! What is said about files, whatever the system.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -94,6 +95,8 @@ pub enum FileError {
         path.display()
     )]
     UntrustedLink { path: PathBuf },
+    #[error("{}: {} on the way to it is a link (a reparse point), and none is followed; name the path that it leads to", path.display(), name.display())]
+    LinkOnTheWay { path: PathBuf, name: OsString },
     #[error("{}: has {links} names (hard links), of which only one would be replaced; make it a file of its own", path.display())]
     HardLinked { path: PathBuf, links: u64 },
     #[error(
@@ -116,7 +119,7 @@ impl FileError {
             Self::PermissionDenied { .. } => "permission_denied",
             Self::NotRegular { .. } => "not_regular",
             Self::SymlinkLoop { .. } => "symlink_loop",
-            Self::UntrustedLink { .. } => "untrusted_link",
+            Self::UntrustedLink { .. } | Self::LinkOnTheWay { .. } => "untrusted_link",
             Self::HardLinked { .. } => "hard_linked",
             Self::ForeignOwner { .. } => "foreign_owner",
             Self::TooLarge { .. } => "too_large",
@@ -155,6 +158,10 @@ pub enum WriteError {
     NotMounted { path: PathBuf, mount: PathBuf },
     #[error("{}: immutable or append-only; take the attribute away (chattr -i -a)", path.display())]
     Immutable { path: PathBuf },
+    #[error("{}: has the read-only attribute; take it away (attrib -r)", path.display())]
+    ReadOnlyFile { path: PathBuf },
+    #[error("{}: another program has it open and does not share it; stop that program, or have a virus scanner leave the directory out", path.display())]
+    InUse { path: PathBuf },
     #[error("{}: was changed by somebody else during the rotation; open a new one", path.display())]
     Changed { path: PathBuf },
     #[error(transparent)]
@@ -182,7 +189,8 @@ impl WriteError {
             Self::ReadOnly { .. } => "read_only",
             Self::MountPoint { .. } => "mount_point",
             Self::NotMounted { .. } => "not_mounted",
-            Self::Immutable { .. } => "immutable",
+            Self::Immutable { .. } | Self::ReadOnlyFile { .. } => "immutable",
+            Self::InUse { .. } => "in_use",
             Self::Changed { .. } => "changed_meanwhile",
             Self::Refused(error) => error.reason(),
             Self::AccessNotKept { .. } => "access_not_kept",

@@ -11,6 +11,8 @@
 //!
 //! One folder per system stands behind it: what is done with a path, a name, a descriptor. It knows no product and no format.
 
+#![cfg_attr(not(windows), forbid(unsafe_code))]
+
 mod directory;
 mod durable;
 mod file;
@@ -21,9 +23,13 @@ mod linux;
 mod read;
 mod survey;
 mod swap;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
 use linux as system;
+#[cfg(windows)]
+use windows as system;
 
 pub use directory::StagedDirectory;
 pub use durable::{

@@ -14,6 +14,8 @@
 //! Every input is hostile until shown otherwise: readers are bounded by [`Limits`], never recurse without a limit, and never
 //! allocate by a count they were told. Secrets live in wiped memory and appear in no `Debug` and no error.
 
+#![forbid(unsafe_code)]
+
 mod alias;
 mod ber;
 mod certificate;

@@ -19,6 +19,8 @@
 //! `decide` and `certificate` know neither the cluster nor the network; everything else is thin. Another kind of issuer is a file
 //! beside `issuer::ca_secret` and a line in a list.
 
+#![forbid(unsafe_code)]
+
 pub mod act;
 pub mod agent_api;
 mod allowance;

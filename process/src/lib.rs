@@ -1,5 +1,7 @@
 //! What kagiban-exporter and kagiban-operator need as processes, whatever they do.
 
+#![forbid(unsafe_code)]
+
 use std::panic;
 
 pub mod completion;

@@ -5,6 +5,8 @@
 //!   (pauses)     (shares)   (deadline) (slots)  (limits)      (Pieces)
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod acceptor;
 mod arrivals;
 mod budget;

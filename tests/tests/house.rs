@@ -71,6 +71,29 @@ const KNOWS: [(&str, &[&str]); 8] = [
     ("serving", &[]),
 ];
 
+/// Windows' own calls have no safe way. The workspace denies what is unsafe, so that a file says where it is not denied.
+#[test]
+fn what_is_unsafe_stands_in_one_file() {
+    let (lint, forbidden) = (concat!("unsafe", "_code"), concat!("forbid(unsafe", "_code)"));
+    let mut allowing = Vec::new();
+    for krate in CRATES.iter().chain(&["tests"]) {
+        let mut directories = vec![root().join(krate)];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(&directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|it| it == "rs")
+                    && read(&path).lines().any(|line| line.contains(lint) && !line.contains(forbidden))
+                {
+                    allowing.push(path.strip_prefix(root()).expect("below").to_owned());
+                }
+            }
+        }
+    }
+    assert_eq!(allowing, [Path::new("files/src/windows/sys.rs")]);
+}
+
 /// The cluster takes each product that is given a certificate or told to renew its own, by the id and the class that the hosts know
 /// it by, and no other.
 #[test]

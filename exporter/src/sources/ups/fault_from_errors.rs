@@ -18,6 +18,7 @@ impl From<&FileError> for UpsFault {
             // The last three are of files in an agent's directory, and none of these is.
             FileError::Read { .. }
             | FileError::UntrustedLink { .. }
+            | FileError::LinkOnTheWay { .. }
             | FileError::HardLinked { .. }
             | FileError::ForeignOwner { .. } => Self::ReadFailed,
         }

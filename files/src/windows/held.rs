@@ -1,0 +1,150 @@
+//! The way to a file of an agent, whose directory may belong to an attacker: it is walked name by name, each opened in the directory
+//! before it, which is held. No link (reparse point) is followed, and the file is opened once and judged by its handle.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::windows::ffi::OsStrExt;
+use std::os::windows::io::{AsHandle, OwnedHandle};
+use std::path::{Path, PathBuf};
+
+use windows_sys::Wdk::Storage::FileSystem::{FILE_DIRECTORY_FILE, FILE_OPEN, FILE_WRITE_THROUGH};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_APPEND_DATA, FILE_ATTRIBUTE_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_READ_DATA, READ_CONTROL, WRITE_DAC,
+};
+
+use super::access::{Access, Writers, is_administrator};
+use super::attributes::{Attributes, own_account};
+use super::names::{self, Directory, HELD_DIRECTORY, SHARED, wide};
+use super::read::{Metadata, regular};
+use super::sys::{self, How};
+use super::way::Way;
+use crate::file::{FileError, Links, WriteError};
+
+/// A name in a directory that is held open: between two steps nobody can put another directory in its place.
+#[derive(Debug)]
+pub(crate) struct HeldEntry {
+    pub(crate) directory: Directory,
+    pub(crate) name: OsString,
+    /// As it was given, for messages.
+    pub(crate) path: PathBuf,
+}
+
+impl HeldEntry {
+    /// A link is followed nowhere, whoever has put it there: [`Links`] says only what may be followed.
+    pub(crate) fn find(path: &Path, _: Links) -> Result<Self, FileError> {
+        let refused = |kind| FileError::NotRegular { path: path.to_owned(), kind };
+        let mut way = Way::of(path).map_err(refused)?;
+        let name = way.names.pop().ok_or_else(|| refused("no file name"))?;
+        Ok(Self { directory: walk(path, &way)?, name, path: path.to_owned() })
+    }
+
+    /// Opens the regular file of a name there. To open a link or a directory for reading does nothing to them.
+    pub(crate) fn open_at(&self, name: &OsStr) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_as(name, FILE_READ_DATA | FILE_READ_ATTRIBUTES | READ_CONTROL)
+    }
+
+    /// A handle changes a list where it was opened for that, and is flushed where it was opened to write.
+    pub(crate) fn open_to_narrow(&self) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_as(&self.name, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | READ_CONTROL | WRITE_DAC)
+    }
+
+    pub(super) fn open_as(&self, name: &OsStr, access: u32) -> Result<Option<(File, Metadata)>, FileError> {
+        let failed = |error| FileError::from_io(&self.path, error);
+        let how = How { access, share: SHARED, disposition: FILE_OPEN, options: 0 };
+        let opened = wide(name).and_then(|name| sys::open(Some(self.directory.as_handle()), &name, how, None));
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let metadata = Metadata(sys::look(file.as_handle()).map_err(failed)?);
+        regular(&self.path, &metadata)?;
+        Ok(Some((file.into(), metadata)))
+    }
+
+    /// Whoever may write in a directory may put a file of theirs under any of its names. The service that owns the
+    /// directory is meant to; other accounts are not.
+    pub(crate) fn check_owner(&self, file: &File, _: &Metadata) -> Result<(), FileError> {
+        let failed = |error| FileError::from_io(&self.path, error);
+        let owner = access_of(file).map_err(failed)?.owner;
+        let directory = access_of(&self.directory).map_err(failed)?;
+        let own = own_account();
+        if is_administrator(&owner, own)
+            || owner == directory.owner
+            || directory.writers(own) == Writers::Administrators
+        {
+            return Ok(());
+        }
+        Err(FileError::ForeignOwner { path: self.path.clone(), owner })
+    }
+
+    /// Why others than an administrator can change what the names in the directory lead to; none where they cannot.
+    pub(crate) fn others_who_may_change_names(&self) -> Result<Option<String>, WriteError> {
+        let directory = access_of(&self.directory).map_err(self.failed("looking at the directory"))?;
+        Ok(match directory.writers(own_account()) {
+            Writers::Administrators | Writers::EachTheirOwn => None,
+            Writers::Owner(account) => Some(format!("belongs to the account {account}")),
+            Writers::Others => Some("other accounts may change what lies in it".to_owned()),
+        })
+    }
+
+    /// Whether `bytes` more can be written there.
+    pub(crate) fn has_room(&self, bytes: u64) -> io::Result<bool> {
+        Ok(sys::room(self.directory.as_handle())? >= bytes)
+    }
+
+    pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> WriteError {
+        move |source| match source {
+            source if names::is_busy(&source) => WriteError::InUse { path: self.path.clone() },
+            source => WriteError::from_io(&self.path, what, source),
+        }
+    }
+}
+
+/// Whether a directory is ours, and nobody but administrators may write in it.
+pub(crate) fn is_private(directory: &Directory) -> io::Result<bool> {
+    Ok(is_ours(directory)? && access_of(directory)?.writers(own_account()) == Writers::Administrators)
+}
+
+/// Windows may give what an administrator makes to all of them.
+pub(crate) fn is_ours(directory: &Directory) -> io::Result<bool> {
+    Ok(is_administrator(&access_of(directory)?.owner, own_account()))
+}
+
+/// A directory by itself, walked to like a file.
+pub(crate) fn walk_to_directory(path: &Path) -> io::Result<Directory> {
+    let refused = |kind: &str| io::Error::other(format!("it is {kind}"));
+    walk(path, &Way::of(path).map_err(refused)?).map_err(|error| match error {
+        FileError::Read { source, .. } => source,
+        FileError::NotFound { .. } => io::ErrorKind::NotFound.into(),
+        FileError::PermissionDenied { .. } => io::ErrorKind::PermissionDenied.into(),
+        error => io::Error::other(error.to_string()),
+    })
+}
+
+pub(super) fn access_of(handle: &impl AsHandle) -> io::Result<Access> {
+    Attributes::of_handle(handle)?.access()
+}
+
+fn walk(path: &Path, way: &Way) -> Result<Directory, FileError> {
+    let failed = |error| FileError::from_io(path, error);
+    // What is only passed need not be open to us but for a look at what it is.
+    let how = |access| How {
+        access,
+        share: SHARED,
+        disposition: FILE_OPEN,
+        options: FILE_DIRECTORY_FILE | FILE_WRITE_THROUGH,
+    };
+    let passed = |left: &[OsString]| how(if left.is_empty() { HELD_DIRECTORY } else { FILE_READ_ATTRIBUTES });
+    let root: Vec<u16> = way.root.encode_wide().collect();
+    let mut at: OwnedHandle = sys::open(None, &root, passed(&way.names), None).map_err(failed)?;
+    for (index, name) in way.names.iter().enumerate() {
+        let how = passed(&way.names[index + 1..]);
+        at = wide(name).and_then(|name| sys::open(Some(at.as_handle()), &name, how, None)).map_err(failed)?;
+        if sys::look(at.as_handle()).map_err(failed)?.attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+            return Err(FileError::LinkOnTheWay { path: path.to_owned(), name: name.clone() });
+        }
+    }
+    Ok(at)
+}

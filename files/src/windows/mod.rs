@@ -1,0 +1,21 @@
+//! Windows, from version 10 and Server 2016 on.
+
+mod access;
+mod attributes;
+mod destination;
+mod held;
+mod look;
+pub(crate) mod names;
+mod read;
+mod survey;
+mod sys;
+#[cfg(test)]
+mod tests;
+mod way;
+
+pub use attributes::Attributes;
+pub use destination::{Destination, destination};
+pub(crate) use held::{HeldEntry, is_ours, is_private, walk_to_directory};
+pub use look::{directory_identity, identify, is_readable_by_others, is_writable_by_others};
+pub(crate) use look::{open_listed, open_regular};
+pub(crate) use read::{Metadata, identity, links};
