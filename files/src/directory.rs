@@ -204,7 +204,7 @@ fn has_name(place: &HeldEntry, name: &OsStr, directory: &Directory) -> bool {
 /// maker holds no lock on them any more. Only these files are removed, and a directory that holds others stays.
 fn sweep(place: &HeldEntry, files: &[&str]) {
     for left in place.temporaries().unwrap_or_default() {
-        let Ok(directory) = names::open_own_directory(&place.directory, &left) else { continue };
+        let Ok(directory) = names::open_left_directory(&place.directory, &left) else { continue };
         // Between the making of a directory and its lock it is empty, and to remove it would only fail its maker's write.
         let is_left = is_ours(&directory).unwrap_or(false) && names::lock(&directory);
         if is_left && names::list(&directory, 1).is_ok_and(|entries| !entries.is_empty()) {

@@ -166,7 +166,7 @@ pub enum WriteError {
     Changed { path: PathBuf },
     #[error(transparent)]
     Refused(#[from] FileError),
-    #[error("{}: owner and permissions cannot be kept: {source}; run as root", path.display())]
+    #[error("{}: owner and permissions cannot be kept: {source}; run as root or SYSTEM", path.display())]
     AccessNotKept { path: PathBuf, source: io::Error },
     #[error(
         "{}: {why}, and whoever may rename what lies there decides where keys end up; name a directory in which nobody but this \

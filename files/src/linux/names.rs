@@ -79,6 +79,11 @@ pub(crate) fn open_own_directory(directory: &Directory, name: &OsStr) -> io::Res
     open_directory(directory, name)
 }
 
+/// The same for one whose maker may be gone, or hold it still: see [`lock`].
+pub(crate) fn open_left_directory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    open_directory(directory, name)
+}
+
 /// Held as long as it is open: whoever sweeps leaves it alone. A file system without locks has no sweep either.
 pub(crate) fn lock(directory: &Directory) -> bool {
     flock(directory, FlockOperation::NonBlockingLockExclusive).is_ok()

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::io::{AsHandle, OwnedHandle};
 use std::time::{Duration, Instant};
@@ -52,6 +52,11 @@ pub(crate) fn create(directory: &Directory, name: &OsStr) -> io::Result<File> {
     let private = Descriptor::of(Attributes::ours().sddl())?;
     let name = wide(name)?;
     Ok(patiently(|| sys::open(Some(directory.as_handle()), &name, how, Some(&private)))?.into())
+}
+
+/// Into a new file, which is at its beginning.
+pub(crate) fn write_from_start(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)
 }
 
 /// Replaces what has the name `to`.
@@ -123,7 +128,12 @@ pub(crate) fn open_directory(directory: &Directory, name: &OsStr) -> io::Result<
 
 /// The same for one that is renamed or removed by us alone: as long as it is open, nobody else can.
 pub(crate) fn open_own_directory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
-    patiently(|| open_directory_as(directory, name, OWN_DIRECTORY, FILE_SHARE_READ | FILE_SHARE_WRITE))
+    patiently(|| open_left_directory(directory, name))
+}
+
+/// The same where nobody holds it: whoever does makes use of it still.
+pub(crate) fn open_left_directory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    open_directory_as(directory, name, OWN_DIRECTORY, FILE_SHARE_READ | FILE_SHARE_WRITE)
 }
 
 fn open_directory_as(directory: &Directory, name: &OsStr, access: u32, share: u32) -> io::Result<Directory> {
@@ -135,7 +145,7 @@ fn open_directory_as(directory: &Directory, name: &OsStr, access: u32, share: u3
     Ok(found)
 }
 
-/// It is ours alone since it was opened, by [`open_own_directory`].
+/// It is ours alone since it was opened.
 pub(crate) fn lock(_: &Directory) -> bool {
     true
 }

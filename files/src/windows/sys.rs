@@ -35,10 +35,10 @@ use windows_sys::Win32::Security::{
     TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_NORMAL, FILE_BASIC_INFO, FILE_ID_BOTH_DIR_INFO, FILE_ID_INFO, FILE_INFO_BY_HANDLE_CLASS,
-    FILE_STANDARD_INFO, FILE_TYPE_DISK, FileBasicInfo, FileIdBothDirectoryInfo, FileIdBothDirectoryRestartInfo,
-    FileIdInfo, FileStandardInfo, FlushFileBuffers, GetFileInformationByHandleEx, GetFileType,
-    GetFinalPathNameByHandleW, SYNCHRONIZE,
+    BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_NORMAL, FILE_BASIC_INFO, FILE_ID_BOTH_DIR_INFO, FILE_ID_INFO,
+    FILE_INFO_BY_HANDLE_CLASS, FILE_STANDARD_INFO, FILE_TYPE_DISK, FileBasicInfo, FileIdBothDirectoryInfo,
+    FileIdBothDirectoryRestartInfo, FileIdInfo, FileStandardInfo, FlushFileBuffers, GetFileInformationByHandle,
+    GetFileInformationByHandleEx, GetFileType, GetFinalPathNameByHandleW, SYNCHRONIZE,
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetCurrentThread, OpenProcessToken, OpenThreadToken};
@@ -108,19 +108,38 @@ pub(super) fn open(
 
 pub(super) fn look(handle: BorrowedHandle<'_>) -> io::Result<Look> {
     // SAFETY: each class is asked for its own structure, of which every value of its bytes is one.
-    let (basic, standard, id): (FILE_BASIC_INFO, FILE_STANDARD_INFO, FILE_ID_INFO) =
-        unsafe { (asked(handle, FileBasicInfo)?, asked(handle, FileStandardInfo)?, asked(handle, FileIdInfo)?) };
+    let (basic, standard): (FILE_BASIC_INFO, FILE_STANDARD_INFO) =
+        unsafe { (asked(handle, FileBasicInfo)?, asked(handle, FileStandardInfo)?) };
+    let (volume, id) = identifier(handle)?;
     Ok(Look {
         attributes: basic.FileAttributes,
         size: u64::try_from(standard.EndOfFile).unwrap_or_default(),
         links: standard.NumberOfLinks,
         modified: basic.LastWriteTime,
         changed: basic.ChangeTime,
-        volume: id.VolumeSerialNumber,
-        id: id.FileId.Identifier,
+        volume,
+        id,
         // SAFETY: the handle is open.
         is_on_disk: unsafe { GetFileType(handle.as_raw_handle()) } == FILE_TYPE_DISK,
     })
+}
+
+/// Of the volume, and of the file on it.
+fn identifier(handle: BorrowedHandle<'_>) -> io::Result<(u64, [u8; 16])> {
+    // SAFETY: the class is asked for its own structure, of which every value of its bytes is one.
+    match unsafe { asked::<FILE_ID_INFO>(handle, FileIdInfo) } {
+        Ok(found) => return Ok((found.VolumeSerialNumber, found.FileId.Identifier)),
+        Err(error) if is_unknown(&error) => {}
+        Err(error) => return Err(error),
+    }
+    // FAT, and servers of files, have half as many bits.
+    let mut found = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: it is given the structure that it fills.
+    done(unsafe { GetFileInformationByHandle(handle.as_raw_handle(), &raw mut found) })?;
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&found.nFileIndexLow.to_le_bytes());
+    id[4..8].copy_from_slice(&found.nFileIndexHigh.to_le_bytes());
+    Ok((found.dwVolumeSerialNumber.into(), id))
 }
 
 /// # Safety

@@ -1,7 +1,7 @@
 //! Files under attack, and files that somebody else has open. What Wine cannot show is told in docs/windows.md: it keeps of an access
 //! control list what the permission bits of the system below can say, and makes no links.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE};
 
+use super::{HeldEntry, is_private, names};
 use crate::*;
 
 const LIMIT: u64 = 1024;
@@ -160,6 +161,18 @@ fn a_new_file_is_private_and_an_existing_one_is_not_written_over() {
     write_unsynced(&room.at("unsynced"), b"key", None).expect("write");
     assert!(is_ours(&room.at("unsynced")));
     sync_directory_of(&path).expect("synced");
+}
+
+#[test]
+fn a_new_file_is_private_before_its_first_byte() {
+    let room = Room::new();
+    let place = HeldEntry::find(&room.at("new"), Links::Refuse).expect("a place");
+    let file = names::create(&place.directory, &place.name).expect("made");
+    let attributes = Attributes::of_handle(&file).expect("attributes");
+    assert!(attributes.is_same_access(&Attributes::ours()), "{attributes:?}");
+    assert!(!is_readable_by_others(&place.path));
+    names::make_directory(&place.directory, OsStr::new("folder")).expect("made");
+    assert!(is_private(&names::open_directory(&place.directory, OsStr::new("folder")).expect("open")).expect("asked"));
 }
 
 #[test]
