@@ -141,7 +141,7 @@ fn a_name_that_changes_is_read_as_one_file_or_the_other() {
                 }
                 // Between two names, or open to be renamed.
                 Err(error) => {
-                    assert!(matches!(error.reason(), "not_found" | "read_failed" | "permission_denied"), "{error}")
+                    assert!(matches!(error.reason(), "not_found" | "read_failed" | "permission_denied"), "{error}");
                 }
             }
         }
@@ -227,7 +227,7 @@ fn what_is_not_what_was_surveyed_is_not_replaced() {
 #[test]
 fn a_staged_file_that_somebody_changed_is_not_swapped_in() {
     for attack in [(|staged: &Path| fs::write(staged, b"evil").expect("write")) as fn(&Path), |staged| {
-        fs::hard_link(staged, staged.with_file_name("twin")).expect("link")
+        fs::hard_link(staged, staged.with_file_name("twin")).expect("link");
     }] {
         let room = Room::new();
         let store = room.file("store", b"old");
