@@ -114,6 +114,24 @@ async fn a_committed_rotation_goes_back_by_order() {
     api.stop().await;
 }
 
+/// Holds A14: what is under way is answered without its worker, and the leader before could open the next rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_by_a_new_leader_of_what_is_under_way_lets_the_old_one_speak_no_more() {
+    let mut world = World::pem_pair().await;
+    let slowly = format!("sleep 3; exec {}", world.service.stop_argv().join(" "));
+    world.agent.service.stop = Some(["sh", "-c", &slowly].map(str::to_owned).to_vec());
+    let api = Api::start(&world).await;
+    let chain = world.sign(&api.open(1, 1).await.unwrap().csr.unwrap()).0;
+    api.deliver(1, 1, &chain).await.unwrap();
+    let repeated = api.deliver(6, 1, &chain).await.unwrap();
+    assert!(!repeated.state.is_decided(), "{repeated:#?}");
+    assert_eq!(api.decided(1).await.state, RotationState::Committed);
+    let deposed = api.open(5, 2).await.unwrap_err();
+    assert_eq!((deposed.reason, deposed.epoch.map(|e| e.0)), (RefusalReason::StaleEpoch, Some(6)));
+    api.open(6, 2).await.unwrap();
+    api.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_old_or_meant_for_others_is_refused_and_changes_nothing() {
     let world = World::pem_pair().await;
