@@ -26,7 +26,7 @@ use super::slots::ClientSlot;
 use crate::blocking::{self, Work};
 use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
-use crate::rotation::{AgentRefusal, Host, RefusedAgents, Rotation, Workers};
+use crate::rotation::{AgentRefusal, Host, RefusedAgents, Rotation, Workers, hear};
 use crate::snapshot::Board;
 
 /// One small file, written durably.
@@ -188,7 +188,7 @@ impl Api {
                 if target.epoch > self.host.epoch() {
                     let (host, target) = (self.host.clone(), target.clone());
                     let until = Instant::now() + HEARD_WITHIN;
-                    let heard = blocking::run(Work::State, until, move || host.hear(&target)).await;
+                    let heard = blocking::run(Work::State, until, move || hear(&host, &target)).await;
                     heard.map_err(|blocked| refuse(RefusalReason::Unavailable, blocked.to_string()))??;
                 }
                 json(&*report, status, report.state.as_str())

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kagiban_crds::host_api::{Refusal, Target};
 use kagiban_crds::{Epoch, Generation, HostName, Lineage};
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +10,6 @@ use super::fences::{Fence, FenceError, FenceFile};
 use super::journal::Record;
 use super::lineage::LineageFile;
 use super::power::PowerGate;
-use super::rotator::fence_refused;
 use super::state_directory::StateDirectory;
 use crate::platform::WriteError;
 
@@ -105,16 +103,6 @@ impl Host {
         self.held_fence().raise(Fence { epoch: to, generation: Generation(0) })?;
         self.epoch.fetch_max(to.0, Ordering::AcqRel);
         Ok(())
-    }
-
-    /// For a repeat that no agent's thread is asked for: whoever has sent it speaks, and the leader before no more. Durable when it
-    /// returns.
-    ///
-    /// # Errors
-    /// A refusal.
-    pub(crate) fn hear(&self, target: &Target) -> Result<(), Refusal> {
-        let heard = self.check_in_place().and_then(|()| self.raise_epoch(target.epoch));
-        heard.map_err(|error| fence_refused(&error))
     }
 
     /// Durable when it returns. Nothing is written over the journals of another state directory in the place of the one that

@@ -53,7 +53,7 @@ pub use live::{LookError, leaf, look, sighting};
 pub use power::PowerGate;
 pub use push::staging::StagingError;
 pub use push::survey::stored_leaf;
-pub use rotator::{Rotator, RotatorStatus};
+pub use rotator::{Rotator, RotatorStatus, hear};
 pub use state_directory::{StateDirectory, StateDirectoryError, StateDirectoryLock};
 pub use thaw::{Thaw, ThawError, longest_drain, peek, stop_goes_on_until, thaw};
 pub use worker::{AgentStatus, BAD_CONFIGURATION, NO_THREAD, Worker, WorkerEnded};

@@ -92,8 +92,13 @@ impl Rotator {
         self.look_at_freeze_at_once();
         self.end_rollback_without_stop().await;
         self.advance(&mut seen).await;
-        self.do_chores(seen).await;
+        self.do_chores(&mut seen).await;
         self.forget_what_nobody_knows();
+        // Of an agent that nothing is known of, nothing was read before: its directory may hang.
+        if self.record.rotation.is_none() && was_cut_off(&self.agent) {
+            self.judge_without_journal(None);
+            self.advance(seen).await;
+        }
         self.sweep();
     }
 
@@ -270,10 +275,12 @@ impl Rotator {
 /// Whether a journal that is not there was lost: something else says that there was one. A backup is begun before anything is
 /// stopped or replaced: without one, files that do not go together are none of ours, unless the others still lie beside them.
 fn is_lost(agent: &Agent, backups: Generation, fence: &FenceFile) -> bool {
-    let was_cut_off = || agent.replaced().into_iter().any(platform::has_left_over);
-    backups != Generation(0)
-        || match coherence::judge(agent) {
-            Coherence::Broken { .. } => was_cut_off(),
-            Coherence::Whole(_) | Coherence::Unknown { .. } => !fence.is_none(),
-        }
+    let is_broken = || matches!(coherence::judge(agent), Coherence::Broken { .. });
+    backups != Generation(0) || (!fence.is_none() && (!is_broken() || was_cut_off(agent)))
+}
+
+/// Whether files that do not go together have others beside them that an interrupted rotation has left.
+fn was_cut_off(agent: &Agent) -> bool {
+    let has_left_over = agent.replaced().into_iter().any(platform::has_left_over);
+    has_left_over && matches!(coherence::judge(agent), Coherence::Broken { .. })
 }

@@ -376,7 +376,17 @@ pub(super) fn renewal_digest() -> Digest {
     Digest::of(b"renewal")
 }
 
-pub(super) fn fence_refused(error: &FenceError) -> Refusal {
+/// For a repeat that no agent's thread is asked for: whoever has sent it speaks, and the leader before no more. Durable when it
+/// returns.
+///
+/// # Errors
+/// A refusal.
+pub fn hear(host: &Host, target: &Target) -> Result<(), Refusal> {
+    let heard = host.check_in_place().and_then(|()| host.raise_epoch(target.epoch));
+    heard.map_err(|error| fence_refused(&error))
+}
+
+fn fence_refused(error: &FenceError) -> Refusal {
     let reason = match error {
         FenceError::Unread { .. } | FenceError::LineageUnread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
