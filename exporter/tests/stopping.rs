@@ -116,6 +116,8 @@ async fn a_service_that_has_ended_by_itself_is_up_when_the_program_has_ended() {
         program.wait_until(phase, |_| world.phase().as_deref() == Some(phase));
         let expected = if phase == "verifying" { new } else { world.first };
         world.service.wait_until_served(Some(expected)).await;
+        // The program looks every few milliseconds; until it has seen that leaf, its own stop may be what has ended the service.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         std::fs::remove_file(&run).unwrap();
         world.service.wait_until_served(None).await;
         program.terminate();
