@@ -118,8 +118,8 @@ async fn a_committed_rotation_goes_back_by_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_by_a_new_leader_of_what_is_under_way_lets_the_old_one_speak_no_more() {
     let mut world = World::pem_pair().await;
-    let slowly = format!("sleep 3; exec {}", world.service.stop_argv().join(" "));
-    world.agent.service.stop = Some(["sh", "-c", &slowly].map(str::to_owned).to_vec());
+    let slowly = ["sh", "-c", "sleep 3; exec \"$@\"", "sh"].map(str::to_owned).to_vec();
+    world.agent.service.stop = Some([slowly, world.service.stop_argv()].concat());
     let api = Api::start(&world).await;
     let chain = world.sign(&api.open(1, 1).await.unwrap().csr.unwrap()).0;
     api.deliver(1, 1, &chain).await.unwrap();
