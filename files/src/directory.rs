@@ -229,25 +229,11 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::tests::Sets;
 
-    struct Room(tempfile::TempDir);
-
-    impl Room {
-        fn new() -> Self {
-            Self(tempfile::tempdir().expect("directory"))
-        }
-
-        fn set(&self) -> PathBuf {
-            self.0.path().join("set")
-        }
-
+    impl Sets {
         fn beside(&self, staged: &StagedDirectory) -> PathBuf {
             self.0.path().join(&staged.beside)
-        }
-
-        fn staged(&self, text: &str) -> StagedDirectory {
-            StagedDirectory::write(&self.set(), &[("key", text.as_bytes()), ("certificate", text.as_bytes())])
-                .expect("staged")
         }
 
         /// All that lies in the room, with what is in it.
@@ -273,7 +259,7 @@ mod tests {
 
     #[test]
     fn it_appears_whole_and_private_and_leaves_nothing_beside_it() {
-        let room = Room::new();
+        let room = Sets::new();
         let mut staged = room.staged("first");
         assert!(!room.set().exists());
         staged.publish().expect("published");
@@ -285,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_is_not_kept_leaves_everything_as_it_was() {
-        let room = Room::new();
+        let room = Sets::new();
         drop(room.staged("first"));
         assert_eq!(room.found(), Vec::<String>::new());
         let mut staged = room.staged("first");
@@ -304,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_taken_is_left_to_whoever_has_it() {
-        let room = Room::new();
+        let room = Sets::new();
         fs::create_dir(room.set()).expect("a directory");
         fs::write(room.set().join("notes"), "theirs").expect("a file");
         let mut staged = room.staged("new");
@@ -317,7 +303,7 @@ mod tests {
 
     #[test]
     fn without_an_exchange_of_names_the_directories_change_places_all_the_same() {
-        let room = Room::new();
+        let room = Sets::new();
         let mut first = room.staged("first");
         first.publish().expect("published");
         first.keep().expect("kept");
@@ -332,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_whole_leaves_nothing() {
-        let room = Room::new();
+        let room = Sets::new();
         let written = StagedDirectory::write(&room.set(), &[("key", b"k"), ("no/such", b"x")]);
         assert_eq!(written.map(drop).expect_err("none").reason(), "io");
         assert_eq!((room.found(), fs::read_dir(room.0.path()).expect("list").count()), (Vec::new(), 0));
@@ -341,7 +327,7 @@ mod tests {
     /// A kill leaves what it has interrupted, and the next write to the same place removes it.
     #[test]
     fn what_a_killed_process_has_left_is_removed_by_the_next_write_and_what_others_write_now_is_not() {
-        let room = Room::new();
+        let room = Sets::new();
         let mut killed = room.staged("killed");
         let left = room.beside(&killed);
         // As a kill does it: what is open is closed, the files stay.

@@ -149,7 +149,7 @@ impl HeldEntry {
         failed
     }
 
-    /// What [`temporary_beside`] has named, as far as it can be listed.
+    /// What [`temporary_beside`] has named, among the first entries of the directory.
     pub(crate) fn temporaries(&self) -> Result<Vec<OsString>, WriteError> {
         let listed = names::list(&self.directory, MAX_SWEPT_ENTRIES).map_err(self.failed("listing its directory"))?;
         Ok(listed.into_iter().filter(|name| is_temporary(&self.path, name)).collect())

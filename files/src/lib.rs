@@ -23,6 +23,8 @@ mod linux;
 mod read;
 mod survey;
 mod swap;
+#[cfg(test)]
+mod tests;
 #[cfg(windows)]
 mod windows;
 

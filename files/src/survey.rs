@@ -1,11 +1,12 @@
 //! What would be replaced, and whether it can be: asked before a certificate is issued and long before a service is
 //! stopped.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::file::{DirectoryIdentity, Links, WriteError};
 use crate::held::HeldFile;
-use crate::system::{Attributes, HeldEntry};
+use crate::system::{Attributes, HeldEntry, Metadata};
 
 /// What lies at a path, and what a file in its place would get.
 #[derive(Debug)]
@@ -40,4 +41,16 @@ pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
 /// See [`crate::FileError`] and [`WriteError`].
 pub fn check_replaceable(path: &Path) -> Result<(), WriteError> {
     HeldEntry::find(path, Links::Refuse)?.open_replaceable().map(|_| ())
+}
+
+impl HeldEntry {
+    /// What would be replaced; that nothing is there is no obstacle.
+    fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
+        self.check_directory()?;
+        let opened = self.open_file()?;
+        if let Some((file, metadata)) = &opened {
+            self.check_file(file, metadata)?;
+        }
+        Ok(opened)
+    }
 }

@@ -12,7 +12,7 @@ use hyper::{Request, Response, StatusCode};
 use kagiban_crds::host_api::{
     PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationOpen, RotationReport, RotationState, Target,
 };
-use kagiban_crds::{AgentName, Generation};
+use kagiban_crds::{AgentName, Epoch, Generation};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -142,32 +142,29 @@ impl Api {
             (Route::Open(_), Some(agent)) => {
                 let request: RotationOpen = body::read(request).await?;
                 let _working = slot_handle.work();
-                let target = request.target.clone();
                 let admission = agent.worker.snapshot()?.admit_open(&self.host, &request);
-                self.carry_out(&target, admission, StatusCode::OK, agent.worker.open(request)).await
+                self.carry_out(request.target.epoch, admission, StatusCode::OK, agent.worker.open(request)).await
             }
             (Route::Renewal(_), Some(agent)) => {
                 let order: RenewalOrder = body::read(request).await?;
                 let _working = slot_handle.work();
-                let target = order.target.clone();
                 let admission = agent.worker.snapshot()?.admit_renewal(&self.host, &order);
-                self.carry_out(&target, admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
+                self.carry_out(order.target.epoch, admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
             }
             (Route::Chain(_, generation), Some(agent)) => {
                 let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;
                 let _working = slot_handle.work();
                 same_generation(&delivery.target, generation)?;
-                let target = delivery.target.clone();
                 let admission = agent.worker.snapshot()?.admit_chain(&self.host, &delivery);
-                self.carry_out(&target, admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery)).await
+                self.carry_out(delivery.target.epoch, admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery))
+                    .await
             }
             (Route::Rollback(_, generation), Some(agent)) => {
                 let order: kagiban_crds::host_api::RollbackOrder = body::read(request).await?;
                 let _working = slot_handle.work();
                 same_generation(&order.target, generation)?;
-                let target = order.target.clone();
                 let admission = agent.worker.snapshot()?.admit_rollback(&self.host, &order);
-                self.carry_out(&target, admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
+                self.carry_out(order.target.epoch, admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
             }
             (_, None) => Err(refuse(RefusalReason::NotFound, "no such agent")),
         }
@@ -177,7 +174,7 @@ impl Api {
     /// a new leader has sent it; whatever else changes the record does.
     async fn carry_out(
         &self,
-        target: &Target,
+        by: Epoch,
         admission: Admission,
         status: StatusCode,
         ask: impl Future<Output = Result<RotationReport, Refusal>>,
@@ -185,10 +182,9 @@ impl Api {
         match admission {
             Admission::Refused(refusal) => Err(refusal),
             Admission::Replay(report) if !report.state.is_decided() && report.state != RotationState::Keyed => {
-                if target.epoch > self.host.epoch() {
-                    let (host, target) = (self.host.clone(), target.clone());
-                    let until = Instant::now() + HEARD_WITHIN;
-                    let heard = blocking::run(Work::State, until, move || hear(&host, &target)).await;
+                if by > self.host.epoch() {
+                    let (host, until) = (self.host.clone(), Instant::now() + HEARD_WITHIN);
+                    let heard = blocking::run(Work::State, until, move || hear(&host, by)).await;
                     heard.map_err(|blocked| refuse(RefusalReason::Unavailable, blocked.to_string()))??;
                 }
                 json(&*report, status, report.state.as_str())

@@ -100,6 +100,7 @@ impl Host {
 
     /// Durable when it returns.
     pub(super) fn raise_epoch(&self, to: Epoch) -> Result<(), FenceError> {
+        self.check_in_place()?;
         self.held_fence().raise(Fence { epoch: to, generation: Generation(0) })?;
         self.epoch.fetch_max(to.0, Ordering::AcqRel);
         Ok(())

@@ -95,7 +95,7 @@ impl Rotator {
         self.do_chores(&mut seen).await;
         self.forget_what_nobody_knows();
         // Of an agent that nothing is known of, nothing was read before: its directory may hang.
-        if self.record.rotation.is_none() && was_cut_off(&self.agent) {
+        if self.record.rotation.is_none() && has_left_over(&self.agent) && is_broken(&self.agent) {
             self.judge_without_journal(None);
             self.advance(seen).await;
         }
@@ -275,12 +275,14 @@ impl Rotator {
 /// Whether a journal that is not there was lost: something else says that there was one. A backup is begun before anything is
 /// stopped or replaced: without one, files that do not go together are none of ours, unless the others still lie beside them.
 fn is_lost(agent: &Agent, backups: Generation, fence: &FenceFile) -> bool {
-    let is_broken = || matches!(coherence::judge(agent), Coherence::Broken { .. });
-    backups != Generation(0) || (!fence.is_none() && (!is_broken() || was_cut_off(agent)))
+    backups != Generation(0) || (!fence.is_none() && (!is_broken(agent) || has_left_over(agent)))
 }
 
-/// Whether files that do not go together have others beside them that an interrupted rotation has left.
-fn was_cut_off(agent: &Agent) -> bool {
-    let has_left_over = agent.replaced().into_iter().any(platform::has_left_over);
-    has_left_over && matches!(coherence::judge(agent), Coherence::Broken { .. })
+fn is_broken(agent: &Agent) -> bool {
+    matches!(coherence::judge(agent), Coherence::Broken { .. })
+}
+
+/// Whether files lie beside the agent's that an interrupted rotation has left.
+fn has_left_over(agent: &Agent) -> bool {
+    agent.replaced().into_iter().any(platform::has_left_over)
 }

@@ -128,7 +128,6 @@ impl Rotator {
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
     pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), FenceError> {
-        self.host.check_in_place()?;
         self.host.raise_epoch(epoch)?;
         self.fence.raise(Fence { epoch, generation })
     }
@@ -381,9 +380,8 @@ pub(super) fn renewal_digest() -> Digest {
 ///
 /// # Errors
 /// A refusal.
-pub fn hear(host: &Host, target: &Target) -> Result<(), Refusal> {
-    let heard = host.check_in_place().and_then(|()| host.raise_epoch(target.epoch));
-    heard.map_err(|error| fence_refused(&error))
+pub fn hear(host: &Host, epoch: Epoch) -> Result<(), Refusal> {
+    host.raise_epoch(epoch).map_err(|error| fence_refused(&error))
 }
 
 fn fence_refused(error: &FenceError) -> Refusal {

@@ -34,16 +34,7 @@ impl HeldEntry {
         looked.map_err(self.failed("looking at its directory"))
     }
 
-    pub(crate) fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
-        self.check_directory()?;
-        let opened = self.open_at(&self.name)?;
-        if let Some((file, _)) = &opened {
-            self.check_file(file)?;
-        }
-        Ok(opened)
-    }
-
-    fn check_directory(&self) -> Result<(), WriteError> {
+    pub(crate) fn check_directory(&self) -> Result<(), WriteError> {
         let parent = || self.path.parent().map(Path::to_owned).unwrap_or_default();
         if Obstacles::of(&self.directory).is_fixed {
             return Err(WriteError::Immutable { path: parent() });
@@ -52,7 +43,7 @@ impl HeldEntry {
         may_write.map_err(|error| WriteError::from_io(&parent(), "asking whether we may write in it", error.into()))
     }
 
-    fn check_file(&self, file: &File) -> Result<(), WriteError> {
+    pub(crate) fn check_file(&self, file: &File, _: &Metadata) -> Result<(), WriteError> {
         let obstacles = Obstacles::of(file);
         if obstacles.is_fixed {
             return Err(WriteError::Immutable { path: self.path.clone() });

@@ -1,6 +1,5 @@
 //! Files under attack: what a directory's owner, a group's member or a second program may do between two steps.
 
-use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -9,43 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{IFlags, XattrFlags, ioctl_setflags, setxattr};
 use sha2::{Digest, Sha256};
 
+use crate::tests::{LIMIT, Room, Sets, held};
 use crate::*;
 
-const LIMIT: u64 = 1024;
 /// An account of a service, and another of its group.
 const SERVICE: u32 = 65_534;
 const MEMBER: u32 = 1234;
 const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";
-
-struct Room(tempfile::TempDir);
-
-impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("directory"))
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.at(name);
-        fs::write(&path, bytes).expect("write");
-        path
-    }
-
-    fn names(&self) -> Vec<OsString> {
-        let entries = fs::read_dir(self.0.path()).expect("list");
-        let mut names: Vec<_> = entries.map(|entry| entry.expect("entry").file_name()).collect();
-        names.sort();
-        names
-    }
-}
-
-fn held(path: &Path) -> Result<HeldFile, FileError> {
-    read_held(path, LIMIT, Links::Refuse)
-}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("metadata").mode() & 0o7777
@@ -283,22 +253,6 @@ fn a_new_file_has_the_surveyed_owner_mode_and_list_before_it_takes_the_name() {
     assert_eq!((fs::read(&store).expect("read"), fs::read(&old).expect("read")), (b"old".to_vec(), b"new".to_vec()));
 }
 
-/// Holds A10: a file that is to go, and was written to in the last moment, is not lost.
-#[test]
-fn what_is_moved_aside_and_is_not_what_was_judged_gets_its_name_back() {
-    let room = Room::new();
-    let (store, aside) = (room.file("store", b"judged"), room.at("aside"));
-    let judged = held(&store).expect("store");
-    let sha256 = Sha256::digest(b"judged").into();
-    let judged = SurveyedFile { identity: &judged.identity, sha256: &sha256, attributes: &judged.attributes };
-    fs::write(&store, b"edited").expect("write");
-    assert_eq!(move_aside(&store, &aside, judged).expect_err("changed").reason(), "changed_meanwhile");
-    assert_eq!((room.names(), fs::read(&store).expect("read")), (vec!["store".into()], b"edited".to_vec()));
-    fs::write(&store, b"judged").expect("write");
-    move_aside(&store, &aside, judged).expect("moved");
-    assert_eq!(room.names(), ["aside"]);
-}
-
 /// Only permission bits go, and only where owner and list stay as they are.
 #[test]
 fn a_file_is_narrowed_by_its_permission_bits_alone() {
@@ -468,35 +422,6 @@ fn a_sweep_goes_on_after_what_it_cannot_remove_and_tells_of_each() {
     assert_eq!(room.names().len(), 3, "{:?}", room.names());
 }
 
-/// Holds A11: where names cannot be exchanged, a crash between the link and the rename leaves the file with two names.
-#[test]
-fn the_second_name_that_an_interrupted_swap_left_is_taken_away_and_no_other_file() {
-    let room = Room::new();
-    let (store, beside) = (room.file("store", b"old"), room.at("beside"));
-    fs::hard_link(&store, &beside).expect("link");
-    unlink_second_name(&beside, &store).expect("unlink");
-    assert_eq!(room.names(), ["store"]);
-    assert!(held(&store).is_ok());
-    room.file("beside", b"old");
-    unlink_second_name(&beside, &store).expect("another file");
-    assert_eq!(room.names(), ["beside", "store"]);
-    unlink_second_name(&room.at("nothing"), &store).expect("nothing there");
-}
-
-#[test]
-fn removing_what_is_not_there_is_fine() {
-    let room = Room::new();
-    remove(&room.at("a")).expect("no file");
-    remove(&room.at("b/a")).expect("no directory");
-}
-
-#[test]
-fn room_is_missed_before_it_is_needed() {
-    let room = Room::new();
-    assert!(check_room(&room.at("a"), 1).is_ok());
-    assert_eq!(check_room(&room.at("a"), u64::MAX).expect_err("full").reason(), "no_space");
-}
-
 #[test]
 fn a_state_directory_that_others_may_write_in_is_refused() {
     let room = Room::new();
@@ -603,20 +528,9 @@ fn a_relative_path_through_an_absolute_link_leads_where_the_link_does() {
     assert_eq!(destinations[0], destinations[1]);
 }
 
-/// A room for directories that are staged under the name `set`.
-struct Sets(tempfile::TempDir);
-
 impl Sets {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("directory"))
-    }
-
-    fn set(&self) -> PathBuf {
-        self.0.path().join("set")
-    }
-
     /// What is staged, or was replaced.
-    fn beside(&self) -> PathBuf {
+    fn left_beside(&self) -> PathBuf {
         let names = fs::read_dir(self.0.path()).expect("list").map(|entry| entry.expect("entry").path());
         names.into_iter().find(|path| path.to_string_lossy().contains(".set.kagiban-")).expect("beside")
     }
@@ -629,11 +543,6 @@ impl Sets {
             fs::write(victim.join(name), "theirs").expect("a file");
         }
         victim
-    }
-
-    fn staged(&self, text: &str) -> StagedDirectory {
-        StagedDirectory::write(&self.set(), &[("key", text.as_bytes()), ("certificate", text.as_bytes())])
-            .expect("staged")
     }
 }
 
@@ -679,7 +588,7 @@ fn whatever_a_name_leads_to_by_now_only_what_was_made_or_replaced_here_is_remove
             _ => {}
         }
         let [swapped, stolen] =
-            [if step == "published" { room.set() } else { room.beside() }, room.0.path().join("stolen")];
+            [if step == "published" { room.set() } else { room.left_beside() }, room.0.path().join("stolen")];
         fs::rename(&swapped, &stolen).expect("renamed");
         symlink(&victim, &swapped).expect("a link");
         if step == "kept" {

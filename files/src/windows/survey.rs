@@ -27,17 +27,8 @@ impl HeldEntry {
         Ok(identity_of_directory(&look))
     }
 
-    pub(crate) fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
-        self.check_directory()?;
-        let opened = self.open_at(&self.name)?;
-        if let Some((_, metadata)) = &opened {
-            self.check_file(metadata)?;
-        }
-        Ok(opened)
-    }
-
     /// Opened as for a new file, it says whether we may make one.
-    fn check_directory(&self) -> Result<(), WriteError> {
+    pub(crate) fn check_directory(&self) -> Result<(), WriteError> {
         let parent = self.path.parent().map(Path::to_owned).unwrap_or_default();
         let how = How { access: FILE_ADD_FILE, share: SHARED, disposition: FILE_OPEN, options: FILE_DIRECTORY_FILE };
         match sys::open(Some(self.directory.as_handle()), &[], how, None) {
@@ -49,7 +40,7 @@ impl HeldEntry {
     }
 
     /// A program that has it open and does not share its deletion is the agent, which is stopped before.
-    fn check_file(&self, Metadata(look): &Metadata) -> Result<(), WriteError> {
+    pub(crate) fn check_file(&self, _: &File, Metadata(look): &Metadata) -> Result<(), WriteError> {
         if look.attributes & FILE_ATTRIBUTE_READONLY != 0 {
             return Err(WriteError::ReadOnlyFile { path: self.path.clone() });
         }

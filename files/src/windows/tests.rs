@@ -12,38 +12,8 @@ use sha2::{Digest, Sha256};
 use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE};
 
 use super::{HeldEntry, is_private, names};
+use crate::tests::{LIMIT, Room, held};
 use crate::*;
-
-const LIMIT: u64 = 1024;
-
-struct Room(tempfile::TempDir);
-
-impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("directory"))
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.at(name);
-        fs::write(&path, bytes).expect("write");
-        path
-    }
-
-    fn names(&self) -> Vec<OsString> {
-        let entries = fs::read_dir(self.0.path()).expect("list");
-        let mut names: Vec<_> = entries.map(|entry| entry.expect("entry").file_name()).collect();
-        names.sort();
-        names
-    }
-}
-
-fn held(path: &Path) -> Result<HeldFile, FileError> {
-    read_held(path, LIMIT, Links::Refuse)
-}
 
 /// As a program opens a file that lets others do only this meanwhile.
 fn opened(path: &Path, share: u32) -> fs::File {
@@ -247,37 +217,6 @@ fn where_nothing_was_nothing_is_replaced_and_the_file_is_the_directory_owners() 
     assert!(is_ours(&store), "the directory is ours");
 }
 
-/// Holds A10: a file that is to go, and was written to in the last moment, is not lost.
-#[test]
-fn what_is_moved_aside_and_is_not_what_was_judged_gets_its_name_back() {
-    let room = Room::new();
-    let (store, aside) = (room.file("store", b"judged"), room.at("aside"));
-    let judged = held(&store).expect("store");
-    let sha256 = Sha256::digest(b"judged").into();
-    let judged = SurveyedFile { identity: &judged.identity, sha256: &sha256, attributes: &judged.attributes };
-    fs::write(&store, b"edited").expect("write");
-    assert_eq!(move_aside(&store, &aside, judged).expect_err("changed").reason(), "changed_meanwhile");
-    assert_eq!((room.names(), fs::read(&store).expect("read")), (vec!["store".into()], b"edited".to_vec()));
-    fs::write(&store, b"judged").expect("write");
-    move_aside(&store, &aside, judged).expect("moved");
-    assert_eq!(room.names(), ["aside"]);
-}
-
-/// Holds A11: a crash between the link and the rename leaves the file with two names.
-#[test]
-fn the_second_name_that_an_interrupted_swap_left_is_taken_away_and_no_other_file() {
-    let room = Room::new();
-    let (store, beside) = (room.file("store", b"old"), room.at("beside"));
-    fs::hard_link(&store, &beside).expect("link");
-    unlink_second_name(&beside, &store).expect("unlink");
-    assert_eq!(room.names(), ["store"]);
-    assert!(held(&store).is_ok());
-    room.file("beside", b"old");
-    unlink_second_name(&beside, &store).expect("another file");
-    assert_eq!(room.names(), ["beside", "store"]);
-    unlink_second_name(&room.at("nothing"), &store).expect("nothing there");
-}
-
 /// Only rights go, and only where the owner stays.
 #[test]
 fn a_file_is_narrowed_by_its_rights_alone() {
@@ -365,23 +304,6 @@ fn what_an_interrupted_write_left_is_swept_and_nothing_else() {
     fs::create_dir(temporary_beside(&path).expect("name")).expect("mkdir");
     assert_eq!(sweep(&path).len(), 1, "the directory in the way is told of");
     assert_eq!(room.names().len(), 5, "{:?}", room.names());
-}
-
-#[test]
-fn removing_what_is_not_there_is_fine() {
-    let room = Room::new();
-    remove(&room.at("a")).expect("no file");
-    remove(&room.at("b/a")).expect("no directory");
-    let there = room.file("there", b"");
-    remove(&there).expect("removed");
-    assert_eq!(room.names(), Vec::<OsString>::new());
-}
-
-#[test]
-fn room_is_missed_before_it_is_needed() {
-    let room = Room::new();
-    assert!(check_room(&room.at("a"), 1).is_ok());
-    assert_eq!(check_room(&room.at("a"), u64::MAX).expect_err("full").reason(), "no_space");
 }
 
 /// Whoever may write in the directory of what is written can give each name to something else between two steps.

@@ -39,24 +39,20 @@ pub(super) fn leftovers(
     wanted: &ManagedAgentCertificateStatus,
     is: Option<&ManagedAgentCertificateStatus>,
 ) -> Option<Value> {
-    let conditions = conditions_without_leftovers(wanted, is);
+    let conditions = conditions_that_stay(wanted, is);
     let (wanted, is) = (fields(wanted), fields(is?));
     let left = is.keys().filter(|key| *key != CONDITIONS && !wanted.contains_key(*key));
     let mut patch: Map<_, _> = left.map(|key| (key.clone(), Value::Null)).collect();
-    if let Some(Value::Object(conditions)) = conditions {
-        patch.extend(conditions);
-    }
+    patch.extend(conditions.map(|conditions| (CONDITIONS.to_owned(), conditions)));
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 /// The same of the conditions alone. They are a list with owners of its own.
-pub(super) fn conditions_without_leftovers(
+pub(super) fn left_conditions(
     wanted: &ManagedAgentCertificateStatus,
     is: Option<&ManagedAgentCertificateStatus>,
 ) -> Option<Value> {
-    let is = &is?.conditions;
-    let kept: Vec<_> = is.iter().filter(|condition| !is_left_over(wanted, condition)).collect();
-    (kept.len() < is.len()).then(|| json!({CONDITIONS: kept}))
+    conditions_that_stay(wanted, is).map(|conditions| json!({CONDITIONS: conditions}))
 }
 
 /// The same where one of them was written while the object could not be read, which no apply takes away.
@@ -66,7 +62,17 @@ pub(super) fn unapplied_conditions(
 ) -> Option<Value> {
     let is_unapplied =
         |condition: &Condition| condition.reason == Reason::Unreadable.as_str() && is_left_over(wanted, condition);
-    is?.conditions.iter().any(is_unapplied).then(|| conditions_without_leftovers(wanted, is)).flatten()
+    is?.conditions.iter().any(is_unapplied).then(|| left_conditions(wanted, is)).flatten()
+}
+
+/// The list without what should not be there, if there is such.
+fn conditions_that_stay(
+    wanted: &ManagedAgentCertificateStatus,
+    is: Option<&ManagedAgentCertificateStatus>,
+) -> Option<Value> {
+    let is = &is?.conditions;
+    let kept: Vec<_> = is.iter().filter(|condition| !is_left_over(wanted, condition)).collect();
+    (kept.len() < is.len()).then(|| json!(kept))
 }
 
 /// Whether it is of a type of ours, and is not wanted.

@@ -22,7 +22,7 @@ pub enum ListenersError {
 }
 
 /// A socket that listens, and the account that opened it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Listener {
     at: SocketAddr,
     account: u32,
@@ -45,8 +45,12 @@ enum Row {
 /// # Errors
 /// See [`ListenersError`].
 pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
-    let at_ipv4 = accounts_of(|listener| listener.at.ip().to_canonical().is_ipv4() && listener.receives(peer))?;
-    if at_ipv4.is_empty() { accounts_of(|listener| listener.receives(peer)) } else { Ok(at_ipv4) }
+    let mut found = listening(|listener| listener.receives(peer))?;
+    let is_at_ipv4 = |listener: &Listener| listener.at.ip().to_canonical().is_ipv4();
+    if found.iter().any(is_at_ipv4) {
+        found.retain(is_at_ipv4);
+    }
+    Ok(accounts(found))
 }
 
 /// The accounts whose sockets keep another from listening at `address`: those at the address itself and at every address, and, where
@@ -55,10 +59,14 @@ pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
 /// # Errors
 /// See [`ListenersError`].
 pub fn occupants(address: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
-    accounts_of(|listener| listener.occupies(address))
+    listening(|listener| listener.occupies(address)).map(accounts)
 }
 
-fn accounts_of(is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<u32>, ListenersError> {
+fn accounts(listening: BTreeSet<Listener>) -> BTreeSet<u32> {
+    listening.into_iter().map(|listener| listener.account).collect()
+}
+
+fn listening(is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<Listener>, ListenersError> {
     let mut found = BTreeSet::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         let rows = match File::open(table) {
@@ -67,7 +75,7 @@ fn accounts_of(is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<u32>, Li
             Err(error) if error.kind() == io::ErrorKind::NotFound && table.ends_with('6') => continue,
             Err(error) => return Err(unopened(table, error)),
         };
-        let told = accounts(rows, MAX_TABLE_BYTES, &is_meant).map_err(|why| ListenersError::Unread { table, why })?;
+        let told = listed(rows, MAX_TABLE_BYTES, &is_meant).map_err(|why| ListenersError::Unread { table, why })?;
         found.extend(told);
     }
     Ok(found)
@@ -82,8 +90,8 @@ fn unopened(table: &'static str, error: io::Error) -> ListenersError {
     }
 }
 
-/// The accounts that a table tells, which has at most `limit` bytes of listening sockets; or why it does not.
-fn accounts(table: impl BufRead, limit: u64, is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<u32>, String> {
+/// The sockets that a table tells, which has at most `limit` bytes of listening sockets; or why it does not.
+fn listed(table: impl BufRead, limit: u64, is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<Listener>, String> {
     let mut found = BTreeSet::new();
     let mut read = 0;
     for (number, row) in table.take(limit.saturating_add(1)).lines().enumerate() {
@@ -98,7 +106,7 @@ fn accounts(table: impl BufRead, limit: u64, is_meant: impl Fn(&Listener) -> boo
             continue;
         }
         match parse(&row).ok_or_else(|| format!("a row is not understood: {row:.200}"))? {
-            Row::Listens(listener) if is_meant(&listener) => _ = found.insert(listener.account),
+            Row::Listens(listener) if is_meant(&listener) => _ = found.insert(listener),
             Row::Listens(_) => {}
             Row::Other => break,
         }
@@ -224,7 +232,8 @@ mod tests {
             )
         };
         let told = |rows: &[String], limit: u64| {
-            accounts(format!("  sl  local_address\n{}", rows.concat()).as_bytes(), limit, |it| it.receives(peer))
+            listed(format!("  sl  local_address\n{}", rows.concat()).as_bytes(), limit, |it| it.receives(peer))
+                .map(accounts)
         };
         let one = row("0016", "0A", 7);
         let crowd = vec![row("1F90", "0A", 9); 50];

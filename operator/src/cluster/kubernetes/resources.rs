@@ -96,7 +96,7 @@ impl Kubernetes {
         }
         let applied = match self.apply_status(&mac, status).await {
             Err(error @ ClusterError::Status { code: 422, .. }) => {
-                let patch = written::conditions_without_leftovers(status, mac.status.as_ref()).ok_or(error)?;
+                let patch = written::left_conditions(status, mac.status.as_ref()).ok_or(error)?;
                 mac = Cow::Owned(self.take_away(&mac, &patch).await?);
                 self.apply_status(&mac, status).await?
             }

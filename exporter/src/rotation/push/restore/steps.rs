@@ -146,7 +146,7 @@ impl Restoration<'_> {
             Ok(None) => return Ok(RestoreStep::Keep),
             Err(_) => return Ok(RestoreStep::Overwrite),
         };
-        // What is not UTF-8 nobody has told in words: it is copied
+        // A value that is not UTF-8 is no password that is known here: the file is copied before it is overwritten.
         let Ok(told) = now.values(place.section, place.key) else { return Ok(RestoreStep::Overwrite) };
         let is_theirs = |told: &SecretString| {
             told.expose_secret() != value.expose_secret() && !is_told(&before, place, told, file.new)
