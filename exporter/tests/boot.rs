@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kagiban_crds::LeafSha256;
-use kagiban_crds::host_api::{RefusalReason, RotationState};
+use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState};
 use support::namespace::in_a_namespace;
 use support::pki::Authority;
 use support::process::{HANG, PATIENCE, Program};
@@ -24,9 +24,9 @@ const MULTI: &str = "a service lives in this process";
 /// A rotation that was cut off when its journal said that the service is started: it is down, on the new files.
 async fn interrupted(world: &World) -> LeafSha256 {
     let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
     let (chain, leaf) = world.sign(&opened.csr.expect(MULTI));
-    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
     let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
         assert_ne!(rotator.report().unwrap().state, RotationState::Restarting, "cut off");
     }));
@@ -270,6 +270,28 @@ async fn a_usual_directory_that_hangs_keeps_nothing_else_from_working() {
         program.wait_until("it is loaded", |p| p.log().matches("configuration loaded").count() == reload);
     }
     program.wait_for_metric("kagiban_blocking_stuck{work=\"search\"} 1");
+    program.terminate();
+    assert!(program.wait().success(), "{}", program.log());
+}
+
+/// Holds A17, A8: the file of a scheduled shutdown lies where an administrator has said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_shutdown_that_cannot_be_looked_for_refuses_orders_and_holds_up_no_agent() {
+    let world = World::pem_pair().await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config(&format!("hostApi: {}", files.config("")));
+    let mut program =
+        Program::with_hung(&world, &config, "127.0.0.1:0", "statx", &[world.scheduled_shutdown().as_path()]);
+    let api = files.client(program.address("host API listening").parse().unwrap());
+    // More than the threads that look for it.
+    for generation in 1..=4 {
+        let refused = api.open(1, generation).await.unwrap_err();
+        let told = (refused.reason, refused.power);
+        assert_eq!(told, (RefusalReason::PowerUnsafe, Some(PowerState::ShutdownPending)), "{refused:?}");
+        assert!(refused.message.contains("cannot be seen"), "{}", refused.message);
+    }
+    program.wait_for_metric("kagiban_blocking_stuck{work=\"power\"} 2");
+    assert_eq!(world.service.starts(), 0);
     program.terminate();
     assert!(program.wait().success(), "{}", program.log());
 }

@@ -191,7 +191,7 @@ async fn a_renewal_that_a_crash_has_left_behind_is_waited_for_and_not_begun_agai
     world.before("renew", "sleep 1");
     {
         let (mut rotator, _lock) = world.rotator().await;
-        rotator.renew(&renewal(1, 1)).unwrap();
+        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
         let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
         assert!(cut_off.is_err() && world.ran("renew") == 1, "the crash is not in the middle");
     }
@@ -213,7 +213,7 @@ async fn a_program_that_goes_on_is_waited_for_by_every_later_start() {
         let short = Duration::from_millis(500);
         {
             let (mut rotator, _lock) = world.rotator().await;
-            rotator.renew(&renewal(1, 1)).unwrap();
+            rotator.renew(&renewal(1, 1), Ok(())).unwrap();
             assert!(tokio::time::timeout(short, rotator.advance(|_| {})).await.is_err());
         }
         {
@@ -245,7 +245,7 @@ async fn what_brings_back_is_not_run_again_after_a_crash_in_its_middle() {
     world.before("back", "sleep 3");
     {
         let (mut rotator, _lock) = world.rotator().await;
-        rotator.renew(&renewal(1, 1)).unwrap();
+        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
         rotator.advance(|_| {}).await;
         rotator.roll_back(&rollback(1, 1), || true).await.unwrap();
         let until_back_runs = async {
@@ -290,7 +290,7 @@ async fn a_renewal_that_was_not_begun_before_a_crash_is_given_up() {
     let world = World::self_renewing(2049).await;
     {
         let (mut rotator, _lock) = world.rotator().await;
-        rotator.renew(&renewal(1, 1)).unwrap();
+        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
     }
     let (rotator, _lock) = world.rotator().await;
     let report = rotator.report().unwrap();

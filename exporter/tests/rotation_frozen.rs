@@ -19,9 +19,9 @@ use tokio::time::{sleep, sleep_until, timeout};
 const THAWED_WITHIN: Duration = Duration::from_secs(180);
 
 async fn rotate(world: &World, rotator: &mut Rotator, generation: u64) -> RotationReport {
-    let opened = rotator.open(&open(1, generation)).unwrap();
+    let opened = rotator.open(&open(1, generation), Ok(())).unwrap();
     let (chain, _) = world.sign(&opened.csr.unwrap());
-    rotator.deliver(&delivery(1, generation, &chain)).unwrap();
+    rotator.deliver(&delivery(1, generation, &chain), Ok(())).unwrap();
     rotator.advance(|_| {}).await;
     rotator.report().unwrap()
 }
@@ -90,7 +90,7 @@ async fn a_freeze_ends_when_the_old_leaf_is_served_again_and_at_a_start_at_once(
         assert_eq!((report.state, &report.failure), (RotationState::RolledBack, &failure), "restarts: {restarts}");
         assert!(report.steps.iter().any(|step| step.state == RotationState::Frozen), "{report:#?}");
         assert_eq!(world.service.starts(), starts, "a service that is up is not restarted");
-        let next = rotator.open(&open(1, 2)).unwrap();
+        let next = rotator.open(&open(1, 2), Ok(())).unwrap();
         assert_eq!(next.state, RotationState::Keyed);
         drop(lock);
     }
@@ -210,7 +210,7 @@ async fn a_freeze_is_thawed_by_command_while_no_exporter_runs() {
     let listed: serde_json::Value = serde_json::from_str(&printed(&rotation(&world, &["list", "-o", "json"]))).unwrap();
     assert_eq!(listed[0]["rotation"]["state"], "RolledBack");
     let (mut rotator, _lock) = world.rotator().await;
-    assert_eq!(rotator.open(&open(1, 2)).unwrap().state, RotationState::Keyed);
+    assert_eq!(rotator.open(&open(1, 2), Ok(())).unwrap().state, RotationState::Keyed);
 }
 
 /// Holds A14: one journal that cannot be read hides no other, nor that another cannot be read.
@@ -218,7 +218,7 @@ async fn a_freeze_is_thawed_by_command_while_no_exporter_runs() {
 async fn a_list_names_each_journal_that_cannot_be_read() {
     let world = World::pem_pair().await;
     let (mut rotator, lock) = world.rotator().await;
-    rotator.open(&open(1, 1)).unwrap();
+    rotator.open(&open(1, 1), Ok(())).unwrap();
     drop((rotator, lock));
     let journals = world.state().join("journal");
     std::fs::write(journals.join("cut.json"), "{").unwrap();
@@ -236,8 +236,8 @@ async fn a_list_names_each_journal_that_cannot_be_read() {
 async fn removing_a_journal_lets_nothing_in_that_was_refused_and_overwrites_no_backup() {
     let world = World::pem_pair().await;
     let (mut rotator, lock) = world.rotator().await;
-    let opened = rotator.open(&open(7, 3)).unwrap();
-    rotator.deliver(&delivery(7, 3, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let opened = rotator.open(&open(7, 3), Ok(())).unwrap();
+    rotator.deliver(&delivery(7, 3, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
     rotator.advance(|_| {}).await;
     let backup = world.state().join("backups/agent/3/1-tls.key");
     let kept = std::fs::read(&backup).unwrap();
@@ -245,8 +245,8 @@ async fn removing_a_journal_lets_nothing_in_that_was_refused_and_overwrites_no_b
 
     std::fs::remove_file(world.state().join("journal/agent.json")).unwrap();
     let (mut rotator, lock) = world.rotator().await;
-    assert_eq!(rotator.open(&open(6, 4)).unwrap_err().reason, RefusalReason::StaleEpoch);
-    let stale = rotator.open(&open(7, 3)).unwrap_err();
+    assert_eq!(rotator.open(&open(6, 4), Ok(())).unwrap_err().reason, RefusalReason::StaleEpoch);
+    let stale = rotator.open(&open(7, 3), Ok(())).unwrap_err();
     assert_eq!((stale.reason, stale.generation.map(|g| g.0)), (RefusalReason::StaleGeneration, Some(3)));
     drop((rotator, lock));
 
@@ -258,7 +258,7 @@ async fn removing_a_journal_lets_nothing_in_that_was_refused_and_overwrites_no_b
     std::fs::rename(world.state().join("backups/agent/3"), world.state().join("backups/agent/4")).unwrap();
     std::fs::create_dir(world.state().join("backups/agent/5")).unwrap();
     let (mut rotator, _lock) = world.rotator().await;
-    assert_eq!(rotator.open(&open(7, 5)).unwrap_err().reason, RefusalReason::StaleGeneration);
+    assert_eq!(rotator.open(&open(7, 5), Ok(())).unwrap_err().reason, RefusalReason::StaleGeneration);
     std::fs::rename(world.state().join("backups/agent/5"), world.state().join("backups/agent/6")).unwrap();
     let report = rotate(&world, &mut rotator, 6).await;
     assert_eq!(report.failure.unwrap().reason, "backup_exists");
@@ -360,7 +360,7 @@ async fn a_fence_that_cannot_be_read_for_a_while_lets_nothing_in_that_it_kept_ou
     for name in ["fences/agent.json", "fence.json"] {
         let world = World::pem_pair().await;
         let (mut rotator, lock) = world.rotator().await;
-        rotator.open(&open(7, 3)).unwrap();
+        rotator.open(&open(7, 3), Ok(())).unwrap();
         drop((rotator, lock));
         std::fs::remove_file(world.state().join("journal/agent.json")).unwrap();
         let other = if name == "fence.json" { "fences/agent.json" } else { "fence.json" };
@@ -371,14 +371,14 @@ async fn a_fence_that_cannot_be_read_for_a_while_lets_nothing_in_that_it_kept_ou
 
         let (mut rotator, _lock) = world.rotator().await;
         for (epoch, generation) in [(6, 4), (8, 5)] {
-            let refused = rotator.open(&open(epoch, generation)).unwrap_err();
+            let refused = rotator.open(&open(epoch, generation), Ok(())).unwrap_err();
             assert_eq!(refused.reason, RefusalReason::Unavailable, "{name}: {}", refused.message);
         }
         std::fs::remove_dir(&fence).unwrap();
         std::fs::rename(&aside, &fence).unwrap();
-        let refused = rotator.open(&open(6, 4)).unwrap_err();
+        let refused = rotator.open(&open(6, 4), Ok(())).unwrap_err();
         assert_eq!(refused.reason, RefusalReason::StaleEpoch, "{name}");
-        assert_eq!(rotator.open(&open(7, 4)).unwrap().state, RotationState::Keyed, "{name}");
+        assert_eq!(rotator.open(&open(7, 4), Ok(())).unwrap().state, RotationState::Keyed, "{name}");
     }
 }
 

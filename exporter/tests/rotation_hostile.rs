@@ -34,9 +34,9 @@ impl Host {
     }
 
     async fn rotate(&mut self, world: &World, generation: u64) -> Result<RotationReport, Refusal> {
-        let opened = self.rotator.open(&open(1, generation))?;
+        let opened = self.rotator.open(&open(1, generation), Ok(()))?;
         let (chain, _) = world.sign(&opened.csr.unwrap());
-        self.rotator.deliver(&delivery(1, generation, &chain))?;
+        self.rotator.deliver(&delivery(1, generation, &chain), Ok(()))?;
         self.rotator.advance(|_| {}).await;
         Ok(self.rotator.report().unwrap())
     }
@@ -380,8 +380,8 @@ async fn a_service_whose_command_cannot_be_run_is_not_stopped() {
         assert!(refused.reason == RefusalReason::KeystoreRefused && is_told(&refused.message), "{refused:?}");
         // It is lost between the order and the stop.
         runnable(true);
-        let opened = host.rotator.open(&open(1, 1)).unwrap();
-        host.rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+        let opened = host.rotator.open(&open(1, 1), Ok(())).unwrap();
+        host.rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
         runnable(false);
         host.rotator.advance(|_| {}).await;
         let report = host.rotator.report().unwrap();
@@ -459,8 +459,8 @@ async fn a_late_rollback_is_refused_where_the_password_that_it_has_put_there_was
     let mut host = Host::of(&world).await;
     let mut request = open(1, 1);
     request.keystore.store_password = Some("rotated-password".into());
-    let opened = host.rotator.open(&request).unwrap();
-    host.rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let opened = host.rotator.open(&request, Ok(())).unwrap();
+    host.rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
     host.rotator.advance(|_| {}).await;
     let report = host.rotator.report().unwrap();
     assert_eq!(report.state, RotationState::Committed, "{report:#?}");
@@ -800,9 +800,9 @@ async fn a_staged_key_is_removed_when_its_directory_comes_back_after_a_restart()
 async fn one_left_over_file_that_cannot_be_removed_keeps_no_other() {
     let world = World::pem_pair().await;
     let mut host = Host::of(&world).await;
-    let opened = host.rotator.open(&open(1, 1)).unwrap();
+    let opened = host.rotator.open(&open(1, 1), Ok(())).unwrap();
     let (chain, _) = world.sign(&opened.csr.unwrap());
-    host.rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    host.rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
     let beside = |name: &str| {
         let name = format!(".{name}.kagiban-");
         files_below(&world.home())
@@ -829,9 +829,9 @@ async fn one_left_over_file_that_cannot_be_removed_keeps_no_other() {
 async fn the_old_files_stay_beside_the_new_ones_of_a_frozen_rotation() {
     let world = World::pem_pair().await;
     let mut host = Host::of(&world).await;
-    let opened = host.rotator.open(&open(1, 1)).unwrap();
+    let opened = host.rotator.open(&open(1, 1), Ok(())).unwrap();
     let (chain, _) = world.sign(&opened.csr.unwrap());
-    host.rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    host.rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
     world.service.insist_on("neither");
     // The old files cannot come back: something that is no file lies in the way.
     let (key, aside) = (world.home().join("tls.key"), world.home().join("new"));
@@ -864,7 +864,7 @@ async fn a_file_that_cannot_be_replaced_is_refused_before_a_key_is_made() {
     std::fs::copy(&key, &other).unwrap();
     let mut host = Host::of(&world).await;
     let mut refused = |expected: &str| {
-        let refusal = host.rotator.open(&open(1, 1)).unwrap_err();
+        let refusal = host.rotator.open(&open(1, 1), Ok(())).unwrap_err();
         assert_eq!(refusal.reason, RefusalReason::KeystoreRefused);
         assert!(refusal.message.contains(expected), "{}", refusal.message);
     };
@@ -927,7 +927,7 @@ async fn a_store_that_no_known_password_opens_is_refused_with_a_new_password() {
         let mut request = open(1, 1);
         for on_unreadable in [OnUnreadable::Refuse, OnUnreadable::Replace] {
             request.keystore.on_unreadable = on_unreadable;
-            let refused = host.rotator.open(&request).unwrap_err();
+            let refused = host.rotator.open(&request, Ok(())).unwrap_err();
             assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{format:?} {on_unreadable:?}");
         }
     }

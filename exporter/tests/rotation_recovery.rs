@@ -16,9 +16,9 @@ use support::{World, delivery, open, rollback};
 /// Runs a rotation until its journal has been written `edges` times since the chain was accepted, and then is gone.
 async fn rotate_until(world: &World, edges: usize) -> (LeafSha256, bool) {
     let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
     let (chain, leaf) = world.sign(&opened.csr.unwrap());
-    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
     let mut seen = 0;
     let cut_off = AssertUnwindSafe(rotator.advance(move |_| {
         seen += 1;
@@ -100,9 +100,9 @@ async fn a_start_that_goes_on_after_a_crash_is_not_made_again_beside_it() {
     start[2] = start[2].replacen("touch", "sleep 1.5; touch", 1);
     world.agent.service.start = Some(start);
     let (mut rotator, lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
     let (chain, leaf) = world.sign(&opened.csr.unwrap());
-    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
     let cut_off = async {
         while world.service.starts() == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -120,9 +120,9 @@ async fn a_start_that_goes_on_after_a_crash_is_not_made_again_beside_it() {
 /// Cuts a rotation off in its `nth` start of the service, and says which leaf was to come.
 async fn cut_off_in_start(world: &World, nth: usize) -> LeafSha256 {
     let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
     let (chain, leaf) = world.sign(&opened.csr.unwrap());
-    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
     let begun = async {
         while world.service.starts() < nth {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -297,8 +297,8 @@ const DRAINED: std::time::Duration = std::time::Duration::from_secs(4);
 /// happens to the host.
 async fn after_an_interrupted_stop(world: &World, meanwhile: impl FnOnce(&World)) -> RotationReport {
     let (mut rotator, lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
-    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
     let stopping = tokio::time::timeout(std::time::Duration::from_secs(1), rotator.advance(|_| {})).await;
     assert!(stopping.is_err(), "the stop takes longer");
     drop((rotator, lock));
@@ -325,8 +325,8 @@ async fn a_service_that_drains_for_longer_than_its_stop_may_take_is_started_agai
     world.agent.service.stop = drains(&world, 3, "sleep 9");
     world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(2));
     let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
-    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
     rotator.advance(|_| {}).await;
     let report = rotator.report().unwrap();
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
@@ -379,8 +379,8 @@ async fn a_service_that_outlives_a_stop_that_is_said_to_have_ended_is_started_ag
     world.agent.service.stop = Some(["sh", "-c", &drain].map(str::to_owned).to_vec());
     let began = std::time::Instant::now();
     let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
-    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
     rotator.advance(|_| {}).await;
     let report = rotator.report().unwrap();
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
@@ -604,9 +604,9 @@ async fn what_was_accepted_before_a_restart_still_outranks_what_is_lower() {
     let world = World::pem_pair().await;
     rotate_until(&world, usize::MAX).await;
     let (mut rotator, _lock) = world.rotator().await;
-    assert!(rotator.open(&open(0, 2)).is_err());
-    assert!(rotator.open(&open(1, 0)).is_err());
-    assert_eq!(rotator.open(&open(1, 1)).unwrap().state, RotationState::Committed);
+    assert!(rotator.open(&open(0, 2), Ok(())).is_err());
+    assert!(rotator.open(&open(1, 0), Ok(())).is_err());
+    assert_eq!(rotator.open(&open(1, 1), Ok(())).unwrap().state, RotationState::Committed);
 }
 
 #[tokio::test]
@@ -624,8 +624,8 @@ async fn set_of_files(password: &str, ini: &str, ordered: Option<&str>) -> (Vec<
     let (mut rotator, _lock) = world.rotator().await;
     let mut request = open(1, 1);
     request.keystore.store_password = ordered.map(Into::into);
-    let opened = rotator.open(&request).unwrap();
-    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let opened = rotator.open(&request, Ok(())).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
     let files = rotator.snapshot().record.rotation.unwrap().files;
     let names = files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     // The fake cannot start without the section; what counts is what its backup holds.

@@ -38,7 +38,7 @@ pub enum Work {
     HostApiTls,
     /// Keystores for the host API's reports.
     Reports,
-    /// The file of a scheduled shutdown, for the host API's reports.
+    /// The file of a scheduled shutdown, for the power gate and the host API's reports.
     Power,
     /// Small records in the state directory: of a shutdown that has begun, and of the logins that were tried.
     State,

@@ -6,15 +6,14 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    AgentReport, HostReport, PowerReport, PowerState, Refusal, ScheduledShutdown, ShutdownReport, ShutdownState,
-    Sighting,
+    AgentReport, HostReport, Refusal, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting,
 };
 use kagiban_keystore::pem_block;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::questions::Questions;
-use crate::blocking::{self, Blocked, Flights, Work};
+use crate::blocking::{Blocked, Flights, Work};
 use crate::platform;
 use crate::rotation::agent::Agent;
 use crate::rotation::{self, Host, Worker};
@@ -25,8 +24,6 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// A keystore is read and opened in well under a second; the operator waits for the whole report.
 const READ_WITHIN: Duration = Duration::from_secs(5);
-/// One question about one file.
-const POWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// An agent's worker and what was last seen of the agent.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ impl WatchedAgent {
             epoch: host.epoch(),
             lineage: host.lineage(),
             generation: record.generation,
-            power: power(host).await,
+            power: host.power.report().await,
             stored,
             served,
             certificate,
@@ -106,14 +103,6 @@ fn not_read(blocked: &Blocked) -> Sighting {
     Sighting::Unseen { reason: blocked.reason().to_owned(), message: format!("the keystore was not read: {blocked}") }
 }
 
-/// The gate looks for a file. One that cannot be looked for is treated as one that is there: a shutdown is scheduled. No agent's
-/// file takes its threads.
-async fn power(host: &Host) -> PowerReport {
-    let gate = host.power.clone();
-    let looked = blocking::run(Work::Power, Instant::now() + POWER_WITHIN, move || gate.report()).await;
-    looked.unwrap_or_else(|_| PowerReport { state: PowerState::ShutdownPending, observed_at: Some(Timestamp::now()) })
-}
-
 pub(super) async fn host<'a>(
     host: &Host,
     shutdown: Option<&HostStateReport>,
@@ -125,7 +114,7 @@ pub(super) async fn host<'a>(
         time: Timestamp::now(),
         epoch: host.epoch(),
         lineage: host.lineage(),
-        power: power(host).await,
+        power: host.power.report().await,
         shutdown: shutdown.map(going_down),
         // One of which nothing is known is left out: a report with a generation of zero would be a lie.
         agents: join_all(agents.map(|agent| agent.report(host))).await.into_iter().filter_map(Result::ok).collect(),

@@ -210,7 +210,10 @@ impl Rotator {
             Err(failure) => Err(failure),
         };
         // Last: the service is stopped next.
-        let cleared = seen.and_then(|seen| self.host.power.check().map(|()| seen).map_err(RotationFailure::from));
+        let cleared = match seen {
+            Ok(seen) => self.power().await.map(|()| seen).map_err(RotationFailure::from),
+            Err(failure) => Err(failure),
+        };
         match (cleared, &self.agent.procedure) {
             (Err(failure), _) => Event::Failed(failure),
             (Ok(seen), Procedure::Push(_)) => Event::Cleared(Before::of(seen.map(|leaf| leaf.sha256))),
@@ -381,7 +384,7 @@ mod tests {
             if opens {
                 let mut order = open();
                 order.target.generation = Generation(2);
-                one.open(&order).expect("opened");
+                one.open(&order, Ok(())).expect("opened");
                 one.proceed(Event::Ordered(failure()));
                 one.advance(|_| {}).await;
                 drop((one, lock));

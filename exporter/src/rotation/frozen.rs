@@ -333,7 +333,7 @@ mod tests {
     async fn a_wait_whose_end_cannot_be_journalled_does_not_spin() {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, _lock) = rotator(root.path(), TRUE);
-        rotator.open(&open()).expect("opened");
+        rotator.open(&open(), Ok(())).expect("opened");
         rotator.pending.as_mut().expect("pending").until = Instant::now();
         block_journal(root.path());
 

@@ -2,15 +2,22 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::{PowerReport, PowerState};
+use kagiban_crds::host_api::{PowerReport, PowerState, Refusal, RefusalReason};
+use tokio::time::Instant;
 
+use super::admission::refuse;
 use super::failure::RotationFailure;
 use super::power_state;
+use crate::blocking::{self, Work};
 use crate::config::PowerConfig;
 use crate::platform;
 use crate::snapshot::Board;
+
+/// Of the look for the file of a scheduled shutdown. Whoever reports a rotation waits no longer.
+const FILE_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is known of the host's power.
 #[derive(Clone, Debug)]
@@ -30,6 +37,15 @@ pub struct PowerUnsafe {
     pub message: &'static str,
 }
 
+/// What the file of a scheduled shutdown says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Schedule {
+    None,
+    Shutdown,
+    /// It could not be looked for.
+    Unseen,
+}
+
 /// The section `power`.
 #[derive(Clone, Debug)]
 struct Settings {
@@ -43,6 +59,18 @@ impl Settings {
         Self {
             assumes_mains: config.assumes_mains(),
             scheduled_shutdown_file: file.unwrap_or_else(platform::scheduled_shutdown_file),
+        }
+    }
+
+    /// The file may lie where somebody has configured it: on a file system that hangs, for example. No agent's file takes the
+    /// threads of this look.
+    async fn schedule(&self) -> Schedule {
+        let file = self.scheduled_shutdown_file.clone();
+        let looked = blocking::run(Work::Power, Instant::now() + FILE_WITHIN, move || file.try_exists()).await;
+        match looked {
+            Ok(Ok(false)) => Schedule::None,
+            Ok(Ok(true)) => Schedule::Shutdown,
+            Ok(Err(_)) | Err(_) => Schedule::Unseen,
         }
     }
 }
@@ -59,33 +87,42 @@ impl PowerGate {
         Self { board: Some(board), ..self }
     }
 
-    pub fn report(&self) -> PowerReport {
-        let now = Timestamp::now();
+    /// A file that cannot be looked for is treated as one that is there: a shutdown is scheduled.
+    pub async fn report(&self) -> PowerReport {
+        self.look().await.0
+    }
+
+    async fn look(&self) -> (PowerReport, Schedule) {
         let snapshot = self.board.as_ref().map(|board| board.snapshot());
         let newer = snapshot.as_ref().and_then(|snapshot| snapshot.power.as_ref()).map(Settings::of);
         let settings = newer.as_ref().unwrap_or(&self.settings);
-        // It is looked for by this gate itself, last: the sources looked some seconds ago. A file that cannot be looked for
-        // is treated as one that is there.
-        if settings.scheduled_shutdown_file.try_exists().unwrap_or(true) {
-            return PowerReport { state: PowerState::ShutdownPending, observed_at: Some(now) };
-        }
-        if let Some(report) = snapshot.as_ref().and_then(|snapshot| power_state::judge(snapshot, now)) {
-            return report;
-        }
-        if settings.assumes_mains {
-            return PowerReport { state: PowerState::Mains, observed_at: Some(now) };
-        }
-        PowerReport { state: PowerState::Unknown, observed_at: None }
+        // It is looked for by this gate itself: the sources looked some seconds ago.
+        let schedule = settings.schedule().await;
+        let now = Timestamp::now();
+        let report = if schedule != Schedule::None {
+            PowerReport { state: PowerState::ShutdownPending, observed_at: Some(now) }
+        } else if let Some(report) = snapshot.as_ref().and_then(|snapshot| power_state::judge(snapshot, now)) {
+            report
+        } else if settings.assumes_mains {
+            PowerReport { state: PowerState::Mains, observed_at: Some(now) }
+        } else {
+            PowerReport { state: PowerState::Unknown, observed_at: None }
+        };
+        (report, schedule)
     }
 
     /// # Errors
     /// Every state but mains.
-    pub fn check(&self) -> Result<(), PowerUnsafe> {
-        let state = self.report().state;
+    pub async fn check(&self) -> Result<(), PowerUnsafe> {
+        let (PowerReport { state, .. }, schedule) = self.look().await;
         let message = match state {
             PowerState::Mains => return Ok(()),
             PowerState::OnBattery => "the host is on battery, or its UPS tests one; wait for mains",
             PowerState::LowBattery => "the battery is low; wait until it is charged",
+            PowerState::ShutdownPending if schedule == Schedule::Unseen => {
+                "whether a shutdown is scheduled cannot be seen; see that the file power.scheduledShutdownFile can be looked for, and \
+                 that its file system answers"
+            }
             PowerState::ShutdownPending => {
                 "a shutdown is scheduled or has begun; cancel it, or wait until it is over and the host has booted; one that had \
                  begun and is known to be over is cleared on the host with `kagiban-exporter shutdown clear`"
@@ -106,28 +143,34 @@ impl From<PowerUnsafe> for RotationFailure {
     }
 }
 
+impl From<PowerUnsafe> for Refusal {
+    fn from(PowerUnsafe { state, message }: PowerUnsafe) -> Self {
+        Self { power: Some(state), ..refuse(RefusalReason::PowerUnsafe, message) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_mains_that_somebody_vouches_for_and_no_scheduled_shutdown_pass() {
+    #[tokio::test]
+    async fn only_mains_that_somebody_vouches_for_and_no_scheduled_shutdown_pass() {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("scheduled");
         let gate = |assumes_mains| PowerGate {
             settings: Settings { assumes_mains, scheduled_shutdown_file: file.clone() },
             board: Some(Arc::default()),
         };
-        assert!(gate(true).check().is_ok());
-        assert!(gate(false).check().is_err_and(|power| power.message.contains("assume: mains")));
+        assert!(gate(true).check().await.is_ok());
+        assert!(gate(false).check().await.is_err_and(|power| power.message.contains("assume: mains")));
         std::fs::write(&file, b"USEC=1\n").expect("write");
-        assert_eq!(gate(true).report().state, PowerState::ShutdownPending);
-        assert!(gate(true).check().is_err_and(|power| power.state == PowerState::ShutdownPending));
+        assert_eq!(gate(true).report().await.state, PowerState::ShutdownPending);
+        assert!(gate(true).check().await.is_err_and(|power| power.state == PowerState::ShutdownPending));
     }
 
     /// Holds A18: a configuration that is loaded again changes `power` for the gate too, not only its UPSes.
-    #[test]
-    fn the_section_power_that_was_loaded_last_counts() {
+    #[tokio::test]
+    async fn the_section_power_that_was_loaded_last_counts() {
         let directory = tempfile::tempdir().expect("directory");
         let config = |assume: &str, file: &str| -> PowerConfig {
             let file = directory.path().join(file);
@@ -143,7 +186,7 @@ mod tests {
             ("mains", "there", PowerState::ShutdownPending),
         ] {
             board.note_power(config(assume, file));
-            assert_eq!(gate.report().state, state, "{assume} {file}");
+            assert_eq!(gate.report().await.state, state, "{assume} {file}");
         }
     }
 }

@@ -174,7 +174,7 @@ impl Rotator {
             if kept_look.is_none() {
                 self.look_before_rollback().await?;
             }
-            self.check_power()?;
+            self.power().await?;
             kept_look.or_else(|| Some(Instant::now()))
         } else {
             None
@@ -273,12 +273,9 @@ impl Rotator {
         Ok(())
     }
 
-    pub(super) fn check_power(&self) -> Result<(), Refusal> {
-        let refused = |PowerUnsafe { state, message }| Refusal {
-            power: Some(state),
-            ..refuse(RefusalReason::PowerUnsafe, message)
-        };
-        self.host.power.check().map_err(refused)
+    /// Whether the power lets a service be stopped now.
+    pub async fn power(&self) -> Result<(), PowerUnsafe> {
+        self.host.power.check().await
     }
 
     /// The one place where a request changes the record. Whoever it is `by` must still speak: a new leader may have been heard
@@ -455,7 +452,7 @@ mod tests {
     fn only_a_repeat_that_may_be_one_counts_as_a_try_of_a_password() {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, _lock) = rotator(root.path(), TRUE);
-        rotator.open(&open()).expect("opened");
+        rotator.open(&open(), Ok(())).expect("opened");
         rotator.raise_fences(Epoch(7), Generation(1)).expect("a new leader");
         let mut wrong = open();
         wrong.keystore.store_password = Some(SecretString::from("wrong"));
@@ -501,11 +498,11 @@ mod tests {
         std::fs::create_dir_all(&fences).expect("mkdir");
         std::fs::rename(&fences, &moved).expect("moved");
         std::fs::write(&fences, "in its place").expect("written");
-        rotator.open(&order).expect_err("the fence cannot be written");
+        rotator.open(&order, Ok(())).expect_err("the fence cannot be written");
         assert_eq!(rotator.host.lineage(), None);
         std::fs::remove_file(&fences).expect("removed");
         std::fs::rename(&moved, &fences).expect("back");
-        rotator.open(&order).expect("opened");
+        rotator.open(&order, Ok(())).expect("opened");
         assert_eq!(rotator.host.lineage(), lineage);
     }
 

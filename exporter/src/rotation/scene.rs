@@ -65,7 +65,7 @@ pub(super) fn open() -> RotationOpen {
 
 /// A rotation in `state`, with a stop of the service that was begun just now or none.
 pub(super) fn put_into(rotator: &mut Rotator, state: Phase, stop_begun: Option<BegunStop>) {
-    rotator.open(&open()).expect("opened");
+    rotator.open(&open(), Ok(())).expect("opened");
     let rotation = rotator.record.rotation.as_mut().expect("a rotation");
     (rotation.state, rotation.stop_begun) = (state, stop_begun);
     rotator.save_record();

@@ -189,7 +189,7 @@ impl Rotator {
     /// # Errors
     /// When nobody listens and there is time for the rollback.
     pub(super) async fn see_up(&mut self) -> Result<(), RotationFailure> {
-        while self.is_nobody_there().await && self.host.power.check().is_ok() {
+        while self.is_nobody_there().await && self.power().await.is_ok() {
             let stopping_for = self.stopping_since.map_or(Duration::ZERO, |since| since.elapsed());
             if !may_still_come_up(&self.agent.service, stopping_for) {
                 return Err(RotationFailure::new(

@@ -360,9 +360,9 @@ async fn run(
         };
         let Some(request) = request else { break };
         let (result, answer) = match request {
-            Request::Open(request, answer) => (rotator.open(&request), answer),
-            Request::Renew(order, answer) => (rotator.renew(&order), answer),
-            Request::Deliver(delivery, answer) => (rotator.deliver(&delivery), answer),
+            Request::Open(request, answer) => (rotator.open(&request, rotator.power().await), answer),
+            Request::Renew(order, answer) => (rotator.renew(&order, rotator.power().await), answer),
+            Request::Deliver(delivery, answer) => (rotator.deliver(&delivery, rotator.power().await), answer),
             Request::RollBack(order, answer) => (rotator.roll_back(&order, || !answer.is_closed()).await, answer),
             Request::Question(question, answer) => {
                 // To open a store is work that only whoever waits for it has a use for.

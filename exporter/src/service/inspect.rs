@@ -139,15 +139,13 @@ async fn power(config: &Config, board: &Arc<Board>) -> Option<Item> {
         return None;
     }
     let gate = PowerGate::new(&config.power).watching(Arc::clone(board));
-    let checked = blocking::run(Work::Power, Instant::now() + LOOK, move || gate.check()).await;
     let about = "Power of this host";
-    Some(match checked {
-        Ok(Ok(())) => item(Topic::Power, Severity::Fine, about, "is on mains, so rotations are taken"),
-        Ok(Err(power)) => {
+    Some(match gate.check().await {
+        Ok(()) => item(Topic::Power, Severity::Fine, about, "is on mains, so rotations are taken"),
+        Err(power) => {
             let said = format!("rotations are refused (power_unsafe): {}", power.message);
             item(Topic::Power, Severity::Critical, about, said)
         }
-        Err(blocked) => hangs(Topic::Power, about, &blocked),
     })
 }
 

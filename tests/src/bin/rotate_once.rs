@@ -92,12 +92,12 @@ async fn rotate(rotator: &mut Rotator, target: Target, authority: &Authority) ->
         mark: None,
         target: target.clone(),
     };
-    let csr = match rotator.open(&open) {
+    let csr = match rotator.open(&open, Ok(())) {
         Ok(report) => report.csr.context("an opened rotation has no CSR")?,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let chain = authority.sign(&csr)?;
-    if let Err(refusal) = rotator.deliver(&ChainDelivery { target, chain }) {
+    if let Err(refusal) = rotator.deliver(&ChainDelivery { target, chain }, Ok(())) {
         return Ok(Err(refusal));
     }
     rotator.advance(|_| {}).await;

@@ -17,16 +17,17 @@ use crate::rotation::admission::refuse;
 use crate::rotation::journal::{FileSwap, Record, Rotation};
 use crate::rotation::live;
 use crate::rotation::machine::{Event, Phase};
+use crate::rotation::power::PowerUnsafe;
 use crate::rotation::rotator::{
     CHAIN_DEADLINE, OpenedWith, Pending, Rotator, chain_digest, is_full, open_digest, storage_reason,
 };
 
 impl Rotator {
-    /// Makes a key and answers with its CSR.
+    /// Makes a key and answers with its CSR; `power` is whether it lets a service be stopped now, as for all orders.
     ///
     /// # Errors
     /// A refusal; no rotation has begun then.
-    pub fn open(&mut self, request: &RotationOpen) -> Result<RotationReport, Refusal> {
+    pub fn open(&mut self, request: &RotationOpen, power: Result<(), PowerUnsafe>) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
         let admission = self.snapshot().admit_open(&self.host, request);
         if let Some(report) = self.replayed(admission, &request.target)? {
@@ -34,7 +35,7 @@ impl Rotator {
         }
         let push = self.agent.push().ok_or_else(wrong_class)?;
         key::check(&request.certificate).map_err(|e| refuse(RefusalReason::Malformed, e.to_string()))?;
-        self.check_power()?;
+        power?;
         self.check_commands_for_request()?;
         survey(push, &request.keystore).map_err(|e| keystore_refused(&e))?;
         let key = key::make(&request.certificate).map_err(|e| refuse(RefusalReason::Internal, e.to_string()))?;
@@ -75,7 +76,11 @@ impl Rotator {
     ///
     /// # Errors
     /// A refusal; the rotation still waits for a chain then.
-    pub fn deliver(&mut self, delivery: &ChainDelivery) -> Result<RotationReport, Refusal> {
+    pub fn deliver(
+        &mut self,
+        delivery: &ChainDelivery,
+        power: Result<(), PowerUnsafe>,
+    ) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
         let admission = self.snapshot().admit_chain(&self.host, delivery);
         if let Some(report) = self.replayed(admission, &delivery.target)? {
@@ -87,7 +92,7 @@ impl Rotator {
         let now = Timestamp::now();
         let chain = validate::chain(&delivery.chain, &pending.key.spki, &pending.request, now)
             .map_err(|e| refuse(RefusalReason::ChainRefused, e.to_string()))?;
-        self.check_power()?;
+        power?;
         let material = KeyMaterial { pkcs8: pending.key.pkcs8.clone(), chain };
         let place = BackupPlace {
             state_directory: &self.host.state_directory,
@@ -183,13 +188,13 @@ mod tests {
         fs::write(units.join("run-agent.mount"), "[Mount]\nWhat=/dev/sdz1\nWhere=/run/agent\n").expect("written");
         {
             let (mut rotator, _lock) = rotator(agent, TRUE);
-            let refused = rotator.open(&open()).expect_err("not mounted");
+            let refused = rotator.open(&open(), Ok(())).expect_err("not mounted");
             assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
             assert!(refused.message.contains("is to be mounted at /run/agent"), "{refused:?}");
             assert!(rotator.record.rotation.is_none() && rotator.pending.is_none());
         }
         mount_memory("/run/agent");
         let (mut rotator, _lock) = rotator(agent, TRUE);
-        rotator.open(&open()).expect("mounted");
+        rotator.open(&open(), Ok(())).expect("mounted");
     }
 }

@@ -237,7 +237,7 @@ mod tests {
         let (mut rotator, _lock) = renewing(root.path(), "touch ran", "touch back");
         rotator.save_record();
         block_journal(root.path());
-        let refused = rotator.renew(&order()).expect_err("it cannot be written");
+        let refused = rotator.renew(&order(), Ok(())).expect_err("it cannot be written");
         assert_eq!(refused.reason, RefusalReason::Internal, "{refused:?}");
         rotator.advance(|_| {}).await;
         assert_eq!(state(&rotator), None);
@@ -248,7 +248,7 @@ mod tests {
         assert!(!root.path().join("ran").exists());
         // The fence has the number of the first.
         let target = Target { generation: Generation(2), ..open().target };
-        rotator.renew(&RenewalOrder { target, ..order() }).expect("there is room again");
+        rotator.renew(&RenewalOrder { target, ..order() }, Ok(())).expect("there is room again");
         rotator.advance(|_| {}).await;
         assert!(root.path().join("ran").exists());
     }
@@ -258,7 +258,7 @@ mod tests {
     async fn a_program_whose_entry_cannot_be_written_is_not_run() {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, _lock) = renewing(root.path(), "touch ran", "touch back");
-        rotator.renew(&order()).expect("ordered");
+        rotator.renew(&order(), Ok(())).expect("ordered");
         block_journal(root.path());
         rotator.advance(|_| {}).await;
         let Some(Phase::RolledBack { failure }) = state(&rotator) else { panic!("{:?}", state(&rotator)) };
@@ -278,7 +278,7 @@ mod tests {
         for has_room_again in [false, true] {
             let root = tempfile::tempdir().expect("directory");
             let (mut rotator, _lock) = renewing(root.path(), &block, &format!("cp {PATH} told"));
-            rotator.renew(&order()).expect("ordered");
+            rotator.renew(&order(), Ok(())).expect("ordered");
             let told = root.path().join("told");
             let mend = async {
                 let mut pauses = 0;

@@ -8,6 +8,7 @@ use crate::rotation::admission::refuse;
 use crate::rotation::agent::{Procedure, Trigger};
 use crate::rotation::journal::{Record, Rotation};
 use crate::rotation::machine::Phase;
+use crate::rotation::power::PowerUnsafe;
 use crate::rotation::rotator::{Rotator, renewal_digest};
 
 impl Rotator {
@@ -15,7 +16,7 @@ impl Rotator {
     ///
     /// # Errors
     /// A refusal; no rotation has begun then.
-    pub fn renew(&mut self, order: &RenewalOrder) -> Result<RotationReport, Refusal> {
+    pub fn renew(&mut self, order: &RenewalOrder, power: Result<(), PowerUnsafe>) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
         let admission = self.snapshot().admit_renewal(&self.host, order);
         if let Some(report) = self.replayed(admission, &order.target)? {
@@ -25,7 +26,7 @@ impl Rotator {
             let message = "this agent takes a key and a chain, and renews nothing by itself; open a rotation";
             return Err(refuse(RefusalReason::WrongClass, message));
         }
-        self.check_power()?;
+        power?;
         self.check_commands_for_request()?;
         let Target { epoch, generation, .. } = order.target;
         let mut rotation = Rotation {
