@@ -5,7 +5,9 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt;
 use std::panic::AssertUnwindSafe;
+use std::process::Command;
 
 use futures::FutureExt;
 use kagiban_crds::LeafSha256;
@@ -90,6 +92,72 @@ async fn a_pair_that_has_gone_back_in_part_under_a_committed_journal_goes_back_w
     std::fs::write(world.home().join("tls.key"), "theirs").unwrap();
     assert_eq!(world.rotator().await.0.report().unwrap().state, RotationState::Committed);
     assert_eq!(std::fs::read(world.home().join("tls.key")).unwrap(), b"theirs");
+}
+
+/// Holds A5, A7: what lies below a mount that is missing, and is served meanwhile, ends no freeze: the files come back with the mount.
+#[tokio::test]
+async fn a_split_set_whose_mount_is_missing_is_made_whole_when_it_has_come() {
+    let world = World::pem_pair().await;
+    let [home, below, mounted] =
+        [world.home(), world.home().with_extension("below"), world.home().with_extension("mounted")];
+    let copied = Command::new("cp").arg("-a").args([&home, &below]).status().unwrap();
+    assert!(copied.success());
+    let read = |name: &str| std::fs::read(home.join(name)).unwrap();
+    let old = ["tls.crt", "tls.key"].map(read);
+    {
+        let (mut rotator, _lock) = world.rotator().await;
+        let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+        rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
+        let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
+            assert_ne!(rotator.report().unwrap().state, RotationState::Swapped, "cut off");
+        }));
+        assert!(cut_off.catch_unwind().await.is_err());
+    }
+    let beside = std::fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().path());
+    let old_key =
+        beside.filter(|path| path != &home.join("tls.key")).find(|path| std::fs::read(path).unwrap() == old[1]);
+    std::fs::rename(old_key.unwrap(), home.join("tls.key")).unwrap();
+
+    std::fs::rename(&home, &mounted).and_then(|()| std::fs::rename(&below, &home)).unwrap();
+    for start in 0..3 {
+        let report = world.rotator().await.0.report().unwrap();
+        assert_eq!(report.state, RotationState::Frozen, "start {start}: {report:#?}");
+        assert_eq!(world.service.served().await, Some(world.first), "on what lies below");
+    }
+    std::fs::rename(&home, &below).and_then(|()| std::fs::rename(&mounted, &home)).unwrap();
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(["tls.crt", "tls.key"].map(read), old);
+    let names: Vec<_> = std::fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains(".kagiban-")), "nothing lies beside: {names:?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+/// Holds A2, A7: the service was given another account while its rotation was cut off, and so were its files, with what waits beside.
+#[tokio::test]
+async fn a_split_set_that_was_given_to_another_account_comes_back_as_that_accounts() {
+    const ACCOUNT: u32 = 65_534;
+    let world = World::pem_pair().await;
+    {
+        let (mut rotator, _lock) = world.rotator().await;
+        let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+        rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
+        let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
+            assert_ne!(rotator.report().unwrap().state, RotationState::Swapped, "cut off");
+        }));
+        assert!(cut_off.catch_unwind().await.is_err());
+    }
+    let key = world.home().join("tls.key");
+    std::fs::write(&key, "cut off").unwrap();
+    let given = Command::new("chown").arg("-R").arg(ACCOUNT.to_string()).arg(world.home()).status().unwrap();
+    assert!(given.success(), "run this test as root");
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    for name in ["tls.crt", "tls.key"] {
+        let owner = std::fs::metadata(world.home().join(name)).unwrap().uid();
+        assert_eq!(owner, ACCOUNT, "{name}");
+    }
+    assert_eq!(world.service.served().await, Some(world.first));
 }
 
 /// Holds A7: a start that is slow and outlives the exporter is waited for: a second one beside it would find the port taken.

@@ -2,8 +2,10 @@
 //! stopped.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
+use crate::durable::temporary_beside;
 use crate::file::{DirectoryIdentity, Links, WriteError};
 use crate::held::HeldFile;
 use crate::system::{Attributes, HeldEntry, Metadata};
@@ -25,6 +27,7 @@ pub struct Surveyed {
 pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
     let place = HeldEntry::find(path, Links::Refuse)?;
     let opened = place.open_replaceable()?;
+    place.check_name_beside()?;
     let directory = place.directory_identity()?;
     let Some((file, metadata)) = opened else {
         return Ok(Surveyed { directory, file: None, attributes: place.attributes_of_a_new_file()? });
@@ -44,6 +47,13 @@ pub fn check_replaceable(path: &Path) -> Result<(), WriteError> {
 }
 
 impl HeldEntry {
+    /// What is to take its place waits beside it, under a longer name.
+    fn check_name_beside(&self) -> Result<(), WriteError> {
+        let beside = temporary_beside(&self.path)?;
+        let found = self.open_at(beside.file_name().unwrap_or_default());
+        found.map(|_| ()).map_err(|error| self.failed("looking for a longer name beside it")(io::Error::other(error)))
+    }
+
     /// What would be replaced; that nothing is there is no obstacle.
     fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
         self.check_directory()?;

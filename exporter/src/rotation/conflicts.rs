@@ -150,15 +150,58 @@ fn named(argv: &[String]) -> Vec<String> {
     let in_init_d = path.parent().and_then(Path::file_name).is_some_and(|name| name == "init.d" || name == "rc.d");
     let program = path.file_name().unwrap_or_default().to_string_lossy();
     let mut words = arguments.iter().filter(|argument| !argument.starts_with('-')).map(String::as_str);
+    let units = || {
+        let (words, of) = systemctl_words(arguments);
+        words.into_iter().skip(1).map(|name| format!("{}{of}", unit(name))).collect()
+    };
     match &*program {
         "true" => Vec::new(),
         script if in_init_d => vec![unit(script)],
         // Systemctl stop UNIT...
-        "systemctl" => words.skip(1).map(unit).collect(),
+        "systemctl" => units(),
         // Service NAME stop
-        "service" | "rc-service" => words.next().map(unit).into_iter().collect(),
+        "service" | "rc-service" | "invoke-rc.d" => words.next().map(unit).into_iter().collect(),
         _ => vec![argv.join(" ")],
     }
+}
+
+/// What of the arguments is no option, and on which host or in which container the units are, where it is another one than this.
+fn systemctl_words(arguments: &[String]) -> (Vec<&str>, String) {
+    // Those that take a value, by the manual of systemd 257, as far as they have a use with `start` and `stop`.
+    const ELSEWHERE: [&str; 4] = ["-H", "--host", "-M", "--machine"];
+    const WITH_VALUE: [&str; 16] = [
+        "-p",
+        "--property",
+        "-t",
+        "--type",
+        "--state",
+        "-s",
+        "--signal",
+        "-n",
+        "--lines",
+        "-o",
+        "--output",
+        "--job-mode",
+        "--root",
+        "--image",
+        "--kill-whom",
+        "--timestamp",
+    ];
+    let (mut words, mut of) = (Vec::new(), String::new());
+    let mut rest = arguments.iter().map(String::as_str);
+    while let Some(argument) = rest.next() {
+        if ELSEWHERE.contains(&argument) {
+            of = format!(" of {}", rest.next().unwrap_or_default());
+        } else if WITH_VALUE.contains(&argument) {
+            rest.next();
+        } else if !argument.starts_with('-') {
+            words.push(argument);
+        } else if let Some(host) = ["--host=", "--machine=", "-H", "-M"].iter().find_map(|it| argument.strip_prefix(it))
+        {
+            of = format!(" of {host}");
+        }
+    }
+    (words, of)
 }
 
 /// As systemd completes a name.
@@ -282,6 +325,18 @@ mod tests {
         ] {
             assert_eq!(check(&own("web"), same), Err("shared_service"), "{same}");
         }
+        let elsewhere = |option: &str| format!("{{stop: [systemctl, {option}, stop, web], start: ['true']}}");
+        for (first, second) in
+            [("-M, c1", "-M, c2"), ("--machine=c1", "-M, c2"), ("-Hc1", "--no-block"), ("--host=a", "-q")]
+        {
+            assert_eq!(check(&elsewhere(first), &elsewhere(second)), Ok(()), "{first} {second}");
+        }
+        for (first, second) in [("-M, c1", "--machine=c1"), ("--job-mode, replace", "-q"), ("-Mc1", "-M, c1")] {
+            assert_eq!(check(&elsewhere(first), &elsewhere(second)), Err("shared_service"), "{first} {second}");
+        }
+        let job_mode =
+            |name: &str| format!("{{stop: [systemctl, --job-mode, replace, stop, {name}], start: ['true']}}");
+        assert_eq!(check(&job_mode("web"), &job_mode("mail")), Ok(()));
         let script = "{stop: [/opt/x/ctl, stop], start: [/opt/x/ctl, start]}";
         assert_eq!(check(script, script), Err("shared_service"));
         assert_eq!(check(&own("web"), &own("mail")), Ok(()));

@@ -268,6 +268,11 @@ impl Rotator {
                     return Ok(Finding::NewServed);
                 }
                 let Err(why) = self.restore_files() else { return Ok(Finding::Restored) };
+                // What lies below a mount that is missing is not what the agent is to live on: its files come back with the mount,
+                // and so does what is needed to make them whole.
+                if self.restoration().check_mounted().is_err() {
+                    return Err(why);
+                }
                 // What somebody else has put there since stays; a service that lives on it is in order.
                 match coherence::judge(&self.agent) {
                     Coherence::Whole(leaf) if Some(leaf) != self.new_leaf() => {

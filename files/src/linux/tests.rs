@@ -338,6 +338,16 @@ fn an_immutable_or_append_only_file_or_directory_is_found_before_anything_is_wri
     assert!(survey(&store, LIMIT).is_ok());
 }
 
+/// Holds A13: what is to take its place waits beside it, under a longer name.
+#[test]
+fn a_name_beside_which_there_is_room_for_no_longer_one_is_found_before_anything_is_written() {
+    let room = Room::new();
+    for (length, is_taken) in [(200, true), (240, false)] {
+        let store = room.file(&"s".repeat(length), b"old");
+        assert_eq!(survey(&store, LIMIT).is_ok(), is_taken, "{length}");
+    }
+}
+
 /// Holds A13: a bind-mounted file is refused by the survey.
 #[test]
 fn a_file_that_is_a_mount_of_its_own_is_found_before_anything_is_written() {

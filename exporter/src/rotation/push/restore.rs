@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 
 use super::backup;
 use super::coherence;
-use crate::platform::{self, FileError};
+use super::survey::MAX_STORE_BYTES;
+use crate::platform::{self, Attributes, FileError, HeldFile, Links};
 use crate::rotation::agent::Push;
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileRole, FileSwap, Ready};
@@ -55,7 +56,7 @@ impl Restoration<'_> {
     /// # Errors
     /// See [`RestoreError`]; nothing of it is left then.
     pub(in crate::rotation) fn make_ready(&self) -> Result<Vec<FileSwap>, RestoreError> {
-        self.check_configured()?;
+        self.check_places()?;
         let plan = self.plan()?;
         let mut files = self.files.to_vec();
         for (file, planned) in files.iter_mut().zip(&plan) {
@@ -183,9 +184,14 @@ impl Restoration<'_> {
     }
 
     /// A mount point is not where the files were, whether it is empty or has an older copy of them: what is put there would be
-    /// hidden by the files themselves. One such file is enough: those of a set may lie on several file systems.
-    fn check_mounted(&self) -> Result<(), RestoreError> {
-        let elsewhere = self.files.iter().find(|file| is_hidden(file));
+    /// hidden by the files themselves. One such directory is enough: the files of a set may lie on several file systems.
+    ///
+    /// # Errors
+    /// [`RestoreError::Elsewhere`] or [`RestoreError::FirstElsewhere`].
+    pub(in crate::rotation) fn check_mounted(&self) -> Result<(), RestoreError> {
+        let is_elsewhere =
+            |file: &&FileSwap| self.files.iter().filter(|it| it.path.parent() == file.path.parent()).all(is_hidden);
+        let elsewhere = self.files.iter().find(is_elsewhere);
         elsewhere.map_or(Ok(()), |FileSwap { path, old, .. }| {
             let path = path.clone();
             Err(if old.is_some() { RestoreError::Elsewhere { path } } else { RestoreError::FirstElsewhere { path } })
@@ -202,9 +208,11 @@ impl Restoration<'_> {
         let plan = self.plan()?;
         let mut files = self.files.to_vec();
         for (file, planned) in files.iter_mut().zip(&plan) {
-            // Where neither is the narrower, a service that may be down gets its file as it was.
-            if let Ok(narrowed) = planned.narrowed(&file.attributes) {
-                file.attributes = narrowed;
+            // Where neither is the narrower, a service that may be down gets its file as it was, unless the old file was given to
+            // another account together with the present one.
+            let narrowed = planned.narrowed(&file.attributes).ok();
+            if let Some(attributes) = narrowed.or_else(|| given_with(file, planned.present.as_ref()?)) {
+                file.attributes = attributes;
             }
         }
         let moves = prepare(&files, plan)?;
@@ -230,6 +238,18 @@ fn is_hidden(file: &FileSwap) -> bool {
     backup::is_directory_another(file)
         && beside.chain([file.staged.as_path()]).all(backup::is_absent)
         && !lies_at(&file.path, file.new)
+}
+
+/// What the old file beside its place has, less what the `present` file has not, where an administrator has given both to another
+/// account.
+fn given_with(file: &FileSwap, present: &HeldFile) -> Option<Attributes> {
+    let old = file.old.as_ref()?;
+    let contents = [Some(old.backup_digest), file.ready.as_ref().map(|ready| ready.contents)];
+    [&old.beside, &file.staged].into_iter().find_map(|path| {
+        let held = platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).ok()?;
+        let is_old = contents.contains(&Some(Digest::of(&held.bytes)));
+        held.attributes.narrowed_to(&present.attributes).ok().filter(|_| is_old)
+    })
 }
 
 /// Whether two paths lead to one name in one directory.

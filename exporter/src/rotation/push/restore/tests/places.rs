@@ -124,3 +124,40 @@ fn the_first_files_of_an_agent_are_removed_from_below_a_mount_that_came_late_onc
     scene.restoration().restore().expect("removed");
     assert_eq!(fs::read_dir(&agent).expect("list").count(), 0);
 }
+
+/// Holds A5: a directory that was copied file by file, without what waits beside, has one file of the rotation still.
+#[test]
+fn a_copy_of_a_split_set_is_made_whole() {
+    let mut scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    let (agent, copy) = (scene.root.path().join("agent"), scene.root.path().join("copy"));
+    fs::create_dir(&agent).and_then(|()| fs::create_dir(&copy)).expect("directories");
+    let directory = platform::directory_identity(&agent).expect("there");
+    for file in &mut scene.files {
+        let below = copy.join(file.path.file_name().expect("a name"));
+        fs::rename(&file.path, &below).expect("copied");
+        (file.path, file.directory) = (below, Some(directory));
+        file.staged = copy.join(file.staged.file_name().expect("a name"));
+        let old = file.old.as_mut().expect("old");
+        old.beside = copy.join(old.beside.file_name().expect("a name"));
+    }
+    scene.push.keystore =
+        Keystore::PemPair { certificate: scene.files[0].path.clone(), key: scene.files[1].path.clone() };
+    assert_eq!(scene.contents(), ["new tls.crt", "old tls.key"]);
+    scene.restoration().restore().expect("restored from the backup");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
+
+/// Holds A13: what lies below a mount that is missing is not what an ordered rollback is for.
+#[test]
+fn a_rollback_is_not_made_ready_where_the_files_are_not_mounted() {
+    let mut scene = Scene::swapped();
+    let elsewhere = scene.root.path().join("backup");
+    for n in 0..2 {
+        scene.files[n].directory = Some(platform::directory_identity(&elsewhere).expect("there"));
+        fs::write(&scene.files[n].path, ["old tls.crt", "old tls.key"][n]).expect("an older copy");
+        fs::remove_file(&scene.files[n].staged).expect("removed");
+    }
+    assert_eq!(scene.restoration().make_ready().expect_err("not there").reason(), "not_mounted");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
