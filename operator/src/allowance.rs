@@ -27,6 +27,12 @@ impl Spent {
         is_left
     }
 
+    /// Whether nothing of it is taken, or all of that has come back.
+    pub(crate) fn is_whole(&mut self, allowance: Allowance, now: Instant) -> bool {
+        let _ = self.is_left(allowance, now);
+        self.count == 0
+    }
+
     /// Whether one could be taken. What has come back since is counted first.
     pub(crate) fn is_left(&mut self, allowance: Allowance, now: Instant) -> bool {
         if let Some(since) = self.since {

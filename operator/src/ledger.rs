@@ -10,9 +10,20 @@ use kagiban_crds::Generation;
 use crate::allowance::{Allowance, Spent};
 use crate::decide::{Obstacle, Reason, Resource, Setback};
 
-/// By uid.
+/// By uid; what an agent was told to begin, by agent: a resource that is made anew does not begin to count anew.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<HashMap<String, Entry>>);
+pub struct Ledger {
+    entries: Mutex<HashMap<String, Entry>>,
+    orders: Mutex<HashMap<OrderedAgent, Spent>>,
+}
+
+/// An agent, as a namespace orders it: none uses up what another may.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct OrderedAgent {
+    namespace: String,
+    host: String,
+    agent: String,
+}
 
 #[derive(Clone, Debug, Default)]
 struct Entry {
@@ -32,14 +43,15 @@ struct Entry {
     waits: Option<Wait>,
     /// Status writes outside rotations, of which there may be so many.
     writes: Spent,
-    /// Rotations and rollbacks that a host was told to begin, likewise.
-    orders: Spent,
     /// When the host last took an order to begin a rotation.
     ordered: Option<Timestamp>,
     /// Status writes that change messages only, likewise.
     rewordings: Spent,
     told: HashMap<Reason, EventTally>,
 }
+
+/// Agents that were told something lately, before those are dropped that may be told as often as ever again. Each was told something.
+const FEW_AGENTS: usize = 256;
 
 /// For one order to a host that it begins a rotation or rolls one back. Whoever gives the order gives this up for it, so that none is
 /// given uncounted.
@@ -176,9 +188,19 @@ impl Ledger {
         self.with(uid, |entry| entry.writes.take(WRITES, now)).unwrap_or(true)
     }
 
-    /// To tell the host now to begin a rotation or to roll one back, if it may be told.
-    pub(crate) fn order(&self, uid: &str, now: Instant) -> Option<OrderPermit> {
-        self.with(uid, |entry| entry.orders.take(ORDERS, now)).unwrap_or(true).then_some(OrderPermit(()))
+    /// To tell the resource's agent now to begin a rotation or to roll one back, if it may be told.
+    pub(crate) fn order(&self, resource: &Resource, now: Instant) -> Option<OrderPermit> {
+        let agent = OrderedAgent {
+            namespace: resource.namespace.clone(),
+            host: resource.spec.host.clone(),
+            agent: resource.spec.agent.name.clone(),
+        };
+        // Plain data, as the entries are
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.len() >= FEW_AGENTS && !orders.contains_key(&agent) {
+            orders.retain(|_, spent| !spent.is_whole(ORDERS, now));
+        }
+        orders.entry(agent).or_default().take(ORDERS, now).then_some(OrderPermit(()))
     }
 
     /// The host took an order to begin a rotation.
@@ -261,7 +283,7 @@ impl Ledger {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         // An entry is plain data: one that a panic left half-changed is as good as any
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -392,8 +414,47 @@ mod tests {
         let start = Instant::now();
         let told = |seconds| {
             let now = start + Duration::from_secs(seconds);
-            (0..60).filter(|_| ledger.order(&resource.uid, now).is_some()).count()
+            (0..60).filter(|_| ledger.order(&resource, now).is_some()).count()
         };
         assert_eq!([0, 30, 60, 120].map(told), [12, 0, 1, 1]);
+    }
+
+    /// Holds B8, B17: whoever deletes a resource and makes it anew had the agent told as often again.
+    #[test]
+    fn a_resource_that_is_made_anew_has_its_agent_told_no_more_often_and_another_agent_is() {
+        let ledger = Ledger::default();
+        let start = Instant::now();
+        let mut resource = crate::decide::tests::resource();
+        let told = (0..40).filter(|n| {
+            resource.uid = n.to_string();
+            ledger.asked(&resource);
+            let told = ledger.order(&resource, start).is_some();
+            ledger.forget(&resource.uid);
+            told
+        });
+        assert_eq!(told.count(), 12);
+        let others: [fn(&mut Resource); 3] = [
+            |it| it.namespace = "another".into(),
+            |it| it.spec.host = "ups-99.example.com".parse().expect("a name"),
+            |it| it.spec.agent.name = "another".parse().expect("a name"),
+        ];
+        for other in others {
+            let mut resource = crate::decide::tests::resource();
+            other(&mut resource);
+            assert!(ledger.order(&resource, start).is_some(), "{:?}", resource.spec);
+        }
+    }
+
+    #[test]
+    fn what_was_told_long_ago_is_not_remembered_for_ever() {
+        let ledger = Ledger::default();
+        let (mut resource, start) = (crate::decide::tests::resource(), Instant::now());
+        for n in 0..4 * FEW_AGENTS {
+            resource.namespace = n.to_string();
+            let now = start + Duration::from_secs(n as u64);
+            assert!(ledger.order(&resource, now).is_some());
+        }
+        let kept = ledger.orders.lock().expect("unpoisoned").len();
+        assert!((60..=2 * FEW_AGENTS).contains(&kept), "{kept}");
     }
 }

@@ -118,7 +118,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
         }
         let permit = if matches!(decision.step, Step::Open { .. } | Step::Rollback { .. }) {
-            match step::permit(context, &uid) {
+            match step::permit(context, &object(&mac)) {
                 Ok(permit) => Some(permit),
                 Err(obstacle) => {
                     context.ledger.acted_in_vain(&uid, &obstacle, Timestamp::now());

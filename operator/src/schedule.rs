@@ -38,6 +38,8 @@ const ONE_KEPT_OF: usize = 4;
 const HELD_FOR: Duration = Duration::from_secs(5);
 /// Between the starts of two passes over one resource. Whoever changes a resource all the time is not followed faster.
 pub const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// Resources that are gone since less than that. More do not start in that time.
+const MOST_GONE: usize = 4096;
 /// A resource without a finished look for so many resyncs is overdue.
 const OVERDUE_AFTER_RESYNCS: u32 = 3;
 
@@ -47,6 +49,8 @@ pub struct Schedule {
     slots: usize,
     resync: Duration,
     resources: HashMap<ResourceName, Entry>,
+    /// When the last pass over each started that is gone since a moment: one that is made anew is looked at no sooner.
+    gone: HashMap<ResourceName, Instant>,
     hosts: HashMap<HostKey, ScheduledHost>,
     /// Every resource that is neither ready nor looked at, by when it shall be. Nothing is kept without a time.
     waiting: BTreeSet<(Instant, ResourceName)>,
@@ -70,6 +74,7 @@ impl Schedule {
             slots: usize::from(concurrency).max(1),
             resync,
             resources: HashMap::new(),
+            gone: HashMap::new(),
             hosts: HashMap::new(),
             waiting: BTreeSet::new(),
             ready: Default::default(),
@@ -103,11 +108,13 @@ impl Schedule {
     pub fn changed(&mut self, name: &ResourceName, host: HostKey, known: StatusHint, now: Instant) {
         let Some(entry) = self.resources.get_mut(name) else {
             self.hosts.entry(host.clone()).or_default().resources += 1;
-            let state = EntryState::Waiting { due: now, until: now };
+            let started = self.gone.remove(name);
+            let due = started.map_or(now, |started| (started + LEAST_INTERVAL).max(now));
+            let state = EntryState::Waiting { due, until: due };
             let failures = u32::from(known.silent);
-            let entry = Entry { host, urgent: known.urgent, failures, state, started: None, looked: now };
+            let entry = Entry { host, urgent: known.urgent, failures, state, started, looked: now };
             self.resources.insert(name.clone(), entry);
-            self.put(name, now);
+            self.put(name, due);
             return;
         };
         if let EntryState::Running { gone, .. } = &mut entry.state {
@@ -137,7 +144,20 @@ impl Schedule {
         }
         self.take_out(name);
         if let Some(entry) = self.resources.remove(name) {
+            if let Some(started) = entry.started {
+                self.remember_gone(name, started);
+            }
             self.leave(&entry.host);
+        }
+    }
+
+    fn remember_gone(&mut self, name: &ResourceName, started: Instant) {
+        if self.gone.len() >= MOST_GONE {
+            let is_recent = |before: &Instant| started.saturating_duration_since(*before) < LEAST_INTERVAL;
+            self.gone.retain(|_, before| is_recent(before));
+        }
+        if self.gone.len() < MOST_GONE {
+            self.gone.insert(name.clone(), started);
         }
     }
 

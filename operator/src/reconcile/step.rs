@@ -15,15 +15,16 @@ use crate::fleet::HostKey;
 use crate::ledger::OrderPermit;
 
 /// Of a host that was told too often to begin something.
-const KEEPS_NO_ORDER: &str = "the host takes orders and does not keep them: it shows no rotation afterwards, or another one each \
-                              time; it is told again after a pause; see what its exporter logs, and whether a second one answers there";
+const TOLD_TOO_OFTEN: &str = "the host was told a dozen times in a short while to begin a rotation or to roll one back, and is told once a \
+                              minute now; somebody asks for one after the other, or the host shows no rotation afterwards, or another \
+                              one each time: see what its exporter logs, and whether a second one answers there";
 
 /// To tell the host to begin a rotation or to roll one back. Where it was told too often, whoever asked for it is told why nothing comes
 /// of it: the next round finds this in the way.
-pub(super) fn permit(context: &Context, uid: &str) -> Result<OrderPermit, Obstacle> {
-    context.ledger.order(uid, Instant::now()).ok_or_else(|| {
+pub(super) fn permit(context: &Context, resource: &Resource) -> Result<OrderPermit, Obstacle> {
+    context.ledger.order(resource, Instant::now()).ok_or_else(|| {
         context.metrics.withheld("order");
-        Obstacle::new(BlockedBy::HostAnswerRefused, KEEPS_NO_ORDER)
+        Obstacle::new(BlockedBy::HostAnswerRefused, TOLD_TOO_OFTEN)
     })
 }
 
@@ -62,7 +63,7 @@ pub(super) async fn act(
             context.agents.ask_password(&resource, generation, epoch).await.map(|()| Done::Acted)
         }
         (Step::Deliver { generation }, Some(report)) => {
-            deliver(context, mac, uid, &resource, generation, report, references).await?
+            deliver(context, mac, &resource, generation, report, references).await?
         }
         (Step::Rollback { generation }, _) => {
             let (Some(epoch), Some(permit)) = (epoch(context), permit) else { return Ok(()) };
@@ -129,7 +130,6 @@ fn called_off(context: &Context, uid: &str, generation: Generation) {
 async fn deliver(
     context: &Context,
     mac: &ManagedAgentCertificate,
-    uid: &str,
     resource: &Resource,
     generation: Generation,
     report: &AgentReport,
@@ -144,7 +144,7 @@ async fn deliver(
         let Some(status) = with_signed(&resource.status, issued.leaf.clone()) else {
             let why = "too many certificates were signed for it, and none of them has arrived";
             let Some(epoch) = epoch(context) else { return Ok(Ok(Done::Acted)) };
-            let permit = match permit(context, uid) {
+            let permit = match permit(context, resource) {
                 Ok(permit) => permit,
                 Err(obstacle) => return Ok(Err(obstacle.into())),
             };

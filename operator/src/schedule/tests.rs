@@ -410,6 +410,33 @@ fn a_deleted_resource_leaves_nothing_behind() {
     assert!(schedule.busy.iter().all(BTreeMap::is_empty));
 }
 
+/// Holds B8: whoever deletes a resource and makes it anew all the time is followed no faster than who changes one.
+#[test]
+fn a_resource_that_is_made_anew_is_looked_at_no_sooner() {
+    let mut simulation = Simulation::new(8);
+    let rest = Rest { after: RESYNC, urgent: false, heard: HostContact::Answered };
+    for _ in 0..3 {
+        let name = simulation.add("a", "a");
+        let started = simulation.now;
+        assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
+        simulation.schedule.ended(&name, PassOutcome::Looked(rest), simulation.now);
+        simulation.schedule.forget(&name);
+        simulation.add("a", "a");
+        assert_eq!(simulation.schedule.next(simulation.now), Next::At(started + LEAST_INTERVAL));
+        simulation.schedule.forget(&name);
+        simulation.now += LEAST_INTERVAL;
+    }
+    // What is gone is not remembered for ever.
+    for number in 0..3 * MOST_GONE {
+        let name = simulation.add(&format!("b{number}"), "b");
+        simulation.now += Duration::from_millis(1);
+        assert!(matches!(simulation.schedule.next(simulation.now), Next::Start(_)));
+        simulation.schedule.ended(&name, PassOutcome::Looked(rest), simulation.now);
+        simulation.schedule.forget(&name);
+    }
+    assert!((1000..=MOST_GONE).contains(&simulation.schedule.gone.len()), "{}", simulation.schedule.gone.len());
+}
+
 #[test]
 fn another_address_is_another_host() {
     let mut simulation = Simulation::new(8);
