@@ -228,7 +228,7 @@ async fn a_start_that_has_ended_with_its_exporter_is_made_again_at_once() {
     let leaf = cut_off_in_start(&world, 1).await;
     world.agent.service.start = Some(start);
     // As a service manager ends what is left of a unit.
-    let killed = std::process::Command::new("kill")
+    let killed = Command::new("kill")
         .args(["-9", "--", &format!("-{}", std::fs::read_to_string(&process).unwrap().trim())])
         .status();
     assert!(killed.unwrap().success());

@@ -18,6 +18,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between two attempts at a pipe that is full and does not make its writer wait: whoever shares it may have set that.
 const FULL: Duration = Duration::from_millis(20);
 
+/// A process that has no log for longer fails.
+const WAITS_FOR_THREAD: usize = 50;
+const BETWEEN_THREADS: Duration = Duration::from_millis(200);
+
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
 
@@ -34,8 +38,20 @@ pub fn to_stderr() -> (NonBlocking, Flush) {
 }
 
 fn to(out: impl Write + Send + 'static, unwritten: &'static AtomicU64) -> (NonBlocking, WorkerGuard) {
+    await_thread();
     let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).thread_name("log");
     builder.finish(RetryingWriter { out, unwritten })
+}
+
+/// The builder panics where the system gives it no thread, which may be so for a moment when a host has many processes.
+fn await_thread() {
+    for _ in 0..WAITS_FOR_THREAD {
+        if let Ok(thread) = thread::Builder::new().name("log".to_owned()).spawn(|| {}) {
+            let _ = thread.join();
+            return;
+        }
+        thread::sleep(BETWEEN_THREADS);
+    }
 }
 
 /// How many lines nobody read in time, or could not be written.

@@ -24,10 +24,10 @@ pub enum ProgramError {
     #[error("{program} could not be started: {source}; check the command in the configuration")]
     NotStarted { program: String, source: io::Error },
     #[error(
-        "{program} could not be started, because kagiban-exporter starts commands by its own file, and {why}; see its mount \
-         options, its mode and the limits of processes"
+        "{program} could not be started, because kagiban-exporter starts commands by its own file, and {} cannot be run: {source}; see \
+         its mount options, its mode and the limits of processes", own.display()
     )]
-    NotLaunched { program: String, why: String },
+    NotLaunched { program: String, own: PathBuf, source: io::Error },
     #[error("{program} ended with {status}; its own log says why")]
     Failed { program: String, status: String },
     #[error("{program} did not end within {} s and was killed; raise its timeout if it needs longer", deadline.as_secs())]

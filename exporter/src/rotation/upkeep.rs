@@ -7,7 +7,7 @@ use kagiban_crds::LeafSha256;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::agent::{Service, Verify};
+use super::agent::Verify;
 use super::backoff::Backoff;
 use super::drain::{BegunStop, Responder};
 use super::failure::RotationFailure;
@@ -22,6 +22,9 @@ use crate::platform::{self, ProgramError};
 /// the stop was still ending.
 const START_AGAIN: Duration = Duration::from_secs(10);
 const START_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+
+/// Of a start for which the system has no process: half of `startTimeout` is for them, the rest for the start itself.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 const OTHER_LEAF_SERVED: &str = "other_leaf_served";
 
@@ -54,9 +57,20 @@ impl Rotator {
         // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
         // waits for its end: a start that waited for that in turn would never end.
         let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
-        let started = match &queued {
-            Some(queued) => platform::run(self.agent.name.as_str(), queued, service.start_timeout).await,
-            None => self.run_start().await,
+        let (began, within) = (Instant::now(), service.start_timeout);
+        let started = loop {
+            let left = within.saturating_sub(began.elapsed());
+            let started = match &queued {
+                Some(queued) => platform::run(self.agent.name.as_str(), queued, left).await,
+                None => self.run_start(left).await,
+            };
+            match started {
+                Err(error) if is_short_of_processes(&error) && began.elapsed() + BETWEEN_ATTEMPTS < within / 2 => {
+                    tracing::debug!(agent = %self.agent.name, %error, "the agent is started when there are processes for it");
+                    sleep(BETWEEN_ATTEMPTS).await;
+                }
+                started => break started,
+            }
         };
         self.was_started_at_stop |= self.host.stop.is_cancelled();
         let is_queued = queued.is_some() && started.is_ok();
@@ -66,11 +80,11 @@ impl Rotator {
 
     /// Runs the start command, or waits for the one that runs: whoever waited for that may have been broken off by the end of
     /// the program, and two starts at once get in each other's way.
-    async fn run_start(&mut self) -> Result<(), ProgramError> {
+    async fn run_start(&mut self, within: Duration) -> Result<(), ProgramError> {
         self.last_start = LastStart::BrokenOff;
         let running = match self.running_start.take() {
             Some(running) => running,
-            None => self.spawn_start()?,
+            None => self.spawn_start(within)?,
         };
         let ended = self.running_start.insert(running).await;
         self.running_start = None;
@@ -81,9 +95,9 @@ impl Rotator {
         })
     }
 
-    fn spawn_start(&mut self) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
-        let Service { start, start_timeout, .. } = self.agent.service.clone();
-        self.spawn_noted(&start, start_timeout)
+    fn spawn_start(&mut self, within: Duration) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
+        let start = self.agent.service.start.clone();
+        self.spawn_noted(&start, within)
     }
 
     /// The journal tells of the command before it is begun, and of its process while it runs.
@@ -420,6 +434,20 @@ impl Rotator {
     }
 }
 
+/// Whoever counts to a limit of processes may have taken the last ones for a moment, and a service that is down is not left down for
+/// that.
+fn is_short_of_processes(error: &ProgramError) -> bool {
+    match error {
+        ProgramError::NotLaunched { source, .. } | ProgramError::NotStarted { source, .. } => {
+            platform::is_shortage(source)
+        }
+        ProgramError::NotRunnable { .. }
+        | ProgramError::Failed { .. }
+        | ProgramError::TimedOut { .. }
+        | ProgramError::Lost { .. } => false,
+    }
+}
+
 /// Where what a look says of a stop is kept, for the next entry of the journal; `none` where there is no rotation.
 fn begun<'a>(
     rotation: &'a mut Option<super::journal::Rotation>,
@@ -432,7 +460,7 @@ fn begun<'a>(
 mod tests {
     use std::fs;
 
-    use super::super::scene::{put_into, rotator};
+    use super::super::scene::{FaultyThread, put_into, rotator};
     use super::*;
 
     fn lines(path: &std::path::Path) -> usize {
@@ -478,6 +506,25 @@ mod tests {
         rotator.host.stop.cancel();
         rotator.advance(|_| {}).await;
         assert!(ended.exists(), "it is left to itself");
+        assert_eq!(lines(&starts), 1);
+    }
+
+    /// Holds A8: an account that takes the last processes of the host for a moment does not keep a service down.
+    #[tokio::test]
+    async fn a_start_for_which_there_is_no_process_is_made_when_there_is_one() {
+        let root = tempfile::tempdir().expect("directory");
+        let starts = root.path().join("starts");
+        let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
+        put_into(&mut rotator, Phase::Verifying { before: Before::NotServed }, None);
+        // What a program is started by, and its end is heard by.
+        let short = FaultyThread::begin("socketpair", "error=EAGAIN:when=1..2", &[]);
+        rotator.start("any").await.expect("the third time");
+        drop(short);
+        assert_eq!(lines(&starts), 1);
+        rotator.agent.service.start_timeout = Duration::from_secs(2);
+        let _short = FaultyThread::begin("socketpair", "error=EAGAIN", &[]);
+        let failure = rotator.start("start_failed").await.expect_err("never");
+        assert_eq!(failure.reason, "start_failed");
         assert_eq!(lines(&starts), 1);
     }
 

@@ -62,14 +62,13 @@ pub fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<Running
             let supervisor = SupervisorProcess { agent: agent.to_owned(), child: Some(child) };
             Ok(RunningProgram { name, deadline, until, supervisor, words })
         }
-        Err(source) => Err(not_launched(name, &source)),
+        Err(source) => Err(not_launched(name, source)),
     }
 }
 
 /// No process of this program could be made: the command is not to blame.
-fn not_launched(program: String, error: &io::Error) -> ProgramError {
-    let own = own_program().display();
-    ProgramError::NotLaunched { program, why: format!("{own} cannot be run: {error}") }
+fn not_launched(program: String, source: io::Error) -> ProgramError {
+    ProgramError::NotLaunched { program, own: own_program().to_owned(), source }
 }
 
 /// The process that starts the program and waits for its end. One that is still there when this is dropped counts as left.
@@ -177,7 +176,7 @@ impl RunningProgram {
             match timeout_at(limit, word(&mut words)).await {
                 Ok(Ok(SupervisorMessage::Begun(group))) => begun = Some(group),
                 Ok(Ok(SupervisorMessage::NotLaunched(error))) => {
-                    break Err(not_launched(program, &io::Error::from_raw_os_error(error)));
+                    break Err(not_launched(program, io::Error::from_raw_os_error(error)));
                 }
                 Ok(Ok(SupervisorMessage::NotStarted(error))) => {
                     break Err(ProgramError::NotStarted { program, source: why_not(error) });

@@ -4,7 +4,6 @@ mod steps;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use rustix::fs::{IFlags, ioctl_setflags};
 
@@ -13,6 +12,7 @@ use crate::platform::{Links, SurveyedFile, Swap, WriteError};
 use crate::rotation::agent::{Agent, Keystore};
 use crate::rotation::journal::OldFile;
 use crate::rotation::push::survey::MAX_STORE_BYTES;
+use crate::rotation::scene::FaultyThread;
 
 /// A pair whose names say what they hold, swapped as the executor does it.
 struct Scene {
@@ -80,24 +80,9 @@ impl Scene {
 
     /// `work`, with no sync of the scene's directory having an effect.
     fn without_syncs<T>(&self, work: impl FnOnce() -> T) -> T {
-        let thread = fs::read_link("/proc/thread-self").expect("this thread");
-        let thread = thread.file_name().and_then(|name| name.to_str()).expect("its number");
-        let mut strace = Command::new("strace")
-            .args(["-qqq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO", "-p", thread, "-P"])
-            .arg(self.root.path())
-            .spawn()
-            .expect("install the package strace");
-        let is_traced = || {
-            let status = fs::read_to_string("/proc/thread-self/status").expect("status");
-            !status.lines().any(|line| line == "TracerPid:\t0")
-        };
-        while !is_traced() {
-            assert!(strace.try_wait().expect("strace").is_none(), "strace ended: run this test as root");
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        let done = work();
-        strace.kill().and_then(|()| strace.wait()).expect("strace");
-        done
+        let directory = self.root.path().to_str().expect("UTF-8");
+        let _faulty = FaultyThread::begin("fsync", "error=EIO", &["-P", directory]);
+        work()
     }
 
     /// `work`, while the file cannot be replaced.
