@@ -48,6 +48,11 @@ pub use rotations::{FILES_DEADLINE, Rotations, Setup};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
 const RENDER_AFTER: Duration = Duration::from_millis(100);
+/// A page of a thousand outside hosts takes a tenth of a second, and something of it changes all the time: rendering takes no more than
+/// this part of one processor.
+const RENDER_ONE_IN: u32 = 20;
+/// What has changed is on the page by then, however large it is.
+const RENDER_AFTER_AT_MOST: Duration = Duration::from_secs(5);
 /// Far more than a snapshot of the largest host takes.
 const RENDER_WITHIN: Duration = Duration::from_secs(60);
 /// For the configuration, on a slow disk.
@@ -118,7 +123,7 @@ struct Plan {
 /// Tells the board what a configuration says of the host's power: its loads, and the UPSes that feed it, each with how often it is asked.
 fn note_power(board: &Board, config: &Config) {
     let feeding = config.ups.iter().filter(|ups| ups.feeds_host);
-    let id = |name: &str| SourceId { kind: SourceKind::Ups, name: Label::new(name) };
+    let id = |name: &str| SourceId::own(SourceKind::Ups, Label::new(name));
     board.set_loads(config.loads());
     board.note_ups_sources(feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect());
     board.note_power(config.power.clone());
@@ -307,7 +312,8 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     let Looked { started, config, board, .. } = look_once(config_file).await?;
     let snapshot = board.snapshot();
     PowerLog::default().hear(&snapshot, std::time::Instant::now()).into_iter().for_each(Line::write);
-    let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
+    let mut hosts = std::iter::once(&snapshot).chain(snapshot.outside.values().map(AsRef::as_ref));
+    let all_up = hosts.all(|seen| seen.passes().all(|(_, pass)| pass.is_up()));
     Ok((
         Rendered::new(&snapshot, &config.compat).answer(ExpositionFormat::Text, &Program::now(started)).concat(),
         all_up,
@@ -434,6 +440,9 @@ fn say(config: &Config, found: &Discovered) {
     } else {
         info!(certificates = config.certificates.len(), tls_endpoints = config.tls_endpoints.len(), "configured");
     }
+    if !config.outside_hosts.is_empty() {
+        info!(hosts = config.outside_hosts.len(), "hosts are looked at from here");
+    }
 }
 
 /// The name that the system gives itself; what it says instead, where that is no host name.
@@ -529,9 +538,14 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
         let snapshot = site.board.snapshot();
         let complete = snapshot.is_complete();
         let compat = compat.load_full();
-        let rendering = move || Rendered::new(&snapshot, &compat);
-        if let Ok(rendered) = blocking::run(Work::Render, Instant::now() + RENDER_WITHIN, rendering).await {
+        let rendering = move || {
+            let began = std::time::Instant::now();
+            (Rendered::new(&snapshot, &compat), began.elapsed())
+        };
+        let mut pause = RENDER_AFTER;
+        if let Ok((rendered, took)) = blocking::run(Work::Render, Instant::now() + RENDER_WITHIN, rendering).await {
             site.rendered.store(Arc::new(rendered));
+            pause = (took * RENDER_ONE_IN).clamp(RENDER_AFTER, RENDER_AFTER_AT_MOST);
             if complete && !site.ready.swap(true, Ordering::Relaxed) {
                 info!("every source has been looked at");
                 tell(Lifecycle::Status { status: "Answers; every source has been looked at".to_owned() }).await;
@@ -539,7 +553,7 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = changed(&site.board, complete) => {}
+            () = changed(&site.board, complete, pause) => {}
         }
     }
 }
@@ -558,9 +572,9 @@ async fn log_power(board: Arc<Board>, stop: CancellationToken) {
 }
 
 /// Returns a while after something has changed, or at once with what makes the snapshot a whole one: for that somebody waits.
-async fn changed(board: &Board, was_complete: bool) {
+async fn changed(board: &Board, was_complete: bool, pause: Duration) {
     board.changed().await;
-    let mut pause = std::pin::pin!(sleep(RENDER_AFTER));
+    let mut pause = std::pin::pin!(sleep(pause));
     while was_complete || !board.snapshot().is_complete() {
         tokio::select! {
             () = &mut pause => return,

@@ -19,11 +19,20 @@ pub enum SourceKind {
     Ups,
 }
 
-/// A source, for as long as its configuration names it.
+/// A source, for as long as its configuration names it. Names are unique within one host and kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId {
+    /// The outside host that is looked at; absent for the host that this program runs on.
+    pub host: Option<Label>,
     pub kind: SourceKind,
     pub name: Label,
+}
+
+impl SourceId {
+    /// A source of the host that this program runs on.
+    pub const fn own(kind: SourceKind, name: Label) -> Self {
+        Self { host: None, kind, name }
+    }
 }
 
 impl SourceKind {

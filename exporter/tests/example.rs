@@ -29,6 +29,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     assert!(config.agents.len() == 3 && config.host_api.is_some() && config.power.assumes_mains());
     assert!(config.powerchute_health.minimum_java_version.is_some() && config.powerchute_health.snmp.is_some());
     assert!(config.ups.len() == 5 && config.feeds.len() == 1 && config.snmp_traps.is_some());
+    assert_eq!(config.outside_hosts.iter().map(|host| host.tls_endpoints.len() + host.ups.len()).sum::<usize>(), 3);
     assert!(config.shutdown.enabled && config.shutdown.event_logs.len() == 1);
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
     assert!(config.probe.is_some_and(|probe| probe.allows("10.1.2.3", 1)));
@@ -58,6 +59,7 @@ fn every_key_that_exists_is_in_the_example() {
         "ups: [{snmp: {privacy: {no-such-key: 1}}}]".to_owned(),
         "ups: [{powerchuteWeb: {no-such-key: 1}}]".to_owned(),
         "shutdown: {no-such-key: 1}".to_owned(),
+        "outsideHosts: [{no-such-key: 1}]".to_owned(),
         "hostApi: {no-such-key: 1}".to_owned(),
         "agents: [{no-such-key: 1}]".to_owned(),
         format!("agents: [{{{agent}, keystore: {{no-such-key: 1}}}}]"),

@@ -25,6 +25,8 @@ const RESOLVER: &str = "nameserver 127.0.0.1\noptions timeout:30 attempts:3\n";
 /// Fewer than the connections that the exporter takes, so that it can be scraped meanwhile.
 const AT_ONCE: usize = 50;
 const PROBES: usize = 200;
+/// Hosts that are looked at from here, by names that are not answered either.
+const SILENT_HOSTS: usize = 100;
 /// By then the first probes have given up, and their lookups hang on.
 const SETTLED: Duration = Duration::from_secs(8);
 const WATCHED: Duration = Duration::from_secs(12);
@@ -57,9 +59,16 @@ fn inside() {
         "certificates: [{{name: fleet, paths: [{}], interval: 1s}}]\n\
          tlsEndpoints: [{{name: near, address: 'localhost:1', interval: 1s}}]\n\
          shutdown: {{enabled: false}}\n\
-         probe: {{allow: ['*.silent.example:443'], timeout: 5s, maxConcurrent: {AT_ONCE}}}\n",
+         probe: {{allow: ['*.silent.example:443'], timeout: 5s, maxConcurrent: {AT_ONCE}}}\n\
+         outsideHosts:\n  - {{host: outside, tlsEndpoints: [{{name: outside, address: 'localhost:1', interval: 1s}}]}}\n",
         path("a.pem").display()
     );
+    let of_silent = |number| {
+        format!(
+            "  - {{host: s{number}, tlsEndpoints: [{{address: 's{number}.outside.example:1', interval: 1s, timeout: 3s}}]}}\n"
+        )
+    };
+    let yaml = yaml + &(0..SILENT_HOSTS).map(of_silent).collect::<String>();
     fs::write(path("exporter.yaml"), yaml).expect("it can be written");
     let exporter = Exporter::start(&path("exporter.yaml"));
     let address = exporter.address();
@@ -89,12 +98,18 @@ fn inside() {
         assert_eq!(stuck("probe_names"), most, "each keeps its thread until it ends");
         assert_eq!((stuck("files"), stuck("source_names")), (0.0, 0.0));
         assert!(value(&metrics, "kagiban_blocking_refused_total", "work=\"probe_names\"") > 0.0);
-        let near = |reason: &str| {
-            let metrics = metrics.lines().filter(|line| line.contains("\"near\"")).collect::<Vec<_>>().join("\n");
-            value(&metrics, "kagiban_source_errors_total", &format!("reason=\"{reason}\""))
+        let count = |source: &str, reason: &str| {
+            let reason = format!("reason=\"{reason}\"");
+            let mut lines = metrics.lines().filter(|line| line.starts_with("kagiban_source_errors_total{"));
+            let line = lines.find(|line| line.contains(&format!("source_name=\"{source}\"")) && line.contains(&reason));
+            line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0.0)
         };
-        assert!(near("connect") > 6.0, "a name of a source is looked up all the same:\n{metrics}");
-        assert_eq!((near("busy"), near("timeout"), near("dns")), (0.0, 0.0, 0.0));
+        for (source, name) in [("near", "a name of a source"), ("outside", "the name of another outside host")] {
+            assert!(count(source, "connect") > 6.0, "{name} is looked up all the same:\n{metrics}");
+            let missed = ["busy", "timeout", "dns"].map(|reason| count(source, reason));
+            assert_eq!(missed, [0.0; 3], "{name}");
+        }
+        assert!((1.0..8.0).contains(&(stuck("outside_names") + stuck("slow_outside_names"))), "{metrics}");
     });
     let answer = probe(address, "another.silent.example:443").expect("it answers");
     assert!(answer.contains("reason=\"busy\""), "{answer}");

@@ -466,3 +466,46 @@ fn a_trap_changes_the_state_at_once_and_holds_when_the_agent_is_gone() -> Result
     ensure!(status(&metrics, "by-community", "shutting_down") == Some(1.0));
     promtool::check("exporter", &metrics)
 }
+
+/// Two hosts that are looked at from outside have a UPS of the name of this host's own, and the trap of one is about that one.
+#[test]
+fn a_trap_of_an_outside_hosts_ups_counts_for_it_and_for_nothing_of_this_host() -> Result<()> {
+    let directory = scratch::directory("ups-snmp-outside")?;
+    let (own, outside) = (directory.join("own"), directory.join("outside"));
+    let own = Snmpd::start(&own, &powerchute(2, 2, 2))?;
+    let outside = Snmpd::start(&outside, &powerchute(3, 2, 2))?;
+    let entries = Entries::new(&directory, "1h")?;
+    let port = udp_port()?;
+    let indented = |entry: String| entry.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let of_outside = indented(entries.user("rack-a", &outside, "auth"));
+    let config = format!(
+        "host: ups-01.example.com\nshutdown: {{enabled: false}}\nsnmpTraps: {{listenAddress: '127.0.0.1:{port}'}}\nups:\n{}outsideHosts:\n  \
+         - host: win-01.example.com\n    ups:\n{of_outside}",
+        entries.community("rack-a", &own, "v2c", "community"),
+    );
+    let exporter = Exporter::start(&directory, &config, &[])?;
+    let of = |metrics: &str, host: &str, state: &str| {
+        let wanted = ["ups=\"rack-a\"".to_owned(), format!("status=\"{state}\"")];
+        let lines = metrics.lines().filter(|line| line.starts_with("ups_status{"));
+        let mut lines = lines.filter(|line| wanted.iter().all(|label| line.contains(label)));
+        let line = lines.find(|line| if host.is_empty() { !line.contains("host=") } else { line.contains(host) })?;
+        line.rsplit_once(' ')?.1.parse::<f64>().ok()
+    };
+    let win_01 = "host=\"win-01.example.com\"";
+    let metrics = exporter.metrics_when("both", |metrics| of(metrics, win_01, "on_battery") == Some(1.0))?;
+    ensure!(of(&metrics, "", "on_battery") == Some(0.0), "{metrics}");
+    ensure!(sample(&metrics, "host_shutdown_state", &["state=\"none\""]) == Some(1.0), "{metrics}");
+    promtool::check("exporter", &metrics)?;
+
+    let accepted = |metrics: &str| sample(metrics, "kagiban_snmp_traps_total", &["outcome=\"accepted\""]);
+    exporter.metrics_when("accepted", |metrics| {
+        // Credentials are looked up while it starts.
+        let sent = snmpd::trap(&directory, port, From::V3(AUTH_PASSWORD), CRITICAL, &[]);
+        sent.is_ok() && accepted(metrics) > Some(0.0)
+    })?;
+    let metrics = exporter.metrics_when("critical", |metrics| of(metrics, win_01, "shutting_down") == Some(1.0))?;
+    ensure!(of(&metrics, "", "shutting_down") == Some(0.0), "{metrics}");
+    ensure!(sample(&metrics, "host_shutdown_state", &["state=\"none\""]) == Some(1.0), "{metrics}");
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
+    Ok(())
+}

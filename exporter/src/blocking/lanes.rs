@@ -26,6 +26,10 @@ pub enum Work {
     Trust,
     /// Names that the configuration tells.
     SourceNames,
+    /// The same of outside hosts: a name server that is silent about them holds up nothing of this host.
+    OutsideNames,
+    /// Names of outside hosts that were not found quickly when they were looked up last.
+    SlowOutsideNames,
     /// Names that `/probe` is asked for.
     ProbeNames,
     /// The name of an agent's endpoint in a rotation.
@@ -59,14 +63,19 @@ const AGENTS: usize = 64;
 /// The threads that only hung agents can take together: the hardening of each has two kinds of files.
 const OF_AGENTS: usize = 5 * AGENTS;
 
+/// The threads that only outside hosts can take together. They are there where there are such hosts.
+const OF_OUTSIDE_HOSTS: usize = 16;
+
 /// Every kind, with the most threads that it holds. A kind whose sources are many has more: each source that hangs holds one.
-const LIMITS: [(Work, usize); 19] = [
+const LIMITS: [(Work, usize); 21] = [
     (Work::Files, 12),
     (Work::Health, 2 * AGENTS),
     (Work::Host, 4),
     (Work::Credentials, 8),
     (Work::Trust, 2),
     (Work::SourceNames, 8),
+    (Work::OutsideNames, 12),
+    (Work::SlowOutsideNames, OF_OUTSIDE_HOSTS - 12),
     (Work::ProbeNames, 8),
     (Work::RotationNames, AGENTS),
     (Work::Listeners, AGENTS),
@@ -101,7 +110,7 @@ pub const MAX_THREADS: usize = {
 };
 
 /// A thread that hangs costs its stack, and a host that hangs altogether must still be looked at cheaply.
-const _: () = assert!(MAX_THREADS - OF_AGENTS <= 72);
+const _: () = assert!(MAX_THREADS - OF_AGENTS - OF_OUTSIDE_HOSTS <= 72);
 
 static LANES: LazyLock<Vec<Lane>> =
     LazyLock::new(|| LIMITS.iter().map(|(work, limit)| Lane::new(work.as_str(), *limit)).collect());
@@ -146,6 +155,8 @@ impl Work {
             Self::Credentials => "credentials",
             Self::Trust => "trust",
             Self::SourceNames => "source_names",
+            Self::OutsideNames => "outside_names",
+            Self::SlowOutsideNames => "slow_outside_names",
             Self::ProbeNames => "probe_names",
             Self::RotationNames => "rotation_names",
             Self::Listeners => "listeners",

@@ -9,6 +9,7 @@ use super::Output;
 use super::listing::{Printable, pretty_json};
 use crate::overview::{Count, Item, Severity};
 use crate::service::Inspected;
+use crate::snapshot::Label;
 
 /// The JSON that scripts count on: keys are only ever added.
 #[derive(Serialize)]
@@ -22,6 +23,9 @@ struct PageJson<'a> {
 
 #[derive(Serialize)]
 struct ItemJson<'a> {
+    /// An outside host; left out for the one that the page is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
     topic: &'static str,
     verdict: &'static str,
     about: &'a str,
@@ -44,7 +48,8 @@ pub fn print(page: &Inspected, output: Output, out: &mut dyn Write) -> io::Resul
 
 impl<'a> From<&'a Inspected> for PageJson<'a> {
     fn from(page: &'a Inspected) -> Self {
-        let item = |Item { topic, severity, about, said, fix, .. }: &'a Item| ItemJson {
+        let item = |Item { host, topic, severity, about, said, fix, .. }: &'a Item| ItemJson {
+            host: host.as_ref().map(Label::as_str),
             topic: topic.as_str(),
             verdict: word(*severity),
             about,
@@ -72,10 +77,15 @@ const fn word(severity: Severity) -> &'static str {
 fn text(page: &Inspected, out: &mut dyn Write) -> io::Result<()> {
     let (host, account) = (Printable(&page.host), Printable(&page.account));
     writeln!(out, "{host}, looked at by {account}, {:.0}, kagiban-exporter {}", page.at, env!("CARGO_PKG_VERSION"))?;
-    let mut topic = None;
+    let (mut host, mut topic) = (None, None);
     let mut told = Told::default();
     let mut items = page.items.iter().peekable();
     while let Some(item) = items.next() {
+        if let Some(outside) = item.host.as_ref().filter(|_| host != item.host.as_ref()) {
+            writeln!(out, "\n{outside}, looked at from here")?;
+            topic = None;
+        }
+        host = item.host.as_ref();
         if topic != Some(item.topic) {
             writeln!(out)?;
             topic = Some(item.topic);
@@ -86,7 +96,10 @@ fn text(page: &Inspected, out: &mut dyn Write) -> io::Result<()> {
                 writeln!(out, "         -> {}", Printable(fix))?;
             }
         }
-        if items.peek().is_none_or(|next| (next.topic, next.severity) != (item.topic, item.severity)) {
+        if items
+            .peek()
+            .is_none_or(|next| (&next.host, next.topic, next.severity) != (&item.host, item.topic, item.severity))
+        {
             for (source, more) in told.more() {
                 let source = Printable(source);
                 writeln!(out, "{:<9}{source}: and {more} more; `-o json` has all", word(item.severity))?;
@@ -127,13 +140,13 @@ mod tests {
 
     use super::*;
     use crate::overview::{Topic, item};
-    use crate::snapshot::{Label, SourceId, SourceKind};
+    use crate::snapshot::{SourceId, SourceKind};
 
     /// An account filled a directory that a pattern names, and other lines were buried below ten thousand.
     #[test]
     fn a_source_with_very_many_lines_leaves_those_of_others_to_be_seen() {
         let of = |name: &str, severity, number: usize| {
-            let id = SourceId { kind: SourceKind::File, name: Label::new(name) };
+            let id = SourceId::own(SourceKind::File, Label::new(name));
             (0..number).map(move |at| item(Topic::File, severity, "Certificate", format!("{at}.")).seen_by(&id))
         };
         let mut items: Vec<_> = of("junk", Severity::Critical, 2_000)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use super::outside::OutsideHost;
 use super::ups::{UpsBackend, UpsConfig};
 use super::values::SourceName;
 use crate::label::Label;
@@ -27,12 +28,18 @@ const WITHIN: char = '/';
 impl LoadConfig {
     /// # Errors
     /// When a name is none of an entry that feeds this host, stands twice, or the count cannot be.
-    pub(super) fn check(&self, upses: &[UpsConfig]) -> Result<(), String> {
+    pub(super) fn check(&self, upses: &[UpsConfig], outside: &[OutsideHost]) -> Result<(), String> {
         let name = &self.name;
         let wrong = |problem: String| Err(format!("feeds {name}: {problem}"));
         let mut seen = BTreeSet::new();
         for written in &self.ups {
             let Some((entry, _)) = find(written, upses) else {
+                if let Some(at) = outside.iter().position(|host| find(written, &host.ups).is_some()) {
+                    let host = &outside[at].host;
+                    return wrong(format!(
+                        "{written:?} is a UPS of outsideHosts[{at}], {host}; only a UPS of this host carries a load of it"
+                    ));
+                }
                 return wrong(format!(
                     "{written:?} is no entry of `ups`; write the `name` of one, or NAME/UPS for one UPS of an upsd that is asked \
                      for all"

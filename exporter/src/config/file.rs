@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Config, TlsEndpoint, WebConfig};
+use super::{Config, TlsEndpoint, WebConfig, outside};
 use crate::blocking::Blocked;
 use crate::platform::{self, FileError, FileIdentity};
 
@@ -73,7 +73,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let config: Option<Config> = serde_yaml::from_str(text).map_err(|error| at_its_place(&error, path))?;
-    let config = config.unwrap_or_default();
+    let mut config = config.unwrap_or_default();
     let names = [
         ("certificates", first_twin(config.certificates.iter().map(|rule| rule.name.as_str()))),
         ("tlsEndpoints", first_twin(config.tls_endpoints.iter().map(TlsEndpoint::name))),
@@ -86,9 +86,20 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     }
     for feeds in &config.feeds {
         let wrong = |problem| ConfigError::Feeds { path: path.to_owned(), problem };
-        feeds.check(&config.ups).map_err(wrong)?;
+        feeds.check(&config.ups, &config.outside_hosts).map_err(wrong)?;
     }
+    outside::check(&config.outside_hosts, own_name(&config).as_deref())
+        .map_err(|problem| ConfigError::Contradiction { path: path.to_owned(), problem })?;
+    let outside = config.outside_hosts.iter_mut().flat_map(|outside| &mut outside.ups);
+    outside.for_each(|ups| ups.feeds_host = false);
     Ok(config)
+}
+
+/// What the host that this program runs on is called, where other hosts are named.
+fn own_name(config: &Config) -> Option<String> {
+    let of_system = || Some(platform::host_name()?.to_lowercase());
+    let written = config.host.as_ref().map(|host| host.as_str().to_owned());
+    written.or_else(|| of_system().filter(|_| !config.outside_hosts.is_empty()))
 }
 
 /// Reads a web configuration file; its relative paths start at its own directory.

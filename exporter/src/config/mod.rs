@@ -1,7 +1,7 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs, outside.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  named_files.rs                    which files all of that names, and under which setting
 //!                                  values.rs                         durations, patterns, names
@@ -20,6 +20,7 @@ mod go_tls;
 mod health;
 mod host_api;
 mod named_files;
+mod outside;
 mod probe;
 mod salvage;
 mod shutdown;
@@ -42,6 +43,7 @@ pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use named_files::{NamedFile, NamedFileKind};
+pub use outside::OutsideHost;
 pub use probe::{AllowedTarget, ProbeConfig};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
 pub use shutdown::ShutdownConfig;
@@ -74,6 +76,8 @@ pub struct Config {
     pub snmp_traps: Option<SnmpTrapsConfig>,
     pub powerchute_health: HealthConfig,
     pub shutdown: ShutdownConfig,
+    /// Hosts where nothing may be installed.
+    pub outside_hosts: Vec<OutsideHost>,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{AgentConfig, Config, PathPattern, SnmpAuthConfig, SnmpPrivacyConfig, UpsBackend, UpsConfig};
+use super::{AgentConfig, Config, PathPattern, SnmpAuthConfig, SnmpPrivacyConfig, TlsEndpoint, UpsBackend, UpsConfig};
 use crate::label::Label;
 use crate::source_id::{SourceId, SourceKind};
 
@@ -59,14 +59,12 @@ impl Config {
             at.add("passwordFile", rule.password_file.as_deref(), NamedFileKind::Secret);
         }
         for (index, endpoint) in self.tls_endpoints.iter().enumerate() {
-            let mut at = Section::new(&mut files, format!("tlsEndpoints[{index}]"));
-            at.source = source(SourceKind::Tls, endpoint.name());
-            at.add("caFile", endpoint.ca_file.as_deref(), NamedFileKind::Authorities);
+            of_endpoint(&mut Section::new(&mut files, format!("tlsEndpoints[{index}]")), None, endpoint);
         }
         let probe_ca = self.probe.as_ref().and_then(|probe| probe.ca_file.as_deref());
         Section::new(&mut files, "probe".to_owned()).add("caFile", probe_ca, NamedFileKind::Authorities);
         for (index, ups) in self.ups.iter().enumerate() {
-            of_ups(&mut Section::new(&mut files, format!("ups[{index}]")), ups);
+            of_ups(&mut Section::new(&mut files, format!("ups[{index}]")), None, ups);
         }
         if let Some(snmp) = &self.powerchute_health.snmp {
             let mut at = Section::new(&mut files, "powerchuteHealth.snmp".to_owned());
@@ -75,8 +73,18 @@ impl Config {
         }
         for (index, path) in self.shutdown.event_logs.iter().enumerate() {
             let mut at = Section::new(&mut files, "shutdown".to_owned());
-            at.source = Some(SourceId { kind: SourceKind::Host, name: Label::from_path(path) });
+            at.source = Some(SourceId::own(SourceKind::Host, Label::from_path(path)));
             at.add(&format!("eventLogs[{index}]"), Some(path), NamedFileKind::Anything);
+        }
+        for (index, outside) in self.outside_hosts.iter().enumerate() {
+            let host = Some(Label::new(outside.host.as_str()));
+            let place = |section: &str, at: usize| format!("outsideHosts[{index}].{section}[{at}]");
+            for (at, endpoint) in outside.tls_endpoints.iter().enumerate() {
+                of_endpoint(&mut Section::new(&mut files, place("tlsEndpoints", at)), host.clone(), endpoint);
+            }
+            for (at, ups) in outside.ups.iter().enumerate() {
+                of_ups(&mut Section::new(&mut files, place("ups", at)), host.clone(), ups);
+            }
         }
         for (index, agent) in self.agents.iter().enumerate() {
             of_agent(&mut Section::new(&mut files, format!("agents[{index}]")), agent);
@@ -102,8 +110,13 @@ impl Config {
 
 const AGENT_KEY: &str = ".keystore.keyFile";
 
-fn of_ups(at: &mut Section<'_>, ups: &UpsConfig) {
-    at.source = source(SourceKind::Ups, ups.name.as_str());
+fn of_endpoint(at: &mut Section<'_>, host: Option<Label>, endpoint: &TlsEndpoint) {
+    at.source = Some(SourceId { host, kind: SourceKind::Tls, name: Label::new(endpoint.name()) });
+    at.add("caFile", endpoint.ca_file.as_deref(), NamedFileKind::Authorities);
+}
+
+fn of_ups(at: &mut Section<'_>, host: Option<Label>, ups: &UpsConfig) {
+    at.source = Some(SourceId { host, kind: SourceKind::Ups, name: Label::new(ups.name.as_str()) });
     match &ups.backend {
         UpsBackend::Nut(nut) => {
             at.add("nut.passwordFile", nut.password_file.as_deref(), NamedFileKind::Secret);
@@ -132,7 +145,7 @@ fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
 }
 
 fn source(kind: SourceKind, name: &str) -> Option<SourceId> {
-    Some(SourceId { kind, name: Label::new(name) })
+    Some(SourceId::own(kind, Label::new(name)))
 }
 
 impl NamedFile {
@@ -191,6 +204,8 @@ ups:
 powerchuteHealth:
   snmp: {address: "h:1", communityFile: /8, user: m, auth: {protocol: SHA-256, passwordFile: /9}, privacy: {protocol: AES-128, passwordFile: /10}}
 shutdown: {eventLogs: [/e]}
+outsideHosts:
+  - {host: w, tlsEndpoints: [{address: "h:1", caFile: /o}], ups: [{name: a, snmp: {address: "h:1", version: v2c, communityFile: /12}}]}
 hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clientCaFile: /d, clientCrlFile: /l, clientNames: [a]}
 "#;
         let config = super::super::parse(text, Path::new("c")).expect("a configuration");
@@ -215,6 +230,8 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
                 "powerchuteHealth.snmp.auth.passwordFile /9",
                 "powerchuteHealth.snmp.privacy.passwordFile /10",
                 "shutdown.eventLogs[0] /e",
+                "outsideHosts[0].tlsEndpoints[0].caFile /o",
+                "outsideHosts[0].ups[0].snmp.communityFile /12",
                 "agents[0].passwordFile /2",
                 "agents[0].passwordIni /i",
                 "agents[0].keystore.certificateFile /s",
@@ -226,7 +243,7 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             ]
         );
         let secrets: Vec<_> = config.secret_files().into_iter().map(|file| file.path).collect();
-        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/2", "/11"].map(PathBuf::from);
+        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/12", "/2", "/11"].map(PathBuf::from);
         assert_eq!(secrets, numbered);
     }
 }

@@ -19,6 +19,8 @@ pub struct UpsConfig {
     pub timeout: Interval,
     /// Whether it feeds this host, so that what it says counts for the host's shutdown state and for the power gate.
     pub feeds_host: bool,
+    /// That it feeds this host is written, and not only the default.
+    pub(super) says_that_it_feeds_host: bool,
 }
 
 /// What it is asked through.
@@ -200,8 +202,7 @@ struct Written {
     powerchute_web: Option<PowerchuteWebConfig>,
     interval: Option<Interval>,
     timeout: Option<Interval>,
-    #[serde(default = "feeds_host_by_default")]
-    feeds_host: bool,
+    feeds_host: Option<bool>,
 }
 
 impl TryFrom<Written> for UpsConfig {
@@ -227,7 +228,8 @@ impl TryFrom<Written> for UpsConfig {
         }
         let interval = interval.unwrap_or_else(|| backend.usual_interval());
         let timeout = timeout.unwrap_or(Self::DEFAULT_TIMEOUT);
-        Ok(Self { name, backend, interval, timeout, feeds_host })
+        let says_that_it_feeds_host = feeds_host == Some(true);
+        Ok(Self { name, backend, interval, timeout, feeds_host: feeds_host.unwrap_or(true), says_that_it_feeds_host })
     }
 }
 
@@ -285,10 +287,6 @@ impl SnmpConfig {
             SnmpVersion::V3 => Ok(()),
         }
     }
-}
-
-const fn feeds_host_by_default() -> bool {
-    true
 }
 
 fn required_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {

@@ -11,8 +11,16 @@ use crate::snapshot::{KEY_NOT_PROVEN, Reload, Snapshot, SourceKind, Trouble, Unl
 /// Why a handshake ended that no client of today comes to its end with.
 const OUTDATED: [&str; 3] = ["group_not_spoken", "old_cipher_suite", "old_version"];
 
-/// Everything that needs a person; what is worse of one severity comes first.
+/// Everything that needs a person, of this host and then of those that are looked at from here; what is worse of one severity comes
+/// first.
 pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
+    let outside = snapshot.outside.iter();
+    let outside = outside.flat_map(|(host, seen)| of_host(seen, None, now).into_iter().map(|item| item.of_host(host)));
+    of_host(snapshot, shutdown, now).into_iter().chain(outside).collect()
+}
+
+/// The same of one host.
+pub(crate) fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
     let mut items = frozen(snapshot);
     items.extend(shutdown.and_then(|shutdown| going_down(shutdown, now)));
     items.extend(not_rotated(snapshot));

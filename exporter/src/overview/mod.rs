@@ -19,7 +19,9 @@ pub(crate) mod working;
 
 pub(crate) use text::{Count, Moment, Span};
 
-use crate::snapshot::{SourceId, SourceKind};
+use std::borrow::Cow;
+
+use crate::snapshot::{Label, SourceId, SourceKind};
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +50,8 @@ pub enum Topic {
 /// One thing that people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
+    /// The outside host that it is of; absent for the host that this program runs on.
+    pub host: Option<Label>,
     pub topic: Topic,
     pub severity: Severity,
     /// What it is about, such as `UPS rack-a`.
@@ -60,7 +64,7 @@ pub struct Item {
 }
 
 pub(crate) fn item(topic: Topic, severity: Severity, about: impl Into<String>, said: impl Into<String>) -> Item {
-    Item { topic, severity, about: about.into(), said: said.into(), fix: None, source: None }
+    Item { topic, severity, about: about.into(), said: said.into(), fix: None, source: None, host: None }
 }
 
 impl Item {
@@ -70,6 +74,18 @@ impl Item {
 
     pub(crate) fn seen_by(self, id: &SourceId) -> Self {
         Self { source: Some(format!("{} {}", id.kind.as_str(), id.name)), ..self }
+    }
+
+    pub(crate) fn of_host(self, host: &Label) -> Self {
+        Self { host: Some(host.clone()), ..self }
+    }
+
+    /// What it is about, with the outside host that it is of.
+    pub(crate) fn subject(&self) -> Cow<'_, str> {
+        match &self.host {
+            None => Cow::Borrowed(&self.about),
+            Some(host) => Cow::Owned(format!("{host}: {}", self.about)),
+        }
     }
 }
 

@@ -8,8 +8,14 @@ use crate::health::CheckResult;
 use crate::snapshot::{Contents, FileSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
 use crate::ups::Quantity;
 
-/// Each source that works, with what it saw.
+/// Each source that works, with what it saw; of this host and then of those that are looked at from here.
 pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
+    let outside = snapshot.outside.iter();
+    let outside = outside.flat_map(|(host, seen)| of_host(seen, None, now).into_iter().map(|item| item.of_host(host)));
+    of_host(snapshot, shutdown, now).into_iter().chain(outside).collect()
+}
+
+fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
     let mut items: Vec<Item> = snapshot.passes().flat_map(|(id, pass)| of_pass(id, pass, now)).collect();
     items.extend(upses::each(snapshot).filter_map(of_ups));
     items.extend(
@@ -127,7 +133,7 @@ mod tests {
 
     fn seen(kind: SourceKind, observation: Observation) -> Snapshot {
         let board = Board::default();
-        let id = SourceId { kind, name: Label::new("a") };
+        let id = SourceId::own(kind, Label::new("a"));
         board.expect([(id.clone(), &[][..])]);
         board.publish(&id, Pass { observation, trouble: None, ended: NOW, took: Duration::ZERO });
         board.snapshot()

@@ -7,7 +7,7 @@ use super::allowance::LineAllowance;
 use super::line::{Consequence, Line, UpsNamed};
 use super::standing::{Lack, Power, RANK_LOST, UpsPowerState};
 use crate::shutdown::{HostStateReport, Latch, LoadReport, Origin};
-use crate::snapshot::{Label, Snapshot, SourceKind, Unlisted, UpsSeen};
+use crate::snapshot::{Label, Snapshot, SourceId, SourceKind, Unlisted, UpsSeen};
 
 /// Changes of one UPS, of one load or of the host that are told one by one, within ten minutes.
 const MOST_OF_ONE: u32 = 6;
@@ -17,7 +17,7 @@ const MOST_OF_SOURCE: u32 = 40;
 /// What the log has been told.
 #[derive(Debug)]
 pub(crate) struct PowerLog {
-    sources: BTreeMap<Label, SourceTold>,
+    sources: BTreeMap<SourceId, SourceTold>,
     loads: BTreeMap<Label, LoadTold>,
     begun: Option<Latch>,
     allowance: LineAllowance,
@@ -63,14 +63,18 @@ impl PowerLog {
     }
 
     fn upses(&mut self, snapshot: &Snapshot, now: Instant, lines: &mut Vec<Line>) {
-        let is_ups = |name: &Label| snapshot.sources.keys().any(|id| id.kind == SourceKind::Ups && id.name == *name);
-        self.sources.retain(|source, _| is_ups(source));
-        for (id, pass) in snapshot.passes().filter(|(id, _)| id.kind == SourceKind::Ups) {
-            let told = self.sources.entry(id.name.clone()).or_insert_with(SourceTold::new);
+        let of_host = |host: &Option<Label>| match host {
+            None => Some(snapshot),
+            Some(host) => snapshot.outside.get(host).map(AsRef::as_ref),
+        };
+        self.sources.retain(|id, _| of_host(&id.host).is_some_and(|seen| seen.sources.contains_key(id)));
+        let hosts = std::iter::once(snapshot).chain(snapshot.outside.values().map(AsRef::as_ref));
+        for (id, pass) in hosts.flat_map(Snapshot::passes).filter(|(id, _)| id.kind == SourceKind::Ups) {
+            let told = self.sources.entry(id.clone()).or_insert_with(SourceTold::new);
             told.upses.retain(|ups, _| pass.upses().iter().any(|seen| seen.ups == *ups));
             for seen in pass.upses() {
                 let of_ups = told.upses.entry(seen.ups.clone()).or_insert_with(UpsTold::new);
-                let named = || named(&id.name, seen, snapshot);
+                let named = || named(id, seen, snapshot);
                 if let Some((rank, line)) = of_ups.change(UpsPowerState::of(seen, pass.ended), seen, &named)
                     && of_ups.allowance.admits(rank, now)
                     && told.allowance.admits(0, now)
@@ -78,13 +82,18 @@ impl PowerLog {
                     lines.push(line);
                 }
                 if let Some(changes) = of_ups.allowance.settle(now) {
-                    let about = format!("UPS {}", Origin::Ups { source: id.name.clone(), ups: seen.ups.clone() });
+                    let about = Origin::Ups { source: id.name.clone(), ups: seen.ups.clone() };
+                    let about = format!("UPS {about}{}", of_outside(id));
                     lines.push(Line::HeldBack { about, changes, now: of_ups.state() });
                 }
             }
             if let Some(changes) = told.allowance.settle(now) {
                 let worst = told.upses.values().max_by_key(|ups| ups.rank()).map_or("gone", UpsTold::state);
-                lines.push(Line::HeldBack { about: format!("UPSes of {}", id.name), changes, now: worst });
+                lines.push(Line::HeldBack {
+                    about: format!("UPSes of {}{}", id.name, of_outside(id)),
+                    changes,
+                    now: worst,
+                });
             }
         }
     }
@@ -206,12 +215,19 @@ impl LoadTold {
     }
 }
 
-fn named(source: &Label, seen: &UpsSeen, snapshot: &Snapshot) -> UpsNamed {
-    let origin = Origin::Ups { source: source.clone(), ups: seen.ups.clone() };
-    let loads: Vec<&str> =
-        snapshot.loads.iter().filter(|load| load.has(&origin)).map(|load| load.name.as_str()).collect();
+/// Which host, where it is another one.
+fn of_outside(id: &SourceId) -> String {
+    id.host.as_ref().map_or_else(String::new, |host| format!(" on {host}"))
+}
+
+/// A UPS of another host carries no load of this one, whatever it is called.
+fn named(id: &SourceId, seen: &UpsSeen, snapshot: &Snapshot) -> UpsNamed {
+    let origin = Origin::Ups { source: id.name.clone(), ups: seen.ups.clone() };
+    let loads = snapshot.loads.iter().filter(|load| id.host.is_none() && load.has(&origin));
+    let loads: Vec<&str> = loads.map(|load| load.name.as_str()).collect();
     UpsNamed {
-        source: source.clone(),
+        host: id.host.clone(),
+        source: id.name.clone(),
         ups: seen.ups.clone(),
         feeds_host: seen.feeds_host,
         loads: (!loads.is_empty()).then(|| loads.join(", ")),

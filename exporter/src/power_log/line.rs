@@ -50,6 +50,8 @@ pub(crate) enum Line {
 /// Which UPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UpsNamed {
+    /// The outside host that it is seen of; absent for the host that this program runs on.
+    pub(crate) host: Option<Label>,
     pub(crate) source: Label,
     pub(crate) ups: Label,
     pub(crate) feeds_host: bool,
@@ -83,20 +85,23 @@ impl Line {
     pub(crate) fn write(self) {
         match self {
             Self::Ups { is_worse, message, ups, state, was, consequence } => {
-                let UpsNamed { source, ups, feeds_host, loads } = ups;
+                let UpsNamed { host, source, ups, feeds_host, loads } = ups;
+                let host = host.as_ref().map(Label::as_str);
                 let (state, was) = (state.as_str(), was.map(Power::as_str));
                 let Consequence { charge_percent, runtime_seconds, status } = consequence;
                 if is_worse {
-                    warn!(%source, %ups, feeds_host, loads, state, was, runtime_seconds, charge_percent, status, "{message}");
+                    warn!(host, %source, %ups, feeds_host, loads, state, was, runtime_seconds, charge_percent, status, "{message}");
                 } else {
-                    info!(%source, %ups, feeds_host, loads, state, was, runtime_seconds, charge_percent, status, "{message}");
+                    info!(host, %source, %ups, feeds_host, loads, state, was, runtime_seconds, charge_percent, status, "{message}");
                 }
             }
-            Self::Mute { ups: UpsNamed { source, ups, feeds_host, loads } } => {
-                info!(%source, %ups, feeds_host, loads, "UPS answers again, and says nothing of its power yet");
+            Self::Mute { ups: UpsNamed { host, source, ups, feeds_host, loads } } => {
+                let host = host.as_ref().map(Label::as_str);
+                info!(host, %source, %ups, feeds_host, loads, "UPS answers again, and says nothing of its power yet");
             }
-            Self::Lost { ups: UpsNamed { source, ups, feeds_host, loads }, reason, detail } => {
-                warn!(%source, %ups, feeds_host, loads, reason, detail, "UPS is not heard");
+            Self::Lost { ups: UpsNamed { host, source, ups, feeds_host, loads }, reason, detail } => {
+                let host = host.as_ref().map(Label::as_str);
+                warn!(host, %source, %ups, feeds_host, loads, reason, detail, "UPS is not heard");
             }
             Self::Load { is_worse, message, load, host } => {
                 let LoadReport { name, members, healthy, min_healthy } = load;

@@ -24,7 +24,7 @@ struct Scene {
 type Outcome<'a> = Result<&'a [Status], UpsFault>;
 
 fn id(kind: SourceKind, name: &str) -> SourceId {
-    SourceId { kind, name: Label::new(name) }
+    SourceId::own(kind, Label::new(name))
 }
 
 fn seen(name: &str, outcome: Outcome<'_>) -> UpsSeen {
@@ -194,4 +194,25 @@ fn a_ups_that_a_load_names_and_its_server_does_not_list_is_told_once_the_server_
     assert!(scene.publish(&racks, upses()).is_empty(), "it is told once");
     scene.look(Ok(ON_LINE), Err(UpsFault::DataStale));
     assert_eq!(count(&scene), 0, "one that is listed and not heard is another matter");
+}
+
+/// Two hosts have a UPS of one name; each is told by itself, and only that of this host carries its load.
+#[test]
+fn a_ups_of_an_outside_host_is_told_with_its_host_and_without_a_load() {
+    let mut scene = Scene::new(1);
+    let own = id(SourceKind::Ups, "racks");
+    let other = SourceId { host: Some(Label::new("win-01")), ..own.clone() };
+    scene.board.expect([own.clone(), other.clone()].map(|id| (id, &[][..])));
+    assert!(scene.look(Ok(ON_LINE), Ok(ON_LINE)).is_empty());
+    let upses = |a| Observation::Upses(vec![UpsSeen { feeds_host: false, ..seen("a", a) }]);
+    let ended = Timestamp::now();
+    let pass = |observation| Pass { observation, trouble: None, ended, took: Duration::ZERO };
+    scene.board.publish(&other, pass(upses(Ok(ON_BATTERY))));
+    let lines = scene.hear();
+    let [Line::Ups { ups, .. }] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((ups.host.as_ref().map(Label::as_str), ups.loads.as_deref()), (Some("win-01"), None));
+    assert_eq!(said(&lines[0]), "WARN a of -: UPS is on battery (42 % 600 s)");
+    assert!(scene.look(Ok(ON_LINE), Ok(ON_LINE)).is_empty(), "ours has not changed");
+    scene.board.expect([(own, &[][..])]);
+    assert!(scene.hear().is_empty());
 }

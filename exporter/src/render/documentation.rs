@@ -11,7 +11,9 @@ use kagiban_crds::host_api::RotationState;
 
 use super::table::{Family, Kind, encode};
 use super::tests::certificate;
-use super::{Program, Snapshot, certificates, compat, files, health, probed, probes, program, rotations, shutdown};
+use super::{
+    Program, Snapshot, by_host, certificates, compat, files, health, only, probed, probes, program, rotations, shutdown,
+};
 use super::{sources, ups};
 use crate::config::CompatSet;
 use crate::health::{Check, CheckResult, CheckSeen};
@@ -49,7 +51,7 @@ const TABLES: [(&str, &str, &[Family<Snapshot>]); 9] = [
 const ENDED: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
 fn id(kind: SourceKind, name: &str) -> SourceId {
-    SourceId { kind, name: Label::new(name) }
+    SourceId::own(kind, Label::new(name))
 }
 
 /// A host of which everything can be told, and everything is wrong with something.
@@ -70,6 +72,13 @@ fn host() -> Snapshot {
         (id(SourceKind::Host, "system"), Observation::Host(vec![going_down()])),
         (id(SourceKind::Health, "powerchute"), Observation::Health(hardening())),
     ];
+    // What can be seen of a host from outside: those families have the label `host`.
+    let is_seen = |id: &SourceId| matches!(id.kind, SourceKind::Tls | SourceKind::Ups);
+    let outside = passes
+        .iter()
+        .filter(|(id, _)| is_seen(id))
+        .map(|(id, observation)| (SourceId { host: Some(Label::new("win-01")), ..id.clone() }, observation.clone()));
+    let passes: Vec<_> = outside.collect::<Vec<_>>().into_iter().chain(passes).collect();
     board.expect(passes.iter().map(|(id, _)| (id.clone(), &["timeout"][..])));
     for (id, observation) in passes {
         board.publish(&id, Pass { observation, trouble: None, ended: ENDED, took: Duration::from_secs(1) });
@@ -256,11 +265,11 @@ fn document() -> String {
     let mut out = String::new();
     for (title, said, families) in TABLES {
         section(&mut out, title, said);
-        let labels = label_names(&encode(families, &host));
+        let labels = label_names(&encode(families, &by_host(&host)));
         out.extend(families.iter().map(|family| row(family, &labels)));
     }
     section(&mut out, "The program itself", "");
-    let labels = label_names(&encode(program::FAMILIES, &Program::sample()));
+    let labels = label_names(&encode(program::FAMILIES, &only(&Program::sample())));
     out.extend(program::FAMILIES.iter().map(|family| row(family, &labels)));
     out += "\n### Names of other exporters\n\nWith `compat` in the configuration, with the labels that those exporters give them: [compat.md](compat.md).\n\n";
     out += "| metric | type | set | where | meaning |\n|---|---|---|---|---|\n";

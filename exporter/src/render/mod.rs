@@ -5,8 +5,9 @@
 //!   Usage, build ────────────────────────────────────────────────────────────────>    when somebody scrapes
 //! ```
 //!
-//! A family is a row of a table: its name, help, type, and how its samples come out of the snapshot. A value that is not
-//! known is no sample.
+//! A family is a row of a table: its name, help, type, and how its samples come out of the snapshot of one host. A value that is not
+//! known is no sample. What is seen of other hosts from here goes through the same rows, host by host, and gets its label `host` where
+//! samples are written: no row knows of it.
 
 mod certificates;
 mod compat;
@@ -23,10 +24,11 @@ mod text;
 mod ups;
 
 use std::fmt;
+use std::sync::Arc;
 
 use hyper::body::Bytes;
 
-use self::table::{Family, Kind, encode};
+use self::table::{Family, Kind, Subjects, encode};
 use crate::config::CompatSet;
 use crate::snapshot::Snapshot;
 
@@ -79,12 +81,13 @@ impl Rendered {
             rotations::FAMILIES,
         ];
         let others = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families);
-        Self(own.into_iter().chain(others).map(|families| Table::new(families, snapshot)).collect())
+        let subjects = by_host(snapshot);
+        Self(own.into_iter().chain(others).map(|families| Table::new(families, &subjects)).collect())
     }
 
     /// The whole answer to a scrape, in parts: what was rendered before, and what the program says of itself now.
     pub fn answer(&self, format: ExpositionFormat, program: &Program) -> Vec<Bytes> {
-        Self::ended(self.0.iter().chain([&Table::new(program::FAMILIES, program)]), format)
+        Self::ended(self.0.iter().chain([&Table::new(program::FAMILIES, &only(program))]), format)
     }
 
     /// Without what the program says of itself: an answer about something else.
@@ -98,9 +101,19 @@ impl Rendered {
     }
 }
 
+/// This host and those that are looked at from here.
+fn by_host(snapshot: &Snapshot) -> Arc<Subjects<Snapshot>> {
+    let outside = snapshot.outside.iter().map(|(host, seen)| (Some(host.clone()), Arc::clone(seen)));
+    [(None, Arc::new(snapshot.clone()))].into_iter().chain(outside).collect()
+}
+
+fn only<T: Clone>(subject: &T) -> Arc<Subjects<T>> {
+    [(None, Arc::new(subject.clone()))].into()
+}
+
 impl Table {
-    fn new<T: Clone + Send + Sync + fmt::Debug + 'static>(families: &'static [Family<T>], subject: &T) -> Self {
-        let mut open_metrics = encode(families, subject);
+    fn new<T: Send + Sync + fmt::Debug + 'static>(families: &'static [Family<T>], subjects: &Arc<Subjects<T>>) -> Self {
+        let mut open_metrics = encode(families, subjects);
         // What it grew by is megabytes with ten thousand certificates.
         open_metrics.shrink_to_fit();
         // A gauge reads the same in both, and the tables that grow large are of gauges: they are kept once.

@@ -9,6 +9,8 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::label::Label;
+
 /// A metric family over a `T`.
 pub(super) struct Family<T> {
     /// A counter's name stands without `_total`: the encoder adds it.
@@ -25,9 +27,14 @@ pub(super) enum Kind {
     Gauge,
 }
 
+/// What is told, host by host: first of this one, whose samples have no label `host`.
+pub(super) type Subjects<T> = [(Option<Label>, Arc<T>)];
+
 /// Where a family puts its samples.
 pub(super) struct Samples<'a, 'b> {
     family: &'static str,
+    /// The outside host that the samples are of: each has it as a label, whatever family it is of.
+    host: Option<&'a str>,
     encoder: &'a mut MetricEncoder<'b>,
     kind: Kind,
 }
@@ -46,7 +53,7 @@ impl Samples<'_, '_> {
 
     /// A label with an empty value is left out, as Prometheus reads it anyway.
     pub(super) fn put(&mut self, labels: &[(&str, &str)], value: impl Into<Value>) -> fmt::Result {
-        let labels = Labels(labels);
+        let labels = Labels { labels, host: self.host };
         if labels.is_empty() {
             return number(self.encoder, self.kind, value.into());
         }
@@ -67,16 +74,15 @@ fn number(encoder: &mut MetricEncoder<'_>, kind: Kind, value: Value) -> fmt::Res
 
 /// Renders every family that has samples, in OpenMetrics without its end mark. One without says nothing, not even its help:
 /// most hosts have no UPS, and the names of other exporters are many.
-pub(super) fn encode<T: Clone + Send + Sync + fmt::Debug + 'static>(
+pub(super) fn encode<T: Send + Sync + fmt::Debug + 'static>(
     families: &'static [Family<T>],
-    subject: &T,
+    subjects: &Arc<Subjects<T>>,
 ) -> String {
-    let subject = Arc::new(subject.clone());
     let mut out = String::new();
     for family in families {
         let before = out.len();
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Row { family, subject: Arc::clone(&subject) }));
+        registry.register_collector(Box::new(Row { family, subjects: Arc::clone(subjects) }));
         encode_registry(&mut out, &registry).expect("writing to a String does not fail");
         out.truncate(out.len() - "# EOF\n".len());
         if out[before..].lines().all(|line| line.starts_with('#')) {
@@ -86,15 +92,15 @@ pub(super) fn encode<T: Clone + Send + Sync + fmt::Debug + 'static>(
     out
 }
 
-/// One family of one subject.
+/// One family of all subjects.
 struct Row<T: 'static> {
     family: &'static Family<T>,
-    subject: Arc<T>,
+    subjects: Arc<Subjects<T>>,
 }
 
 impl<T: fmt::Debug> fmt::Debug for Row<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row").field("subject", &self.subject).finish_non_exhaustive()
+        f.debug_struct("Row").field("subjects", &self.subjects).finish_non_exhaustive()
     }
 }
 
@@ -106,23 +112,31 @@ impl<T: Send + Sync + fmt::Debug + 'static> prometheus_client::collector::Collec
             Kind::Gauge => MetricType::Gauge,
         };
         let mut metric = encoder.encode_descriptor(name, help, None, metric_type)?;
-        samples(&self.subject, &mut Samples { family: name, encoder: &mut metric, kind: *kind })
+        self.subjects.iter().try_for_each(|(host, subject)| {
+            let host = host.as_ref().map(Label::as_str);
+            samples(subject, &mut Samples { family: name, host, encoder: &mut metric, kind: *kind })
+        })
     }
 }
 
 #[derive(Debug)]
-struct Labels<'a>(&'a [(&'a str, &'a str)]);
+struct Labels<'a> {
+    labels: &'a [(&'a str, &'a str)],
+    host: Option<&'a str>,
+}
 
 impl Labels<'_> {
     fn is_empty(&self) -> bool {
-        self.0.iter().all(|(_, value)| value.is_empty())
+        self.host.is_none() && self.labels.iter().all(|(_, value)| value.is_empty())
     }
 }
 
 impl EncodeLabelSet for Labels<'_> {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
         use prometheus_client::encoding::EncodeLabel as _;
-        self.0.iter().filter(|(_, value)| !value.is_empty()).try_for_each(|label| label.encode(encoder.encode_label()))
+        let host = self.host.map(|host| ("host", host));
+        let labels = self.labels.iter().filter(|(_, value)| !value.is_empty());
+        labels.copied().chain(host).try_for_each(|label| label.encode(encoder.encode_label()))
     }
 }
 

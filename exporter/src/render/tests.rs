@@ -1,5 +1,6 @@
 //! The exposition as a user sees it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use super::{ExpositionFormat, Program, Rendered};
 use crate::config::CompatSet;
 use crate::probe::Phases;
 use crate::snapshot::{
-    Board, CertificateFacts, Contents, FileSeen, FilesSeen, Flaws, Label, Observation, Pass, ProbeSeen, Role,
-    SeenCertificate, Served, Snapshot, SourceId, SourceKind, Trouble,
+    Backend, Board, CertificateFacts, Contents, FileSeen, FilesSeen, Flaws, Label, Observation, Pass, ProbeSeen, Role,
+    SeenCertificate, Served, Snapshot, SourceId, SourceKind, Trouble, UpsSeen,
 };
+use crate::ups::{Quantity, Reading, Status};
 
 pub(super) fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
     let facts = CertificateFacts {
@@ -37,10 +39,10 @@ fn pass(observation: Observation) -> Pass {
 
 fn snapshot() -> Snapshot {
     let board = Board::default();
-    let files = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
-    let good = SourceId { kind: SourceKind::Tls, name: Label::new("good") };
-    let down = SourceId { kind: SourceKind::Tls, name: Label::new("down") };
-    let waits = SourceId { kind: SourceKind::Agent, name: Label::new("/opt/agent") };
+    let files = SourceId::own(SourceKind::File, Label::new("fleet"));
+    let good = SourceId::own(SourceKind::Tls, Label::new("good"));
+    let down = SourceId::own(SourceKind::Tls, Label::new("down"));
+    let waits = SourceId::own(SourceKind::Agent, Label::new("/opt/agent"));
     board.expect([
         (files.clone(), &["malformed", "timeout"][..]),
         (good.clone(), &["timeout"][..]),
@@ -142,7 +144,7 @@ fn a_host_that_goes_down() {
     use crate::shutdown::{Evidence, Scheduled, ShutdownKind, Sign};
     use crate::ups::ShutdownTrigger;
 
-    let (board, system) = (Board::default(), SourceId { kind: SourceKind::Host, name: Label::new("system") });
+    let (board, system) = (Board::default(), SourceId::own(SourceKind::Host, Label::new("system")));
     board.expect([(system.clone(), &[][..])]);
     let told = |board: &Board| body(&board.snapshot(), ExpositionFormat::Text, &[]);
     assert!(!told(&board).contains("host_shutdown"), "nobody has said anything");
@@ -166,7 +168,7 @@ fn a_host_that_goes_down() {
 /// Holds R7: an endpoint tells what of its chain cannot be read, as a file does, and the rest is published.
 #[test]
 fn what_can_be_read_of_a_chain_is_published_and_what_cannot_is_told_whether_the_leaf_is_among_it_or_not() {
-    let id = SourceId { kind: SourceKind::Tls, name: Label::new("odd") };
+    let id = SourceId::own(SourceKind::Tls, Label::new("odd"));
     let flaws = Flaws { unread: vec![Trouble::new("malformed", "certificate 1 of the chain")], left_out: None };
     let probe = ProbeSeen {
         target: Label::new("127.0.0.1:1"),
@@ -188,7 +190,7 @@ fn what_can_be_read_of_a_chain_is_published_and_what_cannot_is_told_whether_the_
 
 /// A source of so many files with one certificate each, and one file that cannot be read.
 fn fleet(files: usize) -> Snapshot {
-    let id = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
+    let id = SourceId::own(SourceKind::File, Label::new("fleet"));
     let readable = (0..files).map(|number| {
         let certificates = vec![certificate("", 0, Role::Leaf, "ups-01")];
         let contents = Contents::whole("pem", Some(true), certificates);
@@ -229,4 +231,82 @@ fn a_source_of_more_than_a_thousand_certificates_tells_what_expires_and_what_fai
         count(&brief, "x509_file_error") == 1
             && brief.contains("x509_source_files{source_kind=\"file\",source_name=\"fleet\"} 1002")
     );
+}
+
+/// What a host has: a UPS on its battery and an endpoint.
+fn host_of_equal_names(host: Option<&str>, not_after: i64) -> [(SourceId, Observation); 2] {
+    let host = host.map(Label::new);
+    let id = |kind, name: &str| SourceId { host: host.clone(), kind, name: Label::new(name) };
+    let mut served = certificate("", 0, Role::Leaf, "console");
+    Arc::make_mut(&mut served.facts).not_after = not_after;
+    let mut reading = Reading { statuses: [Status::OnBattery].into(), ..Reading::default() };
+    reading.values.put(Quantity::BatteryCharge, 0.5);
+    reading.raw = [("ups.status".into(), "OB".into()), ("battery.charge".into(), "50".into())].into();
+    let ups = UpsSeen {
+        ups: Label::new("rack-a"),
+        backend: Backend::Nut,
+        target: Label::new("127.0.0.1:3493"),
+        feeds_host: host.is_none(),
+        contradictions: 0,
+        outcome: Ok(Box::new(reading)),
+        refused: BTreeMap::new(),
+        strong_snmp: None,
+    };
+    let probe = ProbeSeen {
+        target: Label::new("127.0.0.1:4343"),
+        server_name: Label::new("console"),
+        certificates: vec![served],
+        flaws: None,
+        outcome: Ok(Served {
+            broken: None,
+            refused: None,
+            phases: Phases::default(),
+            tls_version: Some("TLS 1.2"),
+            cipher: None,
+        }),
+    };
+    [
+        (id(SourceKind::Tls, "console"), Observation::Endpoint(probe)),
+        (id(SourceKind::Ups, "rack-a"), Observation::Upses(vec![ups])),
+    ]
+}
+
+fn of_hosts(hosts: &[Option<&str>]) -> Snapshot {
+    let board = Board::default();
+    let ends = |at: usize| 1_800_000_000 + i64::try_from(at).expect("few");
+    let sources: Vec<_> =
+        hosts.iter().enumerate().flat_map(|(at, host)| host_of_equal_names(*host, ends(at))).collect();
+    board.expect(sources.iter().map(|(id, _)| (id.clone(), &["timeout"][..])));
+    sources.into_iter().for_each(|(id, observation)| board.publish(&id, pass(observation)));
+    board.snapshot()
+}
+
+/// Two hosts that are looked at from here have all names in common with this one.
+#[test]
+fn hosts_of_equal_names_in_the_older_text_format() {
+    let snapshot = of_hosts(&[None, Some("win-01.example.com"), Some("win-02.example.com")]);
+    let text = body(&snapshot, ExpositionFormat::Text, &[CompatSet::NutExporter, CompatSet::Hon95]);
+    let holds: Vec<_> = text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0")).collect();
+    insta::assert_snapshot!(holds.join("\n"));
+}
+
+#[test]
+fn what_is_seen_of_outside_hosts_is_each_series_once_more_with_the_label_host_and_nothing_else_changes() {
+    let all = CompatSet::ALL;
+    let own = body(&of_hosts(&[None]), ExpositionFormat::Text, &all);
+    let both = body(&of_hosts(&[None, Some("win-01"), Some("win-02")]), ExpositionFormat::Text, &all);
+    let (of_outside, of_own): (Vec<_>, Vec<_>) = both.lines().partition(|line| line.contains("host=\"win-0"));
+    assert_eq!(of_own.join("\n") + "\n", own, "this host's own series are byte for byte what they were");
+    let own: Vec<_> = own.lines().filter(|line| !line.starts_with('#')).collect();
+    // How this host stands is told of this host alone.
+    let (of_host, shared): (Vec<&str>, Vec<&str>) = own.into_iter().partition(|line| line.starts_with("host_"));
+    assert!(!of_host.is_empty() && of_outside.len() == 2 * shared.len(), "{both}");
+    let series: Vec<_> = of_outside.iter().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
+    let distinct: BTreeSet<_> = series.iter().collect();
+    assert_eq!(distinct.len(), series.len(), "Prometheus refuses a page with one series twice");
+    for line in &series {
+        let labels = line.split_once('{').map_or("", |(_, labels)| labels);
+        let names = labels.split("\",").filter(|label| label.starts_with("host="));
+        assert_eq!(names.count(), 1, "{line}");
+    }
 }

@@ -96,7 +96,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(10);
 
     fn id(name: &str) -> SourceId {
-        SourceId { kind: SourceKind::Ups, name: Label::new(name) }
+        SourceId::own(SourceKind::Ups, Label::new(name))
     }
 
     /// UPSes `a` and `b` feed the host, `other` does not.
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn without_a_ups_only_what_speaks_against_the_power_is_judged() {
-        let (board, system) = (Board::default(), SourceId { kind: SourceKind::Host, name: Label::new("system") });
+        let (board, system) = (Board::default(), SourceId::own(SourceKind::Host, Label::new("system")));
         board.expect([(system.clone(), &[][..])]);
         assert_eq!(state(&board), None);
         for (dry_run, expected) in [(true, None), (false, Some(PowerState::ShutdownPending))] {

@@ -27,6 +27,7 @@ pub struct Checked {
     sources: usize,
     upses: usize,
     agents: usize,
+    outside_hosts: usize,
     /// In the order of the settings; each names its own.
     pub problems: Vec<String>,
     /// What it allows and is not as safe as it may look; each names its setting.
@@ -50,7 +51,8 @@ pub fn check(path: &Path) -> Result<Checked, ServiceError> {
     let sources = config.certificates.len() + config.tls_endpoints.len();
     let warnings = warnings::of_secrets(&config).into_iter().chain(warnings::of(&config));
     let warnings = warnings.map(|warning| warning.to_string()).collect();
-    Ok(Checked { warnings, sources, upses: config.ups.len(), agents: config.agents.len(), problems })
+    let (upses, agents, outside_hosts) = (config.ups.len(), config.agents.len(), config.outside_hosts.len());
+    Ok(Checked { warnings, sources, upses, agents, outside_hosts, problems })
 }
 
 fn agents(config: &Config) -> Vec<String> {
@@ -99,6 +101,10 @@ fn problem(file: &NamedFile) -> Option<String> {
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sources, upses) = (Count(self.sources, "source"), Count(self.upses, "UPS"));
-        write!(f, "configuration OK: {sources}, {upses}, {}", Count(self.agents, "agent"))
+        write!(f, "configuration OK: {sources}, {upses}, {}", Count(self.agents, "agent"))?;
+        match self.outside_hosts {
+            0 => Ok(()),
+            hosts => write!(f, ", {}", Count(hosts, "outside host")),
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::rotation::agent::Agent;
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::readiness::{self, Unready};
 use crate::rotation::{self, PowerGate, StateDirectory};
-use crate::snapshot::{Board, SourceKind};
+use crate::snapshot::{Board, Label, SourceKind};
 use crate::web::ListenAddress;
 
 /// Of files of one agent, of the state directory, and of a file of a scheduled shutdown: milliseconds, unless something hangs.
@@ -45,7 +45,7 @@ pub struct Inspected {
     /// The account that looked: others may be let in elsewhere.
     pub account: String,
     pub at: Timestamp,
-    /// By topic, the worst of each first.
+    /// By host and topic, the worst of each first.
     pub items: Vec<Item>,
 }
 
@@ -85,8 +85,13 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
         items.push(port(format!("The host API at {address}"), &address).await);
     }
     items.push(clock(now, platform::is_clock_synchronized(CLOCK).await));
-    items.sort_by_key(|item| (item.topic, item.severity));
+    items.sort_by(|one, other| by_place(one).cmp(&by_place(other)));
     Ok(Inspected { host: host.to_string(), account: platform::own_account(), at: now, items })
+}
+
+/// This host first, and then each that is looked at from here.
+fn by_place(item: &Item) -> (Option<&Label>, Topic, Severity) {
+    (item.host.as_ref(), item.topic, item.severity)
 }
 
 /// Of the host API's files, where they make a server; where not, the configuration has said so. The board is told when they end.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{Pass, Snapshot, SourceId, SourceKind, SourceState, to_shutdown};
+use super::{Label, Pass, Snapshot, SourceId, SourceKind, SourceState, to_shutdown};
 use crate::config::PowerConfig;
 use crate::shutdown::{BootId, HostStateReport, LatchRecord, Load, Machine, Origin};
 
@@ -27,16 +27,19 @@ impl Board {
     /// Makes the board hold exactly these sources, each with the reasons it can fail for. A source that was there
     /// before keeps what it saw and counted; the parts of the others go at once.
     pub fn expect(&self, sources: impl IntoIterator<Item = (SourceId, &'static [&'static str])>) {
+        let (own, outside): (Vec<_>, Vec<_>) = sources.into_iter().partition(|(id, _)| id.host.is_none());
         self.write(|snapshot| {
-            let mut before = std::mem::take(&mut snapshot.sources);
-            let keep = |(id, reasons): (SourceId, &'static [&'static str])| {
-                let state = before.remove(&id).unwrap_or_else(|| SourceState {
-                    errors: reasons.iter().map(|reason| (*reason, 0)).collect(),
-                    ..SourceState::default()
-                });
-                (id, state)
-            };
-            snapshot.sources = sources.into_iter().map(keep).collect::<BTreeMap<_, _>>();
+            let before = std::mem::take(&mut snapshot.sources);
+            snapshot.sources = own.into_iter().map(|source| kept(&before, source)).collect();
+            let before = std::mem::take(&mut snapshot.outside);
+            let mut hosts: BTreeMap<Label, Snapshot> = BTreeMap::new();
+            for source in outside {
+                let Some(host) = source.0.host.clone() else { continue };
+                let known = before.get(&host).map(|seen| &seen.sources);
+                let (id, state) = kept(known.unwrap_or(&BTreeMap::new()), source);
+                hosts.entry(host).or_default().sources.insert(id, state);
+            }
+            snapshot.outside = hosts.into_iter().map(|(host, seen)| (host, Arc::new(seen))).collect();
             let sources = &snapshot.sources;
             let is_gone = |origin: &_| !sources.keys().any(|id| to_shutdown::speaks_for(id, origin));
             let forget = |machine: &mut Machine| {
@@ -100,27 +103,34 @@ impl Board {
         self.kept.subscribe()
     }
 
-    /// Replaces one source's part. A pass of a source that is no longer expected is dropped.
+    /// Replaces one source's part. A pass of a source that is no longer expected is dropped. What is seen of an outside host says
+    /// nothing of this one.
     pub fn publish(&self, id: &SourceId, pass: Pass) {
         self.write(|snapshot| {
-            let Some(state) = snapshot.sources.get_mut(id) else { return };
+            let state = match &id.host {
+                None => snapshot.sources.get_mut(id),
+                Some(host) => snapshot.outside.get_mut(host).and_then(|seen| Arc::make_mut(seen).sources.get_mut(id)),
+            };
+            let Some(state) = state else { return };
             for (reason, count) in pass.errors() {
                 *state.errors.entry(reason).or_default() += count;
             }
             if pass.is_up() {
                 state.last_success = Some(pass.ended);
             }
-            let feed = |machine: &mut Machine| {
-                to_shutdown::feed(machine, id, &pass);
-                machine.kept()
-            };
-            let (kept, report) = self.tell(feed);
-            snapshot.shutdown = report;
-            self.kept.send_if_modified(|known| {
-                let is_new = *known != kept;
-                *known = kept;
-                is_new
-            });
+            if id.host.is_none() {
+                let feed = |machine: &mut Machine| {
+                    to_shutdown::feed(machine, id, &pass);
+                    machine.kept()
+                };
+                let (kept, report) = self.tell(feed);
+                snapshot.shutdown = report;
+                self.kept.send_if_modified(|known| {
+                    let is_new = *known != kept;
+                    *known = kept;
+                    is_new
+                });
+            }
             state.pass = Some(Arc::new(pass));
         });
         match id.kind {
@@ -155,15 +165,25 @@ impl Board {
     }
 }
 
+/// A source with what was known of it before.
+fn kept(
+    before: &BTreeMap<SourceId, SourceState>,
+    (id, reasons): (SourceId, &'static [&'static str]),
+) -> (SourceId, SourceState) {
+    let errors = || reasons.iter().map(|reason| (*reason, 0)).collect();
+    let state = before.get(&id).cloned();
+    (id, state.unwrap_or_else(|| SourceState { errors: errors(), ..SourceState::default() }))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Label, Observation, Trouble};
+    use super::super::{Observation, Trouble};
     use super::*;
 
     fn id(name: &str) -> SourceId {
-        SourceId { kind: SourceKind::File, name: Label::new(name) }
+        SourceId::own(SourceKind::File, Label::new(name))
     }
 
     fn pass(trouble: Option<Trouble>) -> Pass {
@@ -193,5 +213,24 @@ mod tests {
         let snapshot = board.snapshot();
         assert_eq!(snapshot.sources.keys().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["comes", "stays"]);
         assert!(!snapshot.is_complete() && snapshot.sources[&id("stays")].pass.is_some());
+    }
+
+    #[test]
+    fn an_outside_host_has_a_part_of_its_own_that_goes_with_it_and_is_not_waited_for() {
+        let board = Board::default();
+        let of = |host: &str| SourceId { host: Some(Label::new(host)), ..id("a") };
+        board.expect([(id("a"), &[][..]), (of("win-01"), &[][..]), (of("win-02"), &[][..])]);
+        board.publish(&id("a"), pass(None));
+        board.publish(&of("win-01"), pass(Some(Trouble::new("timeout", "it hangs"))));
+        let snapshot = board.snapshot();
+        assert!(snapshot.is_complete() && snapshot.sources.len() == 1);
+        let errors = |snapshot: &Snapshot, host: &str| snapshot.outside[host].sources[&of(host)].errors.clone();
+        assert_eq!(errors(&snapshot, "win-01"), BTreeMap::from([("timeout", 1)]));
+        assert!(snapshot.sources[&id("a")].errors.is_empty() && errors(&snapshot, "win-02").is_empty());
+        board.expect([(id("a"), &[][..]), (of("win-01"), &[][..])]);
+        board.publish(&of("win-02"), pass(None));
+        let snapshot = board.snapshot();
+        assert_eq!(snapshot.outside.keys().map(Label::as_str).collect::<Vec<_>>(), ["win-01"]);
+        assert_eq!(errors(&snapshot, "win-01").len(), 1, "what was counted stays");
     }
 }

@@ -31,7 +31,7 @@ impl Snapshot {
 
     fn missing(&self, Member { source, ups }: &Member) -> Option<(Label, Label, &[UpsSeen])> {
         let ups = ups.as_ref()?;
-        let id = SourceId { kind: SourceKind::Ups, name: source.clone() };
+        let id = SourceId::own(SourceKind::Ups, source.clone());
         let pass: &Pass = self.sources.get(&id)?.pass.as_deref()?;
         let upses = pass.upses();
         let answers = |seen: &UpsSeen| match &seen.outcome {

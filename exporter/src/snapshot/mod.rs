@@ -6,7 +6,8 @@
 //!                      └ feed ──> shutdown: whether the host goes down, from all that is said of it
 //! ```
 //!
-//! A pass replaces its source's part whole: what a source did not see this time is not there.
+//! A pass replaces its source's part whole: what a source did not see this time is not there. A host that is looked at from outside
+//! has a snapshot of its own within that of this host.
 
 mod board;
 mod facts;
@@ -76,6 +77,9 @@ pub struct Snapshot {
     pub rotations: BTreeMap<Label, AgentRotations>,
     /// The longest that a stop of this program may take; absent where nothing is rotated.
     pub stop_timeout: Option<Duration>,
+    /// What is seen of other hosts from here, by their names. Of each there are sources and nothing else, and none of them is
+    /// among those above: whoever asks about this host cannot be told of another one.
+    pub outside: BTreeMap<Label, Arc<Snapshot>>,
 }
 
 /// A file with a secret.
@@ -123,7 +127,7 @@ impl Reload {
 }
 
 impl Snapshot {
-    /// Whether every source has been looked at once.
+    /// Whether every source of this host has been looked at once. Outside hosts are not waited for.
     pub fn is_complete(&self) -> bool {
         self.sources.values().all(|state| state.pass.is_some())
     }

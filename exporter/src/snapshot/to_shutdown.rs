@@ -7,7 +7,7 @@ use super::{Observation, Pass, SourceId, SourceKind, UpsSeen};
 use crate::shutdown::{Input, Machine, Origin, OriginStatus};
 use crate::ups::Silence;
 
-/// Tells the machine what a pass brought. A UPS that does not feed this host has no say.
+/// Tells the machine what a pass of this host's own source brought. A UPS that does not feed this host has no say.
 pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
     let now = pass.ended;
     let said = words(id, pass, now);
@@ -86,7 +86,7 @@ mod tests {
     use crate::ups::{Reading, Status, UpsFault};
 
     fn id(kind: SourceKind, name: &str) -> SourceId {
-        SourceId { kind, name: Label::new(name) }
+        SourceId::own(kind, Label::new(name))
     }
 
     fn pass(observation: Observation) -> Pass {
@@ -126,6 +126,39 @@ mod tests {
         assert_eq!(state(&board.snapshot()), Some(HostState::OnBattery));
         board.publish(&rack, pass(Observation::Upses(vec![ups(false, Ok(&[Status::OnBattery]))])));
         assert_eq!(state(&board.snapshot()), None);
+    }
+
+    /// A UPS of another host has the name of one of ours, and whatever it says or falls silent of is not about us.
+    #[test]
+    fn a_ups_of_an_outside_host_says_nothing_of_this_one_whatever_it_is_called() {
+        let (board, rack) = (Board::default(), id(SourceKind::Ups, "rack-a"));
+        let other = SourceId { host: Some(Label::new("win-01")), ..rack.clone() };
+        board.expect([(rack.clone(), &[][..]), (other.clone(), &[][..])]);
+        let kept = board.kept();
+        let said = [
+            Observation::Upses(vec![ups(false, Ok(BEGUN))]),
+            // As no plan makes it.
+            Observation::Upses(vec![ups(true, Ok(BEGUN))]),
+            Observation::Upses(vec![ups(true, Err(UpsFault::DataStale))]),
+            Observation::Upses(Vec::new()),
+            Observation::Nothing,
+        ];
+        for observation in said.clone() {
+            board.publish(&other, pass(observation));
+            assert_eq!(state(&board.snapshot()), None);
+        }
+        board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[Status::Online]))])));
+        for observation in said {
+            board.publish(&other, pass(observation));
+            assert_eq!(state(&board.snapshot()), Some(HostState::None));
+        }
+        assert!(kept.borrow().latch.is_none());
+        board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(BEGUN))])));
+        board.publish(&other, pass(Observation::Upses(vec![ups(true, Ok(&[Status::Online]))])));
+        assert_eq!(state(&board.snapshot()), Some(HostState::InProgress), "nor does it call off what was begun");
+        board.expect([(other, &[][..])]);
+        board.forget_gone();
+        assert_eq!(state(&board.snapshot()), Some(HostState::InProgress));
     }
 
     #[test]

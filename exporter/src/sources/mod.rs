@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::blocking::Work;
 use crate::config::NamedFile;
 use crate::snapshot::{Label, Observation, SourceId, Trouble};
 
@@ -63,6 +64,11 @@ enum Look {
     Host(Box<host::HostSource>),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
+}
+
+/// Whose threads the names of a source are looked up on.
+const fn names_of(id: &SourceId) -> Work {
+    if id.host.is_none() { Work::SourceNames } else { Work::OutsideNames }
 }
 
 impl Source {

@@ -10,7 +10,7 @@ use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::health::{self, AgentPaths, HealthSource, HealthTarget};
 use super::tls::{self, TlsSource, TrustCache};
 use super::ups::UpsSource;
-use super::{Look, Source, agent, host as host_source};
+use super::{Look, Source, agent, host as host_source, names_of};
 use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
 use crate::discovery::Discovered;
 use crate::installation::{Installed, local_endpoint};
@@ -22,15 +22,22 @@ use crate::ups::UpsFault;
 pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source> {
     let trust = TrustCache::default();
     let bundle = found.system_bundle.as_deref();
-    let tls = |endpoint: &TlsEndpoint| tls_source(endpoint, TlsSource::new(endpoint, bundle, trust.clone()));
+    let tls = |endpoint: &TlsEndpoint| {
+        let id = SourceId::own(SourceKind::Tls, Label::new(endpoint.name()));
+        tls_source(endpoint, id, bundle, &trust)
+    };
     let mut sources: Vec<Source> = Vec::new();
     sources.extend(config.certificates.iter().map(configured_files));
     sources.extend(config.tls_endpoints.iter().map(&tls));
-    sources.extend(config.ups.iter().map(|ups| ups_source(ups, bundle, &config.state_directory())));
+    let state_directory = config.state_directory();
+    sources.extend(config.ups.iter().map(|ups| {
+        let id = SourceId::own(SourceKind::Ups, Label::new(ups.name.as_str()));
+        ups_source(ups, id, bundle, &state_directory)
+    }));
     sources.extend(host_source::plan(config, found));
     if config.discovers() {
         sources.extend(found.agents.iter().map(|at| {
-            let id = SourceId { kind: SourceKind::Agent, name: Label::from_path(&at.directory) };
+            let id = SourceId::own(SourceKind::Agent, Label::from_path(&at.directory));
             file_source(id, agent::rule(at))
         }));
         sources.extend(config.agents.iter().filter_map(|agent| configured_agent(agent, config, found)));
@@ -46,6 +53,17 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
     }
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
+    }
+    for outside in &config.outside_hosts {
+        let host = Label::new(outside.host.as_str());
+        let id = |kind, name: &str| SourceId { host: Some(host.clone()), kind, name: Label::new(name) };
+        let endpoints = outside.tls_endpoints.iter();
+        sources.extend(
+            endpoints.map(|endpoint| tls_source(endpoint, id(SourceKind::Tls, endpoint.name()), bundle, &trust)),
+        );
+        let upses = outside.ups.iter();
+        sources
+            .extend(upses.map(|ups| ups_source(ups, id(SourceKind::Ups, ups.name.as_str()), bundle, &state_directory)));
     }
     let mut taken = std::collections::BTreeSet::new();
     sources.retain(|source| taken.insert(source.id.clone()));
@@ -78,7 +96,7 @@ fn configured_files(rule: &CertificateRule) -> Source {
         distinct: false,
     };
     Source {
-        id: SourceId { kind: SourceKind::File, name: Label::new(rule.name.as_str()) },
+        id: SourceId::own(SourceKind::File, Label::new(rule.name.as_str())),
         reasons: files::REASONS,
         interval: rule.interval.as_duration(),
         look: Look::Files(Box::new(FileSource::new(files, rule.timeout.as_duration()))),
@@ -97,7 +115,7 @@ fn configured_agent(agent: &AgentConfig, config: &Config, found: &Discovered) ->
     };
     let is_taken = config.certificates.iter().any(|rule| rule.name.as_str() == name.as_str());
     let holds_a_store = !matches!(&rule.paths, Paths::AnyOf(paths) if paths.is_empty());
-    (!is_taken && holds_a_store).then(|| file_source(SourceId { kind: SourceKind::Agent, name }, rule))
+    (!is_taken && holds_a_store).then(|| file_source(SourceId::own(SourceKind::Agent, name), rule))
 }
 
 /// Several paths may lead to one store, as the links that distributions make for every version of a JVM.
@@ -112,7 +130,7 @@ fn discovered_files(name: &str, paths: &[PathBuf]) -> Option<Source> {
         max_files: CertificateRule::default_max_files(),
         distinct: true,
     };
-    Some(file_source(SourceId { kind: SourceKind::File, name: Label::new(name) }, rule))
+    Some(file_source(SourceId::own(SourceKind::File, Label::new(name)), rule))
 }
 
 fn file_source(id: SourceId, rule: FileRule) -> Source {
@@ -131,26 +149,32 @@ fn tls_endpoint(endpoint: Endpoint) -> Option<TlsEndpoint> {
     Some(TlsEndpoint::new(SourceName::parse(&endpoint.address).ok()?, endpoint))
 }
 
-fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
+fn tls_source(endpoint: &TlsEndpoint, id: SourceId, bundle: Option<&Path>, trust: &TrustCache) -> Source {
     Source {
-        id: SourceId { kind: SourceKind::Tls, name: Label::new(endpoint.name()) },
-        reasons: tls::REASONS,
+        look: Look::Tls(TlsSource::new(endpoint, bundle, trust.clone(), names_of(&id))),
+        reasons: reasons_of(&id, tls::REASONS),
+        id,
         interval: endpoint.interval.as_duration(),
-        look: Look::Tls(look),
         wake: Arc::default(),
         files: Vec::new(),
     }
 }
 
-fn ups_source(config: &UpsConfig, bundle: Option<&Path>, state_directory: &Path) -> Source {
+fn ups_source(config: &UpsConfig, id: SourceId, bundle: Option<&Path>, state_directory: &Path) -> Source {
     Source {
-        id: SourceId { kind: SourceKind::Ups, name: Label::new(config.name.as_str()) },
-        reasons: &UpsFault::REASONS,
+        look: Look::Ups(Box::new(UpsSource::new(config, bundle, state_directory, names_of(&id)))),
+        reasons: reasons_of(&id, &UpsFault::REASONS),
+        id,
         interval: config.interval.as_duration(),
-        look: Look::Ups(Box::new(UpsSource::new(config, bundle, state_directory))),
         wake: Arc::default(),
         files: Vec::new(),
     }
+}
+
+/// Those whose counters are there from the start. A line of zeros for each reason of each of a thousand outside hosts would be megabytes
+/// in every scrape: of them, what has occurred is there.
+const fn reasons_of(id: &SourceId, all: &'static [&'static str]) -> &'static [&'static str] {
+    if id.host.is_none() { all } else { &[] }
 }
 
 /// Of the agents whose vendor has a hardening list: those that are configured, and those that were found elsewhere.
@@ -160,10 +184,10 @@ fn health_sources(config: &Config, found: &Discovered, host: &HostName) -> Vec<S
     let discovered = found.agents.iter().filter(|_| config.discovers()).filter(is_new);
     let discovered: Vec<_> = discovered.filter_map(|at| discovered_target(at, host)).collect();
     let source = |target: HealthTarget| Source {
-        id: SourceId {
-            kind: SourceKind::Health,
-            name: target.name.clone().unwrap_or_else(|| Label::from_path(&target.paths.directory)),
-        },
+        id: SourceId::own(
+            SourceKind::Health,
+            target.name.clone().unwrap_or_else(|| Label::from_path(&target.paths.directory)),
+        ),
         reasons: health::REASONS,
         interval: config.powerchute_health.interval.as_duration(),
         look: Look::Health(Box::new(HealthSource::new(target, &config.powerchute_health))),
@@ -244,6 +268,36 @@ mod tests {
         let elsewhere = "agents: [{name: powerchute, product: powerchute-serial-shutdown, directory: /srv/Agent}]\n";
         assert_eq!(planned(elsewhere, &nothing), ["agent /srv/Agent", "tls 127.0.0.1:6547"]);
         assert!(planned(&format!("{WEB}discovery: {{enabled: false}}\n"), &nothing).is_empty());
+    }
+
+    #[test]
+    fn an_outside_host_has_sources_of_its_own_beside_those_of_equal_names() {
+        let both = "ups: [{name: rack-a, apcupsd: {address: 'h:1'}}]\ntlsEndpoints: [{name: web, address: 'h:2'}]\n";
+        let one = "ups: [{name: rack-a, apcupsd: {address: 'h:1'}}], tlsEndpoints: [{name: web, address: 'h:2', interval: 5m}]";
+        let text = format!("{both}outsideHosts: [{{host: win-01, {one}}}, {{host: win-02, {one}}}]\n");
+        let config = config::parse(&text, Path::new("c")).expect("a configuration");
+        let host = "ups-01.example.com".parse().expect("a name");
+        let sources = plan(&config, &Discovered::default(), &host);
+        let told = |source: &Source| {
+            let SourceId { host, kind, name } = &source.id;
+            let host = host.as_ref().map_or("here", Label::as_str);
+            format!("{host} {} {name} {} s, {} reasons", kind.as_str(), source.interval.as_secs(), source.reasons.len())
+        };
+        let mut told: Vec<_> =
+            sources.iter().map(told).filter(|it| it.contains(" web ") || it.contains(" rack-a ")).collect();
+        told.sort();
+        let (of_tls, of_ups) = (tls::REASONS.len(), UpsFault::REASONS.len());
+        assert_eq!(
+            told,
+            [
+                format!("here tls web 60 s, {of_tls} reasons"),
+                format!("here ups rack-a 10 s, {of_ups} reasons"),
+                "win-01 tls web 300 s, 0 reasons".to_owned(),
+                "win-01 ups rack-a 10 s, 0 reasons".to_owned(),
+                "win-02 tls web 300 s, 0 reasons".to_owned(),
+                "win-02 ups rack-a 10 s, 0 reasons".to_owned(),
+            ]
+        );
     }
 
     #[test]

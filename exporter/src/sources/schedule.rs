@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,23 +21,57 @@ use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, ProbeSeen, Sk
 /// small host does not take all of its processors and memory.
 const LOOKS_AT_ONCE: usize = 8;
 
+/// How many looks at outside hosts go on at once, of those that answered quickly the last time and of the others. A look that hangs holds
+/// a socket and some kilobytes; together they stay well below the 1,024 descriptors that a program usually has.
+const OUTSIDE_LOOKS_AT_ONCE: usize = 128;
+/// A look that takes longer holds up others. A handshake around the world takes less than one second.
+const QUICK_LOOK: Duration = Duration::from_secs(2);
+
 /// Files of one kind that a line names; a rule can have thousands.
 const MAX_NAMED: usize = 3;
 
 /// Bounds how many looks go on at once. A look holds its place for no longer than its deadline.
+///
+/// Whatever hangs outside takes no place of this host's own sources, and a host that hung takes none of those that answer.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<Semaphore>);
+pub struct Gate {
+    own: Arc<Semaphore>,
+    outside: Arc<Semaphore>,
+    slow_outside: Arc<Semaphore>,
+}
 
 impl Default for Gate {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LOOKS_AT_ONCE)))
+        let places = |number| Arc::new(Semaphore::new(number));
+        let (own, outside) = (places(LOOKS_AT_ONCE), places(OUTSIDE_LOOKS_AT_ONCE));
+        Self { own, outside, slow_outside: places(OUTSIDE_LOOKS_AT_ONCE) }
     }
+}
+
+impl Gate {
+    /// The places among which a source has its own; `last_took` is how long its last look took.
+    fn places_for(&self, id: &SourceId, last_took: Duration) -> &Semaphore {
+        match id.host {
+            None => &self.own,
+            Some(_) if last_took > QUICK_LOOK => &self.slow_outside,
+            Some(_) => &self.outside,
+        }
+    }
+}
+
+/// When an outside host is looked at again after the first time: each at its own moment of the interval, always the same.
+fn moment(id: &SourceId, interval: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let share = f64::from(u16::try_from(hasher.finish() % 65_536).unwrap_or_default()) / 65_536.0;
+    interval.mul_f64(share)
 }
 
 /// Looks at a source until told to stop.
 pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(source.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last_took = None;
     let mut said = Said::default();
     loop {
         tokio::select! {
@@ -46,8 +81,12 @@ pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: Canc
         }
         let pass = tokio::select! {
             () = stop.cancelled() => return,
-            pass = one_pass(&mut source, &gate) => pass,
+            pass = one_pass(&mut source, &gate, last_took.unwrap_or_default()) => pass,
         };
+        if source.id.host.is_some() && last_took.is_none() {
+            ticks.reset_after(moment(&source.id, source.interval));
+        }
+        last_took = Some(pass.took);
         said.about(&source.id, &pass);
         board.publish(&source.id, pass);
     }
@@ -59,7 +98,7 @@ pub async fn look_at_all(sources: Vec<Source>, board: &Board) {
     let looks = sources.into_iter().map(|mut source| {
         let gate = gate.clone();
         async move {
-            let pass = one_pass(&mut source, &gate).await;
+            let pass = one_pass(&mut source, &gate, Duration::ZERO).await;
             Said::default().about(&source.id, &pass);
             board.publish(&source.id, pass);
         }
@@ -67,8 +106,8 @@ pub async fn look_at_all(sources: Vec<Source>, board: &Board) {
     join_all(looks).await;
 }
 
-async fn one_pass(source: &mut Source, gate: &Gate) -> Pass {
-    let _place = gate.0.acquire().await;
+async fn one_pass(source: &mut Source, gate: &Gate, last_took: Duration) -> Pass {
+    let _place = gate.places_for(&source.id, last_took).acquire().await;
     let started = Instant::now();
     // Boxed: inlined, the futures of all protocols nest deeper than the compiler follows when it optimises.
     let (observation, trouble) = Box::pin(source.look()).await;
@@ -91,18 +130,19 @@ impl Said {
     fn about(&mut self, id: &SourceId, pass: &Pass) {
         let trouble = pass.trouble.clone().or_else(|| pass.probe()?.outcome.as_ref().err().cloned());
         let (kind, name) = (id.kind.as_str(), id.name.as_str());
+        let host = id.host.as_ref().map(Label::as_str);
         match &trouble {
             Some(now) if self.trouble.as_ref().map(|t| t.reason) != Some(now.reason) => {
-                warn!(source_kind = kind, source = name, reason = now.reason, detail = %now.message, "source failed");
+                warn!(host, source_kind = kind, source = name, reason = now.reason, detail = %now.message, "source failed");
             }
-            None if self.trouble.is_some() => info!(source_kind = kind, source = name, "source works again"),
+            None if self.trouble.is_some() => info!(host, source_kind = kind, source = name, "source works again"),
             _ => {}
         }
         self.trouble = trouble;
         match &pass.observation {
             Observation::Files(_) => self.about_files(kind, name, pass),
             Observation::Health(health) => self.about_health(health),
-            Observation::Endpoint(probe) => self.about_chain(name, probe),
+            Observation::Endpoint(probe) => self.about_chain(host, name, probe),
             // Of UPSes and of the host `power_log` tells.
             Observation::Nothing | Observation::Host(_) | Observation::Upses(_) => {}
         }
@@ -153,19 +193,19 @@ impl Said {
     }
 
     /// What of an endpoint's chain cannot be read. A leaf that cannot is the source's own trouble, and told as such.
-    fn about_chain(&mut self, source: &str, probe: &ProbeSeen) {
+    fn about_chain(&mut self, host: Option<&str>, source: &str, probe: &ProbeSeen) {
         let now: Vec<_> = probe.unread().to_vec();
         for trouble in now.iter().filter(|trouble| probe.outcome.is_ok() && !self.unread_chain.contains(trouble)) {
             let (target, reason, detail) = (&probe.target, trouble.reason, &trouble.message);
-            warn!(source, %target, reason, %detail, "certificates of the served chain cannot be read");
+            warn!(host, source, %target, reason, %detail, "certificates of the served chain cannot be read");
         }
         if now.is_empty() && !self.unread_chain.is_empty() {
-            info!(source, target = %probe.target, "the whole served chain can be read again");
+            info!(host, source, target = %probe.target, "the whole served chain can be read again");
         }
         self.unread_chain = now;
         let left_out = probe.flaws.as_ref().and_then(|flaws| flaws.left_out.clone());
         if let Some(what) = left_out.as_ref().filter(|_| left_out != self.flawed_chain) {
-            info!(source, target = %probe.target, %what, "certificates have parts that are left out");
+            info!(host, source, target = %probe.target, %what, "certificates have parts that are left out");
         }
         self.flawed_chain = left_out;
     }

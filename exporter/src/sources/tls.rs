@@ -13,7 +13,7 @@ use super::schedule::panicked;
 use crate::blocking::Work;
 use crate::config::TlsEndpoint;
 use crate::from_files::{FilesUnavailable, FromFiles, of_file};
-use crate::probe::{Endpoint, ProbeError, Roots, RootsError, probe, probe_against};
+use crate::probe::{Endpoint, ProbeError, Roots, RootsError, probe_for};
 use crate::snapshot::{Observation, ProbeSeen, Trouble};
 
 /// Every reason that a look can fail for: those of a probe, and ours.
@@ -38,22 +38,19 @@ pub(super) struct TlsSource {
     /// Absent when the system has no bundle and none is configured.
     ca_file: Option<PathBuf>,
     trust: TrustCache,
+    /// Whose threads its name is looked up on.
+    names: Work,
 }
 
 impl TlsSource {
-    pub(super) fn new(config: &TlsEndpoint, system_bundle: Option<&Path>, trust: TrustCache) -> Self {
+    pub(super) fn new(config: &TlsEndpoint, system_bundle: Option<&Path>, trust: TrustCache, names: Work) -> Self {
         let ca_file = config.ca_file.as_deref().or(system_bundle).map(Path::to_owned);
-        Self { endpoint: config.endpoint(), deadline: config.timeout.as_duration(), ca_file, trust }
+        Self { endpoint: config.endpoint(), deadline: config.timeout.as_duration(), ca_file, trust, names }
     }
 
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
         let (roots, trouble) = self.roots().await;
-        let handshake = async {
-            match &roots {
-                Some(roots) => probe_against(&self.endpoint, roots, self.deadline).await,
-                None => probe(&self.endpoint, self.deadline).await,
-            }
-        };
+        let handshake = probe_for(self.names, &self.endpoint, roots.as_ref(), self.deadline);
         match AssertUnwindSafe(handshake).catch_unwind().await {
             Ok(outcome) => (Observation::Endpoint(ProbeSeen::of(&self.endpoint, &outcome)), trouble),
             Err(_) => (Observation::Nothing, Some(panicked("panic"))),

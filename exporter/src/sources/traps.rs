@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::ups::snmp::{Credential, CredentialFiles, Dropped, Inbox, credentials, open, resolve};
-use super::{Look, Source};
+use super::{Look, Source, names_of};
 use crate::config::{Config, SnmpConfig};
-use crate::snapshot::{Board, SourceId};
+use crate::snapshot::{Board, Label, SourceId};
 
 /// A trap of a UPS has some hundred bytes; what is longer is none.
 const MAX_BYTES: usize = 8 * 1024;
@@ -97,7 +97,8 @@ async fn look_up(upses: &[Ups], publish: &watch::Sender<Vec<LookedUp>>) {
 
 /// The look at the UPS says what is wrong with its address or its files.
 async fn look_one_up(ups: &Ups) -> LookedUp {
-    let address = resolve(&ups.config.address, LOOKUP_DEADLINE).await.ok()?;
+    let names = names_of(&ups.id);
+    let address = resolve(&ups.config.address, names, LOOKUP_DEADLINE).await.ok()?;
     let credentials = credentials(&ups.config, &ups.credentials, LOOKUP_DEADLINE).await.ok()?;
     Some((address.ip().to_canonical(), credentials))
 }
@@ -205,7 +206,8 @@ impl<'a> Receiver<'a> {
             let Some((_, credential)) = door.as_mut().filter(|(address, _)| *address == from) else { continue };
             match open(&datagram, credential, now) {
                 Ok(event) => {
-                    info!(ups = %ups.id.name, event = event.as_str(), "SNMP trap");
+                    let host = ups.id.host.as_ref().map(Label::as_str);
+                    info!(host, ups = %ups.id.name, event = event.as_str(), "SNMP trap");
                     ups.inbox.note(event, now);
                     ups.wake.notify_one();
                     accepted = true;

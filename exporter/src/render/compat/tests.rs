@@ -16,7 +16,7 @@ use crate::ups::Reading;
 
 fn rendered(observation: Observation, compat: &[CompatSet]) -> String {
     let board = Board::default();
-    let id = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
+    let id = SourceId::own(SourceKind::File, Label::new("fleet"));
     board.expect([(id.clone(), &[][..])]);
     let ended = Timestamp::constant(1_790_000_000, 0);
     board.publish(&id, Pass { observation, trouble: None, ended, took: Duration::ZERO });

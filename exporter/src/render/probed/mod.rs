@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use kagiban_keystore::Certificate;
 
 use super::table::Family;
-use super::{Rendered, Table, certificates, probes};
+use super::{Rendered, Table, certificates, only, probes};
 use crate::config::CompatSet;
 use crate::snapshot::{Label, Observation, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, SourceState};
 
@@ -33,9 +33,9 @@ pub struct Probed {
 impl Rendered {
     pub fn of_probe(probed: &Probed, compat: &[CompatSet]) -> Self {
         let ours = [(probes::FAMILIES, ""), (certificates::FAMILIES, SOURCE)];
-        let ours = ours.map(|(families, source)| Table::new(families, &alone(probed, source)));
+        let ours = ours.map(|(families, source)| Table::new(families, &only(&alone(probed, source))));
         let aliases = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(families);
-        Self(ours.into_iter().chain(aliases.map(|families| Table::new(families, probed))).collect())
+        Self(ours.into_iter().chain(aliases.map(|families| Table::new(families, &only(probed)))).collect())
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) const fn families(set: CompatSet) -> &'static [Family<Probed>] {
 }
 
 fn alone(probed: &Probed, source: &str) -> Snapshot {
-    let id = SourceId { kind: SourceKind::Tls, name: Label::new(source) };
+    let id = SourceId::own(SourceKind::Tls, Label::new(source));
     let observation = Observation::Endpoint(probed.seen.clone());
     let pass = Pass { observation, trouble: None, ended: Timestamp::now(), took: probed.took };
     let state = SourceState { pass: Some(Arc::new(pass)), ..SourceState::default() };

@@ -77,7 +77,7 @@ pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
         return Vec::new();
     }
     let source = |name, look, wake| Source {
-        id: SourceId { kind: SourceKind::Host, name },
+        id: SourceId::own(SourceKind::Host, name),
         reasons: REASONS,
         interval: config.shutdown.interval.as_duration(),
         look: Look::Host(Box::new(look)),

@@ -37,6 +37,7 @@ use futures::FutureExt;
 use tokio::time::timeout;
 
 use super::schedule::{panicked, timed_out};
+use crate::blocking::Work;
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen, UpsTrouble};
 use crate::ups::{Countdowns, Quantity, Reading, RefusedReadings, ShutdownTrigger, UpsFault};
@@ -74,19 +75,23 @@ enum Client {
 }
 
 impl UpsSource {
-    pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>, state_directory: &Path) -> Self {
+    pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>, state_directory: &Path, names: Work) -> Self {
         let name = Label::new(config.name.as_str());
         let (interval, deadline) = (config.interval.as_duration(), config.timeout.as_duration());
         // A client that ends by itself can say how far it came, and keeps the UPSes that it had read.
         let own = deadline - deadline / 10;
         let (client, address) = match &config.backend {
             UpsBackend::Nut(nut) => {
-                (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system_bundle, own))), &nut.address)
+                (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system_bundle, names, own))), &nut.address)
             }
-            UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd, own)), &apcupsd.address),
-            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, own, interval))), &snmp.address),
+            UpsBackend::Apcupsd(apcupsd) => {
+                (Client::Apcupsd(apcupsd::Client::new(apcupsd, names, own)), &apcupsd.address)
+            }
+            UpsBackend::Snmp(snmp) => {
+                (Client::Snmp(Box::new(snmp::Client::new(snmp, names, own, interval))), &snmp.address)
+            }
             UpsBackend::PowerchuteWeb(web) => (
-                Client::Web(Box::new(web::Client::new(web, system_bundle, state_directory, interval, deadline))),
+                Client::Web(Box::new(web::Client::new(web, system_bundle, state_directory, names, interval, deadline))),
                 &web.address,
             ),
         };
@@ -220,7 +225,7 @@ mod tests {
 
     fn source(backend: &str) -> UpsSource {
         let config = config::parse(&format!("ups: [{{name: a, {backend}}}]"), Path::new("c")).expect("one UPS");
-        UpsSource::new(&config.ups[0], None, Path::new("/nonexistent"))
+        UpsSource::new(&config.ups[0], None, Path::new("/nonexistent"), Work::SourceNames)
     }
 
     /// A UPS on line whose driver knows neither its runtime nor its temperature.

@@ -75,9 +75,9 @@ impl WireError {
     }
 }
 
-/// Connects; name resolution counts towards the deadline.
-pub(super) async fn connect(endpoint: &Endpoint, until: Instant) -> Result<TcpStream, WireError> {
-    Ok(dial(endpoint, Work::SourceNames, until).await?.stream)
+/// Connects; name resolution counts towards the deadline, on threads of `names`.
+pub(super) async fn connect(endpoint: &Endpoint, names: Work, until: Instant) -> Result<TcpStream, WireError> {
+    Ok(dial(endpoint, names, until).await?.stream)
 }
 
 impl Wire {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::html::{Escaped, class};
 use crate::overview::shutdown::ShutdownView;
-use crate::overview::{Item, Severity, attention};
+use crate::overview::{Severity, attention};
 use crate::snapshot::Snapshot;
 
 /// More are below, in their tables.
@@ -19,19 +19,25 @@ pub(super) fn section(
     now: Timestamp,
 ) -> fmt::Result {
     let mut items = attention::items(snapshot, shutdown, now);
-    // The sort keeps their order: a frozen agent comes before whatever else is critical.
-    items.sort_by_key(|item| item.severity);
-    let worst = items.first().map_or("", |worst| class(worst.severity));
+    // The sort keeps their order: a frozen agent comes before whatever else is critical. This host comes before the others, however
+    // many of those are in trouble.
+    items.sort_by_key(|item| (item.host.is_some(), item.severity));
+    let worst = items.iter().map(|item| item.severity).min().map_or("", class);
     write!(out, "<section class=\"alert {worst}\" aria-labelledby=\"attention\"><h2 id=\"attention\">Needs attention")?;
     if items.is_empty() {
-        let looked =
-            if snapshot.is_complete() { "Nothing." } else { "Nothing so far; not every source has been looked at." };
+        let mut hosts = std::iter::once(snapshot).chain(snapshot.outside.values().map(AsRef::as_ref));
+        let looked = if hosts.all(Snapshot::is_complete) {
+            "Nothing."
+        } else {
+            "Nothing so far; not every source has been looked at."
+        };
         return writeln!(out, "</h2>\n<p>{looked}</p></section>");
     }
     writeln!(out, " ({})</h2>\n<ul>", items.len())?;
-    for Item { severity, about, said, .. } in items.iter().take(MAX_ITEMS) {
-        let (word, class) = (word(*severity), class(*severity));
-        let (about, said) = (Escaped(about), Escaped(said));
+    for item in items.iter().take(MAX_ITEMS) {
+        let (word, class) = (word(item.severity), class(item.severity));
+        let about = item.subject();
+        let (about, said) = (Escaped(&about), Escaped(&item.said));
         writeln!(out, "<li><strong class=\"{class}\">{word}:</strong> {about}: {said}</li>")?;
     }
     if items.len() > MAX_ITEMS {

@@ -3,7 +3,7 @@
 //! ```text
 //!   Snapshot ──> attention   what is wrong, the worst first
 //!           ├──> shutdown    whether the host goes down
-//!           ├──> upses, certificates, sources        tables (html)
+//!           ├──> upses, certificates, sources, outside   tables (html)
 //! ```
 //!
 //! Every state is a word; a colour only repeats it. A text browser shows the same page.
@@ -11,6 +11,7 @@
 mod attention;
 mod certificates;
 mod html;
+mod outside;
 mod shutdown;
 mod sources;
 mod upses;
@@ -66,6 +67,7 @@ impl LandingPage<'_> {
         certificates::section(out, snapshot, now)?;
         sources::endpoints(out, snapshot)?;
         sources::section(out, snapshot)?;
+        outside::section(out, snapshot, now)?;
         if self.probes {
             out.write_str("<p>One endpoint, now: <code>/probe?target=host:port</code></p>\n")?;
         }

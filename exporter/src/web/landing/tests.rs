@@ -33,7 +33,7 @@ fn reading(statuses: &[Status], values: &[(Quantity, f64)]) -> Reading {
 /// A host on which nearly everything is wrong, with `name` wherever a name comes from outside.
 fn snapshot(name: &str) -> Snapshot {
     let board = Board::default();
-    let id = |kind, name: &str| SourceId { kind, name: Label::new(name) };
+    let id = |kind, name: &str| SourceId::own(kind, Label::new(name));
     let sources = [
         (
             id(SourceKind::File, "fleet"),
@@ -171,7 +171,7 @@ fn a_shutdown_is_the_first_thing_to_be_said() {
 fn a_load_that_has_lost_a_feed_needs_attention() {
     use crate::shutdown::{Load, Member};
 
-    let id = SourceId { kind: SourceKind::Ups, name: Label::new("racks") };
+    let id = SourceId::own(SourceKind::Ups, Label::new("racks"));
     for (min_healthy, word) in [(1, "Warning:"), (2, "Critical:")] {
         let board = Board::default();
         let member = |ups| Member { source: Label::new("racks"), ups: Some(Label::new(ups)) };
@@ -185,4 +185,41 @@ fn a_load_that_has_lost_a_feed_needs_attention() {
         let needed = format!("1 of 2 UPSes healthy, {min_healthy} needed");
         assert!(said.contains(word) && said.contains(&needed), "{said}");
     }
+}
+
+/// However many of them are in trouble, what this host needs is at the top, and the worst of them at the top of their table.
+#[test]
+fn outside_hosts_come_after_this_host_and_have_a_row_each() {
+    let board = Board::default();
+    let own = SourceId::own(SourceKind::Tls, Label::new("own"));
+    let hosts: Vec<_> =
+        (0..40).map(|at| SourceId { host: Some(Label::new(&format!("win-{at}"))), ..own.clone() }).collect();
+    board.expect([&own].into_iter().chain(&hosts).map(|id| (id.clone(), &[][..])));
+    let endpoint = |outcome: Result<(), Trouble>, days| {
+        let served = |()| Served {
+            broken: None,
+            refused: None,
+            phases: Phases::default(),
+            tls_version: Some("TLS 1.3"),
+            cipher: None,
+        };
+        let certificates = outcome.iter().map(|()| certificate("console", Role::Leaf, days)).collect();
+        let (target, server_name) = (Label::new("h:4343"), Label::new("console"));
+        let outcome = outcome.map(served);
+        let seen = ProbeSeen { target, server_name, certificates, flaws: None, outcome };
+        Pass { observation: Observation::Endpoint(seen), trouble: None, ended: NOW, took: Duration::ZERO }
+    };
+    board.publish(&own, endpoint(Ok(()), 3));
+    for (at, id) in hosts.iter().enumerate().take(39) {
+        let down = Err(Trouble::new("connect", "refused"));
+        board.publish(id, if at < 5 { endpoint(Ok(()), 300) } else { endpoint(down, 0) });
+    }
+    let html = page("ups-01", &board.snapshot());
+    let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in\n{html}"));
+    assert!(place("Needs attention (35)") < place("Certificate CN=console: expires in 3 days"));
+    assert!(place("expires in 3 days") < place("win-10: Endpoint h:4343: refused (connect)"));
+    assert!(place("Hosts looked at from here (40)") < place("<th scope=\"row\">win-10</th>"));
+    assert!(place("<th scope=\"row\">win-10</th>") < place("<th scope=\"row\">win-0</th>"));
+    assert!(html.contains("well</td>") && html.contains("not looked at yet</td>"));
+    assert!(html.contains("<caption>Endpoints (1)"), "those of this host are told by themselves");
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::error::ApcupsdError;
 use super::mapping;
 use super::report::StatusReport;
+use crate::blocking::Work;
 use crate::config::ApcupsdConfig;
 use crate::probe::Endpoint;
 use crate::snapshot::UpsTrouble;
@@ -26,13 +27,14 @@ const LIMITS: Limits = Limits {
 #[derive(Debug)]
 pub(in crate::sources::ups) struct Client {
     endpoint: Endpoint,
+    names: Work,
     deadline: Duration,
 }
 
 impl Client {
-    /// A look takes no longer than `deadline`.
-    pub(in crate::sources::ups) fn new(config: &ApcupsdConfig, deadline: Duration) -> Self {
-        Self { endpoint: Endpoint { address: config.address.clone(), server_name: None }, deadline }
+    /// A look takes no longer than `deadline`; `names` is whose threads the server's name is looked up on.
+    pub(in crate::sources::ups) fn new(config: &ApcupsdConfig, names: Work, deadline: Duration) -> Self {
+        Self { endpoint: Endpoint { address: config.address.clone(), server_name: None }, names, deadline }
     }
 
     pub(in crate::sources::ups) async fn read(&mut self) -> Result<Reading, UpsTrouble> {
@@ -41,7 +43,7 @@ impl Client {
 
     async fn converse(&self, until: Instant) -> Result<Reading, ApcupsdError> {
         let address = &self.endpoint.address;
-        let stream = wire::connect(&self.endpoint, until).await?;
+        let stream = wire::connect(&self.endpoint, self.names, until).await?;
         let mut wire = Wire::new(stream, address, LIMITS, until);
         wire.ask("status", STATUS).await?;
         let mut report = StatusReport::default();

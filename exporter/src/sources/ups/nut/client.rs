@@ -46,6 +46,8 @@ pub(in crate::sources::ups) struct Client {
     /// User and password; upsd asks nobody who only reads.
     login: Option<Login>,
     tls: Option<Tls>,
+    /// Whose threads the name is looked up on.
+    names: Work,
     deadline: Duration,
 }
 
@@ -66,11 +68,12 @@ struct Login {
 }
 
 impl Client {
-    /// A look takes no longer than `deadline`.
+    /// A look takes no longer than `deadline`; `names` is whose threads the server's name is looked up on.
     pub(in crate::sources::ups) fn new(
         config: &NutConfig,
         name: Label,
         system_bundle: Option<&Path>,
+        names: Work,
         deadline: Duration,
     ) -> Self {
         let endpoint = |server_name: Option<String>| Endpoint { address: config.address.clone(), server_name };
@@ -92,6 +95,7 @@ impl Client {
                 password: FromFiles::new(Work::Credentials),
             }),
             tls,
+            names,
             deadline,
         }
     }
@@ -131,7 +135,7 @@ impl Client {
 
     /// What it brings with TLS counts to `sent`.
     async fn open(&self, sent: &ByteBudget, until: Instant) -> Result<Upsd, NutError> {
-        let stream = wire::connect(&self.endpoint, until).await?;
+        let stream = wire::connect(&self.endpoint, self.names, until).await?;
         let address = self.endpoint.address.clone();
         let mut upsd = Upsd { wire: Wire::new(stream, &address, LIMITS, until), address, told: false };
         if let Some(tls) = &self.tls {

@@ -71,6 +71,8 @@ const LOOKS_THAT_A_TRAP_HOLDS: u32 = 3;
 pub(in crate::sources) struct Client {
     config: SnmpConfig,
     credentials: CredentialFiles,
+    /// Whose threads the agent's name is looked up on.
+    names: Work,
     deadline: Duration,
     /// Dropped when it fails: the agent may have another engine, another address, and the files other passwords.
     session: Option<Session>,
@@ -80,11 +82,12 @@ pub(in crate::sources) struct Client {
 
 impl Client {
     /// The deadline is for one look, with its knock: ahead of the source's own, which could not say why.
-    pub(super) fn new(config: &SnmpConfig, deadline: Duration, interval: Duration) -> Self {
+    pub(super) fn new(config: &SnmpConfig, names: Work, deadline: Duration, interval: Duration) -> Self {
         let holds = (interval + deadline) * LOOKS_THAT_A_TRAP_HOLDS;
         Self {
             config: config.clone(),
             credentials: CredentialFiles::new(Work::Credentials),
+            names,
             deadline,
             session: None,
             known: AgentObjects::default(),
@@ -114,7 +117,7 @@ impl Client {
         loop {
             let mut session = match self.session.take() {
                 Some(session) => session,
-                None => Session::open(&self.config, &self.credentials, self.patience()).await?,
+                None => Session::open(&self.config, &self.credentials, self.names, self.patience()).await?,
             };
             // The knock, too, has its place before the deadline.
             let left = until.saturating_duration_since(Instant::now() + self.patience());

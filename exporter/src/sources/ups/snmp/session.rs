@@ -54,9 +54,14 @@ pub(super) struct Session {
 
 impl Session {
     /// Resolves the address and reads the credentials. Nothing is sent yet.
-    pub(super) async fn open(config: &SnmpConfig, files: &CredentialFiles, wait: Duration) -> Result<Self, SnmpError> {
+    pub(super) async fn open(
+        config: &SnmpConfig,
+        files: &CredentialFiles,
+        names: Work,
+        wait: Duration,
+    ) -> Result<Self, SnmpError> {
         let name = config.address.clone();
-        let address = resolve(&name, wait).await?;
+        let address = resolve(&name, names, wait).await?;
         let auth = credentials(config, files, wait).await?;
         let client = connect(address, auth.clone(), wait, false).await;
         let client = client.map_err(|error| SnmpError::from_library(&error, &name))?;
@@ -340,13 +345,13 @@ fn is_no_such_name(error: &Error) -> bool {
     matches!(error.exchange_source(), Error::Snmp { status: ErrorStatus::NoSuchName, .. })
 }
 
-/// The first address that the name has.
-pub(in crate::sources) async fn resolve(name: &str, wait: Duration) -> Result<SocketAddr, SnmpError> {
+/// The first address that the name has, looked up on a thread of `names`.
+pub(in crate::sources) async fn resolve(name: &str, names: Work, wait: Duration) -> Result<SocketAddr, SnmpError> {
     let failed = |detail: String| SnmpError::Name { address: name.to_owned(), detail };
     let endpoint = Endpoint { address: name.to_owned(), server_name: None };
     let (host, port) = endpoint.host_and_port().map_err(|error| failed(error.to_string()))?;
     let until = tokio::time::Instant::now() + wait;
-    match blocking::resolve(Work::SourceNames, host, port, until).await {
+    match blocking::resolve(names, host, port, until).await {
         Ok(found) => found.first().copied().ok_or_else(|| failed("the answer was empty".to_owned())),
         Err(ResolveError::Blocked(Blocked::Timeout)) => {
             Err(SnmpError::NameTimeout { address: name.to_owned(), waited: wait })

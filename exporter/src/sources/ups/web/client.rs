@@ -39,6 +39,8 @@ pub(in crate::sources::ups) struct Client {
     /// Absent when the system has no bundle and none is configured.
     ca_file: Option<PathBuf>,
     book: Book,
+    /// Whose threads the agent's name is looked up on.
+    names: Work,
     interval: Duration,
     deadline: Duration,
     tls: FromFiles<ClientConfig, RootsError>,
@@ -49,10 +51,12 @@ impl Client {
         config: &PowerchuteWebConfig,
         system_bundle: Option<&Path>,
         state_directory: &Path,
+        names: Work,
         interval: Duration,
         deadline: Duration,
     ) -> Self {
         Self {
+            names,
             endpoint: Endpoint { address: config.address.clone(), server_name: config.server_name.clone() },
             username: config.username.clone(),
             password_file: config.password_file.clone(),
@@ -127,7 +131,7 @@ impl Client {
         let name: ServerName<'static> = self.endpoint.expected_name()?;
         let tls = self.tls().await?;
         let until = tokio::time::Instant::now() + self.deadline / 2;
-        let dialled = dial(&self.endpoint, Work::SourceNames, until).await?;
+        let dialled = dial(&self.endpoint, self.names, until).await?;
         Ok(Transport::new(self.endpoint.clone(), name, tls, dialled))
     }
 

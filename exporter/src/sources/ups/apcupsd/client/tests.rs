@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn look(acts: Vec<Act>, deadline: Duration) -> Result<Reading, UpsTrouble> {
     let address = serve(acts).await;
-    Client::new(&ApcupsdConfig { address }, deadline).read().await
+    Client::new(&ApcupsdConfig { address }, Work::SourceNames, deadline).read().await
 }
 
 async fn reason(answer: &[u8]) -> &'static str {
@@ -55,7 +55,8 @@ async fn what_is_not_apcupsd_is_told_as_such() {
     ] {
         assert_eq!(reason(answer).await, expected, "{answer:?}");
     }
-    let nobody = Client::new(&ApcupsdConfig { address: "127.0.0.1:1".to_owned() }, PATIENCE).read().await;
+    let nobody =
+        Client::new(&ApcupsdConfig { address: "127.0.0.1:1".to_owned() }, Work::SourceNames, PATIENCE).read().await;
     assert_eq!(nobody.expect_err("nobody listens there").reason.as_str(), "connect");
 }
 

@@ -15,7 +15,7 @@ fn config(address: &str) -> NutConfig {
 }
 
 async fn look(config: &NutConfig, deadline: Duration) -> Read {
-    Client::new(config, Label::new("rack-a"), None, deadline).read().await
+    Client::new(config, Label::new("rack-a"), None, Work::SourceNames, deadline).read().await
 }
 
 /// The reason of a look that listed nothing.

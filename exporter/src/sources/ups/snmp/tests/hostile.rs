@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::super::Client;
 use super::super::oids::{POWERNET, UPS_MIB};
+use crate::blocking::Work;
 use crate::config::{self, UpsBackend};
 use crate::snapshot::UpsTrouble;
 use crate::ups::{Quantity, Reading, Status};
@@ -105,7 +106,7 @@ fn client_with(address: SocketAddr, version: &str, deadline: Duration) -> (Clien
     );
     let config = config::parse(&text, Path::new("test.yaml")).unwrap();
     let UpsBackend::Snmp(snmp) = &config.ups[0].backend else { panic!("it is snmp") };
-    (Client::new(snmp, deadline, Duration::from_secs(10)), directory)
+    (Client::new(snmp, Work::SourceNames, deadline, Duration::from_secs(10)), directory)
 }
 
 async fn look(address: SocketAddr) -> Result<Reading, UpsTrouble> {
@@ -417,7 +418,7 @@ async fn what_an_agent_reports_of_a_user_is_told_with_what_to_do() {
         );
         let config = config::parse(&text, Path::new("test.yaml")).unwrap();
         let UpsBackend::Snmp(snmp) = &config.ups[0].backend else { panic!("it is snmp") };
-        let mut client = Client::new(snmp, DEADLINE * 4, Duration::from_secs(10));
+        let mut client = Client::new(snmp, Work::SourceNames, DEADLINE * 4, Duration::from_secs(10));
         let said = client.read().await.unwrap_err();
         assert_eq!(said.reason.as_str(), reason, "{stats:?}: {}", said.message);
         assert!(said.message.as_str().contains(says), "{stats:?}: {}", said.message);
