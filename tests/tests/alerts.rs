@@ -32,9 +32,18 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanCertificateEnding",
         minute: 20,
-        alerts: 4,
-        // Twenty days are left, of 90, of a source that tells no notBefore, of an intermediate; of a day, five hours.
+        alerts: 5,
+        // Twenty days are left, of 90, of a source that tells no notBefore, of an intermediate; of a day, five hours. The certificate of
+        // an outside host has all names in common with one that is well.
         fires: &[
+            (r#"x509_cert_not_after_timestamp_seconds{source="c",role="leaf",serial="5"}"#, "9000000x30"),
+            (r#"x509_cert_not_before_timestamp_seconds{source="c",role="leaf",serial="5"}"#, "0x30"),
+            (r#"x509_cert_not_after_timestamp_seconds{source="c",role="leaf",serial="5",host="win-01"}"#, "1728000x30"),
+            (
+                r#"x509_cert_not_before_timestamp_seconds{source="c",role="leaf",serial="5",host="win-01"}"#,
+                "-6048000x30",
+            ),
+            (r#"x509_cert_not_after_timestamp_seconds{source="c",role="leaf",serial="5",host="win-02"}"#, "9000000x30"),
             (r#"x509_cert_not_after_timestamp_seconds{source="a",role="leaf",serial="1"}"#, "1728000x30"),
             (r#"x509_cert_not_before_timestamp_seconds{source="a",role="leaf",serial="1"}"#, "-6048000x30"),
             (r#"x509_cert_not_after_timestamp_seconds{source="b",role="leaf",serial="2"}"#, "1728000x30"),
@@ -199,8 +208,14 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanUpsOnBattery",
         minute: 2,
-        alerts: 1,
-        fires: &[(r#"ups_status{ups="a",status="on_battery"}"#, "1x5")],
+        alerts: 2,
+        // The UPS of one name that tests itself is another host's.
+        fires: &[
+            (r#"ups_status{ups="a",status="on_battery"}"#, "1x5"),
+            (r#"ups_status{ups="a",status="on_battery",host="win-01"}"#, "1x5"),
+            (r#"ups_status{ups="a",status="on_battery",host="win-02"}"#, "1x5"),
+            (r#"ups_status{ups="a",status="testing",host="win-02"}"#, "1x5"),
+        ],
         silent: &[
             &[(r#"ups_status{ups="a",status="on_battery"}"#, "0x5"), (r#"ups_status{ups="a",status="online"}"#, "1x5")],
             &[
@@ -456,6 +471,66 @@ fn test(case: &Case, series: Series, firing: u32) -> Value {
     })
 }
 
+/// With the instance where it is the exporter's own, and with the host where that is looked at from outside.
+#[test]
+fn an_alert_names_the_host_that_it_is_about() -> Result<()> {
+    let directory = scratch::directory("alerts-outside")?;
+    let cert = "x509_cert_not_after_timestamp_seconds{instance=\"ups-01\",role=\"leaf\",source=\"s\",target=\"t\",subject_cn=\"cn\"";
+    let ups = "ups_up{instance=\"ups-01\",ups=\"rack-a\",backend=\"snmp\",target=\"t\"";
+    let outside = ",host=\"win-01\"}";
+    let series = [format!("{cert}}}"), format!("{cert}{outside}"), format!("{ups}}}"), format!("{ups}{outside}")];
+    let values = ["518400x30", "518400x30", "0x30", "0x30"];
+    let series = series.iter().zip(values).map(|(series, values)| json!({"series": series, "values": values}));
+    let alerts = |name: &str, area: &str, severity: &str, labels: Value, own: [&str; 2], other: [&str; 2]| {
+        let expected = |host: Option<&str>, [summary, description]: [&str; 2]| {
+            let mut labels = labels.clone();
+            labels["instance"] = json!("ups-01");
+            labels["severity"] = json!(severity);
+            labels["area"] = json!(area);
+            if let Some(host) = host {
+                labels["host"] = json!(host);
+            }
+            let runbook = format!("{RUNBOOKS}{name}.md");
+            let said = json!({"summary": summary, "description": description, "runbook_url": runbook});
+            json!({"exp_labels": labels, "exp_annotations": said})
+        };
+        json!({
+            "eval_time": "20m",
+            "alertname": name,
+            "exp_alerts": [expected(None, own), expected(Some("win-01"), other)],
+        })
+    };
+    let left = "cn in t has 5d 23h 40m 0s left; a negative time is how long ago it ended.";
+    let outside = format!("{left} ups-01 sees it from outside.");
+    let silent = "ups-01 has not heard it through snmp at t for five minutes. Its state is unknown";
+    let tests = json!([{
+        "interval": "1m",
+        "input_series": series.collect::<Vec<_>>(),
+        "alert_rule_test": [
+            alerts(
+                "KagibanCertificateEndingCritical",
+                "certificates",
+                "critical",
+                json!({"role": "leaf", "source": "s", "target": "t", "subject_cn": "cn"}),
+                ["A certificate on ups-01 is about to end, or has ended", left],
+                ["A certificate on win-01 is about to end, or has ended", &outside],
+            ),
+            alerts(
+                "KagibanUpsSilent",
+                "power",
+                "warning",
+                json!({"ups": "rack-a", "backend": "snmp", "target": "t"}),
+                ["The UPS rack-a is not heard", &format!("{silent}, and rotations wait.")],
+                ["The UPS rack-a of win-01 is not heard", &format!("{silent}.")],
+            ),
+        ],
+    }]);
+    let file = directory.join("outside.test.yaml");
+    let all = json!({"rule_files": rules::files()?, "evaluation_interval": "1m", "tests": tests});
+    fs::write(&file, serde_yaml::to_string(&all)?)?;
+    process::run(Command::new(tools::promtool()?).args(["test", "rules"]).arg(file)).map(drop)
+}
+
 #[test]
 fn every_alert_tells_a_person_what_to_do() -> Result<()> {
     for rule in rules::all()? {
@@ -498,8 +573,11 @@ fn table() -> Result<String> {
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let name = word(&rule["alert"]);
         let wait = rule["for"].as_str().unwrap_or("at once");
-        // `{{ $labels.host }}` is read as HOST.
+        // `{{ $labels.host }}` is read as HOST, and what is there only of a host that is looked at from outside not at all.
         let mut says = word(&rule["annotations"]["summary"]);
+        while let Some((start, end)) = says.find("{{ with").zip(says.find("{{ end }}")) {
+            says.replace_range(start..end + "{{ end }}".len(), "");
+        }
         while let Some((start, end)) = says.find("{{").zip(says.find("}}")) {
             let label = says[start..end].rsplit('.').next().unwrap_or_default().trim().to_uppercase();
             says.replace_range(start..end + 2, &label);

@@ -158,7 +158,7 @@ const BLOCKED: super::Words = &[("1", "blocked", "orange")];
 fn seen() -> Vec<Panel> {
     let left = "x509_cert_not_after_timestamp_seconds{LEAVES} - time()";
     let lifetime = "x509_cert_not_after_timestamp_seconds{LEAVES} - x509_cert_not_before_timestamp_seconds{LEAVES}";
-    let by = "instance, source, path, target, alias, subject_cn, issuer_cn";
+    let by = "instance, host, source, path, target, alias, subject_cn, issuer_cn";
     let of = |expression: &str| with_host(&format!("min by ({by}) ({})", expression.replace("LEAVES", LEAVES)));
     let credential = |which: &str| {
         format!("min by (namespace, name) (kagiban_operator_{which}_not_after_timestamp_seconds) - time()")

@@ -5,8 +5,9 @@ use super::{
     Words, exporters, shutdown_rank, ups_rank,
 };
 
-/// The exporter on the host that is chosen. The name is quoted, because it may be an address with brackets.
-const HERE: &str = r#"job=~"$job",instance=~`${host:regex}(:[0-9]+)?`"#;
+/// The exporter on the host that is chosen, and not what it sees of others from outside. The name is quoted, because it may be an address
+/// with brackets.
+const HERE: &str = r#"job=~"$job",instance=~`${host:regex}(:[0-9]+)?`,host=~`|${host:regex}`"#;
 /// What the operator says of that host.
 const THERE: &str = r#"host="$host""#;
 const READY: Words = &[("0", "ready", "green"), ("1", "unknown", "orange"), ("2", "not ready", "red")];

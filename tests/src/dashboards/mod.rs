@@ -85,9 +85,11 @@ fn ups_rank(by: &str, of: &str) -> String {
     format!("max by ({by}) ({})", ranks.join(" or "))
 }
 
-/// The expression with the label `host`: the target's address without its port.
+/// The expression with the label `host`: of what an exporter sees of its own host, the target's address without its port. What it sees
+/// of others from outside has that label, and keeps it.
 fn with_host(expression: &str) -> String {
-    format!("label_replace({expression}, \"host\", \"$1\", \"instance\", \"(.+?)(?::[0-9]+)?\")")
+    let both = format!("label_join({expression}, \"instance\", \";\", \"host\", \"instance\")");
+    format!("label_replace({both}, \"host\", \"$1\", \"instance\", \";?(.+?)(?:;.*|:[0-9]+)?\")")
 }
 
 /// The exporters, by the names of their hosts.

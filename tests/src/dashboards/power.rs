@@ -8,8 +8,8 @@ use super::{
 /// The hosts that are chosen, with whatever port they are asked at.
 const HOSTS: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?""#;
 const OF: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?",ups=~"$ups""#;
-/// One UPS may be asked by several hosts.
-const EACH: &str = "instance, ups";
+/// One UPS may be asked by several hosts, and a host that is looked at from outside may have one of the same name.
+const EACH: &str = "instance, host, ups";
 /// With none of these, and heard, a UPS has nothing to tell over time.
 const NOT_ON_LINE: &str = "testing|calibrating|bypass|on_battery|low_battery|off|forced_shutdown|shutting_down";
 const CHARGE: Steps = &[("red", None), ("orange", Some(0.3)), ("green", Some(0.6))];
@@ -98,7 +98,7 @@ fn now() -> Vec<Panel> {
 }
 
 fn batteries() -> Vec<Panel> {
-    let legend = "{{ups}} ({{instance}})";
+    let (legend, each) = ("{{ups}} ({{host}})", |metric: &str| with_host(&each(metric)));
     vec![
         Panel::lines("Charge", "How full are the batteries, and how fast do they fill again?", "percentunit")
             .query(each("ups_battery_charge_ratio"), legend),
@@ -119,12 +119,12 @@ fn on_battery() -> Vec<Panel> {
     let of = r#"ups_status{OF,status="on_battery"}"#.replace("OF", OF);
     vec![
         Panel::states("UPSes that were not on line", "Of UPSes that were on battery, low, off or not heard: when?", UPS).query(
-            format!(
+            with_host(&format!(
                 "{} and on ({EACH}) ((max by ({EACH}) (max_over_time(ups_status{{{OF},status=~{NOT_ON_LINE:?}}}[$__range] @ end())) == 1) \
                  or (min by ({EACH}) (min_over_time(ups_up{{{OF}}}[$__range] @ end())) == 0))",
                 ups_rank(EACH, OF)
-            ),
-            "{{ups}} ({{instance}})",
+            )),
+            "{{ups}} ({{host}})",
         ),
         Panel::table(
             "On battery in this time",
