@@ -11,8 +11,6 @@
 //! What blocks a thread goes through `blocking`. The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
 //! and the host API tells from it whether the host is going down.
 
-#![forbid(unsafe_code)]
-
 #[macro_use]
 mod online;
 

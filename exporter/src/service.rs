@@ -31,7 +31,7 @@ use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, NamedFi
 use crate::discovery::{self, Discovered};
 use crate::host_api;
 use crate::installation::Installed;
-use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
+use crate::platform::{self, Ability, InheritedSocket, LACKS, Lifecycle, NotOnThisSystem, Request, Requests};
 use crate::power_log::{Line, PowerLog};
 use crate::render::{ExpositionFormat, Program, Rendered};
 use crate::rotation::backoff::Backoff;
@@ -94,6 +94,8 @@ pub enum ServiceError {
     Guard(#[from] GuardError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    #[error(transparent)]
+    NotOnThisSystem(#[from] NotOnThisSystem),
 }
 
 impl ServiceError {
@@ -105,6 +107,7 @@ impl ServiceError {
             Self::Listen(_) => "listen",
             Self::Guard(_) => "web_config",
             Self::Signals(_) => "signals",
+            Self::NotOnThisSystem(_) => NotOnThisSystem::REASON,
         }
     }
 }
@@ -367,13 +370,14 @@ struct Start {
 async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
     let load = move || {
         let whole = |config| Salvaged { config, refused: Vec::new(), error: None };
-        config_file.map_or_else(|| Ok(whole(Config::default())), |path| config::load_at_start(&path))
+        config_file.map_or_else(|| config::load_default().map(whole), |path| config::load_at_start(&path))
     };
     let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
     let Salvaged { config, refused, error } = loaded.map_err(ConfigError::from)??;
     let complete = refused.is_empty();
     let files_by = Instant::now() + FILES_DEADLINE;
-    let rotates = config.host_api.is_some() || may_have_rotated(config.state_directory()).await;
+    let rotates = !LACKS.contains(&Ability::Rotations)
+        && (config.host_api.is_some() || may_have_rotated(config.state_directory()).await);
     let setup = rotates.then(|| Setup {
         host: host_name(&config),
         agents: config.agents.clone(),
@@ -396,7 +400,8 @@ async fn may_have_rotated(state_directory: PathBuf) -> bool {
 }
 
 async fn plan(config_file: Option<PathBuf>, settled: fn(Config) -> Config) -> Result<Plan, ServiceError> {
-    let load = move || config_file.map_or_else(|| Ok(Config::default()), |path| load(&path)).map(settled);
+    let default = || Ok(config::load_default()?);
+    let load = move || config_file.map_or_else(default, |path| load(&path)).map(settled);
     let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
     Ok(planned(loaded.map_err(ConfigError::from)??).await?)
 }

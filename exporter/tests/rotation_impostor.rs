@@ -262,7 +262,7 @@ async fn an_account_that_may_read_the_key_or_is_named_holds_the_port_with_right(
 
     let mut held = Held::by(NOBODY, &[]).await;
     let endpoint = held.world.agent.endpoint.as_mut().unwrap();
-    endpoint.accounts = vec![Account::Name("nobody".to_owned())];
+    endpoint.accounts = vec![Account("nobody".to_owned())];
     let api = Api::start(&held.world).await;
     assert!(matches!(served(&api).await, Sighting::Leaf(leaf) if leaf.sha256 == held.world.first));
     api.stop().await;

@@ -18,8 +18,10 @@ mod turns;
 
 pub(crate) use flights::Flights;
 pub(crate) use kagiban_process::threads::Started;
+#[allow(unused_imports, reason = "of the systems one alone waits again for what it has started")]
+pub(crate) use lanes::start;
 pub use lanes::{Blocked, MAX_THREADS, Work};
 pub use lanes::{LaneUsage, usage, wait_for_the_end};
-pub(crate) use lanes::{reserve, run, start};
+pub(crate) use lanes::{reserve, run};
 pub(crate) use names::{ResolveError, resolve};
 pub(crate) use turns::Turns;

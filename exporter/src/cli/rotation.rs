@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::listing::{Printable, pretty_json};
 use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryArgumentError, WaitArgs};
 use crate::config::{Config, ConfigError};
+use crate::platform::{Ability, NotOnThisSystem};
 use crate::rotation::{self, Record, StateDirectory, Thaw, ThawError};
 
 /// The exporter looks for a request every two seconds, unless it is in the middle of something.
@@ -25,6 +26,8 @@ const NEVER: &str = "never";
 /// Why a command did not do what it is for.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
+    #[error(transparent)]
+    NotOnThisSystem(#[from] NotOnThisSystem),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -48,6 +51,7 @@ impl RotationError {
     /// Stable, for scripts.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::NotOnThisSystem(_) => NotOnThisSystem::REASON,
             Self::Config(error) => error.reason(),
             Self::StateDirectory(error) => error.reason(),
             Self::Journal(_) => "journal_unreadable",
@@ -84,6 +88,7 @@ struct Shown {
 /// # Errors
 /// See [`RotationError`].
 pub fn run(command: &RotationCommand, out: &mut dyn Write) -> Result<(), RotationError> {
+    NotOnThisSystem::unless_there(Ability::Rotations)?;
     match command {
         RotationCommand::List(args) => list(args, out),
         RotationCommand::Show(args) => show(args, out),

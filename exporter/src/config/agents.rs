@@ -103,12 +103,25 @@ impl From<&EndpointConfig> for Endpoint {
     }
 }
 
-/// An account of this host.
+/// An account of this host, as it is written: by its name, or by what the system knows it by.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "WrittenAccount")]
+pub struct Account(pub String);
+
+#[derive(Deserialize)]
 #[serde(untagged)]
-pub enum Account {
-    Id(u32),
-    Name(String),
+enum WrittenAccount {
+    Number(u32),
+    Text(String),
+}
+
+impl From<WrittenAccount> for Account {
+    fn from(written: WrittenAccount) -> Self {
+        match written {
+            WrittenAccount::Number(number) => Self(number.to_string()),
+            WrittenAccount::Text(text) => Self(text),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,11 +1,12 @@
 //! From the YAML file to [`Config`]. The only place that knows which YAML library is used.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Config, TlsEndpoint, WebConfig, outside};
 use crate::blocking::Blocked;
-use crate::platform::{self, FileError, FileIdentity};
+use crate::platform::{self, FileError, FileIdentity, NotOnThisSystem};
 
 /// A configuration with a thousand rules is some hundred kilobytes.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
@@ -27,6 +28,8 @@ pub enum ConfigError {
     Contradiction { path: PathBuf, problem: String },
     #[error("{}: {problem}", path.display())]
     Feeds { path: PathBuf, problem: String },
+    #[error("{place}: {setting}: {source}")]
+    NotOnThisSystem { place: String, setting: &'static str, source: NotOnThisSystem },
 }
 
 /// A web configuration, and the file it was read from.
@@ -47,6 +50,7 @@ impl ConfigError {
             Self::DuplicateName { .. } => "duplicate_name",
             Self::Contradiction { .. } => "contradiction",
             Self::Feeds { .. } => "bad_feeds",
+            Self::NotOnThisSystem { .. } => NotOnThisSystem::REASON,
         }
     }
 }
@@ -56,7 +60,29 @@ impl ConfigError {
 /// # Errors
 /// See [`ConfigError`]; a wrong key is named with its line and with the keys that exist.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    parse(&read(path)?, path)
+    let config = parse(&read(path)?, path)?;
+    asks_for_what_is_here(&config, &path.display())?;
+    Ok(config)
+}
+
+/// What holds where no file is named.
+///
+/// # Errors
+/// When the default asks for what this system lacks.
+pub fn load_default() -> Result<Config, ConfigError> {
+    let config = Config::default();
+    asks_for_what_is_here(&config, &"without --config.file")?;
+    Ok(config)
+}
+
+/// Refuses a configuration that asks for something that this system lacks.
+pub(super) fn asks_for_what_is_here(config: &Config, place: &dyn fmt::Display) -> Result<(), ConfigError> {
+    let refused = |(setting, lacking)| ConfigError::NotOnThisSystem {
+        place: place.to_string(),
+        setting,
+        source: NotOnThisSystem(lacking),
+    };
+    config.first_of(platform::LACKS).map_or(Ok(()), |asked| Err(refused(asked)))
 }
 
 /// The text of a configuration file.

@@ -38,7 +38,7 @@ pub use agents::{Account, AgentConfig, KeystoreConfig, RenewConfig};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use feeds::LoadConfig;
-pub use file::{ConfigError, WebFile, load, load_web, parse};
+pub use file::{ConfigError, WebFile, load, load_default, load_web, parse};
 pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
@@ -58,7 +58,7 @@ pub use web::{
     WebConfig,
 };
 
-use crate::platform;
+use crate::platform::{self, Ability};
 use crate::shutdown::Load;
 
 /// All of it. The default is what an empty file says.
@@ -102,6 +102,21 @@ impl Config {
         self.discovery.enabled.unwrap_or(names_nothing)
     }
 
+    /// The first setting that asks for one of these, where a system lacks them.
+    pub(crate) fn first_of(&self, lacking: &[Ability]) -> Option<(&'static str, Ability)> {
+        const NAMES_NOTHING: &str = "neither certificates nor tlsEndpoints, and discovery.enabled is not false";
+        let asked = [
+            (!self.agents.is_empty(), "agents", Ability::Rotations),
+            (self.host_api.is_some(), "hostApi", Ability::Rotations),
+            (self.power.scheduled_shutdown_file.is_some(), "power.scheduledShutdownFile", Ability::ShutdownSchedule),
+            (self.discovery.enabled == Some(true), "discovery.enabled", Ability::Discovery),
+            (self.discovers(), NAMES_NOTHING, Ability::Discovery),
+        ];
+        asked.into_iter().find_map(|(is_asked, setting, ability)| {
+            (is_asked && lacking.contains(&ability)).then_some((setting, ability))
+        })
+    }
+
     /// Which UPSes share a load of this host.
     pub fn loads(&self) -> Vec<Load> {
         self.feeds.iter().map(|feeds| feeds.resolve(&self.ups)).collect()
@@ -119,5 +134,36 @@ impl Config {
     /// Where this program keeps what it must know again.
     pub fn state_directory(&self) -> PathBuf {
         self.state_directory.clone().unwrap_or_else(platform::default_state_directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What a system lacks is a value: this is decided for every system on each.
+    #[test]
+    fn what_a_system_lacks_is_asked_for_by_the_setting_that_is_named() {
+        const NOTHING: &str = "certificates: []\n";
+        const LOOKS: &str = "tlsEndpoints: [{address: \"ups-01:443\"}]\n";
+        const AGENT: &str = "agents: [{name: a, product: powerchute-serial-shutdown}]\n";
+        const API: &str = "hostApi: {listenAddress: \"127.0.0.1:1\", certificateFile: c, keyFile: k, clientCaFile: d, clientNames: [a]}\n";
+        for (text, lacking, setting) in [
+            (format!("{LOOKS}{AGENT}"), Ability::Rotations, Some("agents")),
+            (format!("{LOOKS}{API}"), Ability::Rotations, Some("hostApi")),
+            (format!("{LOOKS}power: {{assume: mains}}\n"), Ability::Rotations, None),
+            (format!("{LOOKS}discovery: {{enabled: true}}\n"), Ability::Discovery, Some("discovery.enabled")),
+            (format!("{NOTHING}discovery: {{enabled: false}}\n"), Ability::Discovery, None),
+            (LOOKS.to_owned(), Ability::Discovery, None),
+            (LOOKS.to_owned(), Ability::ShutdownSchedule, None),
+        ] {
+            let config = parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{text}{error}"));
+            assert_eq!(config.first_of(&[lacking]), setting.map(|setting| (setting, lacking)), "{text}");
+            assert_eq!(config.first_of(&[]), None, "{text}");
+        }
+        let (said, _) = Config::default().first_of(&[Ability::Discovery]).expect("an empty one discovers");
+        assert!(said.contains("tlsEndpoints") && said.contains("discovery.enabled"), "{said}");
     }
 }

@@ -17,22 +17,10 @@ use crate::installation::{Installed, local_endpoint};
 use crate::platform;
 use crate::probe::Endpoint;
 
-/// Where distributions put their JVMs, one directory each. Windows and Linux in one list: a path of the other system is
-/// simply not there.
-const JVM_PARENTS: &[&str] = &["/usr/lib/jvm", "/usr/java", "/opt/java", r"C:\Program Files\Java"];
 /// Since Java 9, and before.
 const TRUST_STORES: &[&str] = &["lib/security/cacerts", "jre/lib/security/cacerts"];
 /// More directories than this beside each other are no JVMs.
 const MAX_JVMS: usize = 64;
-
-/// The bundles of Debian, Red Hat, SUSE and Alpine.
-const BUNDLES: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// Where to search.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +63,9 @@ static SEARCHES: LazyLock<Flights<Part, Discovered>> = LazyLock::new(Flights::ne
 
 /// What is in the usual places, as far as it is known at `until`. Of a part that hangs nothing is found, and the log says so.
 pub(crate) async fn search_usual(until: Instant) -> Discovered {
+    if platform::LACKS.contains(&platform::Ability::Discovery) {
+        return Discovered::default();
+    }
     let places = Arc::new(SearchPaths::usual());
     let searched = join_all(Part::ALL.map(|part| {
         let places = Arc::clone(&places);
@@ -99,9 +90,9 @@ impl SearchPaths {
         let paths = |list: &[&str]| list.iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect();
         Self {
             agents: Product::ALL.iter().copied().flat_map(Installed::usual).collect(),
-            jvm_parents: paths(JVM_PARENTS),
+            jvm_parents: paths(platform::JVM_PARENTS),
             java_home: env::var_os("JAVA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
-            bundles: paths(BUNDLES),
+            bundles: paths(platform::CA_BUNDLES),
             network_shutdown_logs: paths(powerchute_network_shutdown::event_logs(platform::OS)),
         }
     }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::shutdown::ShutdownView;
 use super::{Count, Item, Severity, Topic, certificates, fix, item, upses};
 use crate::health::CheckResult;
+use crate::platform::HINTS;
 use crate::shutdown::{HostStateReport, LoadReport};
 use crate::snapshot::{KEY_NOT_PROVEN, Reload, Snapshot, SourceKind, Trouble, Unlisted};
 
@@ -190,7 +191,7 @@ fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
         ));
     }
     for file in snapshot.secret_files.iter().filter(|file| file.exposed) {
-        let said = format!("{} may be read by others; set its mode to 0600 and change the secret", file.path);
+        let said = format!("{} may be read by others; {} and change the secret", file.path, HINTS.make_private);
         items.push(item(Topic::Exporter, Severity::Warning, format!("Secret {}", file.setting), said));
     }
     if failed(snapshot.host_api_tls.map(|tls| tls.reload)) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::NotOnThisSystem;
+
 /// Where in its life the program is. Without a manager nobody is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lifecycle {
@@ -31,6 +33,8 @@ pub enum HandoverError {
         "a handed over socket is no TCP or Unix stream socket that listens ({0}); look at the .socket unit's ListenStream, and leave out Accept=yes"
     )]
     Socket(std::io::Error),
+    #[error("{0}; leave out --web.systemd-socket")]
+    NotOnThisSystem(#[from] NotOnThisSystem),
 }
 
 impl HandoverError {

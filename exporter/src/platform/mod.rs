@@ -1,16 +1,31 @@
 //! The seam to the operating system: files, services, programs, power and boot. One folder per system stands behind it,
 //! and nothing else in this crate says `cfg(unix)`, `cfg(windows)` or assumes `/`.
+//!
+//! What a system has no side for yet it lists in `LACKS`: a configuration that asks for it is refused when it is loaded. Whoever
+//! calls it all the same is told [`NotOnThisSystem`].
 
+mod ability;
 mod boot;
+mod hints;
 #[cfg(target_os = "linux")]
 mod linux;
+mod listeners;
 mod manager;
+mod process;
 mod program;
 mod shutdown;
 mod trust;
+#[cfg(windows)]
+mod windows;
 
-pub use boot::BootTime;
 #[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(windows)]
+use windows as system;
+
+pub use ability::{Ability, NotOnThisSystem};
+pub use boot::BootTime;
+pub use hints::Hints;
 pub use kagiban_files::{
     Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, Surveyed,
     SurveyedFile, Swap, WriteError, check_private_directory, check_replaceable, check_room, create_private_directory,
@@ -18,16 +33,17 @@ pub use kagiban_files::{
     narrow, read_ends, read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep,
     sync_directory_of, temporary_beside, unlink_second_name, write_new, write_unsynced,
 };
-#[cfg(target_os = "linux")]
-pub use linux::{
-    Connection, FileLock, HOST_API_UNIT, InheritedSocket, Listener, ListenersError, OS, Request, Requests,
-    ShutdownWatch, UnitWrites, Usage, account_called, account_id, announce, boot_id, boot_time, booted_at,
-    check_program, command_process, default_state_directory, exposed_part, forbid_dumps, host_api_unit_writes,
-    host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
+pub use listeners::ListenersError;
+pub use manager::{HandoverError, Lifecycle};
+pub use process::{Request, Usage};
+pub use program::{ProgramError, StartedProcess};
+pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
+pub use system::{
+    AccountId, CA_BUNDLES, Connection, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener, OS, Requests,
+    ServiceWrites, ShutdownWatch, account_called, account_id, announce, boot_id, boot_time, booted_at, check_program,
+    command_process, default_state_directory, exposed_part, forbid_dumps, host_api_service_writes, host_name,
+    inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
     may_read_by_right, occupants, open_elsewhere, own_account, queued_start, run, run_commands_by,
     scheduled_shutdown_file, spawn, started_process, state_directory_of_running_unit, system_trust, usage,
 };
-pub use manager::{HandoverError, Lifecycle};
-pub use program::{ProgramError, StartedProcess};
-pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use trust::SystemTrust;

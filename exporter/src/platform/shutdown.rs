@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::FileError;
+use super::{FileError, NotOnThisSystem};
 use crate::blocking::Blocked;
 use crate::label::Label;
 
@@ -56,6 +56,8 @@ pub enum ShutdownError {
     FileBlocked { path: Label, blocked: Blocked },
     #[error("systemd-logind cannot be asked over the system bus: {detail}")]
     Bus { detail: Label },
+    #[error(transparent)]
+    NotOnThisSystem(#[from] NotOnThisSystem),
 }
 
 impl ShutdownError {
@@ -67,6 +69,7 @@ impl ShutdownError {
             Self::NoAnswer { .. } => "timeout",
             Self::FileBlocked { blocked, .. } => blocked.reason(),
             Self::Bus { .. } => "bus",
+            Self::NotOnThisSystem(_) => NotOnThisSystem::REASON,
         }
     }
 }

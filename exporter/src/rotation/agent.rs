@@ -10,7 +10,7 @@ use kagiban_crds::host_api::StoreFormat;
 
 use crate::config::{Account, AgentConfig, KeystoreConfig, RenewConfig};
 use crate::installation::{Installed, directory_there, local_endpoint};
-use crate::platform::{self, ProgramError};
+use crate::platform::{self, AccountId, ProgramError};
 use crate::probe::Endpoint;
 
 /// An agent that can be rotated: every default filled in, every path absolute.
@@ -67,7 +67,7 @@ pub struct AgentEndpoint {
     /// An account that has a right to read it may listen there, and root. None where the agent keeps its key by itself.
     pub key_file: Option<PathBuf>,
     /// Accounts that may besides.
-    pub accounts: Vec<u32>,
+    pub accounts: Vec<AccountId>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,8 +128,6 @@ const DEFAULT_VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 const DEFAULT_RENEW_TIMEOUT: Duration = Duration::from_secs(600);
 /// No configured wait may hold a host's agent longer than this.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
-/// In the place of an account whose number is not looked for: `(uid_t) -1`, which no process has.
-const NOBODY: u32 = u32::MAX;
 /// More backups than anybody will read, each with an old private key in it.
 const MAX_BACKUPS: usize = 20;
 
@@ -148,7 +146,7 @@ impl Agent {
     /// # Errors
     /// See [`AgentConfigError`].
     pub fn as_written(config: &AgentConfig) -> Result<Self, AgentConfigError> {
-        Resolver(config, Lookups { is_directory: |_| false, account: |name| Ok(name.parse().ok().or(Some(NOBODY))) })
+        Resolver(config, Lookups { is_directory: |_| false, account: |text| Ok(Some(AccountId::as_written(text))) })
             .resolve()
     }
 }
@@ -209,7 +207,7 @@ struct Resolver<'a>(&'a AgentConfig, Lookups);
 /// What is asked of the host.
 struct Lookups {
     is_directory: fn(&Path) -> bool,
-    account: fn(&str) -> io::Result<Option<u32>>,
+    account: fn(&str) -> io::Result<Option<AccountId>>,
 }
 
 impl Resolver<'_> {
@@ -325,11 +323,7 @@ impl Resolver<'_> {
             Procedure::Trigger(_) => None,
         };
         let named = self.0.endpoint.iter().flat_map(|endpoint| &endpoint.accounts);
-        let known = |account: &Account| match account {
-            Account::Id(id) => Ok(Some(*id)),
-            Account::Name(name) => (self.1.account)(name),
-        };
-        let accounts = named.map(known).collect::<io::Result<Option<Vec<_>>>>();
+        let accounts = named.map(|Account(written)| (self.1.account)(written)).collect::<io::Result<Option<Vec<_>>>>();
         let accounts = accounts.map_err(|source| AgentConfigError::Accounts { agent: self.0.name.clone(), source })?;
         let accounts = accounts.ok_or_else(|| {
             self.invalid("endpoint.accounts", "names an account that is not in /etc/passwd; write its number")

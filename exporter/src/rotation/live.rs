@@ -23,15 +23,13 @@ use super::drain::{BegunStop, Responder};
 use super::failure::RotationFailure;
 use super::hold::{Hold, Look, PATIENCE};
 use crate::blocking::{Turns, Work};
-use crate::platform::{self, ListenersError};
+use crate::platform::{self, AccountId, HINTS, ListenersError};
 use crate::probe::{self, OldTls, ProbeError};
 
 /// One handshake with a service on the same host.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 /// The kernel's tables and the attributes of one file.
 const LISTENERS_DEADLINE: Duration = Duration::from_secs(5);
-
-const ROOT: u32 = 0;
 
 /// By agent: where one agent's directory hangs, one thread does, and no other agent waits for it.
 static LISTENERS: LazyLock<Turns<LookedAt>> = LazyLock::new(Turns::new);
@@ -50,17 +48,17 @@ pub enum LookError {
     Probe(#[from] ProbeError),
     #[error(
         "{address}: what answers does not prove that it has the key of the certificate it serves ({detail}); see which process \
-         holds the port (`ss -ltnp`)"
+         holds the port ({})", HINTS.who_listens
     )]
     Unproven { address: String, detail: String },
     #[error("{address}: whether what answers has the key of the certificate it serves cannot be checked: {why}")]
     Uncheckable { address: String, why: String },
     #[error(
-        "{address}: the account {account} listens there, which is {}; see which process it is (`ss -ltnp`), and if it is the \
+        "{address}: the account {account} listens there, which is {}; see which process it is ({}), and if it is the \
          service, name the account in endpoint.accounts",
-        without_right(key_file.as_deref())
+        without_right(key_file.as_deref()), HINTS.who_listens
     )]
-    ForeignListener { address: String, account: u32, key_file: Option<PathBuf> },
+    ForeignListener { address: String, account: AccountId, key_file: Option<PathBuf> },
     #[error(
         "{address}: whose socket listens there was not found out ({detail}); see whether the key's file system answers"
     )]
@@ -198,16 +196,16 @@ fn is_checkable(leaf: &Certificate) -> bool {
 fn foreign_listener(
     peer: SocketAddr,
     key_file: Option<&Path>,
-    accounts: &[u32],
-) -> Result<Option<u32>, ListenersError> {
+    accounts: &[AccountId],
+) -> Result<Option<AccountId>, ListenersError> {
     judged(platform::listeners(peer), key_file, accounts)
 }
 
 fn judged(
-    listening: Result<BTreeSet<u32>, ListenersError>,
+    listening: Result<BTreeSet<AccountId>, ListenersError>,
     key_file: Option<&Path>,
-    accounts: &[u32],
-) -> Result<Option<u32>, ListenersError> {
+    accounts: &[AccountId],
+) -> Result<Option<AccountId>, ListenersError> {
     let listening = match listening {
         Ok(listening) => listening,
         // Whose leaf is not known beforehand is anybody's: the key's proof alone says nothing of who has it.
@@ -216,9 +214,9 @@ fn judged(
             tracing::warn!(%error, "the key's proof alone counts");
             return Ok(None);
         }
-        Err(error @ ListenersError::Unread { .. }) => return Err(error),
+        Err(error @ (ListenersError::Unread { .. } | ListenersError::NotAsked(_))) => return Err(error),
     };
-    let has_business = |account: u32| {
+    let has_business = |account: &AccountId| {
         let by_right = key_file.is_some_and(|key_file| match platform::may_read_by_right(key_file, account) {
             // A store that the first rotation makes will belong to its directory's owner.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -226,9 +224,9 @@ fn judged(
             }
             by_right => by_right.unwrap_or(false),
         });
-        account == ROOT || accounts.contains(&account) || by_right
+        account.is_administrator() || accounts.contains(account) || by_right
     };
-    Ok(listening.into_iter().find(|account| !has_business(*account)))
+    Ok(listening.into_iter().find(|account| !has_business(account)))
 }
 
 /// One look, and another when it failed: a missed handshake must not pass for a service that was broken before.
@@ -494,8 +492,9 @@ mod tests {
             |key_file| judged(Err(ListenersError::Untold(io::ErrorKind::PermissionDenied.into())), key_file, &[]);
         assert!(untold(None).is_err());
         assert!(untold(Some(Path::new("/srv/tls.key"))).is_ok_and(|foreign| foreign.is_none()));
-        let listening = |accounts: &[u32]| judged(Ok([65_534].into()), None, accounts).expect("told");
-        assert_eq!((listening(&[]), listening(&[65_534])), (Some(65_534), None));
+        let other = || AccountId::as_written("65534");
+        let listening = |accounts: &[AccountId]| judged(Ok([other()].into()), None, accounts).expect("told");
+        assert_eq!((listening(&[]), listening(&[other()])), (Some(other()), None));
     }
 
     /// Holds A8: an account that listened beside the service for a moment let a stop that goes on pass for over, and what it ended
@@ -505,8 +504,13 @@ mod tests {
         let key = rcgen::generate_simple_self_signed(["ups-01.example.com".to_owned()]).expect("a certificate");
         let served = Certificate::from_der(key.cert.der()).expect("a certificate");
         let wanted = [LeafSha256::new(served.sha256())];
-        let foreign =
-            || Err(LookError::ForeignListener { address: "127.0.0.1:1".to_owned(), account: 65_534, key_file: None });
+        let foreign = || {
+            Err(LookError::ForeignListener {
+                address: "127.0.0.1:1".to_owned(),
+                account: AccountId::as_written("65534"),
+                key_file: None,
+            })
+        };
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let nobody = Err(LookError::Probe(ProbeError::Connect { address: "127.0.0.1:1".to_owned(), source: refused }));
         for (first, is_over) in [(foreign(), false), (nobody, true)] {

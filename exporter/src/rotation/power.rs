@@ -44,13 +44,16 @@ enum Schedule {
     Shutdown,
     /// It could not be looked for.
     Unseen,
+    /// The system has no such file, and none is configured.
+    Untold,
 }
 
 /// The section `power`.
 #[derive(Clone, Debug)]
 struct Settings {
     assumes_mains: bool,
-    scheduled_shutdown_file: PathBuf,
+    /// None where the system has no such file: then nobody knows.
+    scheduled_shutdown_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -58,14 +61,14 @@ impl Settings {
         let file = config.scheduled_shutdown_file.clone();
         Self {
             assumes_mains: config.assumes_mains(),
-            scheduled_shutdown_file: file.unwrap_or_else(platform::scheduled_shutdown_file),
+            scheduled_shutdown_file: file.or_else(platform::scheduled_shutdown_file),
         }
     }
 
     /// The file may lie where somebody has configured it: on a file system that hangs, for example. No agent's file takes the
     /// threads of this look.
     async fn schedule(&self) -> Schedule {
-        let file = self.scheduled_shutdown_file.clone();
+        let Some(file) = self.scheduled_shutdown_file.clone() else { return Schedule::Untold };
         let looked = blocking::run(Work::Power, Instant::now() + FILE_WITHIN, move || file.try_exists()).await;
         match looked {
             Ok(Ok(false)) => Schedule::None,
@@ -99,14 +102,17 @@ impl PowerGate {
         // It is looked for by this gate itself: the sources looked some seconds ago.
         let schedule = settings.schedule().await;
         let now = Timestamp::now();
-        let report = if schedule != Schedule::None {
-            PowerReport { state: PowerState::ShutdownPending, observed_at: Some(now) }
-        } else if let Some(report) = snapshot.as_ref().and_then(|snapshot| power_state::judge(snapshot, now)) {
-            report
-        } else if settings.assumes_mains {
-            PowerReport { state: PowerState::Mains, observed_at: Some(now) }
-        } else {
-            PowerReport { state: PowerState::Unknown, observed_at: None }
+        let report = match (schedule, snapshot.as_ref().and_then(|snapshot| power_state::judge(snapshot, now))) {
+            (Schedule::Shutdown | Schedule::Unseen, _) => {
+                PowerReport { state: PowerState::ShutdownPending, observed_at: Some(now) }
+            }
+            (Schedule::None, Some(report)) => report,
+            (Schedule::None, None) if settings.assumes_mains => {
+                PowerReport { state: PowerState::Mains, observed_at: Some(now) }
+            }
+            (Schedule::None, None) | (Schedule::Untold, _) => {
+                PowerReport { state: PowerState::Unknown, observed_at: None }
+            }
         };
         (report, schedule)
     }
@@ -158,7 +164,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("scheduled");
         let gate = |assumes_mains| PowerGate {
-            settings: Settings { assumes_mains, scheduled_shutdown_file: file.clone() },
+            settings: Settings { assumes_mains, scheduled_shutdown_file: Some(file.clone()) },
             board: Some(Arc::default()),
         };
         assert!(gate(true).check().await.is_ok());

@@ -14,6 +14,7 @@ use crate::config::{AgentConfig, ConfigError};
 use crate::discovery::proposal::{LocalDaemon, Rotatable, rotatable};
 use crate::discovery::{self, Discovered};
 use crate::installation::Installed;
+use crate::platform::{Ability, NotOnThisSystem};
 use crate::rotation::agent::Agent;
 use crate::rotation::readiness::{self, Unready};
 
@@ -36,8 +37,9 @@ pub struct Inventory {
 /// Searches the usual places, and asks whether a UPS daemon listens on this host.
 ///
 /// # Errors
-/// When a file system that an agent lies on hangs.
+/// When a file system that an agent lies on hangs, or this system's usual places are not known.
 pub async fn discover(host: Option<HostName>) -> Result<Inventory, ServiceError> {
+    NotOnThisSystem::unless_there(Ability::Discovery)?;
     let found = discovery::search_usual(Instant::now() + SEARCH_WITHIN).await;
     let event_logs = found.event_logs();
     let Discovered { agents: installed, trust_stores, system_bundle, .. } = found;

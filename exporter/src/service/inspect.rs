@@ -20,7 +20,7 @@ use crate::host_api;
 use crate::installation::Installed;
 use crate::overview::shutdown::ShutdownView;
 use crate::overview::{Item, Severity, Topic, attention, fix, item, working};
-use crate::platform::{self, HOST_API_UNIT, ListenersError};
+use crate::platform::{self, AccountId, HINTS, ListenersError, ServiceWrites};
 use crate::rotation::agent::Agent;
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::readiness::{self, Unready};
@@ -34,7 +34,6 @@ const LOOK: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(5);
 /// The accounts that the packages' units run the exporter as.
 const EXPORTERS: [&str; 2] = ["root", "kagiban"];
-const OTHERS_SOCKET: &str = "see which program it is (`ss -ltnp`), and stop it or choose another address";
 /// 2026-01-01: this program was written later, so no clock is right that says less.
 const WRITTEN: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
@@ -200,7 +199,7 @@ async fn closed_to_unit(config: &Config) -> Vec<Item> {
     }
     let (agents, state_directory) = (config.agents.clone(), config.state_directory());
     let look = move || {
-        let Some(unit) = platform::host_api_unit_writes() else { return Vec::new() };
+        let Some(service) = platform::host_api_service_writes() else { return Vec::new() };
         let agents = agents.iter().filter_map(|agent| Agent::resolve(agent).ok());
         let needed = agents.flat_map(|agent| {
             let directories = agent.replaced().into_iter().filter_map(Path::parent).map(Path::to_owned);
@@ -208,19 +207,17 @@ async fn closed_to_unit(config: &Config) -> Vec<Item> {
             directories.into_iter().map(move |directory| (format!("Agent {}", agent.name), Topic::Agent, directory))
         });
         let own = ("State directory".to_owned(), Topic::Exporter, state_directory);
-        needed.chain([own]).filter(|(.., directory)| !unit.may_write(directory)).collect()
+        let closed = needed.chain([own]).filter(|(.., directory)| !service.may_write(directory));
+        closed.map(|(about, topic, directory)| closed_item(&service, about, topic, &directory)).collect()
     };
     let looked = blocking::run(Work::Reports, Instant::now() + LOOK, look).await;
     // What hangs is told of the agent itself.
-    let closed = looked.unwrap_or_default().into_iter().map(|(about, topic, directory)| {
-        let directory = directory.display();
-        let said = format!("{HOST_API_UNIT} may not write to {directory}, by its file and drop-ins");
-        let fix = format!(
-            "`systemctl edit {HOST_API_UNIT}` with ReadWritePaths=-{directory} below [Service], and restart it"
-        );
-        item(topic, Severity::Warning, about, said).fix_by(Some(fix))
-    });
-    closed.collect()
+    looked.unwrap_or_default()
+}
+
+fn closed_item(service: &ServiceWrites, about: String, topic: Topic, directory: &Path) -> Item {
+    let said = format!("{} may not write to {}, by its file and drop-ins", service.service(), directory.display());
+    item(topic, Severity::Warning, about, said).fix_by(Some(service.fix(directory)))
 }
 
 fn unready(about: &str, why: &Unready) -> Item {
@@ -311,9 +308,9 @@ async fn port(about: String, address: &ListenAddress) -> Item {
     match address.try_bind().await {
         Ok(()) => item(Severity::Fine, "nothing listens there, so the exporter can".to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => occupied(about, address).await,
-        Err(error) => item(Severity::Critical, format!("cannot be listened on: {error}")).fix_by(Some(
-            "choose an address of this host and a port above 1023, or give the exporter CAP_NET_BIND_SERVICE",
-        )),
+        Err(error) => {
+            item(Severity::Critical, format!("cannot be listened on: {error}")).fix_by(Some(HINTS.other_address))
+        }
     }
 }
 
@@ -325,8 +322,8 @@ async fn occupied(about: String, address: &ListenAddress) -> Item {
     let addresses = blocking::resolve(Work::SourceNames, host, port, until).await.unwrap_or_default();
     let look = move || {
         let accounts = addresses.into_iter().map(platform::occupants).collect::<Result<Vec<_>, _>>()?;
-        let accounts: BTreeSet<u32> = accounts.into_iter().flatten().collect();
-        Ok(accounts.into_iter().map(platform::account_called).collect())
+        let accounts: BTreeSet<AccountId> = accounts.into_iter().flatten().collect();
+        Ok(accounts.iter().map(platform::account_called).collect())
     };
     match blocking::run(Work::Reports, until, look).await {
         Ok(accounts) => listened_by(about, accounts, &platform::own_account()),
@@ -337,39 +334,42 @@ async fn occupied(about: String, address: &ListenAddress) -> Item {
 /// What is said of the accounts whose sockets have an address that the exporter is to listen at; `own` is the one that looks.
 fn listened_by(about: String, accounts: Result<BTreeSet<String>, ListenersError>, own: &str) -> Item {
     let item = |severity, said: String| item(Topic::Exporter, severity, about, said);
-    const MAYBE_OURS: &str = "this exporter, if it runs already (`ss -ltnp` tells)";
+    let maybe_ours = format!("this exporter, if it runs already ({} tells)", HINTS.who_listens);
+    let others_socket =
+        format!("see which program it is ({}), and stop it or choose another address", HINTS.who_listens);
     let accounts = match accounts {
         Ok(accounts) => accounts,
-        Err(error @ ListenersError::Untold(_)) => {
-            return item(Severity::Fine, format!("something listens there: {MAYBE_OURS}; {error}"));
+        Err(error @ (ListenersError::Untold(_) | ListenersError::NotAsked(_))) => {
+            return item(Severity::Fine, format!("something listens there: {maybe_ours}; {error}"));
         }
         Err(error @ ListenersError::Unread { .. }) => {
             let said = format!("something listens there, and it is not known whose it is: {error}");
-            return item(Severity::Warning, said).fix_by(Some(OTHERS_SOCKET));
+            return item(Severity::Warning, said).fix_by(Some(others_socket));
         }
     };
     let is_foreign = |account: &&String| !EXPORTERS.contains(&account.as_str()) && account.as_str() != own;
     let foreign: Vec<_> = accounts.iter().filter(is_foreign).map(String::as_str).collect();
     if !foreign.is_empty() {
         let said = format!("{} listens there, which is not the exporter's account", foreign.join(" and "));
-        return item(Severity::Warning, said).fix_by(Some(OTHERS_SOCKET));
+        return item(Severity::Warning, said).fix_by(Some(others_socket));
     }
     // None where the socket was closed meanwhile, or is not of this network namespace.
     let whose: Vec<_> = accounts.iter().map(String::as_str).collect();
     let who = if whose.is_empty() { "something".to_owned() } else { whose.join(" and ") };
-    item(Severity::Fine, format!("{who} listens there: {MAYBE_OURS}"))
+    item(Severity::Fine, format!("{who} listens there: {maybe_ours}"))
 }
 
 fn clock(now: Timestamp, is_synchronized: Option<bool>) -> Item {
     let item = |severity, said: String| item(Topic::Clock, severity, "Clock", said);
     let fix =
-        "have it synchronized, by `timedatectl set-ntp true` or chrony: certificates are valid from and until a moment";
+        format!("have it synchronized, {}: certificates are valid from and until a moment", HINTS.synchronize_clock);
     match is_synchronized {
         _ if now < WRITTEN => item(Severity::Critical, format!("says {now:.0}, which is past")).fix_by(Some(fix)),
         Some(true) => item(Severity::Fine, format!("is synchronized; it says {now:.0}")),
         Some(false) => item(Severity::Warning, format!("is not synchronized; it says {now:.0}")).fix_by(Some(fix)),
         None => {
-            let said = format!("says {now:.0}; whether it is synchronized nobody tells here (no systemd-timedated)");
+            let told_by = HINTS.clock_is_told_by;
+            let said = format!("says {now:.0}; whether it is synchronized nobody tells here ({told_by})");
             item(Severity::Fine, said)
         }
     }

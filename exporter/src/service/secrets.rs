@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::blocking::{self, Work};
 use crate::config::NamedFile;
-use crate::platform;
+use crate::platform::{self, HINTS};
 use crate::snapshot::{Board, SecretFileSeen};
 
 /// A mode that was changed is seen within this time.
@@ -34,7 +34,7 @@ pub(super) async fn look(files: &Arc<Vec<NamedFile>>, board: &Board) {
     }
     for file in seen.iter().filter(|file| file.exposed && !before.contains(file)) {
         let (setting, path) = (&file.setting, &file.path);
-        warn!(setting, path, "others may read this secret; set the mode of its file to 0600 and change the secret");
+        warn!(setting, path, "others may read this secret; {} and change the secret", HINTS.make_private);
     }
     board.note_secret_files(seen);
 }

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
-use crate::platform;
+use crate::platform::{self, HINTS};
 use crate::rotation::agent::Agent;
 
 /// Each look at a command has a deadline of its own.
@@ -32,7 +32,7 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
 pub(super) fn of_secrets(config: &Config) -> Vec<Warning> {
     let exposed = config.secret_files().into_iter().filter(|file| platform::is_readable_by_others(&file.path));
     let told = |path: &std::path::Path| {
-        format!("{}: others may read this secret; set its mode to 0600 and change the secret", path.display())
+        format!("{}: others may read this secret; {} and change the secret", path.display(), HINTS.make_private)
     };
     exposed.map(|file| Warning { message: told(&file.path), setting: file.setting }).collect()
 }

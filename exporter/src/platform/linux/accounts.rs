@@ -1,6 +1,7 @@
 //! Which account is which, and whether a file is an account's own.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +11,8 @@ use rustix::fs::lgetxattr;
 use rustix::io::Errno;
 
 const ROOT: u32 = 0;
+/// `(uid_t) -1`, which no process has.
+const NOBODY: u32 = u32::MAX;
 /// Accounts that a directory service knows do not stand in this file, and are named by number.
 const PASSWD: &str = "/etc/passwd";
 const MAX_PASSWD_BYTES: u64 = 4 * 1024 * 1024;
@@ -20,27 +23,54 @@ const MAX_PROCESSES: usize = 65_536;
 /// A list with a hundred entries has under 1 KiB.
 const MAX_ACL_BYTES: usize = 64 * 1024;
 
-/// The number of an account of this host, written as its name or as the number itself; none where there is no such account.
+/// An account of this host, by its number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccountId(u32);
+
+impl AccountId {
+    pub(super) const fn of(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Whether it may do everything anyway.
+    pub const fn is_administrator(&self) -> bool {
+        self.0 == ROOT
+    }
+
+    /// The account that is written so; one that nobody has where a name has to be looked for.
+    #[must_use]
+    pub fn as_written(text: &str) -> Self {
+        Self(text.parse().unwrap_or(NOBODY))
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The account of this host that is written as its name or as the number itself; none where there is no such account.
 ///
 /// # Errors
 /// When that cannot be read now: for want of a descriptor, perhaps.
-pub fn account_id(name: &str) -> io::Result<Option<u32>> {
+pub fn account_id(name: &str) -> io::Result<Option<AccountId>> {
     if let Ok(id) = name.parse() {
-        return Ok(Some(id));
+        return Ok(Some(AccountId(id)));
     }
     let text = passwd()?;
     let fields = text.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(name));
-    Ok(fields.and_then(|mut fields| fields.nth(2)?.parse().ok()))
+    Ok(fields.and_then(|mut fields| fields.nth(2)?.parse().ok()).map(AccountId))
 }
 
 /// The account that this process acts as, by its name where /etc/passwd has one.
 pub fn own_account() -> String {
-    account_called(rustix::process::geteuid().as_raw())
+    account_called(&AccountId(rustix::process::geteuid().as_raw()))
 }
 
 /// An account by its name where /etc/passwd has one, and by its number where not.
-pub fn account_called(id: u32) -> String {
-    account_name(id).unwrap_or_else(|| format!("account {id}"))
+pub fn account_called(id: &AccountId) -> String {
+    account_name(id.0).unwrap_or_else(|| format!("account {id}"))
 }
 
 fn account_name(id: u32) -> Option<String> {
@@ -67,7 +97,7 @@ fn passwd() -> io::Result<String> {
 ///
 /// # Errors
 /// When the file cannot be looked at.
-pub fn may_read_by_right(path: &Path, account: u32) -> io::Result<bool> {
+pub fn may_read_by_right(path: &Path, &AccountId(account): &AccountId) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
     if account == ROOT || account == metadata.uid() {
         return Ok(true);
@@ -168,8 +198,8 @@ mod tests {
 
     #[test]
     fn an_account_is_known_by_name_and_by_number() {
-        assert_eq!(account_id("root").expect("read"), Some(0));
-        assert_eq!(account_id("998").expect("read"), Some(998));
+        assert_eq!(account_id("root").expect("read"), Some(AccountId(0)));
+        assert_eq!(account_id("998").expect("read"), Some(AccountId(998)));
         assert_eq!(account_id("no such account").expect("read"), None);
     }
 
@@ -178,14 +208,15 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("key");
         fs::write(&path, b"key").expect("write");
-        let own = fs::metadata(&path).expect("metadata").uid();
+        let own = AccountId(fs::metadata(&path).expect("metadata").uid());
         for mode in [0o600, 0o644, 0o604] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
-            assert!(may_read_by_right(&path, own).expect("a file") && may_read_by_right(&path, 0).expect("a file"));
+            let may_read = |account| may_read_by_right(&path, account).expect("a file");
+            assert!(may_read(&own) && may_read(&AccountId(ROOT)));
             // No process runs under it, so that it is in no group.
-            assert!(!may_read_by_right(&path, 4_000_000_000).expect("a file"), "{mode:o}");
+            assert!(!may_read(&AccountId(4_000_000_000)), "{mode:o}");
         }
-        assert!(may_read_by_right(&directory.path().join("none"), 1).is_err());
+        assert!(may_read_by_right(&directory.path().join("none"), &AccountId(1)).is_err());
     }
 
     #[test]

@@ -11,6 +11,19 @@ use kagiban_files::read_regular;
 use super::super::BootTime;
 use super::unit::{HOST_API_UNIT, METRICS_UNIT};
 
+/// Where distributions put their JVMs, one directory each.
+pub const JVM_PARENTS: &[&str] = &["/usr/lib/jvm", "/usr/java", "/opt/java"];
+/// The bundles of Debian, Red Hat, SUSE and Alpine.
+pub const CA_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+pub(super) const SCHEDULED_SHUTDOWN: &str = "/run/systemd/shutdown/scheduled";
+
 /// A UUID with a line end.
 const MAX_BOOT_ID_BYTES: u64 = 64;
 
@@ -43,8 +56,8 @@ fn uptime() -> Option<Duration> {
 }
 
 /// Exists while systemd-logind has a shutdown scheduled.
-pub fn scheduled_shutdown_file() -> PathBuf {
-    PathBuf::from("/run/systemd/shutdown/scheduled")
+pub fn scheduled_shutdown_file() -> Option<PathBuf> {
+    Some(PathBuf::from(SCHEDULED_SHUTDOWN))
 }
 
 /// Of the unit that rotates.

@@ -5,21 +5,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::super::ListenersError;
+use super::accounts::AccountId;
+
 /// Bytes of one table; a row has 150. An account that opens more sockets than that does so to hide one.
 const MAX_TABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// `TCP_LISTEN`, as the tables write it.
 const LISTEN: &str = "0A";
-
-/// Why it is not known whose sockets listen.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenersError {
-    /// Nobody can hide behind that: the system tells nobody.
-    #[error("the system does not tell whose sockets listen: {0}")]
-    Untold(io::Error),
-    /// Somebody may: the system tells, and not everything was heard.
-    #[error("{table}: {why}")]
-    Unread { table: &'static str, why: String },
-}
 
 /// A socket that listens, and the account that opened it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +36,7 @@ enum Row {
 ///
 /// # Errors
 /// See [`ListenersError`].
-pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
+pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<AccountId>, ListenersError> {
     let mut found = listening(|listener| listener.receives(peer))?;
     let is_at_ipv4 = |listener: &Listener| listener.at.ip().to_canonical().is_ipv4();
     if found.iter().any(is_at_ipv4) {
@@ -58,12 +50,12 @@ pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
 ///
 /// # Errors
 /// See [`ListenersError`].
-pub fn occupants(address: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
+pub fn occupants(address: SocketAddr) -> Result<BTreeSet<AccountId>, ListenersError> {
     listening(|listener| listener.occupies(address)).map(accounts)
 }
 
-fn accounts(listening: BTreeSet<Listener>) -> BTreeSet<u32> {
-    listening.into_iter().map(|listener| listener.account).collect()
+fn accounts(listening: BTreeSet<Listener>) -> BTreeSet<AccountId> {
+    listening.into_iter().map(|listener| AccountId::of(listener.account)).collect()
 }
 
 fn listening(is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<Listener>, ListenersError> {
@@ -238,13 +230,13 @@ mod tests {
         let one = row("0016", "0A", 7);
         let crowd = vec![row("1F90", "0A", 9); 50];
         let hidden = [crowd.as_slice(), slice::from_ref(&one)].concat();
-        assert_eq!(told(&hidden, 1 << 20), Ok(BTreeSet::from([7])));
+        assert_eq!(told(&hidden, 1 << 20), Ok(BTreeSet::from([AccountId::of(7)])));
         for limit in [100, 1000, 4000] {
             assert!(told(&hidden, limit).is_err(), "{limit}");
         }
         // What follows the listening sockets is of no account, whatever its length.
         let connected = [slice::from_ref(&one), vec![row("0016", "01", 8); 50].as_slice()].concat();
-        assert_eq!(told(&connected, 1000), Ok(BTreeSet::from([7])));
+        assert_eq!(told(&connected, 1000), Ok(BTreeSet::from([AccountId::of(7)])));
         assert!(told(&[one, "garbage\n".to_owned()], 1000).is_err());
     }
 
@@ -268,14 +260,14 @@ mod tests {
 
     #[test]
     fn a_socket_of_this_process_is_found_with_its_account() {
-        let own = rustix::process::geteuid().as_raw();
+        let own = AccountId::of(rustix::process::geteuid().as_raw());
         for at in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
             let socket = TcpListener::bind(at).expect("a port");
             let port = socket.local_addr().expect("an address").port();
             let peer = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-            assert_eq!(listeners(peer).expect("the tables"), BTreeSet::from([own]), "{at}");
+            assert_eq!(listeners(peer).expect("the tables"), BTreeSet::from([own.clone()]), "{at}");
             let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-            assert_eq!(occupants(everywhere).expect("the tables"), BTreeSet::from([own]), "{at}");
+            assert_eq!(occupants(everywhere).expect("the tables"), BTreeSet::from([own.clone()]), "{at}");
         }
         let nobody = SocketAddr::new(Ipv4Addr::new(127, 9, 9, 9).into(), 1);
         assert!(listeners(nobody).expect("the tables").is_empty());

@@ -1,5 +1,7 @@
 //! Linux, from glibc 2.17 on.
 
+#![forbid(unsafe_code)]
+
 mod accounts;
 mod clock;
 mod executable;
@@ -18,21 +20,35 @@ mod systemd;
 mod trust_store;
 mod unit;
 
-pub use accounts::{account_called, account_id, may_read_by_right, own_account};
+pub use accounts::{AccountId, account_called, account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
 pub use host::{
-    boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file, state_directory_of_running_unit,
+    CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file,
+    state_directory_of_running_unit,
 };
-pub use listeners::{ListenersError, listeners, occupants};
+pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
-pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, is_shortage, started_process, usage};
+pub use process::{Requests, forbid_dumps, host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
-pub use unit::{HOST_API_UNIT, UnitWrites, host_api_unit_writes};
+pub use unit::{ServiceWrites, host_api_service_writes};
+
+use super::{Ability, Hints};
 
 /// The system this was built for.
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
+
+/// What this program does elsewhere and not here.
+pub const LACKS: &[Ability] = &[];
+
+pub const HINTS: Hints = Hints {
+    who_listens: "`ss -ltnp`",
+    synchronize_clock: "by `timedatectl set-ntp true` or chrony",
+    clock_is_told_by: "no systemd-timedated",
+    other_address: "choose an address of this host and a port above 1023, or give the exporter CAP_NET_BIND_SERVICE",
+    make_private: "set its mode to 0600",
+};

@@ -10,7 +10,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, test
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::boot_id;
-use crate::platform::StartedProcess;
+use crate::platform::{Request, StartedProcess, Usage};
 
 /// Whether the system has refused something that it may give in a moment: a descriptor, memory.
 pub fn is_shortage(error: &io::Error) -> bool {
@@ -28,22 +28,6 @@ const MAX_STAT_BYTES: u64 = 4096;
 const ENDED: [char; 3] = ['Z', 'X', 'x'];
 /// Field 22 of `/proc/PID/stat`, the state being the third.
 const STARTED_AFTER_STATE: usize = 18;
-
-/// What this process uses; a number that the system does not tell is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usage {
-    pub cpu_seconds: Option<f64>,
-    pub resident_bytes: Option<u64>,
-    pub open_files: Option<u64>,
-    pub max_open_files: Option<u64>,
-}
-
-/// What somebody asks of the process from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    Reload,
-    Stop,
-}
 
 /// The requests that arrive from now on.
 #[derive(Debug)]

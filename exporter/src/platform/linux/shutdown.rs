@@ -8,8 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use super::host::SCHEDULED_SHUTDOWN;
 use super::logind::{Logind, LogindReply, LogindSilence};
-use super::{scheduled_file, scheduled_shutdown_file};
+use super::scheduled_file;
 use crate::blocking::{self, Blocked, Started, Work};
 use crate::label::Label;
 use crate::platform::shutdown::{ShutdownError, SystemShutdown};
@@ -41,7 +42,7 @@ impl ShutdownWatch {
     /// The same on a bus of one's own.
     pub fn on_bus(address: Option<String>, file: Option<PathBuf>, wake: Arc<Notify>) -> Self {
         let file_counts = file.is_some();
-        let file = file.unwrap_or_else(scheduled_shutdown_file);
+        let file = file.unwrap_or_else(|| PathBuf::from(SCHEDULED_SHUTDOWN));
         Self { logind: Logind::new(address, wake), file, file_counts, reading: None, said: None }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use kagiban_files::read_regular;
 
 /// As the packages name it.
-pub const HOST_API_UNIT: &str = "kagiban-exporter-host-api.service";
+pub(super) const HOST_API_UNIT: &str = "kagiban-exporter-host-api.service";
 /// The same of the one for metrics alone.
 pub(super) const METRICS_UNIT: &str = "kagiban-exporter.service";
 
@@ -25,7 +25,7 @@ const MAX_DROP_INS: usize = 100;
 
 /// What a unit may write to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UnitWrites {
+pub struct ServiceWrites {
     protect_system: String,
     protect_home: String,
     read_write: Vec<PathBuf>,
@@ -33,14 +33,14 @@ pub struct UnitWrites {
 }
 
 /// What the unit's file and its drop-ins say; none where there is no such unit, or it is masked. Blocks on the file system.
-pub fn host_api_unit_writes() -> Option<UnitWrites> {
+pub fn host_api_service_writes() -> Option<ServiceWrites> {
     unit_writes(Path::new("/"))
 }
 
-fn unit_writes(root: &Path) -> Option<UnitWrites> {
+fn unit_writes(root: &Path) -> Option<ServiceWrites> {
     let base = DIRECTORIES.iter().map(|directory| root.join(directory).join(HOST_API_UNIT));
     let base = base.into_iter().find(|path| fs::symlink_metadata(path).is_ok())?;
-    let mut writes = UnitWrites::default();
+    let mut writes = ServiceWrites::default();
     writes.read(&text(&base)?);
     drop_ins(root).iter().filter_map(|path| text(path)).for_each(|text| writes.read(&text));
     Some(writes)
@@ -66,7 +66,20 @@ fn text(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&file.bytes).into_owned())
 }
 
-impl UnitWrites {
+impl ServiceWrites {
+    /// What the service is called.
+    pub const fn service(&self) -> &'static str {
+        HOST_API_UNIT
+    }
+
+    /// What lets it write there.
+    pub fn fix(&self, directory: &Path) -> String {
+        format!(
+            "`systemctl edit {HOST_API_UNIT}` with ReadWritePaths=-{} below [Service], and restart it",
+            directory.display()
+        )
+    }
+
     /// Whether a file in this directory can be replaced.
     pub fn may_write(&self, directory: &Path) -> bool {
         let directory = resolved(directory);
@@ -156,7 +169,7 @@ mod tests {
     use super::*;
 
     /// A host with the unit of the package, and these files besides.
-    fn host(files: &[(&str, &str)]) -> Option<UnitWrites> {
+    fn host(files: &[(&str, &str)]) -> Option<ServiceWrites> {
         let root = tempfile::tempdir().expect("a directory");
         let put = |path: &str, text: &str| {
             let path = root.path().join(path);

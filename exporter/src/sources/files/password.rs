@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::from_files::{CachedFile, of_file};
 use crate::password_file;
-use crate::platform;
+use crate::platform::{self, HINTS};
 use crate::snapshot::Trouble;
 use crate::sources::password_ini;
 
@@ -63,7 +63,7 @@ impl Password {
         let is_new = kept.refresh(|| of_file(path, read))?;
         self.kept = kept;
         if is_new && self.secret().is_some() && platform::is_readable_by_others(path) {
-            warn!(path = %path.display(), "others can read this password; set the mode of its file to 0600");
+            warn!(path = %path.display(), "others can read this password; {}", HINTS.make_private);
         }
         Ok(is_new)
     }

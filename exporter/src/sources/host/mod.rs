@@ -29,6 +29,7 @@ use super::{Look, Source};
 use crate::config::Config;
 use crate::discovery::Discovered;
 use crate::installation::Installed;
+use crate::platform::{Ability, LACKS};
 use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 
 /// Every reason that a look can fail for.
@@ -84,9 +85,12 @@ pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
         wake,
         files: Vec::new(),
     };
-    let wake = Arc::<Notify>::default();
-    let system = SystemSource::new(config.power.scheduled_shutdown_file.clone(), Arc::clone(&wake), DEADLINE);
-    let mut sources = vec![source(Label::new(SYSTEM), HostSource::System(system), wake)];
+    let mut sources = Vec::new();
+    if !LACKS.contains(&Ability::ShutdownSchedule) {
+        let wake = Arc::<Notify>::default();
+        let system = SystemSource::new(config.power.scheduled_shutdown_file.clone(), Arc::clone(&wake), DEADLINE);
+        sources.push(source(Label::new(SYSTEM), HostSource::System(system), wake));
+    }
     sources.extend(event_logs(config, found).into_iter().map(|(path, must_exist)| {
         let name = Label::from_path(&path);
         source(name, HostSource::EventLog(EventLogSource::new(path, must_exist, DEADLINE)), Arc::default())

@@ -1,0 +1,41 @@
+//! What a system may lack.
+
+/// What this program does where there is a side for it of the system that it was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ability {
+    /// Services are stopped and started, commands are run, and who listens at a port is told: agents and the host API.
+    Rotations,
+    /// The system is asked whether it will go down.
+    ShutdownSchedule,
+    /// The usual places are searched where no configuration names what to look at.
+    Discovery,
+    /// The service manager hands over sockets that listen.
+    HandedOverSockets,
+}
+
+/// It is lacking here. Windows is the only system that lacks any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} there on Windows yet: see docs/windows.md", .0.are_not())]
+pub struct NotOnThisSystem(pub Ability);
+
+impl NotOnThisSystem {
+    /// Stable, for logs and metric labels.
+    pub const REASON: &str = "not_on_this_system";
+
+    /// # Errors
+    /// When this system lacks it.
+    pub fn unless_there(ability: Ability) -> Result<(), Self> {
+        if super::LACKS.contains(&ability) { Err(Self(ability)) } else { Ok(()) }
+    }
+}
+
+impl Ability {
+    const fn are_not(self) -> &'static str {
+        match self {
+            Self::Rotations => "rotations are not",
+            Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not",
+            Self::Discovery => "a search of the usual places is not",
+            Self::HandedOverSockets => "sockets that the service manager hands over are not",
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the system says of itself.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use winapi_util::sysinfo::{ComputerNameKind, get_computer_name};
+
+use super::super::{BootTime, SystemTrust};
+use super::sys;
+
+/// Where JVMs are installed, one directory each.
+pub const JVM_PARENTS: &[&str] = &[r"C:\Program Files\Java"];
+/// The system's authorities are in a store, which is not read yet.
+pub const CA_BUNDLES: &[&str] = &[];
+
+/// Below the directory of what programs keep for all accounts.
+const STATE: &str = "kagiban";
+const PROGRAM_DATA: &str = r"C:\ProgramData";
+
+/// Empty: Windows numbers no boot in a way that it promises to keep.
+pub const fn boot_id() -> String {
+    String::new()
+}
+
+/// When the system was started, by the clock as it stands.
+pub fn booted_at() -> Option<Timestamp> {
+    let uptime = Duration::from_millis(sys::milliseconds_since_boot());
+    Timestamp::now().checked_sub(SignedDuration::try_from(uptime).ok()?).ok()
+}
+
+/// Unknown, as the boot is.
+pub const fn boot_time() -> Option<BootTime> {
+    None
+}
+
+/// Windows has no file that is there while a shutdown is scheduled.
+pub const fn scheduled_shutdown_file() -> Option<PathBuf> {
+    None
+}
+
+/// Where this program keeps what it must know again unless the configuration says otherwise.
+pub fn default_state_directory() -> PathBuf {
+    below(std::env::var_os("ProgramData"))
+}
+
+/// The same: there is one service.
+pub fn state_directory_of_running_unit(_rotates: bool) -> PathBuf {
+    default_state_directory()
+}
+
+fn below(told: Option<OsString>) -> PathBuf {
+    let told = told.map(PathBuf::from).filter(|path| path.is_absolute());
+    told.unwrap_or_else(|| PathBuf::from(PROGRAM_DATA)).join(STATE)
+}
+
+/// What the system calls itself.
+pub fn host_name() -> Option<String> {
+    let name = get_computer_name(ComputerNameKind::PhysicalDnsHostname).ok()?;
+    name.into_string().ok().filter(|name| !name.is_empty())
+}
+
+/// Whether the clock is synchronized: nobody is asked.
+#[expect(clippy::unused_async, reason = "another system waits for an answer")]
+pub async fn is_clock_synchronized(_deadline: Duration) -> Option<bool> {
+    None
+}
+
+/// What the operating system makes of a certificate that lies there: nothing, its authorities being in no file.
+pub const fn system_trust(_: &Path) -> SystemTrust {
+    SystemTrust::None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_lies_below_what_windows_says_or_in_its_usual_place() {
+        for (told, found) in [
+            (None, r"C:\ProgramData\kagiban"),
+            (Some(""), r"C:\ProgramData\kagiban"),
+            (Some("data"), r"C:\ProgramData\kagiban"),
+            (Some(r"D:\Data"), r"D:\Data\kagiban"),
+        ] {
+            assert_eq!(below(told.map(OsString::from)), PathBuf::from(found), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn the_host_has_a_name_and_was_started_before_now() {
+        assert!(host_name().is_some_and(|name| !name.contains('\0')));
+        let booted_at = booted_at().expect("a moment");
+        assert!(booted_at < Timestamp::now() && booted_at > Timestamp::UNIX_EPOCH);
+    }
+}

@@ -1,0 +1,43 @@
+//! Windows, from version 10 and Server 2016 on. What it has no side for yet stands in [`LACKS`].
+
+mod accounts;
+mod host;
+mod listeners;
+mod lock;
+mod process;
+mod program;
+mod service;
+mod shutdown;
+mod sockets;
+mod sys;
+
+pub use accounts::{AccountId, account_called, account_id, may_read_by_right, own_account};
+pub use host::{
+    CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, host_name, is_clock_synchronized,
+    scheduled_shutdown_file, state_directory_of_running_unit, system_trust,
+};
+pub use listeners::{listeners, occupants};
+pub use lock::{FileLock, lock, open_elsewhere};
+pub use process::{Requests, forbid_dumps, is_running, is_shortage, started_process, usage};
+pub use program::{check_program, command_process, exposed_part, run, run_commands_by, spawn};
+pub use service::{ServiceWrites, announce, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start};
+pub use shutdown::ShutdownWatch;
+pub use sockets::{Connection, InheritedSocket, Listener};
+
+use super::{Ability, Hints};
+
+/// The system this was built for.
+pub const OS: kagiban_agents::Os = kagiban_agents::Os::Windows;
+
+/// What this program does elsewhere and not here.
+pub const LACKS: &[Ability] =
+    &[Ability::Rotations, Ability::ShutdownSchedule, Ability::Discovery, Ability::HandedOverSockets];
+
+pub const HINTS: Hints = Hints {
+    who_listens: "`netstat -abno`",
+    synchronize_clock: "by `w32tm /resync` and the service Windows Time",
+    clock_is_told_by: "Windows Time is not asked",
+    other_address: "choose an address of this host, and a port that no program has and Windows does not reserve (`netsh int ipv4 show \
+                    excludedportrange tcp`)",
+    make_private: "take it from its access control list (`icacls FILE /inheritance:r`, and grant its owner alone)",
+};

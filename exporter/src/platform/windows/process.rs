@@ -1,0 +1,110 @@
+//! What the system tells of this process, and what it is asked from outside.
+
+use std::io;
+
+use tokio::signal::windows::{
+    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+};
+use windows_sys::Win32::Foundation::{
+    ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES,
+};
+use windows_sys::Win32::Networking::WinSock::{WSAEMFILE, WSAENOBUFS};
+
+use super::super::{Request, StartedProcess, Usage};
+use super::sys;
+
+/// The requests that arrive from now on. Nothing asks for a reload yet: a service would hear it from its manager.
+#[derive(Debug)]
+pub struct Requests {
+    interrupt: CtrlC,
+    interrupt_of_group: CtrlBreak,
+    closed: CtrlClose,
+    shutdown: CtrlShutdown,
+}
+
+impl Requests {
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: ctrl_c()?,
+            interrupt_of_group: ctrl_break()?,
+            closed: ctrl_close()?,
+            shutdown: ctrl_shutdown()?,
+        })
+    }
+
+    pub async fn next(&mut self) -> Request {
+        tokio::select! {
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.interrupt_of_group.recv() => Request::Stop,
+            _ = self.closed.recv() => Request::Stop,
+            _ = self.shutdown.recv() => Request::Stop,
+        }
+    }
+}
+
+/// Whether the system has refused something that it may give in a moment: a handle, memory.
+pub fn is_shortage(error: &io::Error) -> bool {
+    const FILES: [u32; 4] =
+        [ERROR_TOO_MANY_OPEN_FILES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_NO_SYSTEM_RESOURCES];
+    const SOCKETS: [i32; 2] = [WSAEMFILE, WSAENOBUFS];
+    let code = error.raw_os_error();
+    code.is_some_and(|code| SOCKETS.contains(&code) || u32::try_from(code).is_ok_and(|code| FILES.contains(&code)))
+}
+
+/// None: only what a rotation has started is asked for.
+pub const fn started_process(_number: u32) -> Option<StartedProcess> {
+    None
+}
+
+/// None, as above.
+pub const fn is_running(_: &StartedProcess) -> Option<bool> {
+    None
+}
+
+/// Keeps this process's memory, in which keys and passwords lie, out of what Windows Error Reporting writes when a program fails. Other
+/// processes of its account may read it.
+///
+/// # Errors
+/// None.
+pub fn forbid_dumps() -> io::Result<()> {
+    sys::forbid_error_reports();
+    Ok(())
+}
+
+/// What this process uses now. Of handles there may be millions: no limit is told.
+pub fn usage() -> Usage {
+    Usage {
+        cpu_seconds: sys::processor_time().ok().map(|time| time.as_secs_f64()),
+        resident_bytes: sys::working_set().ok(),
+        open_files: sys::open_handles().ok(),
+        max_open_files: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_uses_is_told_and_grows() {
+        let before = usage();
+        assert!(before.resident_bytes.is_some_and(|bytes| bytes > 1024 * 1024), "{before:?}");
+        assert!(before.cpu_seconds.is_some_and(|seconds| seconds >= 0.0), "{before:?}");
+        let directory = tempfile::tempdir().expect("directory");
+        let files: Vec<_> = (0..8)
+            .map(|name| std::fs::File::create(directory.path().join(name.to_string())).expect("a file"))
+            .collect();
+        let after = usage();
+        assert!(after.open_files >= before.open_files.map(|files| files + 4), "{before:?} {after:?}");
+        drop(files);
+    }
+
+    #[test]
+    fn a_shortage_is_told_from_a_refusal() {
+        for (code, is_short) in [(4, true), (1450, true), (10024, true), (5, false), (2, false)] {
+            assert_eq!(is_shortage(&io::Error::from_raw_os_error(code)), is_short, "{code}");
+        }
+    }
+}

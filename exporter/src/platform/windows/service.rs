@@ -1,0 +1,70 @@
+//! The service control manager: not spoken to yet. This program runs in the foreground.
+
+use std::io;
+use std::path::Path;
+
+use super::super::{Ability, HandoverError, Lifecycle, NotOnThisSystem};
+use super::sockets::InheritedSocket;
+
+/// The sockets that a service manager has opened for this process.
+///
+/// # Errors
+/// Always.
+pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, HandoverError> {
+    Err(NotOnThisSystem(Ability::HandedOverSockets).into())
+}
+
+/// Tells the service manager, if one listens: none does.
+///
+/// # Errors
+/// None.
+pub const fn announce(_: &Lifecycle) -> io::Result<()> {
+    Ok(())
+}
+
+/// The same start of a service as `argv`, queued instead of waited for: absent, since no service is started.
+pub const fn queued_start(_argv: &[String]) -> Option<Vec<String>> {
+    None
+}
+
+/// Whether the service manager itself stops the service when `argv` is run.
+pub const fn is_managed_stop(_argv: &[String]) -> bool {
+    false
+}
+
+/// What the service of the host API may write to: there is no such service.
+#[derive(Clone, Debug)]
+pub enum ServiceWrites {}
+
+/// None: there is no such service.
+pub const fn host_api_service_writes() -> Option<ServiceWrites> {
+    None
+}
+
+impl ServiceWrites {
+    /// What the service is called.
+    pub const fn service(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// Whether a file in this directory can be replaced.
+    pub const fn may_write(&self, _directory: &Path) -> bool {
+        match *self {}
+    }
+
+    /// What lets it write there.
+    pub const fn fix(&self, _directory: &Path) -> String {
+        match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_that_nobody_can_hand_over_are_refused_and_not_taken_for_none() {
+        let told = inherited_sockets().expect_err("refused").to_string();
+        assert!(told.contains("docs/windows.md") && told.contains("--web.systemd-socket"), "{told}");
+    }
+}
