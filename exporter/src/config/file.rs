@@ -177,9 +177,10 @@ fn first_twin<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::testing::native;
 
     fn refusal(text: &str) -> String {
-        parse(text, Path::new("exporter.yaml")).expect_err("this must be refused").to_string()
+        parse(&native(text), Path::new("exporter.yaml")).expect_err("this must be refused").to_string()
     }
 
     #[test]
@@ -200,7 +201,7 @@ certificates:
 tlsEndpoints:
   - {address: "127.0.0.1:6547", serverName: ups-01.example.com}
 "#;
-        let config = parse(text, Path::new("c")).expect("the documented configuration");
+        let config = parse(&native(text), Path::new("c")).expect("the documented configuration");
         assert_eq!(config.certificates[0].name.as_str(), "fleet");
         assert_eq!(config.tls_endpoints[0].name(), "127.0.0.1:6547");
         assert!(!config.discovers());
@@ -312,10 +313,10 @@ tlsEndpoints:
     fn relative_paths_of_the_web_configuration_start_at_its_directory() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("web.yaml");
-        std::fs::write(&path, "tls_server_config: {cert_file: tls/a.crt, key_file: /b.key}\n")
+        std::fs::write(&path, native("tls_server_config: {cert_file: tls/a.crt, key_file: /b.key}\n"))
             .expect("it can be written");
         let tls = load_web(&path).expect("a good file").config.tls_server_config.expect("there is one");
         assert_eq!(tls.cert_file, Some(directory.path().join("tls/a.crt")));
-        assert_eq!(tls.key_file.as_deref(), Some(Path::new("/b.key")));
+        assert_eq!(tls.key_file, Some(native("/b.key").into()));
     }
 }

@@ -87,13 +87,15 @@ const MAX_COMMAND_DIRECTORIES: usize = 16;
 mod tests {
     use std::path::Path;
 
+    use crate::platform::testing::native;
+
     /// Holds R13.
     #[test]
     fn a_weak_user_is_asked_for_only_where_that_is_allowed() {
         let parse = |rest: &str| {
             let user = "user: m, auth: {protocol: MD5, passwordFile: /a}, privacy: {protocol: DES, passwordFile: /p}";
             let text = format!("powerchuteHealth:\n  snmp: {{address: \"127.0.0.1:161\", {user}{rest}}}\n");
-            super::super::parse(&text, Path::new("c")).map_err(|error| error.to_string())
+            super::super::parse(&native(&text), Path::new("c")).map_err(|error| error.to_string())
         };
         assert!(parse("").is_err_and(|said| said.contains("allowWeak: true")));
         assert!(parse(", allowWeak: true").is_ok());

@@ -188,6 +188,7 @@ impl<'a> Section<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::testing::native;
 
     #[test]
     fn every_file_that_a_configuration_names_is_known_by_its_setting() {
@@ -208,42 +209,44 @@ outsideHosts:
   - {host: w, tlsEndpoints: [{address: "h:1", caFile: /o}], ups: [{name: a, snmp: {address: "h:1", version: v2c, communityFile: /12}}]}
 hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clientCaFile: /d, clientCrlFile: /l, clientNames: [a]}
 "#;
-        let config = super::super::parse(text, Path::new("c")).expect("a configuration");
-        let named: Vec<_> =
-            config.named_files().iter().map(|file| format!("{} {}", file.setting, file.path.display())).collect();
-        assert_eq!(
-            named,
-            [
-                "certificates[0].paths[0] /a",
-                "certificates[0].paths[1] /dir",
-                "certificates[0].passwordFile /1",
-                "tlsEndpoints[0].caFile /t",
-                "probe.caFile /q",
-                "ups[0].nut.passwordFile /3",
-                "ups[0].nut.startTls.caFile /n",
-                "ups[1].snmp.communityFile /4",
-                "ups[2].snmp.auth.passwordFile /5",
-                "ups[2].snmp.privacy.passwordFile /6",
-                "ups[3].powerchuteWeb.passwordFile /7",
-                "ups[3].powerchuteWeb.caFile /w",
-                "powerchuteHealth.snmp.communityFile /8",
-                "powerchuteHealth.snmp.auth.passwordFile /9",
-                "powerchuteHealth.snmp.privacy.passwordFile /10",
-                "shutdown.eventLogs[0] /e",
-                "outsideHosts[0].tlsEndpoints[0].caFile /o",
-                "outsideHosts[0].ups[0].snmp.communityFile /12",
-                "agents[0].passwordFile /2",
-                "agents[0].passwordIni /i",
-                "agents[0].keystore.certificateFile /s",
-                "agents[0].keystore.keyFile /k",
-                "hostApi.certificateFile /c",
-                "hostApi.keyFile /11",
-                "hostApi.clientCaFile /d",
-                "hostApi.clientCrlFile /l",
-            ]
-        );
+        let config = super::super::parse(&native(text), Path::new("c")).expect("a configuration");
+        let named: Vec<_> = config
+            .named_files()
+            .iter()
+            .map(|file| format!("{} {}", file.setting, file.path.display()).replace('\\', "/"))
+            .collect();
+        let expected = [
+            "certificates[0].paths[0] /a",
+            "certificates[0].paths[1] /dir",
+            "certificates[0].passwordFile /1",
+            "tlsEndpoints[0].caFile /t",
+            "probe.caFile /q",
+            "ups[0].nut.passwordFile /3",
+            "ups[0].nut.startTls.caFile /n",
+            "ups[1].snmp.communityFile /4",
+            "ups[2].snmp.auth.passwordFile /5",
+            "ups[2].snmp.privacy.passwordFile /6",
+            "ups[3].powerchuteWeb.passwordFile /7",
+            "ups[3].powerchuteWeb.caFile /w",
+            "powerchuteHealth.snmp.communityFile /8",
+            "powerchuteHealth.snmp.auth.passwordFile /9",
+            "powerchuteHealth.snmp.privacy.passwordFile /10",
+            "shutdown.eventLogs[0] /e",
+            "outsideHosts[0].tlsEndpoints[0].caFile /o",
+            "outsideHosts[0].ups[0].snmp.communityFile /12",
+            "agents[0].passwordFile /2",
+            "agents[0].passwordIni /i",
+            "agents[0].keystore.certificateFile /s",
+            "agents[0].keystore.keyFile /k",
+            "hostApi.certificateFile /c",
+            "hostApi.keyFile /11",
+            "hostApi.clientCaFile /d",
+            "hostApi.clientCrlFile /l",
+        ];
+        assert_eq!(named, expected.map(native));
         let secrets: Vec<_> = config.secret_files().into_iter().map(|file| file.path).collect();
-        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/12", "/2", "/11"].map(PathBuf::from);
+        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/12", "/2", "/11"]
+            .map(|path| PathBuf::from(native(path)));
         assert_eq!(secrets, numbered);
     }
 }

@@ -298,9 +298,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::platform::testing::native;
 
     fn parse(entry: &str) -> Result<UpsConfig, String> {
-        let config = super::super::parse(&format!("ups:\n  - {entry}\n"), Path::new("c")).map_err(|e| e.to_string())?;
+        let config =
+            super::super::parse(&native(&format!("ups:\n  - {entry}\n")), Path::new("c")).map_err(|e| e.to_string())?;
         Ok(config.ups.into_iter().next().expect("one entry was written"))
     }
 
@@ -313,7 +315,7 @@ ups:
   - {name: rack-c, snmp: {address: "127.0.0.1:161", version: v2c, communityFile: /etc/kagiban/community}}
   - {name: rack-d, snmp: {address: "127.0.0.1:161", version: v3, user: monitor, auth: {protocol: SHA-256, passwordFile: /a}, privacy: {protocol: AES-128, passwordFile: /p}}}
 "#;
-        let config = super::super::parse(text, Path::new("c")).expect("the documented configuration");
+        let config = super::super::parse(&native(text), Path::new("c")).expect("the documented configuration");
         let [a, b, c, d] = &config.ups[..] else { panic!("{} entries", config.ups.len()) };
         let UpsBackend::Nut(nut) = &a.backend else { panic!("{a:?}") };
         assert_eq!(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use globset::{Glob, GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::platform::NAMES_FOLD_CASE;
 use crate::probe::Endpoint;
 
 /// A span of time that is neither nothing nor forever.
@@ -94,14 +95,23 @@ impl PathPattern {
         if !path.is_absolute() {
             return Err(ValueError::Relative(text.to_owned()));
         }
-        let literal = |component: &Component<'_>| !has_wildcard(&component.as_os_str().to_string_lossy());
+        // A volume of Windows is named without wildcards, whatever it looks like.
+        let volume = match path.components().next() {
+            Some(Component::Prefix(volume)) => volume.as_os_str().to_str().unwrap_or_default(),
+            _ => "",
+        };
+        let below_volume = text.get(volume.len()..).unwrap_or_default();
+        let literal = |component: &Component<'_>| match component {
+            Component::Prefix(_) => true,
+            _ => !has_wildcard(&component.as_os_str().to_string_lossy()),
+        };
         let base: PathBuf = path.components().take_while(literal).collect();
         if base == path.components().collect::<PathBuf>() {
             return Ok(Self::Exact(base));
         }
-        let matcher = glob(text)?.compile_matcher();
+        let matcher = glob(&format!("{}{below_volume}", globset::escape(volume)))?.compile_matcher();
         let below = path.components().count() - base.components().count();
-        let depth = (!text.contains("**") && !text.contains('{')).then_some(below);
+        let depth = (!below_volume.contains("**") && !below_volume.contains('{')).then_some(below);
         Ok(Self::Glob { base, matcher, depth })
     }
 }
@@ -129,7 +139,7 @@ fn has_wildcard(text: &str) -> bool {
 
 fn glob(text: &str) -> Result<Glob, ValueError> {
     let failed = |e: globset::Error| ValueError::Glob { pattern: text.to_owned(), detail: e.kind().to_string() };
-    GlobBuilder::new(text).literal_separator(true).build().map_err(failed)
+    GlobBuilder::new(text).literal_separator(true).case_insensitive(NAMES_FOLD_CASE).build().map_err(failed)
 }
 
 /// Parses a text while the reader still stands on it, so that an error names the line of the value and its key; a
@@ -206,6 +216,7 @@ impl<'de> Deserialize<'de> for Exclusion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::testing::native;
 
     #[test]
     fn a_duration_is_written_with_its_unit_and_bounded() {
@@ -220,23 +231,23 @@ mod tests {
 
     #[test]
     fn a_path_without_wildcards_is_a_file_that_must_be_there() {
-        assert!(matches!(PathPattern::parse("/etc/ssl/a.pem"), Ok(PathPattern::Exact(_))));
+        assert!(matches!(PathPattern::parse(&native("/etc/ssl/a.pem")), Ok(PathPattern::Exact(_))));
         assert!(PathPattern::parse("etc/ssl/a.pem").is_err());
-        assert!(PathPattern::parse("/etc/[").is_err());
+        assert!(PathPattern::parse(&native("/etc/[")).is_err());
     }
 
     #[test]
     fn a_pattern_searches_below_its_literal_part_and_no_deeper_than_it_can_match() {
-        let parsed = |text| match PathPattern::parse(text) {
+        let parsed = |text| match PathPattern::parse(&native(text)) {
             Ok(PathPattern::Glob { base, matcher, depth }) => (base, matcher, depth),
             other => panic!("{text}: {other:?}"),
         };
         let (base, matcher, depth) = parsed("/srv/certs/**/*");
-        assert_eq!((base.as_path(), depth), (Path::new("/srv/certs"), None));
-        assert!(matcher.is_match("/srv/certs/a.pem") && matcher.is_match("/srv/certs/b/c/d.pem"));
+        assert_eq!((base.as_path(), depth), (native("/srv/certs").as_ref(), None));
+        assert!(matcher.is_match(native("/srv/certs/a.pem")) && matcher.is_match(native("/srv/certs/b/c/d.pem")));
         let (base, matcher, depth) = parsed("/srv/*/tls.crt");
-        assert_eq!((base.as_path(), depth), (Path::new("/srv"), Some(2)));
-        assert!(matcher.is_match("/srv/a/tls.crt") && !matcher.is_match("/srv/a/b/tls.crt"));
+        assert_eq!((base.as_path(), depth), (native("/srv").as_ref(), Some(2)));
+        assert!(matcher.is_match(native("/srv/a/tls.crt")) && !matcher.is_match(native("/srv/a/b/tls.crt")));
     }
 
     #[test]

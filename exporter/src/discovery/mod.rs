@@ -173,6 +173,7 @@ fn first_of_each<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::testing::symlink;
 
     fn search(places: &SearchPaths) -> Discovered {
         Part::ALL.map(|part| places.search_part(part)).into_iter().fold(Discovered::default(), Discovered::with)
@@ -184,9 +185,9 @@ mod tests {
         let store = root.path().join("jvm/java-17/lib/security/cacerts");
         fs::create_dir_all(store.parent().expect("has a parent")).expect("directories");
         fs::write(&store, "").expect("a store");
-        std::os::unix::fs::symlink("java-17", root.path().join("jvm/default")).expect("a link");
+        symlink("java-17", root.path().join("jvm/default")).expect("a link");
         fs::create_dir(root.path().join("Agent")).expect("a directory");
-        std::os::unix::fs::symlink("Agent", root.path().join("agent")).expect("a link");
+        symlink("Agent", root.path().join("agent")).expect("a link");
         let product = Product::PowerchuteSerialShutdown;
         let at = |name: &str| Installed { product, directory: root.path().join(name) };
         let places = SearchPaths {

@@ -13,20 +13,16 @@ pub enum Ability {
     HandedOverSockets,
 }
 
+const PAGE: &str = online!("docs/windows.md");
+
 /// It is lacking here. Windows is the only system that lacks any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} there on Windows yet: see docs/windows.md", .0.are_not())]
+#[error("{} there on Windows yet: see {}", .0.are_not(), PAGE)]
 pub struct NotOnThisSystem(pub Ability);
 
 impl NotOnThisSystem {
     /// Stable, for logs and metric labels.
     pub const REASON: &str = "not_on_this_system";
-
-    /// # Errors
-    /// When this system lacks it.
-    pub fn unless_there(ability: Ability) -> Result<(), Self> {
-        if super::LACKS.contains(&ability) { Err(Self(ability)) } else { Ok(()) }
-    }
 }
 
 impl Ability {

@@ -13,6 +13,7 @@ mod listeners;
 mod manager;
 mod process;
 mod program;
+mod require;
 mod shutdown;
 mod trust;
 #[cfg(windows)]
@@ -37,13 +38,18 @@ pub use listeners::ListenersError;
 pub use manager::{HandoverError, Lifecycle};
 pub use process::{Request, Usage};
 pub use program::{ProgramError, StartedProcess};
+pub use require::require;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use system::{
-    AccountId, CA_BUNDLES, Connection, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener, OS, Requests,
-    ServiceWrites, ShutdownWatch, account_called, account_id, announce, boot_id, boot_time, booted_at, check_program,
-    command_process, default_state_directory, exposed_part, forbid_dumps, host_api_service_writes, host_name,
-    inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
-    may_read_by_right, occupants, open_elsewhere, own_account, queued_start, run, run_commands_by,
-    scheduled_shutdown_file, spawn, started_process, state_directory_of_running_unit, system_trust, usage,
+    AccountId, CA_BUNDLES, Connection, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener, NAMES_FOLD_CASE,
+    OS, Requests, ServiceWrites, ShutdownWatch, account_called, account_id, announce, bind_both_families, boot_id,
+    boot_time, booted_at, check_program, command_process, default_state_directory, exposed_part, forbid_dumps,
+    host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running,
+    is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account, queued_start, run,
+    run_commands_by, scheduled_shutdown_file, spawn, started_process, state_directory_of_running_unit, system_trust,
+    usage,
 };
 pub use trust::SystemTrust;
+
+#[cfg(test)]
+pub(crate) use system::testing;

@@ -445,9 +445,10 @@ impl Resolver<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::testing::native;
 
     fn resolve(yaml: &str) -> Result<Agent, String> {
-        let config: AgentConfig = serde_yaml::from_str(yaml).map_err(|e| e.to_string())?;
+        let config: AgentConfig = serde_yaml::from_str(&native(yaml)).map_err(|e| e.to_string())?;
         Agent::resolve(&config).map_err(|e| e.to_string())
     }
 

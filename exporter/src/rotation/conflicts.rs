@@ -212,9 +212,8 @@ fn unit(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
+    use crate::platform::testing::{give_to_a_stranger, symlink};
 
     fn agent(name: &str, keystore: &str, service: &str) -> AgentConfig {
         serde_yaml::from_str(&format!(
@@ -256,15 +255,13 @@ mod tests {
     /// Holds A16: an account has no part in whether another's agent can be rotated.
     #[test]
     fn a_link_that_an_account_has_put_there_makes_no_conflict_with_what_it_leads_to() {
-        const SERVICE: u32 = 65_534;
-        assert!(rustix::process::geteuid().is_root(), "this test gives files to another account: run it as root");
         let root = tempfile::tempdir().expect("directory");
         let at = |name: &str| root.path().join(name);
         for directory in ["victim", "theirs"] {
             std::fs::create_dir(at(directory)).expect("mkdir");
             std::fs::write(at(directory).join("store"), b"x").expect("write");
         }
-        std::os::unix::fs::chown(at("theirs"), Some(SERVICE), None).expect("chown");
+        give_to_a_stranger(&at("theirs"));
         symlink(at("victim"), at("theirs/conf")).expect("symlink");
         symlink(at("victim/store"), at("theirs/link")).expect("symlink");
         std::fs::hard_link(at("victim/store"), at("theirs/twin")).expect("link");

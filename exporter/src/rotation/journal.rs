@@ -439,14 +439,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::platform::testing;
 
     /// Holds A5: READY waits for it, and not for a journal that is broken.
     #[test]
     fn a_want_of_descriptors_is_no_broken_journal() {
-        use rustix::io::Errno;
-        let failed = |errno: Errno| JournalError::Read(FileError::Read { path: PathBuf::new(), source: errno.into() });
-        assert!(failed(Errno::MFILE).is_shortage() && failed(Errno::NFILE).is_shortage());
-        assert!(!failed(Errno::IO).is_shortage());
+        let failed = |source| JournalError::Read(FileError::Read { path: PathBuf::new(), source });
+        assert!(testing::shortages().into_iter().all(|error| failed(error).is_shortage()));
+        assert!(!failed(testing::disk_fault()).is_shortage());
         assert!(!JournalError::Read(FileError::NotFound { path: PathBuf::new() }).is_shortage());
     }
     use crate::rotation::failure::RotationFailure;

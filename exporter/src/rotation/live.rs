@@ -457,9 +457,8 @@ pub fn leaf(certificate: &Certificate) -> Leaf {
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-
     use super::*;
+    use crate::platform::testing::{kept_from_connecting, refused_by_the_other};
 
     #[test]
     fn a_certificate_of_version_1_is_no_impostors_and_a_good_one_without_a_signature_is() {
@@ -526,16 +525,14 @@ mod tests {
     fn what_kept_this_host_from_looking_is_no_word_of_the_endpoint() {
         let address = || "ups-01:6547".to_owned();
         let connect = |source: io::Error| ProbeError::Connect { address: address(), source };
-        let os = |error: Errno| connect(error.into());
         for kept in [
             ProbeError::Dns { host: address(), detail: String::new() },
             ProbeError::Busy { host: address(), limit: 2 },
             ProbeError::Timeout { address: address(), phase: "dns" },
-            os(Errno::MFILE),
-            os(Errno::NOBUFS),
-            os(Errno::ADDRNOTAVAIL),
-            os(Errno::NETUNREACH),
-        ] {
+        ]
+        .into_iter()
+        .chain(kept_from_connecting().into_iter().map(connect))
+        {
             assert!(!is_the_endpoints(&kept), "{kept}");
         }
         for said in [
@@ -543,9 +540,10 @@ mod tests {
             ProbeError::Timeout { address: address(), phase: "handshake" },
             ProbeError::Closed { address: address(), spoke: probe::Spoke::Nothing },
             ProbeError::NotTls { address: address(), spoke: probe::Spoke::Http },
-            os(Errno::CONNREFUSED),
-            os(Errno::CONNRESET),
-        ] {
+        ]
+        .into_iter()
+        .chain(refused_by_the_other().into_iter().map(connect))
+        {
             assert!(is_the_endpoints(&said), "{said}");
         }
     }

@@ -1,8 +1,6 @@
 //! A rotator for tests of one part of it: of an agent with a key pair that is not there, and an endpoint that refuses.
 
 use std::path::Path;
-use std::process::{Child, Command};
-use std::time::Duration;
 
 use kagiban_crds::host_api::{CertificateRequest, KeyRequest, KeystoreOrder, RotationOpen, Target};
 use kagiban_crds::{Epoch, Generation};
@@ -15,14 +13,13 @@ use super::power::PowerGate;
 use super::rotator::Rotator;
 use super::state_directory::{StateDirectory, StateDirectoryLock};
 
-/// A command that does nothing.
-pub(super) const TRUE: &str = "[/bin/true]";
+pub(super) use crate::platform::testing::TRUE;
 
 pub(super) fn rotator(root: &Path, start: &str) -> (Rotator, StateDirectoryLock) {
     let directory = root.display();
     let agent = format!(
         "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
-         endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: {start}}}, \
+         endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: {TRUE}, start: {start}}}, \
          verify: {{deadline: 1s, holdDown: 0s, interval: 50ms}}}}"
     );
     rotator_of(root, &agent)
@@ -82,36 +79,4 @@ pub(super) fn block_journal(root: &Path) {
 
 pub(super) fn unblock_journal(root: &Path) {
     std::fs::remove_dir(root.join("state/journal/web.json")).expect("rmdir");
-}
-
-/// Has `call`s of this thread fail, until it is dropped.
-pub(super) struct FaultyThread(Child);
-
-impl FaultyThread {
-    /// `fault` as strace injects it; `only` says which of the calls.
-    pub(super) fn begin(call: &str, fault: &str, only: &[&str]) -> Self {
-        let thread = std::fs::read_link("/proc/thread-self").expect("this thread");
-        let thread = thread.file_name().and_then(|name| name.to_str()).expect("its number");
-        let mut strace = Command::new("strace")
-            .args(["-qqq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}")])
-            .args(["-p", thread])
-            .args(only)
-            .spawn()
-            .expect("install the package strace");
-        let is_traced = || {
-            let status = std::fs::read_to_string("/proc/thread-self/status").expect("status");
-            !status.lines().any(|line| line == "TracerPid:\t0")
-        };
-        while !is_traced() {
-            assert!(strace.try_wait().expect("strace").is_none(), "strace ended: run this test as root");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Self(strace)
-    }
-}
-
-impl Drop for FaultyThread {
-    fn drop(&mut self) {
-        let _ = self.0.kill().and_then(|()| self.0.wait());
-    }
 }

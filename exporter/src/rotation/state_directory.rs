@@ -170,28 +170,19 @@ impl StateDirectory {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
+    use crate::platform::testing::with_read_only;
 
     /// Holds A11: an earlier run has made what is needed; a disk that takes nothing more is no reason to leave files apart.
     #[test]
     fn a_state_directory_that_an_earlier_run_has_made_is_opened_where_nothing_can_be_written() {
-        assert!(rustix::process::geteuid().is_root(), "this test mounts: run it as root, with CAP_SYS_ADMIN");
         let directory = tempfile::tempdir().expect("directory");
         let root = directory.path().join("state");
         drop(StateDirectory::open(&root).expect("the first time"));
-        let mount = |program: &str, arguments: &[&str]| {
-            let status = Command::new(program).args(arguments).arg(&root).status();
-            assert!(status.expect("install the package mount").success(), "{program} {arguments:?}");
-        };
-        mount("mount", &["--bind", root.to_str().expect("UTF-8")]);
-        mount("mount", &["-o", "remount,bind,ro"]);
-        let opened = StateDirectory::open(&root);
-        let second = StateDirectory::open(&root);
-        let is_opened = opened.is_ok();
-        drop(opened);
-        mount("umount", &["-l"]);
+        let (is_opened, second) = with_read_only(&root, || {
+            let opened = StateDirectory::open(&root);
+            (opened.is_ok(), StateDirectory::open(&root))
+        });
         assert!(is_opened && second.is_err_and(|error| matches!(error, StateDirectoryError::InUse { .. })));
     }
 

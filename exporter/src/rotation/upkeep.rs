@@ -460,8 +460,9 @@ fn begun<'a>(
 mod tests {
     use std::fs;
 
-    use super::super::scene::{FaultyThread, put_into, rotator};
+    use super::super::scene::{put_into, rotator};
     use super::*;
+    use crate::platform::testing::FaultyThread;
 
     fn lines(path: &std::path::Path) -> usize {
         fs::read_to_string(path).map_or(0, |text| text.lines().count())

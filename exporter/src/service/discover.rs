@@ -14,7 +14,7 @@ use crate::config::{AgentConfig, ConfigError};
 use crate::discovery::proposal::{LocalDaemon, Rotatable, rotatable};
 use crate::discovery::{self, Discovered};
 use crate::installation::Installed;
-use crate::platform::{Ability, NotOnThisSystem};
+use crate::platform::{Ability, require};
 use crate::rotation::agent::Agent;
 use crate::rotation::readiness::{self, Unready};
 
@@ -39,7 +39,7 @@ pub struct Inventory {
 /// # Errors
 /// When a file system that an agent lies on hangs, or this system's usual places are not known.
 pub async fn discover(host: Option<HostName>) -> Result<Inventory, ServiceError> {
-    NotOnThisSystem::unless_there(Ability::Discovery)?;
+    require(Ability::Discovery)?;
     let found = discovery::search_usual(Instant::now() + SEARCH_WITHIN).await;
     let event_logs = found.event_logs();
     let Discovered { agents: installed, trust_stores, system_bundle, .. } = found;

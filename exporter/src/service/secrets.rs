@@ -52,9 +52,8 @@ pub(super) async fn watch(files: Vec<NamedFile>, board: Arc<Board>, stop: Cancel
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use crate::platform::testing::set_mode;
 
     /// Holds A18: secrets that others may read are warned of.
     #[tokio::test]
@@ -65,7 +64,7 @@ mod tests {
         let file = |name: &str| NamedFile::secret(name, directory.path().join(name));
         let (files, board) = (Arc::new(vec![file("password"), file("not there")]), Board::default());
         for (mode, exposed) in [(0o644, true), (0o604, true), (0o600, false)] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+            set_mode(&path, mode);
             look(&files, &board).await;
             let seen: Vec<_> = board.snapshot().secret_files.iter().map(|file| file.exposed).collect();
             assert_eq!(seen, [exposed], "{mode:o}");

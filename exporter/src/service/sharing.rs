@@ -131,13 +131,14 @@ fn no_thread(error: &io::Error) -> AgentRefusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::testing::native;
 
     fn resources(agent: &str, file: &str) -> ExclusiveResources {
         let yaml = format!(
             "{{name: {agent}, product: tls-service, keystore: {{certificateFile: {file}.crt, keyFile: {file}.key}}, \
              endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/{agent}, stop], start: [/bin/{agent}, start]}}}}"
         );
-        let config = serde_yaml::from_str(&yaml).expect("a configuration");
+        let config = serde_yaml::from_str(&native(&yaml)).expect("a configuration");
         ExclusiveResources::written(&Agent::as_written(&config).expect("an agent"))
     }
 

@@ -94,13 +94,13 @@ impl fmt::Display for Warning {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     use super::*;
+    use crate::platform::testing::{native, set_mode, symlink};
 
     fn told(yaml: &str) -> Vec<String> {
-        let config = crate::config::parse(yaml, Path::new("c")).expect("a configuration");
+        let config = crate::config::parse(&native(yaml), Path::new("c")).expect("a configuration");
         of(&config).iter().map(ToString::to_string).collect()
     }
 
@@ -118,8 +118,7 @@ mod tests {
         let (open, script) = (root.path().join("open"), root.path().join("open/start"));
         fs::create_dir(&open).expect("mkdir");
         fs::write(&script, "#!/bin/sh\n").expect("written");
-        std::os::unix::fs::symlink(&script, root.path().join("link")).expect("linked");
-        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+        symlink(&script, root.path().join("link")).expect("linked");
         let commands = [
             format!("['{}']", script.display()),
             format!("['{}/link']", root.path().display()),
@@ -132,8 +131,8 @@ mod tests {
             (0o757, 0o755, Some(&open)),
             (0o1777, 0o755, None),
         ] {
-            mode(&open, directory);
-            mode(&script, file);
+            set_mode(&open, directory);
+            set_mode(&script, file);
             for command in &commands {
                 let told = told(&agent("127.0.0.1:9", command));
                 let expected = exposed.map(|path| format!("agents[0].service.start: {}: others than", path.display()));

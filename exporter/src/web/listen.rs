@@ -27,7 +27,7 @@ use super::probe::MAX_ASKED;
 use super::slots::{ClientSlot, ConnectionSlots, MAX_CONNECTIONS};
 use super::{Site, routes};
 use crate::host_port;
-use crate::platform::{Connection, InheritedSocket, Listener};
+use crate::platform::{self, Connection, InheritedSocket, Listener};
 
 /// Of one peer, so that others find a slot at once. Behind one address there may be many, and a Prometheus that probes as much as
 /// it may still scrapes from there.
@@ -235,7 +235,7 @@ impl ListenAddress {
         match &self.host {
             Some(host) => TcpListener::bind((host.as_str(), self.port)).await,
             // Both families where there are two; a host without IPv6 refuses the first.
-            None => match TcpListener::bind(("::", self.port)).await {
+            None => match platform::bind_both_families(self.port).await {
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     TcpListener::bind(("0.0.0.0", self.port)).await
                 }

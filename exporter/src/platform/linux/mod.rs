@@ -17,6 +17,8 @@ mod shutdown;
 mod sockets;
 mod supervise;
 mod systemd;
+#[cfg(test)]
+pub(crate) mod testing;
 mod trust_store;
 mod unit;
 
@@ -31,7 +33,7 @@ pub use lock::{FileLock, lock, open_elsewhere};
 pub use process::{Requests, forbid_dumps, host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
 pub use shutdown::ShutdownWatch;
-pub use sockets::{Connection, InheritedSocket, Listener};
+pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
@@ -44,6 +46,9 @@ pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
 
 /// What this program does elsewhere and not here.
 pub const LACKS: &[Ability] = &[];
+
+/// Whether one name of a file is another in other letters.
+pub const NAMES_FOLD_CASE: bool = false;
 
 pub const HINTS: Hints = Hints {
     who_listens: "`ss -ltnp`",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -24,6 +24,14 @@ pub enum Listener {
 
 /// A client's connection.
 pub type Connection = Either<TcpStream, UnixStream>;
+
+/// Listens at every address, of IPv4 too.
+///
+/// # Errors
+/// When the system does not let it: a host without IPv6, or one whose administrator keeps the families apart by default.
+pub async fn bind_both_families(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await
+}
 
 impl Listener {
     /// # Errors

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::windows::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use kagiban_files::{FileError, check_replaceable, identify, write_new};
+use kagiban_files::{FileError, identify, write_new};
+use winapi_util::{HandleRef, file};
 use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_OPEN_REPARSE_POINT};
 
 /// Held until it is dropped, or its process ends.
@@ -28,10 +29,10 @@ pub fn lock(path: &Path) -> io::Result<Option<FileLock>> {
             made.map_err(|error| wrong(error.to_string()))?;
         }
     }
-    check_replaceable(path).map_err(|error| wrong(error.to_string()))?;
+    identify(path).map_err(|error| wrong(error.to_string()))?;
     let file = OpenOptions::new().read(true).write(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+    let names = file::information(HandleRef::from_file(&file))?.number_of_links();
+    if file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 || names > 1 {
         return Err(wrong("it is no file of its own; remove it".to_owned()));
     }
     match file.try_lock() {

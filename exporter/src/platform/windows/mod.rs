@@ -10,6 +10,8 @@ mod service;
 mod shutdown;
 mod sockets;
 mod sys;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use accounts::{AccountId, account_called, account_id, may_read_by_right, own_account};
 pub use host::{
@@ -22,7 +24,7 @@ pub use process::{Requests, forbid_dumps, is_running, is_shortage, started_proce
 pub use program::{check_program, command_process, exposed_part, run, run_commands_by, spawn};
 pub use service::{ServiceWrites, announce, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start};
 pub use shutdown::ShutdownWatch;
-pub use sockets::{Connection, InheritedSocket, Listener};
+pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
 
 use super::{Ability, Hints};
 
@@ -32,6 +34,9 @@ pub const OS: kagiban_agents::Os = kagiban_agents::Os::Windows;
 /// What this program does elsewhere and not here.
 pub const LACKS: &[Ability] =
     &[Ability::Rotations, Ability::ShutdownSchedule, Ability::Discovery, Ability::HandedOverSockets];
+
+/// Whether one name of a file is another in other letters.
+pub const NAMES_FOLD_CASE: bool = true;
 
 pub const HINTS: Hints = Hints {
     who_listens: "`netstat -abno`",

@@ -79,7 +79,7 @@ mod tests {
         let refused = run("web", &argv, Duration::from_secs(1)).await.expect_err("refused");
         assert_eq!(refused.reason(), "not_on_this_system");
         let told = refused.to_string();
-        assert!(told.contains("net is not run") && told.contains("docs/windows.md"), "{told}");
+        assert!(told.contains("net is not run") && told.contains(online!("docs/windows.md")), "{told}");
         assert!(!told.contains("secret"), "{told}");
     }
 }

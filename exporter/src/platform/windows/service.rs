@@ -65,6 +65,6 @@ mod tests {
     #[test]
     fn sockets_that_nobody_can_hand_over_are_refused_and_not_taken_for_none() {
         let told = inherited_sockets().expect_err("refused").to_string();
-        assert!(told.contains("docs/windows.md") && told.contains("--web.systemd-socket"), "{told}");
+        assert!(told.contains(online!("docs/windows.md")) && told.contains("--web.systemd-socket"), "{told}");
     }
 }

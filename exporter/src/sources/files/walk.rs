@@ -167,6 +167,7 @@ fn note(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::testing::symlink;
 
     fn tree(files: &[&str]) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a temporary directory");
@@ -182,7 +183,7 @@ mod tests {
         let parse = |p: &&str| PathPattern::parse(root.join(p).to_str().expect("UTF-8")).expect("a pattern");
         let patterns: Vec<_> = patterns.iter().map(parse).collect();
         let found = find(&patterns, &Exclusion::defaults(), max_files);
-        let shown = |p: &PathBuf| p.strip_prefix(root).unwrap_or(p).display().to_string();
+        let shown = |p: &PathBuf| p.strip_prefix(root).unwrap_or(p).display().to_string().replace('\\', "/");
         (found.places.iter().map(|place| shown(&place.path)).collect(), found.trouble.map(|t| t.reason))
     }
 
@@ -198,8 +199,8 @@ mod tests {
     #[test]
     fn the_generations_of_a_mounted_secret_are_not_counted_twice() {
         let root = tree(&["..2024/tls.crt"]);
-        std::os::unix::fs::symlink("..2024", root.path().join("..data")).expect("a link");
-        std::os::unix::fs::symlink("..data/tls.crt", root.path().join("tls.crt")).expect("a link");
+        symlink("..2024", root.path().join("..data")).expect("a link");
+        symlink("..data/tls.crt", root.path().join("tls.crt")).expect("a link");
         assert_eq!(names(root.path(), &["**/*"], 10), (vec!["tls.crt".into()], None));
     }
 
@@ -229,14 +230,14 @@ mod tests {
     #[test]
     fn a_loop_of_symlinks_ends() {
         let root = tree(&["a/b.pem"]);
-        std::os::unix::fs::symlink("..", root.path().join("a/up")).expect("a link");
+        symlink("..", root.path().join("a/up")).expect("a link");
         assert_eq!(names(root.path(), &["**/*"], 10), (vec!["a/b.pem".into()], None));
     }
 
     #[test]
     fn a_link_that_leads_to_itself_is_one_file_that_cannot_be_read_and_not_a_failure_of_the_source() {
         let root = tree(&["a.pem"]);
-        std::os::unix::fs::symlink("loop.pem", root.path().join("loop.pem")).expect("a link");
+        symlink("loop.pem", root.path().join("loop.pem")).expect("a link");
         assert_eq!(names(root.path(), &["**/*"], 10), (vec!["a.pem".into(), "loop.pem".into()], None));
         let reason = crate::platform::identify(&root.path().join("loop.pem")).map_err(|error| error.reason());
         assert_eq!(reason, Err("symlink_loop"));
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn a_link_that_leads_nowhere_is_a_file_that_is_missing() {
         let root = tree(&["a.pem"]);
-        std::os::unix::fs::symlink("gone.pem", root.path().join("b.pem")).expect("a link");
+        symlink("gone.pem", root.path().join("b.pem")).expect("a link");
         assert_eq!(names(root.path(), &["*.pem"], 10).0, ["a.pem", "b.pem"]);
     }
 

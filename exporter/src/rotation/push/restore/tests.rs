@@ -3,16 +3,13 @@ mod places;
 mod steps;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
-use rustix::fs::{IFlags, ioctl_setflags};
 
 use super::*;
+use crate::platform::testing::{TRUE, mode, open_to_a_group, set_mode, symlink, with_fixed, without_syncs};
 use crate::platform::{Links, SurveyedFile, Swap, WriteError};
 use crate::rotation::agent::{Agent, Keystore};
 use crate::rotation::journal::OldFile;
 use crate::rotation::push::survey::MAX_STORE_BYTES;
-use crate::rotation::scene::FaultyThread;
 
 /// A pair whose names say what they hold, swapped as the executor does it.
 struct Scene {
@@ -27,7 +24,7 @@ impl Scene {
         let directory = root.path().display();
         let agent = format!(
             "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
-             endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: [/bin/true]}}}}"
+             endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: {TRUE}, start: {TRUE}}}}}"
         );
         let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
         let push = agent.push().expect("a push").clone();
@@ -52,7 +49,7 @@ impl Scene {
         for old_at in [&path, &backup] {
             fs::write(old_at, &old).expect("write");
         }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+        open_to_a_group(&path);
         let surveyed = platform::survey(&path, MAX_STORE_BYTES).expect("survey");
         let staged = platform::temporary_beside(&path).expect("name");
         platform::write_new(&staged, new.as_bytes(), Some(&surveyed.attributes)).expect("staged");
@@ -76,22 +73,6 @@ impl Scene {
             old: old.map(|old| SurveyedFile { identity: &old.identity, sha256: old.digest.as_bytes(), attributes }),
         });
         swapped.map_err(|error| error.reason())
-    }
-
-    /// `work`, with no sync of the scene's directory having an effect.
-    fn without_syncs<T>(&self, work: impl FnOnce() -> T) -> T {
-        let directory = self.root.path().to_str().expect("UTF-8");
-        let _faulty = FaultyThread::begin("fsync", "error=EIO", &["-P", directory]);
-        work()
-    }
-
-    /// `work`, while the file cannot be replaced.
-    fn with_fixed<T>(&self, n: usize, work: impl FnOnce() -> T) -> T {
-        let fixed = fs::File::open(&self.files[n].path).expect("open");
-        ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
-        let done = work();
-        ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
-        done
     }
 
     /// Somebody edits a file between the last look and the change of names: nothing is changed then.

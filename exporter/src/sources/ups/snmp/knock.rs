@@ -26,9 +26,14 @@ pub(super) enum PortState {
 pub(super) async fn knock(address: SocketAddr, wait: Duration) -> PortState {
     match timeout(wait, exchange(address)).await {
         Ok(Ok(())) => PortState::Answers,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => PortState::Closed,
+        Ok(Err(error)) if is_refusal(error.kind()) => PortState::Closed,
         Ok(Err(_)) | Err(_) => PortState::Silent,
     }
+}
+
+/// Windows calls it a reset of the connection that there is none of.
+const fn is_refusal(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
 
 async fn exchange(address: SocketAddr) -> io::Result<()> {

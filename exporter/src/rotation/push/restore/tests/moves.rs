@@ -32,11 +32,11 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
 fn old_files_that_must_be_written_anew_come_back_where_their_directory_cannot_be_synced() {
     let scene = Scene::swapped();
     scene.files.iter().for_each(|file| fs::remove_file(&file.staged).expect("the old file"));
-    let ordered = scene.without_syncs(|| scene.restoration().make_ready().map_err(|error| error.reason()));
+    let ordered = without_syncs(scene.root.path(), || scene.restoration().make_ready().map_err(|error| error.reason()));
     assert_eq!(ordered.expect_err("the journal would tell of them"), "io");
     assert_eq!((scene.contents(), scene.litter()), (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 0));
 
-    let restored = scene.without_syncs(|| scene.restoration().restore().map_err(|error| error.reason()));
+    let restored = without_syncs(scene.root.path(), || scene.restoration().restore().map_err(|error| error.reason()));
     assert_eq!(restored, Err("io"), "it is not known to be durable");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
     scene.restoration().restore().expect("durable now");
@@ -64,7 +64,7 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
 fn a_file_that_cannot_be_replaced_leaves_the_set_whole() {
     for n in [0, 1] {
         let scene = Scene::swapped();
-        scene.with_fixed(n, || {
+        with_fixed(&scene.files[n].path, || {
             let ordered = scene.restoration().make_ready().map(|_| ()).map_err(|error| error.reason());
             let restored = scene.restoration().restore().map_err(|error| error.reason());
             assert_eq!((ordered, restored), (Err("immutable"), Err("immutable")), "{n}");
@@ -86,7 +86,7 @@ fn a_file_that_cannot_follow_in_the_last_moment_takes_the_others_back_with_it() 
     let refused = |scene: &Scene| {
         let (files, moves) = scene.restoration().prepare().expect("prepared");
         let carry_out = || carry_out(&files, &moves, platform::sync_directory_of).map_err(|error| error.reason());
-        scene.with_fixed(1, carry_out)
+        with_fixed(&scene.files[1].path, carry_out)
     };
     assert!(refused(&scene).is_err());
     assert_eq!((scene.contents(), scene.litter()), (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 2));
@@ -110,7 +110,7 @@ fn a_way_back_that_was_cut_off_and_cannot_go_on_ends_with_the_new_set() {
     let (files, moves) = scene.restoration().prepare().expect("prepared");
     moves[0].carry_out(&files[0]).expect("moved");
     assert_eq!(scene.contents(), ["old tls.crt", "new tls.key"]);
-    let restored = scene.with_fixed(1, || scene.restoration().restore().map_err(|error| error.reason()));
+    let restored = with_fixed(&scene.files[1].path, || scene.restoration().restore().map_err(|error| error.reason()));
     assert_eq!(restored, Err("immutable"));
     assert_eq!(scene.contents(), ["new tls.crt", "new tls.key"]);
     scene.restoration().restore().expect("restored");

@@ -51,7 +51,7 @@ fn a_directory_is_known_by_what_it_is_and_not_by_what_it_is_called_or_holds() {
         let old = file.old.as_mut().expect("old");
         old.beside = agent.join(old.beside.file_name().expect("a name"));
     }
-    std::os::unix::fs::symlink(&agent, &link).expect("linked");
+    symlink(&agent, &link).expect("linked");
     scene.push.keystore = Keystore::PemPair { certificate: link.join("tls.crt"), key: link.join("tls.key") };
 
     fs::rename(&agent, &aside).and_then(|()| fs::create_dir(&agent)).expect("not mounted");

@@ -30,11 +30,11 @@ fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
 fn what_goes_back_by_itself_is_no_more_open_than_what_lies_there() {
     let scene = Scene::swapped();
     let key = &scene.files[1];
-    fs::set_permissions(&key.path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    set_mode(&key.path, 0o600);
     let inode = platform::read_held(&key.staged, MAX_STORE_BYTES, Links::Refuse).expect("beside").identity.inode;
     scene.restoration().restore().expect("restored");
     assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
-    let modes = [0, 1].map(|n| fs::metadata(&scene.files[n].path).expect("there").permissions().mode() & 0o777);
+    let modes = [0, 1].map(|n| mode(&scene.files[n].path));
     assert_eq!(modes, [0o640, 0o600]);
     let back = platform::read_held(&key.path, MAX_STORE_BYTES, Links::Refuse).expect("back").identity;
     assert_eq!(back.inode, inode, "it was written anew, which takes space");
