@@ -73,25 +73,88 @@ const KNOWS: [(&str, &[&str]); 8] = [
 
 /// Windows' own calls have no safe way. The workspace denies what is unsafe, so that a file says where it is not denied.
 #[test]
-fn what_is_unsafe_stands_in_one_file() {
+fn what_is_unsafe_stands_in_one_file_of_a_crate() {
     let (lint, forbidden) = (concat!("unsafe", "_code"), concat!("forbid(unsafe", "_code)"));
     let mut allowing = Vec::new();
     for krate in CRATES.iter().chain(&["tests"]) {
-        let mut directories = vec![root().join(krate)];
-        while let Some(directory) = directories.pop() {
-            for entry in std::fs::read_dir(&directory).expect("a directory") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    directories.push(path);
-                } else if path.extension().is_some_and(|it| it == "rs")
-                    && read(&path).lines().any(|line| line.contains(lint) && !line.contains(forbidden))
-                {
-                    allowing.push(path.strip_prefix(root()).expect("below").to_owned());
-                }
+        let allows = |path: &PathBuf| read(path).lines().any(|line| line.contains(lint) && !line.contains(forbidden));
+        allowing.extend(rust_files(&root().join(krate)).into_iter().filter(allows));
+    }
+    let allowing: BTreeSet<_> = allowing.iter().map(|path| path.strip_prefix(root()).expect("below")).collect();
+    let may = ["exporter/src/platform/windows/sys.rs", "files/src/windows/sys.rs"];
+    assert_eq!(allowing, may.map(Path::new).into());
+}
+
+/// What the exporter is on one system and not on another stands behind its seam, tests and all.
+#[test]
+fn only_the_exporters_platform_knows_which_system_it_is_built_for() {
+    let sources = root().join("exporter/src");
+    let elsewhere = rust_files(&sources).into_iter().filter(|path| !path.starts_with(sources.join("platform")));
+    let found = elsewhere.flat_map(|path| {
+        let text = read(&path);
+        let lines: Vec<_> = text.lines().filter(|line| names_a_system(line)).map(str::to_owned).collect();
+        lines.into_iter().map(move |line| format!("{}: {}", path.display(), line.trim()))
+    });
+    assert_eq!(found.collect::<Vec<_>>(), [""; 0]);
+    // The seam itself says it.
+    assert!(read(&sources.join("platform/mod.rs")).lines().any(names_a_system));
+}
+
+#[test]
+fn a_line_that_names_a_system_is_known_by_what_it_says() {
+    for line in [
+        "#[cfg(windows)]",
+        "    #[cfg(all(test, target_os = \"linux\"))]",
+        "#![cfg_attr(not(windows), forbid(unsafe_code))]",
+        "if cfg!(target_family = \"unix\") {",
+        "use std::os::unix::fs::symlink;",
+        "    use std::os::windows::fs::MetadataExt as _;",
+        "use tokio::signal::unix::signal;",
+        "use rustix::io::Errno;",
+        "let id = libc::getuid();",
+        "use windows_sys::Win32::Foundation::FILETIME;",
+    ] {
+        assert!(names_a_system(line), "{line}");
+    }
+    for line in
+        ["#[cfg(test)]", "// on unix, cfg(windows) is not set", "let windows = weekly.windows(2);", "use std::os;"]
+    {
+        assert!(!names_a_system(line), "{line}");
+    }
+}
+
+/// Whether a line says of one system what does not hold of every other. A comment may.
+fn names_a_system(line: &str) -> bool {
+    const CRATES: [&str; 9] = [
+        "std::os::",
+        "signal::unix",
+        "signal::windows",
+        "rustix::",
+        "libc::",
+        "zbus::",
+        "listenfd::",
+        "windows_sys::",
+        "winapi_util::",
+    ];
+    let is_conditional = line.contains("cfg(") || line.contains("cfg!(") || line.contains("cfg_attr(");
+    let is_of_system = ["windows", "unix", "target_os", "target_family"].iter().any(|it| line.contains(it));
+    !line.trim_start().starts_with("//")
+        && (is_conditional && is_of_system || CRATES.iter().any(|krate| line.contains(krate)))
+}
+
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let (mut files, mut directories) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        let entries = std::fs::read_dir(&directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+        for path in entries {
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                files.push(path);
             }
         }
     }
-    assert_eq!(allowing, [Path::new("files/src/windows/sys.rs")]);
+    files
 }
 
 /// The cluster takes each product that is given a certificate or told to renew its own, by the id and the class that the hosts know
