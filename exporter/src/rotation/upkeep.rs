@@ -444,7 +444,8 @@ fn is_short_of_processes(error: &ProgramError) -> bool {
         ProgramError::NotRunnable { .. }
         | ProgramError::Failed { .. }
         | ProgramError::TimedOut { .. }
-        | ProgramError::Lost { .. } => false,
+        | ProgramError::Lost { .. }
+        | ProgramError::NotOnThisSystem { .. } => false,
     }
 }
 
