@@ -13,7 +13,8 @@ const PREFIXES: [&str; 6] = ["kagiban_", "ups_", "x509_", "tls_probe_", "host_sh
 /// Pages with names of other times and exporters, of alarms, and of Ansible's variables.
 const OF_OTHERS: [&str; 4] = ["CHANGELOG.md", "docs/compat.md", "docs/ups-metrics.md", "examples/ansible/README.md"];
 /// Tests, states, the beginning of a name in a filter, a path of another exporter, a crate in a filter of logs.
-const NO_METRICS: [&str; 9] = [
+const NO_METRICS: [&str; 10] = [
+    "kagiban_exporter",
     "kagiban_host_api_tls",
     "kagiban_operator",
     "ups_apcupsd",
