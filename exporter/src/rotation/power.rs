@@ -174,6 +174,15 @@ mod tests {
         assert!(gate(true).check().await.is_err_and(|power| power.state == PowerState::ShutdownPending));
     }
 
+    /// Whoever vouches for the power does not vouch for what the system plans.
+    #[tokio::test]
+    async fn a_system_that_tells_no_schedule_of_shutdowns_is_not_known_to_be_on_mains() {
+        let settings = Settings { assumes_mains: true, scheduled_shutdown_file: None };
+        let gate = PowerGate { settings, board: Some(Arc::default()) };
+        assert_eq!(gate.report().await.state, PowerState::Unknown);
+        assert!(gate.check().await.is_err());
+    }
+
     /// Holds A18: a configuration that is loaded again changes `power` for the gate too, not only its UPSes.
     #[tokio::test]
     async fn the_section_power_that_was_loaded_last_counts() {
