@@ -345,7 +345,7 @@ async fn a_host_with_which_no_pass_comes_to_an_end_is_asked_less_and_less() {
     assert_eq!(stage.host.changes().len(), 12);
     // The person who asked for a rotation looks there.
     assert_eq!(stage.condition("Blocked"), "True HostAnswerRefused");
-    assert!(stage.message("Blocked").contains("does not keep them"), "{}", stage.message("Blocked"));
+    assert!(stage.message("Blocked").contains("told once a minute now"), "{}", stage.message("Blocked"));
 }
 
 /// Holds B17: a host that said it had called a rotation off, and went on with it, was told so a hundred times a second.

@@ -47,7 +47,7 @@ pub use system::{
     host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running,
     is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account, queued_start, run,
     run_commands_by, scheduled_shutdown_file, spawn, started_process, state_directory_of_running_unit, system_trust,
-    usage,
+    unit_behind, usage,
 };
 pub use trust::SystemTrust;
 

@@ -69,21 +69,22 @@ impl ExclusiveResources {
     /// Only links count that an administrator put there: no account can make another's agent part of a conflict. A path that
     /// cannot be walked is no conflict; the agent's own rotation is refused for it.
     pub fn found(agent: &Agent) -> Self {
-        Self::of(agent, |path| {
+        let at = |path: &Path| {
             platform::destination(path).map_or_else(|_| FileLocation::Written(path.to_owned()), FileLocation::Found)
-        })
+        };
+        Self::of(agent, at, |service| platform::unit_behind(&service))
     }
 
     /// By the configuration alone.
     pub fn written(agent: &Agent) -> Self {
-        Self::of(agent, |path| FileLocation::Written(path.to_owned()))
+        Self::of(agent, |path| FileLocation::Written(path.to_owned()), |service| service)
     }
 
-    fn of(agent: &Agent, at: impl Fn(&Path) -> FileLocation) -> Self {
+    fn of(agent: &Agent, at: impl Fn(&Path) -> FileLocation, called: impl Fn(String) -> String) -> Self {
         Self {
             agent: agent.name.clone(),
             files: agent.replaced().into_iter().map(|path| (path.to_owned(), at(path))).collect(),
-            services: agent.commands().flat_map(|(_, argv)| named(argv)).collect(),
+            services: agent.commands().flat_map(|(_, argv)| named(argv)).map(called).collect(),
         }
     }
 }
@@ -192,6 +193,8 @@ fn systemctl_words(arguments: &[String]) -> (Vec<&str>, String) {
     while let Some(argument) = rest.next() {
         if ELSEWHERE.contains(&argument) {
             of = format!(" of {}", rest.next().unwrap_or_default());
+        } else if argument == "--user" {
+            " of this account".clone_into(&mut of);
         } else if WITH_VALUE.contains(&argument) {
             rest.next();
         } else if !argument.starts_with('-') {
@@ -323,9 +326,13 @@ mod tests {
             assert_eq!(check(&own("web"), same), Err("shared_service"), "{same}");
         }
         let elsewhere = |option: &str| format!("{{stop: [systemctl, {option}, stop, web], start: ['true']}}");
-        for (first, second) in
-            [("-M, c1", "-M, c2"), ("--machine=c1", "-M, c2"), ("-Hc1", "--no-block"), ("--host=a", "-q")]
-        {
+        for (first, second) in [
+            ("-M, c1", "-M, c2"),
+            ("--machine=c1", "-M, c2"),
+            ("-Hc1", "--no-block"),
+            ("--host=a", "-q"),
+            ("--user", "-q"),
+        ] {
             assert_eq!(check(&elsewhere(first), &elsewhere(second)), Ok(()), "{first} {second}");
         }
         for (first, second) in [("-M, c1", "--machine=c1"), ("--job-mode, replace", "-q"), ("-Mc1", "-M, c1")] {

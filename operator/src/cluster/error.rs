@@ -22,7 +22,9 @@ pub enum ClusterError {
     Conflict { verb: &'static str, resource: &'static str },
     #[error("{verb} {resource}: not found")]
     NotFound { verb: &'static str, resource: &'static str },
-    #[error("{verb} {resource}: not allowed, the role lacks this verb: {message}")]
+    #[error(
+        "{verb} {resource}: not allowed: {message}; where the role lacks this verb, apply the one of the chart again"
+    )]
     Forbidden { verb: &'static str, resource: &'static str, message: String },
     #[error("{verb} {resource}: the API server answered {code}: {message}")]
     Status { verb: &'static str, resource: &'static str, code: u16, message: String },

@@ -37,7 +37,7 @@ pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
-pub use unit::{ServiceWrites, host_api_service_writes};
+pub use unit::{ServiceWrites, host_api_service_writes, unit_behind};
 
 use super::{Ability, Hints};
 

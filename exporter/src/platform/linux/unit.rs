@@ -22,6 +22,8 @@ const DIRECTORIES: [&str; 5] = [
 /// Far more than people write.
 const MAX_BYTES: u64 = 256 * 1024;
 const MAX_DROP_INS: usize = 100;
+/// systemd refuses aliases of aliases; a link may lead to another all the same.
+const MAX_ALIASES: usize = 8;
 
 /// What a unit may write to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,31 @@ pub struct ServiceWrites {
     protect_home: String,
     read_write: Vec<PathBuf>,
     read_only: Vec<PathBuf>,
+}
+
+/// The unit that systemd means by this name: where an alias is a link to the unit's file, the name of that. Blocks on the file system.
+pub fn unit_behind(name: &str) -> String {
+    unit_below(Path::new("/"), name)
+}
+
+fn unit_below(root: &Path, name: &str) -> String {
+    let mut name = name.to_owned();
+    // What names a service otherwise is the command itself, and no file's name.
+    if name.contains(['/', ' ']) {
+        return name;
+    }
+    for _ in 0..MAX_ALIASES {
+        let mut paths = DIRECTORIES.iter().map(|directory| root.join(directory).join(&name));
+        let file = paths.find(|path| fs::symlink_metadata(path).is_ok());
+        let target = file.and_then(|file| fs::read_link(file).ok());
+        // A masked unit is a link to what is no unit's file.
+        let target = target.as_ref().and_then(|target| target.file_name()?.to_str());
+        match target.filter(|target| target.contains('.') && *target != name) {
+            Some(target) => name = target.to_owned(),
+            None => break,
+        }
+    }
+    name
 }
 
 /// What the unit's file and its drop-ins say; none where there is no such unit, or it is masked. Blocks on the file system.
@@ -190,6 +217,35 @@ mod tests {
 
     fn writes(files: &[(&str, &str)], directory: &str) -> bool {
         host(files).expect("a unit").may_write(Path::new(directory))
+    }
+
+    /// Holds A16: two names of one unit are one service.
+    #[test]
+    fn an_alias_is_the_unit_that_it_leads_to_and_a_mask_or_a_circle_leads_nowhere() {
+        let root = tempfile::tempdir().expect("directory");
+        let [units, ours] = ["usr/lib/systemd/system", "etc/systemd/system"].map(|at| root.path().join(at));
+        for directory in [&units, &ours] {
+            fs::create_dir_all(directory).expect("mkdir");
+        }
+        fs::write(units.join("ssh.service"), "[Service]").expect("written");
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, ours.join(name)).expect("linked");
+        };
+        link("/usr/lib/systemd/system/ssh.service", "sshd.service");
+        link("sshd.service", "login.service");
+        link("/dev/null", "masked.service");
+        link("circle.service", "circle.service");
+        for (name, unit) in [
+            ("ssh.service", "ssh.service"),
+            ("sshd.service", "ssh.service"),
+            ("login.service", "ssh.service"),
+            ("masked.service", "masked.service"),
+            ("circle.service", "circle.service"),
+            ("none.service", "none.service"),
+            ("/opt/x/ctl stop", "/opt/x/ctl stop"),
+        ] {
+            assert_eq!(unit_below(root.path(), name), unit, "{name}");
+        }
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub const fn is_managed_stop(_argv: &[String]) -> bool {
 #[derive(Clone, Debug)]
 pub enum ServiceWrites {}
 
+/// The service of this name: it has no other.
+pub fn unit_behind(name: &str) -> String {
+    name.to_owned()
+}
+
 /// None: there is no such service.
 pub const fn host_api_service_writes() -> Option<ServiceWrites> {
     None
