@@ -97,10 +97,11 @@ mod tests {
     use std::path::Path;
 
     use super::super::{Config, parse};
+    use crate::platform::testing::native;
 
     fn outside(entries: &str) -> Result<Config, String> {
         let text = format!("host: ups-01.example.com\n{entries}");
-        parse(&text, Path::new("exporter.yaml")).map_err(|error| error.to_string())
+        parse(&native(&text), Path::new("exporter.yaml")).map_err(|error| error.to_string())
     }
 
     #[test]
