@@ -21,7 +21,10 @@ use scene::{Layout, Scene};
 /// A run mostly waits for a service to stop and to start.
 const WORKERS: usize = 4;
 /// Two are often needed on a busy machine. Of threads the runtime starts more or fewer in each run, by how long the run takes.
-const MAX_STRIKES: usize = 40;
+const MAX_STRIKES: usize = 60;
+/// After as many, the aim is taken from around the trial's, so many calls to each side.
+const MAX_CORRECTIONS: usize = 12;
+const SPREAD: usize = 3;
 
 #[test]
 fn killed_at_any_call_a_store_is_old_or_new_and_the_rotation_ends_decided() -> Result<()> {
@@ -296,11 +299,15 @@ fn strike(
     run: impl Fn(&Scene, Option<&Injection>) -> Result<Run>,
 ) -> Result<(Scene, Run)> {
     let mut nth = point.nth;
-    for _ in 0..MAX_STRIKES {
+    for strike in 0..MAX_STRIKES {
+        if strike >= MAX_CORRECTIONS {
+            // What is corrected by one run may be wrong for the next, again and again: then all that it can be is tried in turn.
+            nth = (point.nth + strike % (2 * SPREAD + 1)).saturating_sub(SPREAD).max(1);
+        }
         let scene = set()?;
         let run = run(&scene, Some(&Injection { call: point.name.clone(), nth, fault: point.fault }))?;
         let Some(hit) = run.faulted() else {
-            nth -= 1;
+            nth = nth.saturating_sub(1).max(1);
             continue;
         };
         let earlier = |call: &&Call| call.name == point.name && call.nth < hit.nth && concerns(call, scene.root());
