@@ -6,32 +6,20 @@
 mod support;
 
 use std::net::TcpListener;
-use std::panic::AssertUnwindSafe;
 use std::process::Command;
 use std::time::Duration;
 
-use futures::FutureExt;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState};
 use support::namespace::in_a_namespace;
 use support::pki::Authority;
 use support::process::{HANG, PATIENCE, Program};
 use support::wire::HostApiFiles;
-use support::{World, delivery, open};
-
-const MULTI: &str = "a service lives in this process";
+use support::{World, open};
 
 /// A rotation that was cut off when its journal said that the service is started: it is down, on the new files.
 async fn interrupted(world: &World) -> LeafSha256 {
-    let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
-    let (chain, leaf) = world.sign(&opened.csr.expect(MULTI));
-    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
-    let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
-        assert_ne!(rotator.report().unwrap().state, RotationState::Restarting, "cut off");
-    }));
-    assert!(cut_off.catch_unwind().await.is_err());
-    drop(rotator);
+    let leaf = world.cut_off_in(RotationState::Restarting).await;
     assert_eq!(world.service.served().await, None, "the service is down");
     leaf
 }

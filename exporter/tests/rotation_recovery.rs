@@ -104,15 +104,7 @@ async fn a_split_set_whose_mount_is_missing_is_made_whole_when_it_has_come() {
     assert!(copied.success());
     let read = |name: &str| std::fs::read(home.join(name)).unwrap();
     let old = ["tls.crt", "tls.key"].map(read);
-    {
-        let (mut rotator, _lock) = world.rotator().await;
-        let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
-        rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
-        let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
-            assert_ne!(rotator.report().unwrap().state, RotationState::Swapped, "cut off");
-        }));
-        assert!(cut_off.catch_unwind().await.is_err());
-    }
+    world.cut_off_in(RotationState::Swapped).await;
     let beside = std::fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().path());
     let old_key =
         beside.filter(|path| path != &home.join("tls.key")).find(|path| std::fs::read(path).unwrap() == old[1]);
@@ -138,15 +130,7 @@ async fn a_split_set_whose_mount_is_missing_is_made_whole_when_it_has_come() {
 async fn a_split_set_that_was_given_to_another_account_comes_back_as_that_accounts() {
     const ACCOUNT: u32 = 65_534;
     let world = World::pem_pair().await;
-    {
-        let (mut rotator, _lock) = world.rotator().await;
-        let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
-        rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0), Ok(())).unwrap();
-        let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
-            assert_ne!(rotator.report().unwrap().state, RotationState::Swapped, "cut off");
-        }));
-        assert!(cut_off.catch_unwind().await.is_err());
-    }
+    world.cut_off_in(RotationState::Swapped).await;
     let key = world.home().join("tls.key");
     std::fs::write(&key, "cut off").unwrap();
     let given = Command::new("chown").arg("-R").arg(ACCOUNT.to_string()).arg(world.home()).status().unwrap();

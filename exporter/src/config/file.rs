@@ -1,9 +1,9 @@
 //! From the YAML file to [`Config`]. The only place that knows which YAML library is used.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::values::first_twin;
 use super::{Config, TlsEndpoint, WebConfig, outside};
 use crate::blocking::Blocked;
 use crate::platform::{self, FileError, FileIdentity, NotOnThisSystem};
@@ -107,7 +107,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         ("feeds", first_twin(config.feeds.iter().map(|feeds| feeds.name.as_str()))),
         ("agents", first_twin(config.agents.iter().map(|agent| agent.name.as_str()))),
     ];
-    if let Some((section, name)) = names.into_iter().find_map(|(section, twin)| twin.map(|name| (section, name))) {
+    if let Some((section, name)) = names.into_iter().find_map(|(section, twin)| twin.map(|(_, name)| (section, name))) {
         return Err(ConfigError::DuplicateName { path: path.to_owned(), section, name: name.to_owned() });
     }
     for feeds in &config.feeds {
@@ -167,11 +167,6 @@ fn at_its_place(error: &serde_yaml::Error, path: &Path) -> ConfigError {
     // The library repeats the place at the end of its sentence.
     let message = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
     ConfigError::Yaml { path: path.to_owned(), line, column, message }
-}
-
-fn first_twin<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let mut seen = BTreeSet::new();
-    names.find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::tls::TlsEndpoint;
 use super::ups::UpsConfig;
+use super::values::first_twin;
 
 /// A host that is looked at from outside. Everything that is seen of it has the label `host`.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,13 +64,13 @@ pub(super) fn check(hosts: &[OutsideHost], own: Option<&str>) -> Result<(), Stri
         if endpoints + upses == 0 {
             return wrong("tlsEndpoints", format!("nothing is seen of {name}; name an endpoint, or a UPS under `ups`"));
         }
-        if let Some((at, twin)) = twins(outside.tls_endpoints.iter().map(TlsEndpoint::name)) {
+        if let Some((at, twin)) = first_twin(outside.tls_endpoints.iter().map(TlsEndpoint::name)) {
             return wrong(
                 &format!("tlsEndpoints[{at}]"),
                 format!("another one is called {twin:?}; give each a `name`"),
             );
         }
-        if let Some((at, twin)) = twins(outside.ups.iter().map(|ups| ups.name.as_str())) {
+        if let Some((at, twin)) = first_twin(outside.ups.iter().map(|ups| ups.name.as_str())) {
             return wrong(&format!("ups[{at}].name"), format!("another one is called {twin:?}"));
         }
         if let Some(at) = outside.ups.iter().position(|ups| ups.says_that_it_feeds_host) {
@@ -84,12 +85,6 @@ pub(super) fn check(hosts: &[OutsideHost], own: Option<&str>) -> Result<(), Stri
         return Err(format!("outsideHosts: {sources} endpoints and UPSes are more than {MAX_SOURCES}; {told}"));
     }
     Ok(())
-}
-
-/// The first name that stands twice, at its second place.
-fn twins<'a>(names: impl Iterator<Item = &'a str>) -> Option<(usize, &'a str)> {
-    let mut seen = BTreeSet::new();
-    names.enumerate().find(|(_, name)| !seen.insert(*name))
 }
 
 #[cfg(test)]

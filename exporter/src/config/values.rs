@@ -1,5 +1,6 @@
 //! Small values of the configuration, each parsed once.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Component, Path, PathBuf};
@@ -43,6 +44,12 @@ pub enum ValueError {
     Relative(String),
     #[error("{pattern:?} is not a pattern: {detail}")]
     Glob { pattern: String, detail: String },
+}
+
+/// The first name that stands twice, at its second place.
+pub(super) fn first_twin<'a>(names: impl Iterator<Item = &'a str>) -> Option<(usize, &'a str)> {
+    let mut seen = BTreeSet::new();
+    names.enumerate().find(|(_, name)| !seen.insert(*name))
 }
 
 impl Interval {

@@ -151,15 +151,14 @@ fn named(argv: &[String]) -> Vec<String> {
     let in_init_d = path.parent().and_then(Path::file_name).is_some_and(|name| name == "init.d" || name == "rc.d");
     let program = path.file_name().unwrap_or_default().to_string_lossy();
     let mut words = arguments.iter().filter(|argument| !argument.starts_with('-')).map(String::as_str);
-    let units = || {
-        let (words, of) = systemctl_words(arguments);
-        words.into_iter().skip(1).map(|name| format!("{}{of}", unit(name))).collect()
-    };
     match &*program {
         "true" => Vec::new(),
         script if in_init_d => vec![unit(script)],
         // Systemctl stop UNIT...
-        "systemctl" => units(),
+        "systemctl" => {
+            let (words, of) = systemctl_words(arguments);
+            words.into_iter().skip(1).map(|name| format!("{}{of}", unit(name))).collect()
+        }
         // Service NAME stop
         "service" | "rc-service" | "invoke-rc.d" => words.next().map(unit).into_iter().collect(),
         _ => vec![argv.join(" ")],

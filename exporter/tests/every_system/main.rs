@@ -1,16 +1,19 @@
 //! The built program where only what every system has is used: this file is built for each, and on each the program prints the same.
 //! `make test-windows` runs it under Wine.
 
+#[path = "../scene/launched.rs"]
+mod launched;
 mod peers;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 use kagiban_exporter::platform::LACKS;
+use launched::Launched;
 use peers::{apcupsd, snmp_agent, tls_server, upsd};
 
 /// Made by the script beside the seeds.
@@ -181,22 +184,13 @@ impl Exporter {
     fn start(config: &Path) -> Self {
         let mut command = program();
         command.args(["--web.listen-address=:0", "--config.file"]).arg(config);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program was built");
-        let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let mut seen = String::new();
-        let port = loop {
-            let mut line = String::new();
-            assert!(stderr.read_line(&mut line).expect("a log in UTF-8") > 0, "it ended early:\n{seen}");
-            seen.push_str(&line);
-            if let Some((_, address)) = line.trim_end().split_once("listening address=") {
-                break address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-            }
-        };
+        let Launched { child, mut stderr, log, address } = Launched::by(&mut command);
+        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         let exporter = Self { child, port };
         let started = std::time::Instant::now();
         while !exporter.get("127.0.0.1", "/-/ready").starts_with("HTTP/1.1 200") {
-            assert!(started.elapsed() < PATIENCE, "it is never ready");
+            assert!(started.elapsed() < PATIENCE, "it is never ready:\n{log}");
             std::thread::sleep(Duration::from_millis(20));
         }
         exporter

@@ -1,13 +1,16 @@
 //! What the tests of the built program share: a certificate authority, TLS servers, the program itself.
 #![allow(dead_code, unreachable_pub, reason = "each test binary is a crate, and uses its part of this")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod launched;
+
+use std::io::{BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use launched::Launched;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -148,18 +151,9 @@ impl Exporter {
 
     /// Runs until it listens, and no longer waited for.
     pub fn launch(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program was built");
-        let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let mut seen = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert!(stderr.read_line(&mut line).expect("a log in UTF-8") > 0, "it ended early:\n{seen}");
-            seen.push_str(&line);
-            if let Some((_, address)) = line.trim_end().split_once("listening address=") {
-                break address.parse().expect("an address");
-            }
-        };
-        let log = Arc::new(std::sync::Mutex::new(seen));
+        let Launched { child, stderr, log, address } = Launched::by(command);
+        let address = address.parse().expect("an address");
+        let log = Arc::new(std::sync::Mutex::new(log));
         let sink = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {

@@ -12,11 +12,14 @@ pub mod wire;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::FutureExt;
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, RenewalOrder, RollbackOrder, RotationOpen, Target,
+    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, RenewalOrder, RollbackOrder, RotationOpen,
+    RotationState, Target,
 };
 use kagiban_crds::{Epoch, Generation, HostName, LeafSha256};
 use kagiban_exporter::config::{AgentConfig, PowerConfig};
@@ -159,6 +162,19 @@ impl World {
     pub async fn rotator(&self) -> (Rotator, StateDirectoryLock) {
         let (host, lock) = self.host().await;
         (Rotator::recover(host, self.resolved()).await.unwrap(), lock)
+    }
+
+    /// Generation 1, cut off when its journal has just told of `state`. The leaf that it was for.
+    pub async fn cut_off_in(&self, state: RotationState) -> LeafSha256 {
+        let (mut rotator, _lock) = self.rotator().await;
+        let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+        let (chain, leaf) = self.sign(&opened.csr.unwrap());
+        rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
+        let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
+            assert_ne!(rotator.report().unwrap().state, state, "cut off");
+        }));
+        assert!(cut_off.catch_unwind().await.is_err());
+        leaf
     }
 
     pub async fn host(&self) -> (Host, StateDirectoryLock) {
