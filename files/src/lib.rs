@@ -47,3 +47,6 @@ pub use swap::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_n
 pub use system::{
     Attributes, Destination, destination, directory_identity, identify, is_readable_by_others, is_writable_by_others,
 };
+/// Who owns a file and its access control list say which accounts it belongs to.
+#[cfg(windows)]
+pub use windows::may_read;

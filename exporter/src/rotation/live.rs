@@ -214,7 +214,7 @@ fn judged(
             tracing::warn!(%error, "the key's proof alone counts");
             return Ok(None);
         }
-        Err(error @ (ListenersError::Unread { .. } | ListenersError::NotAsked(_))) => return Err(error),
+        Err(error @ ListenersError::Unread { .. }) => return Err(error),
     };
     let has_business = |account: &AccountId| {
         let by_right = key_file.is_some_and(|key_file| match platform::may_read_by_right(key_file, account) {
@@ -224,7 +224,7 @@ fn judged(
             }
             by_right => by_right.unwrap_or(false),
         });
-        account.is_administrator() || accounts.contains(account) || by_right
+        account.is_administrator() || accounts.iter().any(|named| account.acts_as(named)) || by_right
     };
     Ok(listening.into_iter().find(|account| !has_business(account)))
 }

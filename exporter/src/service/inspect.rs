@@ -32,8 +32,6 @@ use crate::web::ListenAddress;
 const LOOK: Duration = Duration::from_secs(10);
 /// timedated is started for the question.
 const CLOCK: Duration = Duration::from_secs(5);
-/// The accounts that the packages' units run the exporter as.
-const EXPORTERS: [&str; 2] = ["root", "kagiban"];
 /// 2026-01-01: this program was written later, so no clock is right that says less.
 const WRITTEN: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
@@ -339,7 +337,7 @@ fn listened_by(about: String, accounts: Result<BTreeSet<String>, ListenersError>
         format!("see which program it is ({}), and stop it or choose another address", HINTS.who_listens);
     let accounts = match accounts {
         Ok(accounts) => accounts,
-        Err(error @ (ListenersError::Untold(_) | ListenersError::NotAsked(_))) => {
+        Err(error @ ListenersError::Untold(_)) => {
             return item(Severity::Fine, format!("something listens there: {maybe_ours}; {error}"));
         }
         Err(error @ ListenersError::Unread { .. }) => {
@@ -347,7 +345,7 @@ fn listened_by(about: String, accounts: Result<BTreeSet<String>, ListenersError>
             return item(Severity::Warning, said).fix_by(Some(others_socket));
         }
     };
-    let is_foreign = |account: &&String| !EXPORTERS.contains(&account.as_str()) && account.as_str() != own;
+    let is_foreign = |account: &&String| !platform::EXPORTERS.contains(&account.as_str()) && account.as_str() != own;
     let foreign: Vec<_> = accounts.iter().filter(is_foreign).map(String::as_str).collect();
     if !foreign.is_empty() {
         let said = format!("{} listens there, which is not the exporter's account", foreign.join(" and "));

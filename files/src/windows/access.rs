@@ -21,6 +21,9 @@ const EVERYBODY: &str = "WD";
 /// Of an entry that is inherited only, and of no effect here.
 const INHERIT_ONLY: &str = "IO";
 
+/// The kinds that deny with a condition, or of an object: XD and OD.
+const DENIES_OTHERWISE: [&str; 2] = ["XD;", "OD;"];
+
 /// They let their holder have any other.
 const RULES: u32 = WRITE_DAC | WRITE_OWNER;
 const READS: u32 = FILE_READ_DATA | RULES;
@@ -189,6 +192,25 @@ impl Access {
         others.into_iter().any(|entry| entry.lets_others(READS, own))
     }
 
+    /// Whether an account may read it, or let itself: as its owner, or by an entry for the account or one of `groups` whose rights it has
+    /// (`true`). An entry that denies one of them reading, whatever its place and its condition, leaves the owner alone.
+    pub(super) fn lets_read(&self, account: &str, groups: &BTreeMap<String, bool>) -> bool {
+        let has_rights_of = |other: &str| other == account || groups.get(other) == Some(&true);
+        let is_member = |other: &str| other == account || other == EVERYBODY || groups.contains_key(other);
+        let denies = |entry: &Entry| {
+            entry.rights & FILE_READ_DATA != 0
+                && match &entry.kind {
+                    Kind::Allow => false,
+                    Kind::Deny => is_member(&entry.account),
+                    // With its condition, the account of such an entry is not told apart.
+                    Kind::Other(text) => DENIES_OTHERWISE.iter().any(|kind| text.starts_with(kind)),
+                }
+        };
+        let allows =
+            |entry: &Entry| entry.kind == Kind::Allow && entry.rights & READS != 0 && has_rights_of(&entry.account);
+        has_rights_of(&self.owner) || (self.entries.iter().any(allows) && !self.entries.iter().any(denies))
+    }
+
     /// What is denied to somebody counts for nothing here: an account may be in a group that is not named.
     fn others_may(&self, rights: u32, own: &str) -> bool {
         self.entries.iter().any(|entry| entry.lets_others(rights, own))
@@ -354,5 +376,46 @@ mod tests {
         let both = common("O:BAD:(A;;FA;;;SY)(A;;FR;;;BU)(A;;FR;;;AU)", "O:BAD:(A;;FA;;;SY)(A;;0x1;;;BU)");
         assert_eq!(both.as_deref(), Some("O:BAD:P(A;;0x1;;;BU)(A;;0x1f01ff;;;SY)"));
         assert_eq!(common("O:BAD:(D;;FR;;;BU)", "O:BAD:(A;;FR;;;BU)"), None);
+    }
+
+    /// Holds A3: who may read a key by a right of their own is who may listen with it.
+    #[test]
+    fn a_file_is_its_owners_and_of_whom_its_list_names() {
+        const AGENT: &str = "S-1-5-21-1-2-3-1001";
+        const SERVICE: &str = "S-1-5-80-1-2-3-4-5";
+        let groups = BTreeMap::from([
+            (SERVICE, true),
+            ("BA", false),
+            ("BU", false),
+            ("WD", false),
+            ("S-1-5-21-1-2-3-1100", true),
+        ]);
+        let groups = groups.into_iter().map(|(sid, has_rights)| (sid.to_owned(), has_rights)).collect();
+        for (sddl, may_read) in [
+            ("O:{AGENT}D:P(A;;FA;;;SY)", true),
+            ("O:{AGENT}D:P(D;;FR;;;WD)", true),
+            ("O:{SERVICE}D:P", true),
+            ("O:BAD:P(A;;FA;;;SY)", false),
+            ("O:BUD:P", false),
+            ("O:BAD:P(A;;FR;;;{AGENT})", true),
+            ("O:BAD:P(A;;FR;;;{SERVICE})", true),
+            ("O:BAD:P(A;;WD;;;{AGENT})", true),
+            ("O:BAD:P(A;;0x80;;;{AGENT})", false),
+            ("O:BAD:P(A;;FW;;;{AGENT})", false),
+            ("O:BAD:P(A;IO;FR;;;{AGENT})", false),
+            ("O:BAD:P(XA;;FR;;;{AGENT};(@USER.a == (1)))", false),
+            ("O:BAD:P(A;;FR;;;BA)", false),
+            ("O:BAD:P(A;;FA;;;WD)(A;;FA;;;BU)(A;;FA;;;AU)", false),
+            ("O:BA", false),
+            ("O:BAD:P(D;;FR;;;{AGENT})(A;;FR;;;{AGENT})", false),
+            ("O:BAD:P(A;;FR;;;{AGENT})(D;;GR;;;BU)", false),
+            ("O:BAD:P(A;;FR;;;{AGENT})(D;;FR;;;WD)", false),
+            ("O:BAD:P(A;;FR;;;{AGENT})(D;;FW;;;{AGENT})", true),
+            ("O:BAD:P(A;;FR;;;{AGENT})(D;;FR;;;BG)", true),
+            ("O:BAD:P(A;;FR;;;{AGENT})(XD;;FR;;;BG;(@USER.a == (1)))", false),
+        ] {
+            let sddl = sddl.replace("{AGENT}", AGENT).replace("{SERVICE}", SERVICE);
+            assert_eq!(access(&sddl).lets_read(AGENT, &groups), may_read, "{sddl}");
+        }
     }
 }

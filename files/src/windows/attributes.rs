@@ -141,10 +141,13 @@ fn private(owner: &str, inherited: &str) -> String {
 pub(super) fn own_account() -> &'static str {
     static OWN: OnceLock<String> = OnceLock::new();
     const NOBODY: &str = "S-1-0-0";
-    OWN.get_or_init(|| {
-        let named = sys::own_sid().and_then(|sid| Descriptor::of(&format!("O:{sid}"))?.sddl());
-        named.ok().and_then(|sddl| Access::of(&sddl)).map_or_else(|| NOBODY.to_owned(), |access| access.owner)
-    })
+    OWN.get_or_init(|| sys::own_sid().and_then(|sid| as_written(&sid)).unwrap_or_else(|_| NOBODY.to_owned()))
+}
+
+/// A security identifier as descriptors name it.
+pub(super) fn as_written(sid: &str) -> io::Result<String> {
+    let sddl = Descriptor::of(&format!("O:{sid}"))?.sddl()?;
+    Access::of(&sddl).map(|access| access.owner).ok_or_else(|| io::Error::other("an account cannot be written down"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What is asked about a path by its name alone.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::windows::io::AsHandle;
 use std::path::Path;
@@ -7,7 +8,8 @@ use std::path::Path;
 use windows_sys::Wdk::Storage::FileSystem::FILE_OPEN;
 use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_REPARSE_POINT, FILE_READ_ATTRIBUTES, READ_CONTROL};
 
-use super::attributes::own_account;
+use super::access::Access;
+use super::attributes::{as_written, own_account};
 use super::held::{HeldEntry, access_of, walk_to_directory};
 use super::names::{SHARED, wide};
 use super::read::{Metadata, identity, identity_of_directory};
@@ -60,12 +62,28 @@ pub fn is_readable_by_others(path: &Path) -> bool {
 /// # Errors
 /// See [`FileError`].
 pub fn is_writable_by_others(path: &Path) -> Result<bool, FileError> {
+    Ok(access_at(path)?.is_some_and(|access| access.is_writable_by_others(own_account())))
+}
+
+/// Whether an account may read what lies at a path: as its owner, or because its list lets the account, or one of its groups whose rights
+/// it has (`true`). A link is not followed, and is nobody's. Accounts and groups are written as security identifiers.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn may_read(path: &Path, account: &str, groups: &BTreeMap<String, bool>) -> Result<bool, FileError> {
+    let Some(access) = access_at(path)? else { return Ok(false) };
+    let written = |sid: &str| as_written(sid).map_err(|error| FileError::from_io(path, error));
+    let groups = groups.iter().map(|(sid, has_rights)| Ok((written(sid)?, *has_rights)));
+    Ok(access.lets_read(&written(account)?, &groups.collect::<Result<_, FileError>>()?))
+}
+
+/// None of a link.
+fn access_at(path: &Path) -> Result<Option<Access>, FileError> {
     let failed = |error| FileError::from_io(path, error);
     let place = match HeldEntry::find(path, Links::Refuse) {
         // A drive, which has no name.
         Err(FileError::NotRegular { .. }) => {
-            let root = walk_to_directory(path).map_err(failed)?;
-            return Ok(access_of(&root).map_err(failed)?.is_writable_by_others(own_account()));
+            return access_of(&walk_to_directory(path).map_err(failed)?).map(Some).map_err(failed);
         }
         found => found?,
     };
@@ -73,5 +91,5 @@ pub fn is_writable_by_others(path: &Path) -> Result<bool, FileError> {
     let opened = wide(&place.name).and_then(|name| sys::open(Some(place.directory.as_handle()), &name, how, None));
     let opened = opened.map_err(failed)?;
     let is_link = sys::look(opened.as_handle()).map_err(failed)?.attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0;
-    Ok(!is_link && access_of(&opened).map_err(failed)?.is_writable_by_others(own_account()))
+    if is_link { Ok(None) } else { access_of(&opened).map(Some).map_err(failed) }
 }

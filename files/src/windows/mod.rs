@@ -16,6 +16,6 @@ mod way;
 pub use attributes::Attributes;
 pub use destination::{Destination, destination};
 pub(crate) use held::{HeldEntry, is_ours, is_private, walk_to_directory};
-pub use look::{directory_identity, identify, is_readable_by_others, is_writable_by_others};
+pub use look::{directory_identity, identify, is_readable_by_others, is_writable_by_others, may_read};
 pub(crate) use look::{open_listed, open_regular};
 pub(crate) use read::{Metadata, identity, links};

@@ -10,6 +10,9 @@ use std::path::Path;
 use rustix::fs::lgetxattr;
 use rustix::io::Errno;
 
+/// The accounts that the packages' units run the exporter as.
+pub const EXPORTERS: &[&str] = &["root", "kagiban"];
+
 const ROOT: u32 = 0;
 /// `(uid_t) -1`, which no process has.
 const NOBODY: u32 = u32::MAX;
@@ -35,6 +38,11 @@ impl AccountId {
     /// Whether it may do everything anyway.
     pub const fn is_administrator(&self) -> bool {
         self.0 == ROOT
+    }
+
+    /// Whether it is the account that a configuration names.
+    pub fn acts_as(&self, named: &Self) -> bool {
+        self == named
     }
 
     /// The account that is written so; one that nobody has where a name has to be looked for.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::super::ListenersError;
+use super::super::listeners::{ListenersError, occupies, receives};
 use super::accounts::AccountId;
 
 /// Bytes of one table; a row has 150. An account that opens more sockets than that does so to hide one.
@@ -37,7 +37,7 @@ enum Row {
 /// # Errors
 /// See [`ListenersError`].
 pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<AccountId>, ListenersError> {
-    let mut found = listening(|listener| listener.receives(peer))?;
+    let mut found = listening(|listener| receives(listener.at, peer))?;
     let is_at_ipv4 = |listener: &Listener| listener.at.ip().to_canonical().is_ipv4();
     if found.iter().any(is_at_ipv4) {
         found.retain(is_at_ipv4);
@@ -51,7 +51,7 @@ pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<AccountId>, ListenersError
 /// # Errors
 /// See [`ListenersError`].
 pub fn occupants(address: SocketAddr) -> Result<BTreeSet<AccountId>, ListenersError> {
-    listening(|listener| listener.occupies(address)).map(accounts)
+    listening(|listener| occupies(listener.at, address)).map(accounts)
 }
 
 fn accounts(listening: BTreeSet<Listener>) -> BTreeSet<AccountId> {
@@ -106,27 +106,6 @@ fn listed(table: impl BufRead, limit: u64, is_meant: impl Fn(&Listener) -> bool)
     Ok(found)
 }
 
-impl Listener {
-    /// The table does not tell whether a socket at `::` takes IPv4 too; one that may take the connection counts.
-    fn receives(&self, peer: SocketAddr) -> bool {
-        let (at, peer_ip) = (self.at.ip().to_canonical(), peer.ip().to_canonical());
-        let everywhere = match self.at.ip() {
-            IpAddr::V4(own) => own.is_unspecified() && peer_ip.is_ipv4(),
-            IpAddr::V6(own) => own.is_unspecified() || (at.is_unspecified() && peer_ip.is_ipv4()),
-        };
-        self.at.port() == peer.port() && (at == peer_ip || everywhere)
-    }
-
-    /// A socket at `::` may take IPv4 too, so that one at an IPv4 address is in its way.
-    fn occupies(&self, address: SocketAddr) -> bool {
-        let is_at_any = match address.ip() {
-            IpAddr::V4(ip) => ip.is_unspecified() && self.at.ip().to_canonical().is_ipv4(),
-            IpAddr::V6(ip) => ip.is_unspecified(),
-        };
-        self.at.port() == address.port() && (is_at_any || self.receives(address))
-    }
-}
-
 /// None where it is no row of such a table.
 fn parse(row: &str) -> Option<Row> {
     let mut fields = row.split_whitespace().skip(1);
@@ -164,48 +143,6 @@ mod tests {
 
     use super::*;
 
-    fn listener(at: &str) -> Listener {
-        Listener { at: at.parse().expect("an address"), account: 7 }
-    }
-
-    #[test]
-    fn a_socket_at_the_address_or_at_every_address_receives_and_no_other() {
-        for (at, peer, receives) in [
-            ("127.0.0.1:1", "127.0.0.1:1", true),
-            ("127.0.0.1:2", "127.0.0.1:1", false),
-            ("127.0.0.2:1", "127.0.0.1:1", false),
-            ("0.0.0.0:1", "127.0.0.1:1", true),
-            ("0.0.0.0:1", "[::1]:1", false),
-            ("[::]:1", "127.0.0.1:1", true),
-            ("[::]:1", "[::1]:1", true),
-            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", true),
-            ("[::ffff:0.0.0.0]:1", "127.0.0.1:1", true),
-            ("127.0.0.1:1", "[::ffff:127.0.0.1]:1", true),
-            ("[::1]:1", "127.0.0.1:1", false),
-        ] {
-            assert_eq!(listener(at).receives(peer.parse().expect("an address")), receives, "{at} {peer}");
-        }
-    }
-
-    #[test]
-    fn a_socket_is_in_the_way_of_another_at_its_address_and_of_one_at_every_address() {
-        for (at, address, occupies) in [
-            ("127.0.0.1:1", "127.0.0.1:1", true),
-            ("127.0.0.2:1", "127.0.0.1:1", false),
-            ("0.0.0.0:1", "127.0.0.1:1", true),
-            ("127.0.0.1:1", "0.0.0.0:1", true),
-            ("127.0.0.1:2", "0.0.0.0:1", false),
-            ("[::1]:1", "0.0.0.0:1", false),
-            ("[::]:1", "0.0.0.0:1", true),
-            ("127.0.0.1:1", "[::]:1", true),
-            ("0.0.0.0:1", "[::]:1", true),
-            ("[::1]:1", "[::]:1", true),
-            ("[::1]:2", "[::]:1", false),
-        ] {
-            assert_eq!(listener(at).occupies(address.parse().expect("an address")), occupies, "{at} {address}");
-        }
-    }
-
     #[test]
     fn rows_that_are_none_are_told_from_others_and_are_never_a_panic() {
         for row in ["", "0:", "0: 0100:0016 0:0 0A 0 0 0 7", "0: é:x y 0A", "0: 0100007F:0016 0:0 0A 0 0 0 x"] {
@@ -224,7 +161,7 @@ mod tests {
             )
         };
         let told = |rows: &[String], limit: u64| {
-            listed(format!("  sl  local_address\n{}", rows.concat()).as_bytes(), limit, |it| it.receives(peer))
+            listed(format!("  sl  local_address\n{}", rows.concat()).as_bytes(), limit, |it| receives(it.at, peer))
                 .map(accounts)
         };
         let one = row("0016", "0A", 7);

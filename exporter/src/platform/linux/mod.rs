@@ -22,7 +22,7 @@ pub(crate) mod testing;
 mod trust_store;
 mod unit;
 
-pub use accounts::{AccountId, account_called, account_id, may_read_by_right, own_account};
+pub use accounts::{AccountId, EXPORTERS, account_called, account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
 pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file,

@@ -19,9 +19,10 @@ pub const CA_BUNDLES: &[&str] = &[];
 const STATE: &str = "kagiban";
 const PROGRAM_DATA: &str = r"C:\ProgramData";
 
-/// Empty: Windows numbers no boot in a way that it promises to keep.
-pub const fn boot_id() -> String {
-    String::new()
+/// The number that Windows' loader gives to each boot, which stays what it is until the next, whoever sets the clock; empty where there is
+/// none. A shutdown with Fast Startup keeps the kernel for the next start: to it and to its services that is one boot.
+pub fn boot_id() -> String {
+    Some(sys::boot_number()).filter(|number| *number != 0).map(|number| number.to_string()).unwrap_or_default()
 }
 
 /// When the system was started, by the clock as it stands.
@@ -30,9 +31,10 @@ pub fn booted_at() -> Option<Timestamp> {
     Timestamp::now().checked_sub(SignedDuration::try_from(uptime).ok()?).ok()
 }
 
-/// Unknown, as the boot is.
-pub const fn boot_time() -> Option<BootTime> {
-    None
+/// This moment, by a clock that nobody sets. Unknown where the boot has no number.
+pub fn boot_time() -> Option<BootTime> {
+    let boot_id = Some(boot_id()).filter(|id| !id.is_empty())?;
+    Some(BootTime { boot_id, milliseconds: sys::milliseconds_since_boot() })
 }
 
 /// Windows has no file that is there while a shutdown is scheduled.

@@ -13,7 +13,7 @@ mod sys;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use accounts::{AccountId, account_called, account_id, may_read_by_right, own_account};
+pub use accounts::{AccountId, EXPORTERS, account_called, account_id, may_read_by_right, own_account};
 pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, host_name, is_clock_synchronized,
     scheduled_shutdown_file, state_directory_of_running_unit, system_trust,

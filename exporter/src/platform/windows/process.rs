@@ -6,12 +6,14 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 use windows_sys::Win32::Foundation::{
-    ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES,
+    ERROR_INVALID_PARAMETER, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY,
+    ERROR_TOO_MANY_OPEN_FILES,
 };
 use windows_sys::Win32::Networking::WinSock::{WSAEMFILE, WSAENOBUFS};
 
 use super::super::{Request, StartedProcess, Usage};
-use super::sys;
+use super::host::boot_id;
+use super::sys::{self, Process};
 
 /// The requests that arrive from now on. Nothing asks for a reload yet: a service would hear it from its manager.
 #[derive(Debug)]
@@ -53,14 +55,23 @@ pub fn is_shortage(error: &io::Error) -> bool {
     code.is_some_and(|code| SOCKETS.contains(&code) || u32::try_from(code).is_ok_and(|code| FILES.contains(&code)))
 }
 
-/// None: only what a rotation has started is asked for.
-pub const fn started_process(_number: u32) -> Option<StartedProcess> {
-    None
+/// The process that has this number now; none where Windows does not tell. A boot that has no number is no obstacle: the moment in
+/// which a process was created tells it from those of other boots too.
+pub fn started_process(number: u32) -> Option<StartedProcess> {
+    let ticks = Process::open(number).and_then(|process| process.created()).ok()?;
+    Some(StartedProcess { boot_id: boot_id(), number, ticks })
 }
 
-/// None, as above.
-pub const fn is_running(_: &StartedProcess) -> Option<bool> {
-    None
+/// Whether that very process runs, its number not another's by now; none where Windows does not tell.
+pub fn is_running(process: &StartedProcess) -> Option<bool> {
+    if boot_id() != process.boot_id {
+        return Some(false);
+    }
+    match Process::open(process.number) {
+        Ok(there) => Some(there.created().ok()? == process.ticks && !there.has_ended().ok()?),
+        // What Windows says of a number that no process has.
+        Err(error) => sys::is(&error, ERROR_INVALID_PARAMETER).then_some(false),
+    }
 }
 
 /// Keeps this process's memory, in which keys and passwords lie, out of what Windows Error Reporting writes when a program fails. Other
@@ -94,6 +105,21 @@ mod tests {
         assert!(usage.resident_bytes.is_some_and(|bytes| bytes > 1024 * 1024), "{usage:?}");
         assert!(usage.cpu_seconds.is_some_and(|seconds| seconds >= 0.0), "{usage:?}");
         assert!(usage.open_files != Some(0) && usage.max_open_files.is_none(), "{usage:?}");
+    }
+
+    /// Holds A7: a number that another process has by now, or had before the boot, is not the process that was meant.
+    #[test]
+    fn a_process_runs_until_it_has_ended_whoever_has_its_number_then() {
+        let own = started_process(std::process::id()).expect("this process");
+        assert_eq!(is_running(&own), Some(true));
+        assert_eq!(is_running(&StartedProcess { ticks: own.ticks + 1, ..own.clone() }), Some(false));
+        assert_eq!(is_running(&StartedProcess { boot_id: "another".to_owned(), ..own }), Some(false));
+        let mut child = std::process::Command::new("hostname.exe").spawn().expect("hostname");
+        let started = started_process(child.id()).expect("held open");
+        child.wait().expect("wait");
+        assert_eq!(is_running(&started), Some(false), "it is held open");
+        drop(child);
+        assert_eq!(is_running(&started), Some(false), "it is forgotten");
     }
 
     #[test]

@@ -1,19 +1,46 @@
 //! Windows' own calls, as safe functions: the only file of this crate with `unsafe` in it.
 
-#![allow(unsafe_code)] // Windows has no safe way: what it tells of a process it writes to where a pointer leads.
+#![allow(unsafe_code)] // Windows has no safe way: what it tells it writes to where a pointer leads.
 
+use std::ffi::c_void;
 use std::io;
-use std::mem::size_of;
+use std::mem::{offset_of, size_of, size_of_val};
+use std::net::SocketAddr;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::ptr::{null, null_mut};
 use std::time::Duration;
 
-use windows_sys::Win32::Foundation::{FILETIME, GetLastError};
+use windows_sys::Wdk::System::SystemServices::KUSER_SHARED_DATA;
+use windows_sys::Win32::Foundation::{
+    ERROR_INSUFFICIENT_BUFFER, ERROR_NONE_MAPPED, FILETIME, GetLastError, LocalFree, WAIT_OBJECT_0, WAIT_TIMEOUT,
+};
+use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
+use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
+use windows_sys::Win32::Security::Authorization::{ConvertSidToStringSidW, ConvertStringSidToSidW};
+use windows_sys::Win32::Security::{
+    GetTokenInformation, LookupAccountNameW, LookupAccountSidW, PSID, SID_AND_ATTRIBUTES, SID_NAME_USE,
+    SidTypeComputer, SidTypeUser, SidTypeWellKnownGroup, TOKEN_GROUPS, TOKEN_INFORMATION_CLASS, TOKEN_QUERY,
+    TOKEN_USER, TokenGroups, TokenUser,
+};
 use windows_sys::Win32::System::Diagnostics::Debug::{
     GetErrorMode, SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SetErrorMode,
 };
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount, GetProcessTimes};
-use windows_sys::Win32::System::WindowsProgramming::GetUserNameW;
+use windows_sys::Win32::System::Threading::{
+    GetCurrentProcess, GetProcessHandleCount, GetProcessTimes, OpenProcess, OpenProcessToken,
+    PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, WaitForSingleObject,
+};
+
+/// Where Windows shows every process one page that the kernel alone writes.
+const SHARED_PAGE: usize = 0x7ffe_0000;
+/// Of a group in a token: its rights count, or what is denied to it alone.
+const SE_GROUP_ENABLED: u32 = 0x4;
+const SE_GROUP_USE_FOR_DENY_ONLY: u32 = 0x10;
+/// A token has at most 1024 groups, each with an identifier of at most 68 bytes.
+const MAX_TOKEN_BYTES: u32 = 256 * 1024;
+/// The longest name of an account has 256 units, and so has that of a domain.
+const MAX_NAME: usize = 1024;
 
 /// By a clock that nobody sets.
 pub(super) fn milliseconds_since_boot() -> u64 {
@@ -27,16 +54,225 @@ pub(super) fn forbid_error_reports() {
     unsafe { SetErrorMode(GetErrorMode() | SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX) };
 }
 
+/// The number of the boot: the loader counts each, and the kernel keeps what the loader has told it. 0 where it was told nothing.
+pub(super) fn boot_number() -> u32 {
+    let number = std::ptr::with_exposed_provenance::<u32>(SHARED_PAGE + offset_of!(KUSER_SHARED_DATA, BootId));
+    // SAFETY: every process has the page, at this address, and may read it; the number is aligned in it.
+    unsafe { number.read_volatile() }
+}
+
 /// What this process's threads have used, in the kernel too.
 pub(super) fn processor_time() -> io::Result<Duration> {
+    // SAFETY: it has no arguments; the handle stands for this process and needs no closing.
+    let own = unsafe { BorrowedHandle::borrow_raw(GetCurrentProcess()) };
+    let [_, _, kernel, user] = process_times(own)?;
+    Ok(Duration::from_nanos(kernel.saturating_add(user).saturating_mul(100)))
+}
+
+/// When a process was created and has ended, and what it has used in the kernel and outside: in units of 100 nanoseconds.
+fn process_times(process: BorrowedHandle<'_>) -> io::Result<[u64; 4]> {
     let [mut created, mut ended, mut kernel, mut user] = [FILETIME::default(); 4];
-    // SAFETY: each is a structure that it fills; the process is this one.
+    // SAFETY: each is a structure that it fills.
     done(unsafe {
-        GetProcessTimes(GetCurrentProcess(), &raw mut created, &raw mut ended, &raw mut kernel, &raw mut user)
+        GetProcessTimes(process.as_raw_handle(), &raw mut created, &raw mut ended, &raw mut kernel, &raw mut user)
     })?;
-    // In units of 100 nanoseconds.
     let units = |time: FILETIME| (u64::from(time.dwHighDateTime) << 32) | u64::from(time.dwLowDateTime);
-    Ok(Duration::from_nanos(units(kernel).saturating_add(units(user)).saturating_mul(100)))
+    Ok([created, ended, kernel, user].map(units))
+}
+
+/// A process that has not been forgotten: it runs, or somebody holds it open.
+pub(super) struct Process(OwnedHandle);
+
+impl Process {
+    /// The one that has this number now.
+    pub(super) fn open(number: u32) -> io::Result<Self> {
+        // SAFETY: it has no pointers.
+        let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE, 0, number) };
+        done(i32::from(!process.is_null()))?;
+        // SAFETY: it was opened just now, and nothing else closes it.
+        Ok(Self(unsafe { OwnedHandle::from_raw_handle(process) }))
+    }
+
+    /// In units of 100 nanoseconds since 1601, by the clock as it stood.
+    pub(super) fn created(&self) -> io::Result<u64> {
+        process_times(self.0.as_handle()).map(|[created, ..]| created)
+    }
+
+    pub(super) fn has_ended(&self) -> io::Result<bool> {
+        // SAFETY: the handle is open, and it is not waited.
+        match unsafe { WaitForSingleObject(self.0.as_raw_handle(), 0) } {
+            WAIT_OBJECT_0 => Ok(true),
+            WAIT_TIMEOUT => Ok(false),
+            _ => Err(last()),
+        }
+    }
+
+    /// The account that it acts as.
+    pub(super) fn token(&self) -> io::Result<Token> {
+        let mut token = null_mut();
+        // SAFETY: what is opened is owned below.
+        done(unsafe { OpenProcessToken(self.0.as_raw_handle(), TOKEN_QUERY, &raw mut token) })?;
+        // SAFETY: it was opened just now, and nothing else closes it.
+        let token = unsafe { OwnedHandle::from_raw_handle(token) };
+        Ok(Token { account: account_of(&token)?, groups: groups_of(&token)? })
+    }
+}
+
+/// What a process acts as, by security identifiers.
+pub(super) struct Token {
+    pub(super) account: String,
+    pub(super) groups: Vec<TokenGroup>,
+}
+
+pub(super) struct TokenGroup {
+    pub(super) sid: String,
+    /// Else only what is denied to the group counts.
+    pub(super) is_enabled: bool,
+}
+
+fn account_of(token: &OwnedHandle) -> io::Result<String> {
+    let told = token_information(token, TokenUser, size_of::<TOKEN_USER>())?;
+    // SAFETY: the structure begins what was written, which is aligned; its pointer leads into it.
+    unsafe { text_of((*told.as_ptr().cast::<TOKEN_USER>()).User.Sid) }
+}
+
+fn groups_of(token: &OwnedHandle) -> io::Result<Vec<TokenGroup>> {
+    let told = token_information(token, TokenGroups, size_of::<u32>())?;
+    let start = offset_of!(TOKEN_GROUPS, Groups);
+    // SAFETY: the number begins what was written, which is aligned.
+    let count = unsafe { *told.as_ptr().cast::<u32>() };
+    let there = size_of_val(told.as_slice()).saturating_sub(start) / size_of::<SID_AND_ATTRIBUTES>();
+    let count = usize::try_from(count).unwrap_or_default().min(there);
+    // SAFETY: so many structures are there behind the number, aligned; their pointers lead into what was written.
+    let groups = unsafe {
+        std::slice::from_raw_parts(told.as_ptr().cast::<u8>().add(start).cast::<SID_AND_ATTRIBUTES>(), count)
+    };
+    let counts = |group: &&SID_AND_ATTRIBUTES| group.Attributes & (SE_GROUP_ENABLED | SE_GROUP_USE_FOR_DENY_ONLY) != 0;
+    let read = |group: &SID_AND_ATTRIBUTES| {
+        let is_enabled = group.Attributes & (SE_GROUP_ENABLED | SE_GROUP_USE_FOR_DENY_ONLY) == SE_GROUP_ENABLED;
+        // SAFETY: as above.
+        Ok(TokenGroup { sid: unsafe { text_of(group.Sid) }?, is_enabled })
+    };
+    groups.iter().filter(counts).map(read).collect()
+}
+
+/// At least `least` bytes of what is told of a token, aligned.
+fn token_information(token: &OwnedHandle, class: TOKEN_INFORMATION_CLASS, least: usize) -> io::Result<Vec<u64>> {
+    let mut told = vec![0u64; 256];
+    loop {
+        let (capacity, mut needed) = (bytes_of(&told), 0);
+        // SAFETY: it is given as many bytes as it may write.
+        let asked = done(unsafe {
+            GetTokenInformation(token.as_raw_handle(), class, told.as_mut_ptr().cast(), capacity, &raw mut needed)
+        });
+        match asked {
+            Err(error) if is(&error, ERROR_INSUFFICIENT_BUFFER) && (capacity..=MAX_TOKEN_BYTES).contains(&needed) => {
+                told = vec![0; usize::try_from(needed).unwrap_or_default().div_ceil(size_of::<u64>()) + 1];
+            }
+            Ok(()) if usize::try_from(needed).is_ok_and(|needed| needed < least) => {
+                return Err(io::Error::other("a token says less than it must"));
+            }
+            asked => return asked.map(|()| told),
+        }
+    }
+}
+
+/// The account of this name, by its security identifier; none where there is none. Whoever knows the names of a domain may be asked
+/// over the network.
+pub(super) fn account_named(name: &str) -> io::Result<Option<String>> {
+    let name: Vec<u16> = name.encode_utf16().collect();
+    if name.is_empty() || name.len() > MAX_NAME || name.contains(&0) {
+        return Ok(None);
+    }
+    let name: Vec<u16> = name.into_iter().chain([0]).collect();
+    // The largest identifier has 68 bytes.
+    let (mut sid, mut domain, mut kind) = ([0u64; 16], [0u16; MAX_NAME], SID_NAME_USE::default());
+    let (mut sid_length, mut domain_length) = (bytes_of(&sid), units_of(&domain));
+    // SAFETY: the name ends with a zero; the others are given as much as may be written to each.
+    let found = done(unsafe {
+        LookupAccountNameW(
+            null(),
+            name.as_ptr(),
+            sid.as_mut_ptr().cast(),
+            &raw mut sid_length,
+            domain.as_mut_ptr(),
+            &raw mut domain_length,
+            &raw mut kind,
+        )
+    });
+    match found {
+        Err(error) if is(&error, ERROR_NONE_MAPPED) => return Ok(None),
+        found => found?,
+    }
+    // A service's account and SYSTEM are groups to Windows. A domain is no account, though it may have the name of one.
+    let is_account = [SidTypeUser, SidTypeWellKnownGroup, SidTypeComputer].contains(&kind);
+    // SAFETY: Windows has written an identifier there just now.
+    if is_account { unsafe { text_of(sid.as_mut_ptr().cast()) }.map(Some) } else { Ok(None) }
+}
+
+/// The name of an account, with that of its domain; none where nobody knows it. As above, a domain may be asked.
+pub(super) fn account_name(sid: &str) -> io::Result<Option<String>> {
+    let sid: Vec<u16> = sid.encode_utf16().chain([0]).collect();
+    let mut identifier = null_mut();
+    // SAFETY: the text ends with a zero; what is allocated is owned below.
+    done(unsafe { ConvertStringSidToSidW(sid.as_ptr(), &raw mut identifier) })?;
+    let identifier = Local(identifier);
+    let (mut name, mut domain, mut kind) = ([0u16; MAX_NAME], [0u16; MAX_NAME], SID_NAME_USE::default());
+    let (mut name_length, mut domain_length) = (units_of(&name), units_of(&domain));
+    // SAFETY: the identifier is whole; the others are given as much as may be written to each.
+    let found = done(unsafe {
+        LookupAccountSidW(
+            null(),
+            identifier.0,
+            name.as_mut_ptr(),
+            &raw mut name_length,
+            domain.as_mut_ptr(),
+            &raw mut domain_length,
+            &raw mut kind,
+        )
+    });
+    match found {
+        Err(error) if is(&error, ERROR_NONE_MAPPED) => return Ok(None),
+        found => found?,
+    }
+    let text = |units: &[u16], length: u32| {
+        let length = usize::try_from(length).unwrap_or_default();
+        String::from_utf16_lossy(units.get(..length).unwrap_or_default())
+    };
+    let (name, domain) = (text(&name, name_length), text(&domain, domain_length));
+    Ok(Some(if domain.is_empty() { name } else { format!("{domain}\\{name}") }))
+}
+
+/// The sockets of a family that listen, as [`GetExtendedTcpTable`] writes them: a number, and so many structures of which each names the
+/// process that has opened the socket, and when. None when they have more than `limit` bytes.
+pub(super) fn listening(of: &SocketAddr, limit: u32) -> io::Result<Option<Vec<u64>>> {
+    /// Others open sockets between two questions.
+    const TRIES: usize = 8;
+    let family = u32::from(if of.is_ipv4() { AF_INET } else { AF_INET6 });
+    let mut length = 16 * 1024;
+    for _ in 0..TRIES {
+        let mut table = vec![0u64; usize::try_from(length).unwrap_or_default().div_ceil(size_of::<u64>())];
+        length = bytes_of(&table);
+        // SAFETY: it is given as many bytes as it may write.
+        let code = unsafe {
+            GetExtendedTcpTable(
+                table.as_mut_ptr().cast(),
+                &raw mut length,
+                0,
+                family,
+                TCP_TABLE_OWNER_MODULE_LISTENER,
+                0,
+            )
+        };
+        match code {
+            0 => return Ok(Some(table)),
+            ERROR_INSUFFICIENT_BUFFER if length > limit => return Ok(None),
+            // With room for those that are opened meanwhile.
+            ERROR_INSUFFICIENT_BUFFER => length = length.saturating_add(length / 4),
+            code => return Err(io::Error::from_raw_os_error(code.cast_signed())),
+        }
+    }
+    Err(io::Error::other("it grows faster than it is read"))
 }
 
 /// The bytes of memory that this process holds.
@@ -56,18 +292,50 @@ pub(super) fn open_handles() -> io::Result<u64> {
     Ok(count.into())
 }
 
-/// The account that this thread acts as.
-pub(super) fn user_name() -> io::Result<String> {
-    // The longest name has 256 units, and a zero behind it.
-    let mut name = [0u16; 257];
-    let mut length = u32::try_from(name.len()).unwrap_or_default();
-    // SAFETY: it is given as many units as it may write.
-    done(unsafe { GetUserNameW(name.as_mut_ptr(), &raw mut length) })?;
-    let length = usize::try_from(length).unwrap_or_default().saturating_sub(1);
-    Ok(String::from_utf16_lossy(name.get(..length).unwrap_or_default()))
+/// # Safety
+/// It must be a security identifier.
+unsafe fn text_of(sid: PSID) -> io::Result<String> {
+    let mut text = null_mut();
+    // SAFETY: what is allocated is owned below.
+    done(unsafe { ConvertSidToStringSidW(sid, &raw mut text) })?;
+    let text = Local(text.cast());
+    let start = text.0.cast::<u16>().cast_const();
+    // SAFETY: Windows has ended it with a zero, beyond which it is not read.
+    let units = unsafe {
+        let length = (0..).take_while(|&at| *start.add(at) != 0).count();
+        std::slice::from_raw_parts(start, length)
+    };
+    Ok(String::from_utf16_lossy(units))
+}
+
+/// Memory that Windows has allocated.
+struct Local(*mut c_void);
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated for us, and is freed once.
+        unsafe { LocalFree(self.0) };
+    }
+}
+
+/// Whether an error is this one of Windows'.
+pub(super) fn is(error: &io::Error, code: u32) -> bool {
+    error.raw_os_error() == Some(code.cast_signed())
 }
 
 fn done(result: i32) -> io::Result<()> {
+    if result == 0 { Err(last()) } else { Ok(()) }
+}
+
+fn last() -> io::Error {
     // SAFETY: it has no arguments.
-    if result == 0 { Err(io::Error::from_raw_os_error(unsafe { GetLastError() }.cast_signed())) } else { Ok(()) }
+    io::Error::from_raw_os_error(unsafe { GetLastError() }.cast_signed())
+}
+
+fn bytes_of<T>(buffer: &[T]) -> u32 {
+    u32::try_from(size_of_val(buffer)).unwrap_or(u32::MAX)
+}
+
+fn units_of(buffer: &[u16]) -> u32 {
+    u32::try_from(buffer.len()).unwrap_or(u32::MAX)
 }
