@@ -41,7 +41,7 @@ here=$PWD
 target=${CARGO_TARGET_DIR:-target}/windows
 [ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and seven crates with their dependencies for Windows: about 12 min on 2 cores, 3 GB"
 # Every program with tests, but those of the exporter that speak to Linux: its sockets, signals and programs.
-programs=(--lib --bins --test=every_system)
+programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model --test=rotation_model)
 for crate in "${crates[@]}"; do
     [ "$crate" = exporter ] && continue
     for test in "$crate"/tests/*.rs "$crate"/tests/*/main.rs; do

@@ -4,14 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot be made ends the test")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
+#[cfg(unix)]
+pub mod linux;
 pub mod namespace;
 pub mod pki;
+#[cfg(unix)]
 pub mod process;
 pub mod service;
 pub mod wire;
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,11 +28,13 @@ use kagiban_exporter::rotation::agent::Agent;
 use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory, StateDirectoryError, StateDirectoryLock};
 
 use pki::{Authority, fingerprint};
-use rcgen::ExtendedKeyUsagePurpose;
 use service::{Service, Store};
 
 pub const HOST: &str = "ups-01.example.com";
 pub const AGENT: &str = "agent";
+
+/// Far beyond what anything here takes on a busy machine; reached only by a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A host with one agent.
 pub struct World {
@@ -67,56 +70,6 @@ impl World {
             (Store::Pkcs12 { store, ini }, config)
         })
         .await
-    }
-
-    /// A service whose program `renew` gives it the certificate that waits in `next.crt` and `next.key`, and whose program
-    /// `back` the one before. The first ends in 2040, the next in `next_ends`.
-    pub async fn self_renewing(next_ends: i32) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let home = directory.path().join("agent");
-        std::fs::create_dir(&home).unwrap();
-        let issuer = Authority::new("fleet");
-        let [first, next] = [2040, next_ends].map(|ends| issuer.issue(HOST, ExtendedKeyUsagePurpose::ServerAuth, ends));
-        for (name, identity) in [("tls", &first), ("old", &first), ("next", &next)] {
-            std::fs::write(home.join(format!("{name}.crt")), &identity.chain).unwrap();
-            std::fs::write(home.join(format!("{name}.key")), &identity.key).unwrap();
-        }
-        let store = Store::PemPair { certificate: home.join("tls.crt"), key: home.join("tls.key") };
-        let service = Service::start(store, directory.path().join("control")).await;
-        let [stop, start] = [service.stop_argv(), service.start_argv()].map(|argv| {
-            let quoted: Vec<_> = argv.iter().map(|argument| format!("'{argument}'")).collect();
-            quoted.join(" ")
-        });
-        for (name, take) in [("renew", "next"), ("back", "old")] {
-            let (home, hook) = (home.display(), home.join(format!("before-{name}")));
-            let script = format!(
-                "#!/bin/sh\necho >> {home}/ran-{name}\n[ ! -e {hook} ] || . {hook}\n{stop} && cp {home}/{take}.crt {home}/tls.crt && \
-                 cp {home}/{take}.key {home}/tls.key && {start}\n",
-                hook = hook.display()
-            );
-            std::fs::write(directory.path().join("agent").join(name), script).unwrap();
-            std::fs::set_permissions(directory.path().join("agent").join(name), Permissions::from_mode(0o755)).unwrap();
-        }
-        let agent_yaml = format!(
-            "name: {AGENT}\nproduct: self-renewing-service\nendpoint: {{address: '{}'}}\n\
-             renew: {{command: ['{home}/renew'], back: ['{home}/back'], timeout: 20s}}\n\
-             service: {{minRestartInterval: 0s}}\nverify: {{deadline: 1s, holdDown: 100ms, interval: 20ms}}\n",
-            service.address,
-            home = home.display()
-        );
-        let agent = serde_yaml::from_str(&agent_yaml).unwrap();
-        let first = fingerprint(&first.der);
-        Self { directory, service, issuer, agent, agent_yaml, first }
-    }
-
-    /// What is to run before the program `name`, in its shell.
-    pub fn before(&self, name: &str, script: &str) {
-        std::fs::write(self.home().join(format!("before-{name}")), script).unwrap();
-    }
-
-    /// How often the program was run.
-    pub fn ran(&self, name: &str) -> usize {
-        std::fs::read(self.home().join(format!("ran-{name}"))).map_or(0, |marks| marks.len())
     }
 
     async fn with(build: impl FnOnce(&Path) -> (Store, String)) -> Self {
@@ -201,6 +154,20 @@ impl World {
             }
         }
         panic!("the state directory stays locked")
+    }
+
+    /// Where the agent's journal says that its rotation stands.
+    pub fn phase(&self) -> Option<String> {
+        let path = self.state().join(Path::new("journal").join(format!("{AGENT}.json")));
+        let journal: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        Some(journal["rotation"]["state"]["phase"].as_str()?.to_owned())
+    }
+
+    /// Changes the agent's configuration, as written.
+    pub fn rewrite_agent(&mut self, from: &str, to: &str) {
+        assert!(self.agent_yaml.contains(from), "{from} is not in\n{}", self.agent_yaml);
+        self.agent_yaml = self.agent_yaml.replace(from, to);
+        self.agent = serde_yaml::from_str(&self.agent_yaml).unwrap();
     }
 
     /// A chain for a CSR, and its leaf.

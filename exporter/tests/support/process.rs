@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use super::PATIENCE;
 use super::World;
-
-/// Far beyond what anything here takes on a busy machine; reached only by a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longer than the program waits for what may hang.
 pub const HANG: Duration = Duration::from_secs(12);
@@ -230,19 +228,5 @@ impl World {
             self.scheduled_shutdown().display(),
             indented.join("\n"),
         )
-    }
-
-    /// Where the agent's journal says that its rotation stands.
-    pub fn phase(&self) -> Option<String> {
-        let path = self.state().join(Path::new("journal").join(format!("{}.json", super::AGENT)));
-        let journal: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-        Some(journal["rotation"]["state"]["phase"].as_str()?.to_owned())
-    }
-
-    /// Changes the agent's configuration, as written.
-    pub fn rewrite_agent(&mut self, from: &str, to: &str) {
-        assert!(self.agent_yaml.contains(from), "{from} is not in\n{}", self.agent_yaml);
-        self.agent_yaml = self.agent_yaml.replace(from, to);
-        self.agent = serde_yaml::from_str(&self.agent_yaml).unwrap();
     }
 }

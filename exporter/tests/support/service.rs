@@ -18,9 +18,8 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
-use super::HOST;
 use super::pki::{Authority, Identity, fingerprint};
-use super::process::PATIENCE;
+use super::{HOST, PATIENCE};
 
 pub enum Store {
     PemPair { certificate: PathBuf, key: PathBuf },
@@ -122,6 +121,7 @@ impl Service {
         service
     }
 
+    /// For a shell, as the start: on a system without one, no rotation comes to its stop.
     pub fn stop_argv(&self) -> Vec<String> {
         self.argv("rm -f \"$0/run\"; while [ -e \"$0/up\" ]; do there || exit 1; sleep 0.01; done")
     }
@@ -211,6 +211,8 @@ fn load(store: &Store, control: &Path) -> Option<ServerConfig> {
 
 async fn serve(acceptor: TlsAcceptor, control: &Path, address: &str) {
     let Ok(listener) = TcpListener::bind(address).await else { return };
+    // Wine tells whose a socket is once its process has asked it for something.
+    listener.ttl().unwrap();
     std::fs::write(control.join("up"), "").unwrap();
     while control.join("run").exists() {
         tokio::select! {
