@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use kagiban_process::system::StandardOutput;
 
 use crate::certificate::{MadeAuthority, Usage};
 use crate::cli::EnrollArgs;
 use ca::Ca;
 use identity::{Identity, Names};
-use output::{Output, StandardOutput, Target};
+use output::{Output, Target};
 use report::Report;
 
 /// What a new CA of the agents' certificates calls itself.
@@ -61,7 +62,8 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let places = Places::of(args);
     places.check(args.renew)?;
     // Before anything is made
-    let stdout = (places.client == Some(SecretOutput::Stdout)).then(StandardOutput::open).transpose()?;
+    let stdout = (places.client == Some(SecretOutput::Stdout)).then(StandardOutput::open).transpose();
+    let stdout = stdout.context("the Secret would be lost; nothing was written")?;
     let now = Timestamp::now();
     let ca = Ca::find(args, now).await?;
     let signed = sign(args, &places, &ca, now)?;

@@ -11,6 +11,7 @@ use kagiban_operator::{enroll, plan, run};
 use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use kagiban_process::made_or_ended;
+use kagiban_process::system::forbid_dumps;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,9 +20,8 @@ fn main() -> ExitCode {
         Some(Command::Run(_) | Command::Enroll(_) | Command::Completion(_)) | None => ExitCode::FAILURE,
     };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-        fail(&anyhow::Error::from(error).context("the kernel does not keep this process's memory to itself"));
+    if let Err(error) = forbid_dumps() {
+        fail(&anyhow::Error::from(error).context("the system does not keep this process's memory to itself"));
         return failed;
     }
     let runtime = match made_or_ended(|| tokio::runtime::Builder::new_multi_thread().enable_all().build()) {

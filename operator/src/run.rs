@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::Epoch;
-use tokio::signal::unix::{SignalKind, signal};
+use kagiban_process::system::{Request, Requests};
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
@@ -175,13 +175,17 @@ fn readiness(cluster: SharedCluster, namespace: Option<String>) -> web::Readines
 }
 
 async fn stop_on_signal(stopping: CancellationToken) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::error!("signals cannot be received; only SIGKILL will end this process");
-        return;
+    let mut requests = match Requests::listen() {
+        Ok(requests) => requests,
+        Err(error) => {
+            tracing::error!(%error, "requests to stop cannot be received; only a kill ends this process");
+            return;
+        }
     };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    while requests.next().await != Request::Stop {
+        tracing::warn!(
+            "nothing is loaded anew: the operator has its settings from its arguments, and reads the rest for each pass"
+        );
     }
     tracing::info!("stopping: passes end before their next change");
     stopping.cancel();

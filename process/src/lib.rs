@@ -1,12 +1,13 @@
 //! What kagiban-exporter and kagiban-operator need as processes, whatever they do.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(windows), forbid(unsafe_code))]
 
 use std::panic;
 
 pub mod completion;
 pub mod errors;
 pub mod log_lines;
+pub mod system;
 pub mod threads;
 
 /// As a program ends that panics.

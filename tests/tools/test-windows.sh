@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-crates=(agents crds exporter files keystore process serving)
+crates=(agents crds exporter files keystore operator process serving)
 deadline=${KAGIBAN_WINDOWS_DEADLINE:-300}
 # In it stand the tests that are not run.
 page=docs/windows.md
@@ -39,7 +39,7 @@ trap 'exit 143' TERM
 here=$PWD
 # The toolchain is another one than that of `make test`: neither must rebuild what the other has built.
 target=${CARGO_TARGET_DIR:-target}/windows
-[ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and seven crates with their dependencies for Windows: about 12 min on 2 cores, 3 GB"
+[ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and eight crates with their dependencies for Windows: about 12 min on 2 cores, 3 GB"
 # Every program with tests, but those of the exporter that speak to Linux: its sockets, signals and programs.
 programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model --test=rotation_model)
 for crate in "${crates[@]}"; do

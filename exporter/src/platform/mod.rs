@@ -34,20 +34,21 @@ pub use kagiban_files::{
     narrow, read_ends, read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep,
     sync_directory_of, temporary_beside, unlink_second_name, write_new, write_unsynced,
 };
+pub use kagiban_process::system::{Request, Requests, forbid_dumps};
 pub use listeners::ListenersError;
 pub use manager::{HandoverError, Lifecycle};
-pub use process::{Request, Usage};
+pub use process::Usage;
 pub use program::{ProgramError, StartedProcess};
 pub use require::require;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
-    NAMES_FOLD_CASE, OS, Requests, ServiceWrites, ShutdownWatch, account_called, account_id, announce,
-    bind_both_families, boot_id, boot_time, booted_at, check_program, command_process, default_state_directory,
-    exposed_part, forbid_dumps, host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized,
-    is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere,
-    own_account, queued_start, run, run_commands_by, scheduled_shutdown_file, spawn, started_process,
-    state_directory_of_running_unit, system_trust, unit_behind, usage,
+    NAMES_FOLD_CASE, OS, ServiceWrites, ShutdownWatch, account_called, account_id, announce, bind_both_families,
+    boot_id, boot_time, booted_at, check_program, command_process, default_state_directory, exposed_part,
+    host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running,
+    is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account, queued_start, run,
+    run_commands_by, scheduled_shutdown_file, spawn, started_process, state_directory_of_running_unit, system_trust,
+    unit_behind, usage,
 };
 pub use trust::SystemTrust;
 

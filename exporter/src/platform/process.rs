@@ -8,10 +8,3 @@ pub struct Usage {
     pub open_files: Option<u64>,
     pub max_open_files: Option<u64>,
 }
-
-/// What somebody asks of the process from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    Reload,
-    Stop,
-}

@@ -27,7 +27,7 @@ use kagiban_exporter::config::{AgentConfig, PowerConfig};
 use kagiban_exporter::rotation::agent::Agent;
 use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory, StateDirectoryError, StateDirectoryLock};
 
-use pki::{Authority, fingerprint};
+use pki::Authority;
 use service::{Service, Store};
 
 pub const HOST: &str = "ups-01.example.com";

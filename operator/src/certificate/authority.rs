@@ -1,10 +1,10 @@
 //! A CA with its key: it signs.
 
+use std::iter;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, SignedLeaf};
-use kagiban_keystore::pem_block;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::csr::CsrKey;
 use super::facts::IssuerFacts;
-use super::{BACKDATE, IssuerError, MAX_PEM_BYTES, Usage, adopt, common_name};
+use super::{BACKDATE, IssuerError, MAX_PEM_BYTES, Usage, adopt, certificate_pem, common_name};
 
 /// A CA that was checked when it was read; it says nothing of its key in `Debug`.
 pub struct Authority {
@@ -109,10 +109,8 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_der(ca, &*self.key).map_err(|_| IssuerError::IssuerName)?;
         let leaf = params.signed_by(&subject, &issuer).map_err(|_| IssuerError::Signing)?;
         check_link(leaf.der(), ca)?;
-        let mut chain = leaf.pem();
-        for certificate in self.facts.chain() {
-            chain.push_str(&pem_block("CERTIFICATE", certificate));
-        }
+        let certificates = iter::once(leaf.der()).chain(self.facts.chain());
+        let chain = certificates.map(|certificate| certificate_pem(certificate)).collect();
         let (_, parsed) = X509Certificate::from_der(leaf.der()).map_err(|_| IssuerError::Signing)?;
         let leaf = adopt::described(leaf.der(), &parsed, &self.facts).ok_or(IssuerError::Signing)?;
         Ok(Issued { chain, leaf, shortened: end < asked })

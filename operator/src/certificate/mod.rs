@@ -31,6 +31,9 @@ use std::time::Duration;
 
 use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
 use kagiban_crds::resource::{BlockedBy, CertificateSpec};
+use kagiban_keystore::pem_block;
+use rcgen::KeyPair;
+use zeroize::Zeroizing;
 
 /// A certificate starts this long before it is signed, for hosts whose clock is behind.
 pub const BACKDATE: Duration = Duration::from_secs(300);
@@ -40,6 +43,16 @@ const MAX_PEM_BYTES: usize = 32 * 1024;
 const MAX_ISSUER_CERTIFICATES: usize = MAX_CHAIN_CERTIFICATES - 1;
 /// X.520's upper bound for a common name.
 const LONGEST_COMMON_NAME: usize = 64;
+
+/// A certificate in PEM, of the same bytes on every system: what makes it would end its lines as the system does.
+fn certificate_pem(der: &[u8]) -> String {
+    pem_block("CERTIFICATE", der).to_string()
+}
+
+/// A private key in PEM (PKCS#8), as [`certificate_pem`].
+pub(crate) fn private_key_pem(key: &KeyPair) -> Zeroizing<String> {
+    pem_block("PRIVATE KEY", &Zeroizing::new(key.serialize_der()))
+}
 
 /// Why nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

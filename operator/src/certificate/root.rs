@@ -8,9 +8,9 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
-use super::IssuerError;
 use super::authority::{random_serial, set_validity};
 use super::facts::within_reach;
+use super::{IssuerError, certificate_pem, private_key_pem};
 
 /// Ten years: longer than the hosts that it is for, and none of them is enrolled anew for its sake.
 const LIFE: Duration = Duration::from_secs(3652 * 24 * 3600);
@@ -44,8 +44,8 @@ impl MadeAuthority {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let certificate = params.self_signed(&*key).map_err(signing)?.pem();
-        Ok(Self { certificate, key: Zeroizing::new(key.serialize_pem()), not_after: within_reach(end) })
+        let certificate = certificate_pem(params.self_signed(&*key).map_err(signing)?.der());
+        Ok(Self { certificate, key: private_key_pem(&key), not_after: within_reach(end) })
     }
 }
 

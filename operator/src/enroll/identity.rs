@@ -91,7 +91,7 @@ pub(super) fn issue(
         private_key: PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: Some(256), ..PrivateKeySpec::default() },
     };
     let issued = authority.sign_for(usage, &csr, &spec, now)?;
-    let key = Zeroizing::new(key.serialize_pem());
+    let key = certificate::private_key_pem(&key);
     Ok(Identity { chain: issued.chain, key, leaf: issued.leaf, shortened: issued.shortened })
 }
 

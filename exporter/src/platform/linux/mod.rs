@@ -30,7 +30,7 @@ pub use host::{
 };
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
-pub use process::{Requests, forbid_dumps, host_name, is_running, is_shortage, started_process, usage};
+pub use process::{host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};

@@ -1,4 +1,4 @@
-//! What the system tells of this process, and its signals.
+//! What the system tells of this process, and of those that it has started.
 
 use std::fs;
 use std::io;
@@ -6,11 +6,10 @@ use std::path::PathBuf;
 
 use kagiban_files::read_regular;
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, test_kill_process};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::{Pid, test_kill_process};
 
 use super::boot_id;
-use crate::platform::{Request, StartedProcess, Usage};
+use crate::platform::{StartedProcess, Usage};
 
 /// Whether the system has refused something that it may give in a moment: a descriptor, memory.
 pub fn is_shortage(error: &io::Error) -> bool {
@@ -28,37 +27,6 @@ const MAX_STAT_BYTES: u64 = 4096;
 const ENDED: [char; 3] = ['Z', 'X', 'x'];
 /// Field 22 of `/proc/PID/stat`, the state being the third.
 const STARTED_AFTER_STATE: usize = 18;
-
-/// The requests that arrive from now on.
-#[derive(Debug)]
-pub struct Requests {
-    hangup: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    /// With a handler, a file that grows past the limit of this process is an error of writing, and does not end it.
-    _file_size: tokio::signal::unix::Signal,
-}
-
-impl Requests {
-    /// # Errors
-    /// When the system refuses a signal handler.
-    pub fn listen() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            _file_size: signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
-        })
-    }
-
-    pub async fn next(&mut self) -> Request {
-        tokio::select! {
-            _ = self.hangup.recv() => Request::Reload,
-            _ = self.interrupt.recv() => Request::Stop,
-            _ = self.terminate.recv() => Request::Stop,
-        }
-    }
-}
 
 /// The process that has this number now; none where the kernel does not tell.
 pub fn started_process(number: u32) -> Option<StartedProcess> {
@@ -88,15 +56,6 @@ fn stat(number: u32) -> Option<(char, u64)> {
     let (_, after_name) = text.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace();
     Some((fields.next()?.chars().next()?, fields.nth(STARTED_AFTER_STATE)?.parse().ok()?))
-}
-
-/// Keeps this process's memory, in which keys and passwords lie, out of core files and from other processes of its account.
-/// The limit for core files is left alone: agents that are started from here would inherit it.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn forbid_dumps() -> io::Result<()> {
-    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// What the system calls itself.

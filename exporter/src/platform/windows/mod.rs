@@ -20,7 +20,7 @@ pub use host::{
 };
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
-pub use process::{Requests, forbid_dumps, is_running, is_shortage, started_process, usage};
+pub use process::{is_running, is_shortage, started_process, usage};
 pub use program::{check_program, command_process, exposed_part, run, run_commands_by, spawn};
 pub use service::{
     ServiceWrites, announce, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,

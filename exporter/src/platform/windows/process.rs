@@ -1,50 +1,16 @@
-//! What the system tells of this process, and what it is asked from outside.
+//! What the system tells of this process.
 
 use std::io;
 
-use tokio::signal::windows::{
-    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
-};
 use windows_sys::Win32::Foundation::{
     ERROR_INVALID_PARAMETER, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY,
     ERROR_TOO_MANY_OPEN_FILES,
 };
 use windows_sys::Win32::Networking::WinSock::{WSAEMFILE, WSAENOBUFS};
 
-use super::super::{Request, StartedProcess, Usage};
+use super::super::{StartedProcess, Usage};
 use super::host::boot_id;
 use super::sys::{self, Process};
-
-/// The requests that arrive from now on. Nothing asks for a reload yet: a service would hear it from its manager.
-#[derive(Debug)]
-pub struct Requests {
-    interrupt: CtrlC,
-    interrupt_of_group: CtrlBreak,
-    closed: CtrlClose,
-    shutdown: CtrlShutdown,
-}
-
-impl Requests {
-    /// # Errors
-    /// When the system refuses a handler.
-    pub fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: ctrl_c()?,
-            interrupt_of_group: ctrl_break()?,
-            closed: ctrl_close()?,
-            shutdown: ctrl_shutdown()?,
-        })
-    }
-
-    pub async fn next(&mut self) -> Request {
-        tokio::select! {
-            _ = self.interrupt.recv() => Request::Stop,
-            _ = self.interrupt_of_group.recv() => Request::Stop,
-            _ = self.closed.recv() => Request::Stop,
-            _ = self.shutdown.recv() => Request::Stop,
-        }
-    }
-}
 
 /// Whether the system has refused something that it may give in a moment: a handle, memory.
 pub fn is_shortage(error: &io::Error) -> bool {
@@ -72,16 +38,6 @@ pub fn is_running(process: &StartedProcess) -> Option<bool> {
         // What Windows says of a number that no process has.
         Err(error) => sys::is(&error, ERROR_INVALID_PARAMETER).then_some(false),
     }
-}
-
-/// Keeps this process's memory, in which keys and passwords lie, out of what Windows Error Reporting writes when a program fails. Other
-/// processes of its account may read it.
-///
-/// # Errors
-/// None.
-pub fn forbid_dumps() -> io::Result<()> {
-    sys::forbid_error_reports();
-    Ok(())
 }
 
 /// What this process uses now. Of handles there may be millions: no limit is told.

@@ -22,9 +22,6 @@ use windows_sys::Win32::Security::{
     SidTypeComputer, SidTypeUser, SidTypeWellKnownGroup, TOKEN_GROUPS, TOKEN_INFORMATION_CLASS, TOKEN_QUERY,
     TOKEN_USER, TokenGroups, TokenUser,
 };
-use windows_sys::Win32::System::Diagnostics::Debug::{
-    GetErrorMode, SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SetErrorMode,
-};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading::{
@@ -46,12 +43,6 @@ const MAX_NAME: usize = 1024;
 pub(super) fn milliseconds_since_boot() -> u64 {
     // SAFETY: it has no arguments.
     unsafe { GetTickCount64() }
-}
-
-/// No dialogue waits for a person when this program fails, and no report of its memory is written.
-pub(super) fn forbid_error_reports() {
-    // SAFETY: neither has a pointer. The mode is the process's own.
-    unsafe { SetErrorMode(GetErrorMode() | SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX) };
 }
 
 /// The number of the boot: the loader counts each, and the kernel keeps what the loader has told it. 0 where it was told nothing.

@@ -1,6 +1,7 @@
 //! The new key, made here, and the request for its certificate.
 
 use kagiban_crds::host_api::{CertificateRequest, KeyRequest, MAX_SUBJECT_NAMES};
+use kagiban_keystore::pem_block;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData, RsaKeySize, SanType};
 use zeroize::Zeroizing;
 
@@ -46,7 +47,7 @@ pub(in crate::rotation) fn make(request: &CertificateRequest) -> Result<NewKey, 
         KeyRequest::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
         KeyRequest::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
     }?;
-    let csr = params.serialize_request(&key)?.pem()?;
+    let csr = pem_block("CERTIFICATE REQUEST", params.serialize_request(&key)?.der()).to_string();
     Ok(NewKey { pkcs8: Zeroizing::new(key.serialize_der()), spki: key.subject_public_key_info(), csr })
 }
 
