@@ -104,13 +104,10 @@ impl Config {
 
     /// The first setting that asks for one of these, where a system lacks them.
     pub(crate) fn first_of(&self, lacking: &[Ability]) -> Option<(&'static str, Ability)> {
-        const NAMES_NOTHING: &str = "neither certificates nor tlsEndpoints, and discovery.enabled is not false";
         let asked = [
             (!self.agents.is_empty(), "agents", Ability::Rotations),
             (self.host_api.is_some(), "hostApi", Ability::Rotations),
             (self.power.scheduled_shutdown_file.is_some(), "power.scheduledShutdownFile", Ability::ShutdownSchedule),
-            (self.discovery.enabled == Some(true), "discovery.enabled", Ability::Discovery),
-            (self.discovers(), NAMES_NOTHING, Ability::Discovery),
         ];
         asked.into_iter().find_map(|(is_asked, setting, ability)| {
             (is_asked && lacking.contains(&ability)).then_some((setting, ability))
@@ -146,7 +143,6 @@ mod tests {
     /// What a system lacks is a value: this is decided for every system on each.
     #[test]
     fn what_a_system_lacks_is_asked_for_by_the_setting_that_is_named() {
-        const NOTHING: &str = "certificates: []\n";
         const LOOKS: &str = "tlsEndpoints: [{address: \"ups-01:443\"}]\n";
         const AGENT: &str = "agents: [{name: a, product: powerchute-serial-shutdown}]\n";
         const API: &str = "hostApi: {listenAddress: \"127.0.0.1:1\", certificateFile: c, keyFile: k, clientCaFile: d, clientNames: [a]}\n";
@@ -154,16 +150,12 @@ mod tests {
             (format!("{LOOKS}{AGENT}"), Ability::Rotations, Some("agents")),
             (format!("{LOOKS}{API}"), Ability::Rotations, Some("hostApi")),
             (format!("{LOOKS}power: {{assume: mains}}\n"), Ability::Rotations, None),
-            (format!("{LOOKS}discovery: {{enabled: true}}\n"), Ability::Discovery, Some("discovery.enabled")),
-            (format!("{NOTHING}discovery: {{enabled: false}}\n"), Ability::Discovery, None),
-            (LOOKS.to_owned(), Ability::Discovery, None),
             (LOOKS.to_owned(), Ability::ShutdownSchedule, None),
         ] {
             let config = parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{text}{error}"));
             assert_eq!(config.first_of(&[lacking]), setting.map(|setting| (setting, lacking)), "{text}");
             assert_eq!(config.first_of(&[]), None, "{text}");
         }
-        let (said, _) = Config::default().first_of(&[Ability::Discovery]).expect("an empty one discovers");
-        assert!(said.contains("tlsEndpoints") && said.contains("discovery.enabled"), "{said}");
+        assert_eq!(Config::default().first_of(platform::LACKS), None, "without a configuration");
     }
 }

@@ -7,8 +7,6 @@ pub enum Ability {
     Rotations,
     /// The system is asked whether it will go down.
     ShutdownSchedule,
-    /// The usual places are searched where no configuration names what to look at.
-    Discovery,
     /// The service manager hands over sockets that listen.
     HandedOverSockets,
 }
@@ -30,7 +28,6 @@ impl Ability {
         match self {
             Self::Rotations => "rotations are not",
             Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not",
-            Self::Discovery => "a search of the usual places is not",
             Self::HandedOverSockets => "sockets that the service manager hands over are not",
         }
     }

@@ -145,11 +145,32 @@ fn pages_are_answered_over_both_families() {
     }
 }
 
+/// Nothing that is usual is there, and a trust store of Java is told where a person says that it is.
+#[test]
+fn the_usual_places_are_searched_without_a_configuration_of_what_to_look_at() {
+    let place = Place::new();
+    place.put("java/lib/security/cacerts", FILES[2].1);
+    let mut searching = program();
+    let java = place.directory.path().join("java");
+    searching.env("JAVA_HOME", &java).args(["discover", "--host", "ups-01.example.com"]);
+    let output = searching.output().expect("the program was built");
+    let found = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(found.starts_with("host          ups-01.example.com"), "{found}");
+    assert!(found.lines().any(|line| line.starts_with("trust store") && line.ends_with("cacerts")), "{found}");
+
+    let config = place.configure("host: ups-01.example.com\npower: {assume: mains}\n");
+    let mut looking = program();
+    let output = looking.env("JAVA_HOME", &java).args(["--once", "--config.file"]).arg(config).output();
+    let metrics = text(&output.expect("the program was built").stdout);
+    let is_told = |line: &str| line.starts_with("x509_cert_not_after_timestamp_seconds{") && line.contains("cacerts");
+    assert!(metrics.lines().any(is_told), "{metrics}");
+}
+
 /// What a system lacks is refused by name, when it is asked for and not when it is needed.
 #[test]
 fn what_is_not_there_on_this_system_is_refused_and_says_where_to_read_on() {
     const AGENTS: &str = "agents: [{name: a, product: powerchute-serial-shutdown}]\n";
-    const NOTHING: &str = "host: ups-01.example.com\n";
     let place = Place::new();
     let config = |text: String| place.configure(&text).to_str().expect("UTF-8").to_owned();
     let is_refused = |arguments: &[&str], word: &str| {
@@ -160,15 +181,11 @@ fn what_is_not_there_on_this_system_is_refused_and_says_where_to_read_on() {
         assert!(!is_refused || said.contains(word) && output.status.code() == Some(1), "{arguments:?}: {said}");
         assert!(!is_refused || output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
     };
-    for (asked, word) in [
-        (format!("{CONFIG}{AGENTS}"), "agents: rotations"),
-        (format!("{CONFIG}discovery: {{enabled: true}}\n"), "discovery.enabled: a search"),
-        (NOTHING.to_owned(), "neither certificates nor tlsEndpoints"),
-    ] {
+    for (asked, word) in [(format!("{CONFIG}{AGENTS}"), "agents: rotations")] {
         is_refused(&["--once", "--config.file", &config(asked.clone())], word);
         is_refused(&["check", "--config.file", &config(asked)], word);
     }
-    is_refused(&["discover"], "a search of the usual places");
+    is_refused(&["discover", "-o", "config"], "rotations are not there");
     let good = config(CONFIG.to_owned());
     is_refused(&["rotation", "list", "--config.file", &good], "rotations are not there");
     is_refused(&["--web.systemd-socket", "--once", "--config.file", &good], "sockets");

@@ -11,7 +11,14 @@ use super::super::{BootTime, SystemTrust};
 use super::sys;
 
 /// Where JVMs are installed, one directory each.
-pub const JVM_PARENTS: &[&str] = &[r"C:\Program Files\Java"];
+pub const JVM_PARENTS: &[&str] = &[
+    r"C:\Program Files\Java",
+    r"C:\Program Files (x86)\Java",
+    r"C:\Program Files\Amazon Corretto",
+    r"C:\Program Files\Eclipse Adoptium",
+    r"C:\Program Files\Microsoft",
+    r"C:\Program Files\Zulu",
+];
 /// The system's authorities are in a store, which is not read yet.
 pub const CA_BUNDLES: &[&str] = &[];
 
