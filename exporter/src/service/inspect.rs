@@ -83,7 +83,13 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
     }
     items.push(clock(now, platform::is_clock_synchronized(CLOCK).await));
     items.sort_by(|one, other| by_place(one).cmp(&by_place(other)));
-    Ok(Inspected { host: host.to_string(), account: platform::own_account(), at: now, items })
+    Ok(Inspected { host: host.to_string(), account: own_account().await, at: now, items })
+}
+
+/// By its name, for which the controller of a domain may be asked.
+async fn own_account() -> String {
+    let own = blocking::run(Work::Reports, Instant::now() + LOOK, platform::own_account).await;
+    own.unwrap_or_else(|blocked| format!("an account whose name is not told ({blocked})"))
 }
 
 /// This host first, and then each that is looked at from here.
@@ -319,12 +325,15 @@ async fn occupied(about: String, address: &ListenAddress) -> Item {
     // It was looked up a moment ago, to be listened on
     let addresses = blocking::resolve(Work::SourceNames, host, port, until).await.unwrap_or_default();
     let look = move || {
-        let accounts = addresses.into_iter().map(platform::occupants).collect::<Result<Vec<_>, _>>()?;
-        let accounts: BTreeSet<AccountId> = accounts.into_iter().flatten().collect();
-        Ok(accounts.iter().map(platform::account_called).collect())
+        let accounts = addresses.into_iter().map(platform::occupants).collect::<Result<Vec<_>, _>>();
+        let called = |accounts: Vec<BTreeSet<AccountId>>| {
+            let accounts: BTreeSet<AccountId> = accounts.into_iter().flatten().collect();
+            accounts.iter().map(platform::account_called).collect()
+        };
+        (accounts.map(called), platform::own_account())
     };
     match blocking::run(Work::Reports, until, look).await {
-        Ok(accounts) => listened_by(about, accounts, &platform::own_account()),
+        Ok((accounts, own)) => listened_by(about, accounts, &own),
         Err(blocked) => hangs(Topic::Exporter, about, &blocked),
     }
 }
