@@ -3,25 +3,24 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory as _, Parser};
 use kagiban_exporter::cli::{
     CheckArgs, Cli, Command, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, Proposed, RotationCommand, ServeArgs,
-    ShutdownCommand, list_keystore, one_line, print_check, print_discovered, run_rotation, run_shutdown,
+    ServiceCommand, ShutdownCommand, WorkArgs, list_keystore, one_line, print_check, print_discovered, run_rotation,
+    run_service, run_shutdown,
 };
 use kagiban_exporter::host_api::AUDIT_TARGET;
 use kagiban_exporter::platform::{Ability, InheritedSocket, require};
 use kagiban_exporter::service::Listen;
-use kagiban_exporter::web::Guard;
 use kagiban_exporter::{blocking, platform, service};
 use kagiban_process::completion::CompletionArgs;
 use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use tokio::runtime::Runtime;
-use tracing::Level;
+use tracing::{Level, error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -48,6 +47,8 @@ fn main() -> ExitCode {
         Some(Command::Discover(args)) => discover(&args).unwrap_or_else(|error| failed(&error)),
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
         Some(Command::Rotation(command)) => rotation(&command),
+        Some(Command::Service(ServiceCommand::Run(args))) => run_as_service(args),
+        Some(Command::Service(command)) => registration(&command),
         Some(Command::Shutdown(command)) => shutdown(&command),
         Some(Command::Completion(args)) => completion(&args).unwrap_or_else(|error| failed(&error)),
         None => run(serve).unwrap_or_else(|error| failed(&error)),
@@ -88,6 +89,13 @@ fn rotation(command: &RotationCommand) -> ExitCode {
     }
 }
 
+fn registration(command: &ServiceCommand) -> ExitCode {
+    match run_service(command, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{}: {error}", error.reason())),
+    }
+}
+
 fn shutdown(command: &ShutdownCommand) -> ExitCode {
     match run_shutdown(command, &mut io::BufWriter::new(io::stdout().lock())) {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,46 +103,66 @@ fn shutdown(command: &ShutdownCommand) -> ExitCode {
     }
 }
 
+/// The code of a failure is 1; why, the log says.
+fn run_as_service(args: WorkArgs) -> ExitCode {
+    let work = || {
+        let _flush = log(&args);
+        log_panics();
+        let worked = on_runtime(serve(args, None)).and_then(|worked| worked);
+        worked.inspect_err(|error| error!("{}", said_once(error.chain()))).is_err().into()
+    };
+    match platform::run_as_service(work) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{}: {error}", error.reason())),
+    }
+}
+
+/// A service has no stderr to write them to.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| error!("a bug of this program, please report it: {panic}")));
+}
+
 fn run(args: ServeArgs) -> Result<ExitCode> {
-    let _flush = log(&args);
+    let _flush = log(&args.work);
     if args.config_check {
-        let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
-        return check(path, args.web_config_file.as_deref());
+        let path = args.work.config_file.as_deref().context("--config.check needs --config.file")?;
+        return check(path, args.work.web_config_file.as_deref());
     }
     // Before there is a second thread: it changes the environment.
     let sockets = args.systemd_socket.then(platform::inherited_sockets).transpose()?;
-    on_runtime(work(args, sockets))?
+    if args.once {
+        on_runtime(once(args.work))?
+    } else {
+        on_runtime(serve(args.work, sockets))?.map(|()| ExitCode::SUCCESS)
+    }
 }
 
 /// Every warning and every problem by itself, and in the end one line that says that there is none.
 fn check(config: &Path, web_config: Option<&Path>) -> Result<ExitCode> {
-    let checked = service::check(config)?;
-    let web = web_config.and_then(|path| Guard::open(Some(path), &Arc::default()).err());
-    let problems: Vec<String> = checked.problems.iter().cloned().chain(web.map(|error| error.to_string())).collect();
+    let checked = service::check(config, web_config)?;
     checked.warnings.iter().for_each(|warning| _ = fail(&format!("warning: {warning}")));
-    if problems.is_empty() {
+    if checked.problems.is_empty() {
         writeln!(io::stdout().lock(), "{checked}").context("cannot print")?;
         return Ok(ExitCode::SUCCESS);
     }
-    problems.iter().for_each(|problem| _ = fail(problem));
+    checked.problems.iter().for_each(|problem| _ = fail(problem));
     Ok(ExitCode::FAILURE)
 }
 
-async fn work(args: ServeArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<ExitCode> {
-    if args.once {
-        let (metrics, all_up) = service::once(args.config_file).await?;
-        io::stdout().lock().write_all(&metrics).context("cannot print the metrics")?;
-        Ok(ExitCode::from(u8::from(!all_up)))
-    } else {
-        let options = service::Options {
-            config_file: args.config_file,
-            listen: sockets.map_or(Listen::Addresses(args.listen_addresses), Listen::Inherited),
-            web_config_file: args.web_config_file,
-            telemetry_path: args.telemetry_path,
-        };
-        service::serve(options).await?;
-        Ok(ExitCode::SUCCESS)
-    }
+async fn once(args: WorkArgs) -> Result<ExitCode> {
+    let (metrics, all_up) = service::once(args.config_file).await?;
+    io::stdout().lock().write_all(&metrics).context("cannot print the metrics")?;
+    Ok(ExitCode::from(u8::from(!all_up)))
+}
+
+async fn serve(args: WorkArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<()> {
+    let options = service::Options {
+        config_file: args.config_file,
+        listen: sockets.map_or(Listen::Addresses(args.listen_addresses), Listen::Inherited),
+        web_config_file: args.web_config_file,
+        telemetry_path: args.telemetry_path,
+    };
+    Ok(service::serve(options).await?)
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T> {
@@ -153,7 +181,7 @@ fn runtime() -> Result<Runtime> {
 }
 
 /// To stderr: stdout belongs to `--once`. The host API's audit is written whatever the level, and found by its target.
-fn log(args: &ServeArgs) -> Flush {
+fn log(args: &WorkArgs) -> Flush {
     let filter = Targets::new()
         .with_default(args.log_level)
         .with_target(AUDIT_TARGET, Level::TRACE)

@@ -178,7 +178,11 @@ impl Asked {
         let asked = Self { to_stop: to_stop.clone(), to_reload: Arc::clone(&to_reload) };
         tokio::spawn(async move {
             loop {
-                match requests.next().await {
+                let request = tokio::select! {
+                    request = requests.next() => request,
+                    request = platform::asked_by_manager() => request,
+                };
+                match request {
                     Request::Stop => to_stop.cancel(),
                     Request::Reload => to_reload.notify_one(),
                 }

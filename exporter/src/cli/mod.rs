@@ -5,6 +5,7 @@ mod discover;
 mod keystore;
 mod listing;
 mod rotation;
+mod service;
 mod shutdown;
 
 use std::io;
@@ -18,13 +19,16 @@ pub use check::print as print_check;
 pub use discover::print as print_discovered;
 pub use keystore::list as list_keystore;
 pub use rotation::{RotationError, run as run_rotation};
+pub use service::{ServiceCommandError, run as run_service};
 pub use shutdown::{ShutdownCommandError, run as run_shutdown};
 
 use crate::config::{self, Config, ConfigError};
+use crate::platform;
 use crate::web::{ListenAddress, TelemetryPath};
 
 /// Beside the host API (9995) and the operator (9994), so that all three run on one machine.
 const DEFAULT_LISTEN_ADDRESS: &str = ":9996";
+const DEFAULT_TELEMETRY_PATH: &str = "/metrics";
 
 /// Publishes certificate expiry and host state to Prometheus, and rotates keystores through the host API.
 ///
@@ -69,6 +73,12 @@ pub enum Command {
     /// to be removed for anything.
     #[command(subcommand)]
     Rotation(RotationCommand),
+    /// Register this program as a Windows service, remove it, or have it load its configuration.
+    ///
+    /// The service is called `kagiban-exporter`. It starts with Windows, after the services that start at once, and again 5, 30 and 60
+    /// seconds after a failure. On Linux systemd does all of that, with the units of the packages.
+    #[command(subcommand, hide = !platform::REGISTERS_ITSELF)]
+    Service(ServiceCommand),
     /// Look at a shutdown that has begun, and clear one that is over.
     ///
     /// A shutdown that has begun stays so until the next boot: it goes on when power returns. logind's ends by itself when
@@ -79,6 +89,38 @@ pub enum Command {
     ///
     /// The packages install it. Without them: `source <(kagiban-exporter completion bash)` in ~/.bashrc.
     Completion(CompletionArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Register the service, or give the one that is there these settings.
+    ///
+    /// Run it as an administrator. The configuration is checked first, as --config.check does, and nothing is registered when it is
+    /// refused. Without --config.file it is `%ProgramData%\\kagiban\\exporter.yaml`, which is written where it is not there and is never
+    /// written over. Every other option is kept for the service as it is given here. The service is not started: `sc start
+    /// kagiban-exporter` does that, and what runs already has the new settings from its next start on.
+    Install(WorkArgs),
+    /// Stop the service and remove it; its configuration, state and logs stay.
+    ///
+    /// Exits with 0 when it is not there, too. A rotation that is being finished is waited for; a service that does not stop in time is
+    /// left as it is.
+    Remove(RemoveArgs),
+    /// Have the service that runs load its configuration anew, as `sc control kagiban-exporter paramchange` does.
+    ///
+    /// Its log says what came of it: a configuration that is refused leaves the one before in force.
+    Reload,
+    /// What Windows starts: works until it is told to stop. Nobody else starts it so.
+    ///
+    /// It logs to `%ProgramData%\\kagiban\\logs\\kagiban-exporter.log` unless --log.file says otherwise, and its warnings and errors to the
+    /// Application log, under the source kagiban-exporter.
+    Run(WorkArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// How long the service may take to stop; by default what the longest rotation may need.
+    #[arg(long, value_name = "SECONDS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -244,11 +286,33 @@ pub enum Output {
     Json,
 }
 
-#[derive(Debug, Args)]
-pub struct ServeArgs {
+/// How the program works until it is told to stop.
+#[derive(Clone, Debug, Args)]
+pub struct WorkArgs {
     /// The configuration, in YAML.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
+    /// Where to listen, as host:port or :port; may be given several times.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = DEFAULT_LISTEN_ADDRESS)]
+    pub listen_addresses: Vec<ListenAddress>,
+    /// TLS, users, headers and a rate limit, as Prometheus's exporter-toolkit has them; read again when it changes.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
+    /// Where the metrics are.
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = DEFAULT_TELEMETRY_PATH)]
+    pub telemetry_path: TelemetryPath,
+    /// What is logged, as error, warn, info, debug or trace.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    pub log_level: tracing::Level,
+    /// How it is logged.
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub work: WorkArgs,
     /// Check the configuration and exit: 0 when it is good, 1 when not.
     ///
     /// Every file that it names is opened: passwords, communities, CA files, the host API's certificate and key, the agents' own.
@@ -257,27 +321,12 @@ pub struct ServeArgs {
     /// with `warning:` before the setting tells of what works and is not as safe as it may look; it changes no exit code.
     #[arg(long = "config.check")]
     pub config_check: bool,
-    /// Where to listen, as host:port or :port; may be given several times.
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = DEFAULT_LISTEN_ADDRESS)]
-    pub listen_addresses: Vec<ListenAddress>,
     /// Answer on the sockets that systemd has opened, instead of --web.listen-address.
     #[arg(long = "web.systemd-socket", conflicts_with = "listen_addresses")]
     pub systemd_socket: bool,
-    /// TLS, users, headers and a rate limit, as Prometheus's exporter-toolkit has them; read again when it changes.
-    #[arg(long = "web.config.file", value_name = "FILE")]
-    pub web_config_file: Option<PathBuf>,
-    /// Where the metrics are.
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
-    pub telemetry_path: TelemetryPath,
     /// Look at everything once, print the metrics, exit: 0 when every source could be looked at, 1 when not.
     #[arg(long)]
     pub once: bool,
-    /// What is logged, as error, warn, info, debug or trace.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
-    pub log_level: tracing::Level,
-    /// How it is logged.
-    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
 }
 
 /// A message on one line and without control characters, whatever names it quotes.
@@ -306,8 +355,8 @@ mod tests {
     fn flags_are_spelled_as_prometheus_users_expect() {
         let words = ["x", "--config.file=/c", "--web.listen-address=:1", "--web.listen-address=[::1]:2", "--once"];
         let cli = Cli::try_parse_from(words).expect("these flags exist");
-        assert_eq!(cli.serve.listen_addresses.len(), 2);
-        assert!(cli.serve.once && cli.serve.config_file.is_some());
+        assert_eq!(cli.serve.work.listen_addresses.len(), 2);
+        assert!(cli.serve.once && cli.serve.work.config_file.is_some());
         assert!(Cli::try_parse_from(["x", "--web.systemd-socket", "--web.config.file=/w"]).is_ok());
         assert!(Cli::try_parse_from(["x", "--web.systemd-socket", "--web.listen-address=:1"]).is_err());
         assert!(Cli::try_parse_from(["x", "--once", "keystore", "list", "f"]).is_err());

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +18,7 @@ use crate::platform;
 use crate::probe::Roots;
 use crate::rotation::agent::Agent;
 use crate::rotation::conflicts;
+use crate::web::Guard;
 
 /// Far more than a key, and no more than a store may have.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -34,12 +36,12 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
-/// Loads a configuration, opens what it names, and looks whether its agents can be rotated on this host, with commands that can be
+/// Loads a configuration, and that of the pages where there is one, opens what it names, and looks whether its agents can be rotated on this host, with commands that can be
 /// run, and do not get in each other's way.
 ///
 /// # Errors
 /// When it cannot be read, or its words are wrong.
-pub fn check(path: &Path) -> Result<Checked, ServiceError> {
+pub fn check(path: &Path, web_config: Option<&Path>) -> Result<Checked, ServiceError> {
     let config = load(path)?;
     let mut problems = agents(&config);
     let of_agents = problems.len();
@@ -48,6 +50,8 @@ pub fn check(path: &Path) -> Result<Checked, ServiceError> {
     if let Some(api) = config.host_api.as_ref().filter(|_| problems.len() == of_agents) {
         problems.extend(host_api::check(api).err().map(|error| error.to_string()));
     }
+    let web = web_config.and_then(|path| Guard::open(Some(path), &Arc::default()).err());
+    problems.extend(web.map(|error| error.to_string()));
     let sources = config.certificates.len() + config.tls_endpoints.len();
     let warnings = warnings::of_secrets(&config).into_iter().chain(warnings::of(&config));
     let warnings = warnings.map(|warning| warning.to_string()).collect();

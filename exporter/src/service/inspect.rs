@@ -116,7 +116,7 @@ async fn configuration(file: Option<PathBuf>) -> Result<Vec<Item>, ServiceError>
         return Ok(vec![item(Topic::Configuration, Severity::Fine, "Configuration", said)]);
     };
     let about = file.display().to_string();
-    let checked = blocking::run(Work::Config, Instant::now() + super::CONFIG_WITHIN, move || check(&file)).await;
+    let checked = blocking::run(Work::Config, Instant::now() + super::CONFIG_WITHIN, move || check(&file, None)).await;
     let checked = checked.map_err(crate::config::ConfigError::from)??;
     let each = |severity, said: &String| item(Topic::Configuration, severity, about.clone(), said.clone());
     let problems = checked.problems.iter().map(|said| each(Severity::Critical, said));

@@ -90,6 +90,7 @@ const fn is_of_host(trigger: ShutdownTrigger) -> bool {
     match trigger {
         ShutdownTrigger::SystemdSchedule
         | ShutdownTrigger::SystemdPreparing
+        | ShutdownTrigger::WindowsPreshutdown
         | ShutdownTrigger::ApcupsdShutdown
         | ShutdownTrigger::ApcupsdLoad
         | ShutdownTrigger::ApcupsdTimeOnBattery
@@ -119,6 +120,7 @@ const fn announced_by(trigger: ShutdownTrigger) -> Sign {
         | ShutdownTrigger::SnmpAlarm
         | ShutdownTrigger::PowerchuteEvent => Sign::Pending,
         ShutdownTrigger::SystemdPreparing
+        | ShutdownTrigger::WindowsPreshutdown
         | ShutdownTrigger::NutFsd
         | ShutdownTrigger::ApcupsdShutdown
         | ShutdownTrigger::PowerchuteCritical => Sign::InProgress,

@@ -143,11 +143,13 @@ impl Announced {
 
 /// Whether a shutdown that is announced so ends when its source says it no more; none of what begins no shutdown. logind calls one
 /// off when its job is cancelled or fails, and begins a soft reboot in the same boot. A UPS's own is of its power alone: where the
-/// host went down for it, somebody else said so. PowerChute, apcupsd and upsmon go on when power returns.
+/// host went down for it, somebody else said so. PowerChute, apcupsd and upsmon go on when power returns, and Windows takes no shutdown back
+/// once it has told services.
 const fn ends_with_its_word(trigger: ShutdownTrigger) -> Option<bool> {
     match trigger {
         ShutdownTrigger::SystemdPreparing | ShutdownTrigger::SnmpAlarm => Some(true),
-        ShutdownTrigger::NutFsd
+        ShutdownTrigger::WindowsPreshutdown
+        | ShutdownTrigger::NutFsd
         | ShutdownTrigger::ApcupsdShutdown
         | ShutdownTrigger::PowerchuteCritical
         | ShutdownTrigger::PowerchuteEvent => Some(false),

@@ -37,6 +37,8 @@ pub enum ShutdownTrigger {
     SystemdSchedule,
     /// The system is stopping, whoever asked for it.
     SystemdPreparing,
+    /// The same, as Windows says it to services before it stops any.
+    WindowsPreshutdown,
     NutFsd,
     NutTimer,
     ApcupsdShutdown,
@@ -121,9 +123,10 @@ impl Status {
 }
 
 impl ShutdownTrigger {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SystemdSchedule,
         Self::SystemdPreparing,
+        Self::WindowsPreshutdown,
         Self::NutFsd,
         Self::NutTimer,
         Self::ApcupsdShutdown,
@@ -143,6 +146,7 @@ impl ShutdownTrigger {
         match self {
             Self::SystemdSchedule => "systemd_schedule",
             Self::SystemdPreparing => "systemd_preparing",
+            Self::WindowsPreshutdown => "windows_preshutdown",
             Self::NutFsd => "nut_fsd",
             Self::NutTimer => "nut_timer",
             Self::ApcupsdShutdown => "apcupsd_shutdown",

@@ -4,6 +4,7 @@
 #[path = "../scene/launched.rs"]
 mod launched;
 mod peers;
+mod service;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -214,14 +215,19 @@ impl Exporter {
     }
 
     fn get(&self, host: &str, path: &str) -> String {
-        let mut stream = TcpStream::connect((host, self.port)).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers in UTF-8");
-        answer
+        get(host, self.port, path).expect("it listens")
     }
+}
+
+/// None where nobody listens.
+fn get(host: &str, port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect((host, port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers in UTF-8");
+    Some(answer)
 }
 
 impl Drop for Exporter {

@@ -34,6 +34,11 @@ enum Asked {
 }
 
 impl ShutdownWatch {
+    /// Whether anybody tells this program: logind, or its file.
+    pub const fn is_told() -> bool {
+        true
+    }
+
     /// `file` is the scheduled shutdown's, by default the system's; `wake` is told when a shutdown begins.
     pub fn new(file: Option<PathBuf>, wake: Arc<Notify>) -> Self {
         Self::on_bus(None, file, wake)

@@ -2,14 +2,17 @@
 
 mod accounts;
 mod host;
+mod hosted;
 mod listeners;
 mod lock;
 mod process;
 mod program;
+mod registration;
 mod service;
 mod shutdown;
 mod sockets;
 mod sys;
+mod system_log;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -18,15 +21,20 @@ pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, host_name, is_clock_synchronized,
     scheduled_shutdown_file, state_directory_of_running_unit, system_trust,
 };
+pub use hosted::{announce, asked_by_manager, run_as_service};
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use process::{is_running, is_shortage, started_process, usage};
 pub use program::{check_program, command_process, exposed_part, run, run_commands_by, spawn};
+pub use registration::{
+    REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, unregister_service,
+};
 pub use service::{
-    ServiceWrites, announce, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,
+    ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,
 };
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
+pub use system_log::SystemLog;
 
 use super::{Ability, Hints};
 

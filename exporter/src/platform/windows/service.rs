@@ -1,9 +1,8 @@
-//! The service control manager: not spoken to yet. This program runs in the foreground.
+//! What a service manager does elsewhere. What the service control manager does for this program is in `hosted` and `registration`.
 
-use std::io;
 use std::path::Path;
 
-use super::super::{Ability, HandoverError, Lifecycle, NotOnThisSystem};
+use super::super::{Ability, HandoverError, NotOnThisSystem};
 use super::sockets::InheritedSocket;
 
 /// The sockets that a service manager has opened for this process.
@@ -12,14 +11,6 @@ use super::sockets::InheritedSocket;
 /// Always.
 pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, HandoverError> {
     Err(NotOnThisSystem(Ability::HandedOverSockets).into())
-}
-
-/// Tells the service manager, if one listens: none does.
-///
-/// # Errors
-/// None.
-pub const fn announce(_: &Lifecycle) -> io::Result<()> {
-    Ok(())
 }
 
 /// The same start of a service as `argv`, queued instead of waited for: absent, since no service is started.

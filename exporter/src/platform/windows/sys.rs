@@ -10,9 +10,10 @@ use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle,
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
+use windows_service::service::Service;
 use windows_sys::Wdk::System::SystemServices::KUSER_SHARED_DATA;
 use windows_sys::Win32::Foundation::{
-    ERROR_INSUFFICIENT_BUFFER, ERROR_NONE_MAPPED, FILETIME, GetLastError, LocalFree, WAIT_OBJECT_0, WAIT_TIMEOUT,
+    ERROR_INSUFFICIENT_BUFFER, ERROR_NONE_MAPPED, FILETIME, GetLastError, HANDLE, LocalFree, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
@@ -22,12 +23,18 @@ use windows_sys::Win32::Security::{
     SidTypeComputer, SidTypeUser, SidTypeWellKnownGroup, TOKEN_GROUPS, TOKEN_INFORMATION_CLASS, TOKEN_QUERY,
     TOKEN_USER, TokenGroups, TokenUser,
 };
+use windows_sys::Win32::System::EventLog::{
+    DeregisterEventSource, EVENTLOG_ERROR_TYPE, EVENTLOG_WARNING_TYPE, RegisterEventSourceW, ReportEventW,
+};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
+use windows_sys::Win32::System::Services::{ControlService, SERVICE_CONTROL_PARAMCHANGE, SERVICE_STATUS};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, GetProcessHandleCount, GetProcessTimes, OpenProcess, OpenProcessToken,
     PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, WaitForSingleObject,
 };
+
+use super::super::Severity;
 
 /// Where Windows shows every process one page that the kernel alone writes.
 const SHARED_PAGE: usize = 0x7ffe_0000;
@@ -312,6 +319,53 @@ impl Drop for Local {
 /// Whether an error is this one of Windows'.
 pub(super) fn is(error: &io::Error, code: u32) -> bool {
     error.raw_os_error() == Some(code.cast_signed())
+}
+
+/// Has a service hear that its parameters have changed. It was opened with the right to pause it.
+pub(super) fn tell_parameters_changed(service: &Service) -> io::Result<()> {
+    let mut status = SERVICE_STATUS::default();
+    // SAFETY: the handle is open as long as the service is borrowed; the status is a structure that it fills.
+    done(unsafe { ControlService(service.raw_handle(), SERVICE_CONTROL_PARAMCHANGE, &raw mut status) })
+}
+
+/// A source of events in the Application log, as long as it is held.
+#[derive(Debug)]
+pub(super) struct EventSource(HANDLE);
+
+// SAFETY: it is a handle of the process's, and every thread may report by it.
+unsafe impl Send for EventSource {}
+
+impl EventSource {
+    pub(super) fn open(name: &str) -> io::Result<Self> {
+        let name = wide(name);
+        // SAFETY: no server is this host; the name ends with a zero.
+        let handle = unsafe { RegisterEventSourceW(null(), name.as_ptr()) };
+        done(i32::from(!handle.is_null())).map(|()| Self(handle))
+    }
+
+    /// Writes an event whose only text is this.
+    pub(super) fn report(&self, severity: Severity, event_id: u32, text: &str) -> io::Result<()> {
+        let kind = match severity {
+            Severity::Error => EVENTLOG_ERROR_TYPE,
+            Severity::Warning => EVENTLOG_WARNING_TYPE,
+        };
+        let (text, nobody, nothing) = (wide(text), null_mut(), null());
+        let texts = [text.as_ptr()];
+        // SAFETY: the handle is open; it is given one text, which ends with a zero, no account and no bytes.
+        done(unsafe { ReportEventW(self.0, kind, 0, event_id, nobody, 1, 0, texts.as_ptr(), nothing) })
+    }
+}
+
+impl Drop for EventSource {
+    fn drop(&mut self) {
+        // SAFETY: the handle is open, and nobody else closes it.
+        unsafe { DeregisterEventSource(self.0) };
+    }
+}
+
+/// With a zero behind it.
+fn wide(text: &str) -> Vec<u16> {
+    text.encode_utf16().chain([0]).collect()
 }
 
 fn done(result: i32) -> io::Result<()> {

@@ -29,7 +29,7 @@ use super::{Look, Source};
 use crate::config::Config;
 use crate::discovery::Discovered;
 use crate::installation::Installed;
-use crate::platform::{Ability, LACKS};
+use crate::platform::ShutdownWatch;
 use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 
 /// Every reason that a look can fail for.
@@ -86,7 +86,7 @@ pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
         files: Vec::new(),
     };
     let mut sources = Vec::new();
-    if !LACKS.contains(&Ability::ShutdownSchedule) {
+    if ShutdownWatch::is_told() {
         let wake = Arc::<Notify>::default();
         let system = SystemSource::new(config.power.scheduled_shutdown_file.clone(), Arc::clone(&wake), DEADLINE);
         sources.push(source(Label::new(SYSTEM), HostSource::System(system), wake));

@@ -5,15 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use kagiban_agents::Os;
 use tokio::sync::Notify;
 
-use crate::platform::{ShutdownWatch, SystemShutdown};
+use crate::platform::{self, ShutdownWatch, SystemShutdown};
 use crate::shutdown::{Evidence, Scheduled, Sign};
 use crate::snapshot::{Observation, Trouble};
 use crate::ups::{ShutdownTrigger, ShutdownTriggers};
 
 /// A shutdown that was due this long ago and has not begun will not: what announced it was left behind.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// Who says here that a shutdown has begun.
+const BEGUN: ShutdownTrigger = match platform::OS {
+    Os::Linux => ShutdownTrigger::SystemdPreparing,
+    Os::Windows => ShutdownTrigger::WindowsPreshutdown,
+};
 /// Long enough that every scrape interval in use sees that a shutdown was called off.
 const CANCELLED_FOR: SignedDuration = SignedDuration::from_mins(5);
 
@@ -66,7 +72,7 @@ impl Plans {
             Some(Scheduled { dry_run: true, .. }) | None if called_off => Sign::Cancelled,
             Some(Scheduled { dry_run: true, .. }) | None => Sign::Normal,
         };
-        let preparing = under_way.then_some(ShutdownTrigger::SystemdPreparing);
+        let preparing = under_way.then_some(BEGUN);
         let scheduled = self.last.map(|_| ShutdownTrigger::SystemdSchedule);
         Evidence {
             triggers: preparing.into_iter().chain(scheduled).collect::<ShutdownTriggers>(),
@@ -116,13 +122,10 @@ mod tests {
         said.under_way = Some(true);
         let evidence = Plans::default().judge(&said, at(0));
         assert_eq!(evidence.sign, Sign::InProgress);
-        assert_eq!(
-            evidence.triggers,
-            ShutdownTriggers::from([ShutdownTrigger::SystemdPreparing, ShutdownTrigger::SystemdSchedule])
-        );
+        assert_eq!(evidence.triggers, ShutdownTriggers::from([BEGUN, ShutdownTrigger::SystemdSchedule]));
         let evidence = Plans::default().judge(&SystemShutdown { under_way: Some(true), ..nothing() }, at(0));
         assert_eq!((evidence.sign, evidence.deadline), (Sign::InProgress, None));
-        assert_eq!(evidence.triggers, ShutdownTriggers::from([ShutdownTrigger::SystemdPreparing]));
+        assert_eq!(evidence.triggers, ShutdownTriggers::from([BEGUN]));
     }
 
     /// Holds R6: only logind knows that nothing has begun; its file, which is read where logind is gone, does not.

@@ -1,0 +1,211 @@
+//! `service install`, `remove` and `reload`: this program as a service that its system starts.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{
+    DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, LogFormat, RemoveArgs, ServiceCommand, WorkArgs, one_line,
+};
+use crate::platform::{self, Registered, Registration, RegistrationError, SERVICE_NAME, Unregistered, WriteError};
+use crate::service::{self, ServiceError};
+
+/// The service manager of a host that starts has much to do.
+const MANAGER_DEADLINE: Duration = Duration::from_secs(60);
+/// In the directory of the service.
+const CONFIGURATION: &str = "exporter.yaml";
+/// What is written where no configuration is.
+const FIRST_CONFIGURATION: &str = include_str!("../../packaging/windows/exporter.yaml");
+
+/// Why a command did not do what it is for.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceCommandError {
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("the configuration is refused, and nothing was registered: {}", .0.join("; "))]
+    Refused(Vec<String>),
+    #[error("cannot write a first configuration: {0}")]
+    Write(#[from] WriteError),
+    #[error("{}: no absolute path can be made of it: {source}", path.display())]
+    Path { path: PathBuf, source: io::Error },
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+}
+
+impl ServiceCommandError {
+    /// Stable, for scripts.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Registration(error) => error.reason(),
+            Self::Service(error) => error.reason(),
+            Self::Refused(_) => "config",
+            Self::Write(_) => "first_configuration",
+            Self::Path { .. } => "path",
+            Self::Print(_) => "print",
+        }
+    }
+}
+
+/// Does what a person, or an installer, asks for.
+///
+/// # Errors
+/// When it is not done.
+pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match command {
+        ServiceCommand::Install(args) => install(args, out),
+        ServiceCommand::Remove(args) => remove(args, out),
+        ServiceCommand::Reload => {
+            platform::reload_service(MANAGER_DEADLINE)?;
+            Ok(writeln!(out, "{SERVICE_NAME} loads its configuration; its log says what came of it")?)
+        }
+        // It is the process that works, and nothing that is done and over.
+        ServiceCommand::Run(_) => Err(RegistrationError::NotStartedByManager.into()),
+    }
+}
+
+fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    let directory = platform::service_directory()?;
+    let args = WorkArgs {
+        config_file: args.config_file.as_deref().map(absolute).transpose()?,
+        web_config_file: args.web_config_file.as_deref().map(absolute).transpose()?,
+        ..args.clone()
+    };
+    let config_file = match args.config_file {
+        Some(path) => path,
+        None => first_configuration(&directory, out)?,
+    };
+    let args = WorkArgs { config_file: Some(config_file.clone()), ..args };
+    let checked = service::check(&config_file, args.web_config_file.as_deref())?;
+    for warning in &checked.warnings {
+        writeln!(out, "warning: {}", one_line(warning))?;
+    }
+    if !checked.problems.is_empty() {
+        return Err(ServiceCommandError::Refused(checked.problems));
+    }
+    let registration = Registration { arguments: arguments(&args) };
+    let (registered, unknown) = platform::register_service(&registration, MANAGER_DEADLINE)?;
+    if !unknown.is_empty() {
+        writeln!(out, "warning: the service manager of this system does not know {}", unknown.join(", "))?;
+    }
+    let done = match registered {
+        Registered::Created => "is registered as a service",
+        Registered::Changed => "has new settings, which count from its next start on",
+        Registered::AsBefore => "is registered already, with these settings",
+    };
+    writeln!(out, "{SERVICE_NAME} {done}; start it with `sc start {SERVICE_NAME}`")?;
+    Ok(())
+}
+
+/// The configuration of who names none. What is there is never written over.
+fn first_configuration(directory: &Path, out: &mut dyn Write) -> Result<PathBuf, ServiceCommandError> {
+    platform::create_private_directory(directory)?;
+    let path = directory.join(CONFIGURATION);
+    // One that cannot be looked at is not written over either: whoever reads it says why.
+    if matches!(platform::identify(&path), Err(platform::FileError::NotFound { .. })) {
+        platform::write_new(&path, FIRST_CONFIGURATION.as_bytes(), None)?;
+        writeln!(out, "wrote {}, which names nothing to look at yet", path.display())?;
+    }
+    Ok(path)
+}
+
+fn remove(args: &RemoveArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match platform::unregister_service(Duration::from_secs(args.timeout))? {
+        Unregistered::Removed => writeln!(out, "{SERVICE_NAME} is stopped and no service any more")?,
+        Unregistered::WasNotThere => writeln!(out, "{SERVICE_NAME} is no service here")?,
+    }
+    Ok(())
+}
+
+/// A service's current directory is not the one that the command was given in.
+fn absolute(path: &Path) -> Result<PathBuf, ServiceCommandError> {
+    std::path::absolute(path).map_err(|source| ServiceCommandError::Path { path: path.to_owned(), source })
+}
+
+/// What makes `service run` work so. What is as it is by default is left out: another default of a later version counts then.
+fn arguments(args: &WorkArgs) -> Vec<OsString> {
+    let WorkArgs { config_file, listen_addresses, web_config_file, telemetry_path, log_level, log_format } = args;
+    let mut arguments: Vec<OsString> = vec!["service".into(), "run".into()];
+    let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
+    let mut add_path = |flag: &str, path: &Option<PathBuf>| {
+        if let Some(path) = path {
+            add(flag, path.into());
+        }
+    };
+    add_path("--config.file", config_file);
+    add_path("--web.config.file", web_config_file);
+    let addresses: Vec<String> = listen_addresses.iter().map(ToString::to_string).collect();
+    if addresses != [DEFAULT_LISTEN_ADDRESS] {
+        addresses.into_iter().for_each(|address| add("--web.listen-address", address.into()));
+    }
+    let telemetry_path = telemetry_path.to_string();
+    if telemetry_path != DEFAULT_TELEMETRY_PATH {
+        add("--web.telemetry-path", telemetry_path.into());
+    }
+    if *log_level != tracing::Level::INFO {
+        add("--log.level", log_level.to_string().to_lowercase().into());
+    }
+    match log_format {
+        LogFormat::Text => {}
+        LogFormat::Json => add("--log.format", "json".into()),
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn installed(words: &[&str]) -> WorkArgs {
+        let cli = Cli::try_parse_from([&["x", "service", "install"], words].concat()).expect("good words");
+        match cli.command {
+            Some(Command::Service(ServiceCommand::Install(args))) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_service_is_given_means_what_it_was_installed_with() {
+        for words in [
+            &[][..],
+            &["--config.file", "c.yaml", "--web.config.file", "w.yaml", "--web.telemetry-path", "/m"],
+            &["--web.listen-address", "127.0.0.1:1", "--web.listen-address", "[::1]:2", "--log.level", "debug"],
+            &["--log.format", "json", "--log.level", "error"],
+        ] {
+            let args = installed(words);
+            let kept = arguments(&args);
+            let cli = Cli::try_parse_from([vec!["x".into()], kept.clone()].concat()).expect("they are options");
+            let Some(Command::Service(ServiceCommand::Run(run))) = cli.command else { panic!("{kept:?}") };
+            assert_eq!(format!("{run:?}"), format!("{args:?}"));
+            assert_eq!(kept.len(), 2 + words.len(), "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_configuration_is_one_that_works_and_is_never_written_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut out = Vec::new();
+        let within = directory.path().join("kagiban");
+        let path = first_configuration(&within, &mut out).expect("written");
+        let checked = service::check(&path, None).expect("read");
+        assert_eq!((checked.problems, checked.warnings), (Vec::new(), Vec::new()));
+        assert!(!out.is_empty());
+        std::fs::write(&path, "mine").expect("it can be written");
+        out.clear();
+        first_configuration(&within, &mut out).expect("it is there");
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), "mine");
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn nobody_but_the_service_manager_runs_the_service() {
+        let args = installed(&[]);
+        let error = run(&ServiceCommand::Run(args), &mut Vec::new()).expect_err("refused");
+        assert_eq!(error.reason(), "not_started_by_manager");
+    }
+}

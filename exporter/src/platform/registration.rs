@@ -1,0 +1,107 @@
+//! What the seam says of this program as a service of the system, where it registers itself as one.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+/// What the service is called.
+pub const SERVICE_NAME: &str = "kagiban-exporter";
+
+/// How the service is to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// What the program is given: paths are absolute, since a service's current directory is the system's.
+    pub arguments: Vec<OsString>,
+}
+
+/// What had to be done for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    Created,
+    /// It was there, for another program or with other arguments.
+    Changed,
+    /// It was there already, and its settings were written once more.
+    AsBefore,
+}
+
+/// What was there to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unregistered {
+    Removed,
+    WasNotThere,
+}
+
+/// What the service manager tells of the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredService {
+    /// As the manager starts it: the program and its arguments, quoted.
+    pub command_line: OsString,
+    pub starts_by_itself: bool,
+    pub state: ServiceState,
+    /// Before each of its starts after a failure; the last one holds for every later failure.
+    pub restarts_after: Vec<Duration>,
+}
+
+/// As far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceState {
+    Stopped,
+    Running,
+    /// On its way to one of them.
+    Pending,
+    /// As somebody has asked for who may pause it: this program does not let that be done.
+    Paused,
+}
+
+/// Why the service is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    #[error(
+        "here systemd runs this program: `systemctl enable --now kagiban-exporter`, or kagiban-exporter-host-api where keystores are \
+         rotated; the packages have both units"
+    )]
+    OfSystemd,
+    #[error(
+        "cannot {tried}: access is denied; run this as an administrator, in a console that was started with `Run as administrator`"
+    )]
+    Denied { tried: &'static str },
+    #[error(
+        "cannot {tried}: the service is marked for deletion; close the Services console and whatever else has it open, and try again"
+    )]
+    MarkedForDeletion { tried: &'static str },
+    #[error("cannot {tried}: {source}")]
+    Failed { tried: &'static str, source: io::Error },
+    #[error("cannot {tried}: the service control manager did not answer within {} s; try again once the host has settled", deadline.as_secs())]
+    NoAnswer { tried: &'static str, deadline: Duration },
+    #[error("the service is not there; `kagiban-exporter service install` registers it")]
+    NotThere,
+    #[error("the service does not run; start it with `sc start kagiban-exporter`")]
+    NotRunning,
+    #[error(
+        "the service has not stopped within {} s and was left as it is; its log says what it waits for, which may be the service of an \
+         agent that is being rotated; try again", deadline.as_secs()
+    )]
+    DoesNotStop { deadline: Duration },
+    #[error(
+        "only the service control manager starts the program so: register it with `kagiban-exporter service install` and start it with \
+         `sc start kagiban-exporter`, or leave out `service run` to run it in this console"
+    )]
+    NotStartedByManager,
+}
+
+impl RegistrationError {
+    /// Stable, for scripts.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::OfSystemd => "systemd",
+            Self::Denied { .. } => "denied",
+            Self::MarkedForDeletion { .. } => "marked_for_deletion",
+            Self::Failed { .. } => "service_manager",
+            Self::NoAnswer { .. } => "timeout",
+            Self::NotThere => "not_there",
+            Self::NotRunning => "not_running",
+            Self::DoesNotStop { .. } => "does_not_stop",
+            Self::NotStartedByManager => "not_started_by_manager",
+        }
+    }
+}

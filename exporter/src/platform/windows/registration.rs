@@ -1,0 +1,293 @@
+//! This program as a service: registered, changed, removed and asked through the service control manager.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use windows_service::Error;
+use windows_service::service::{
+    Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl, ServiceFailureActions,
+    ServiceFailureResetPeriod, ServiceInfo, ServiceSidType, ServiceStartType, ServiceState as State, ServiceType,
+};
+use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE,
+    ERROR_SERVICE_NOT_ACTIVE,
+};
+
+use super::super::{
+    Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Unregistered,
+};
+use super::{default_state_directory, sys, system_log};
+
+/// Whether this program registers itself as a service here.
+pub const REGISTERS_ITSELF: bool = true;
+
+const DISPLAY_NAME: &str = "Kagiban exporter";
+const DESCRIPTION: &str =
+    "Publishes the expiry of certificates, UPSes and the shutdown state of this host to Prometheus.";
+/// The longer a failure lasts, the less often it is tried again.
+const RESTARTS_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
+/// Who runs for so long has got over what had made it fail.
+const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a system that goes down waits for it: until no service of an agent is down because of a rotation, as `TimeoutStopSec` of the
+/// unit for systemd.
+const PRESHUTDOWN_WITHIN: Duration = Duration::from_secs(390);
+const POLL: Duration = Duration::from_millis(200);
+
+/// Where the configuration of the service is, and its log: nobody but administrators may enter it.
+///
+/// # Errors
+/// None here.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere a program is no service by itself")]
+pub fn service_directory() -> Result<PathBuf, RegistrationError> {
+    Ok(default_state_directory())
+}
+
+/// Registers this program as the service, or gives the one that is there these settings. It starts with the system, after what starts at
+/// once, and again when it fails. Returns what was done, and the settings that this system does not know.
+///
+/// # Errors
+/// When the service control manager refuses, or does not answer.
+pub fn register_service(
+    registration: &Registration,
+    deadline: Duration,
+) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
+    let arguments = registration.arguments.clone();
+    within(deadline, "register the service", move || register(arguments))
+}
+
+fn register(arguments: Vec<OsString>) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
+    const TRIED: &str = "register the service";
+    let failed = |error| failed(TRIED, error);
+    let program = std::env::current_exe().map_err(|source| RegistrationError::Failed { tried: TRIED, source })?;
+    let info = ServiceInfo {
+        name: SERVICE_NAME.into(),
+        display_name: DISPLAY_NAME.into(),
+        service_type: ServiceType::OWN_PROCESS,
+        start_type: ServiceStartType::AutoStart,
+        error_control: ServiceErrorControl::Normal,
+        executable_path: program,
+        launch_arguments: arguments,
+        dependencies: Vec::new(),
+        // LocalSystem where it is made. One that is there keeps the account that somebody has given it.
+        account_name: None,
+        account_password: None,
+    };
+    let access =
+        ServiceAccess::QUERY_CONFIG | ServiceAccess::CHANGE_CONFIG | ServiceAccess::START | ServiceAccess::DELETE;
+    let manager = manager(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE, TRIED)?;
+    let (service, registered) = match open(&manager, access, TRIED) {
+        Err(RegistrationError::NotThere) => {
+            (manager.create_service(&info, access).map_err(failed)?, Registered::Created)
+        }
+        there => {
+            let service = there?;
+            let before = service.query_config().map_err(failed)?.executable_path;
+            service.change_config(&info).map_err(failed)?;
+            let after = service.query_config().map_err(failed)?.executable_path;
+            (service, if before == after { Registered::AsBefore } else { Registered::Changed })
+        }
+    };
+    let settled = settle(&service);
+    if settled.is_err() && registered == Registered::Created {
+        // Half of a service would start without what keeps it up.
+        let _ = service.delete();
+    }
+    Ok((registered, settled?))
+}
+
+/// What can only be said of a service that is there. Returns what this system has no word for.
+fn settle(service: &Service) -> Result<Vec<&'static str>, RegistrationError> {
+    let actions = RESTARTS_AFTER.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
+    let recovery = ServiceFailureActions {
+        reset_period: ServiceFailureResetPeriod::After(FAILURES_FORGOTTEN_AFTER),
+        reboot_msg: None,
+        command: None,
+        actions: Some(actions.into()),
+    };
+    let settings = [
+        ("the description", service.set_description(DESCRIPTION)),
+        ("the delayed start", service.set_delayed_auto_start(true)),
+        ("the time that a shutdown waits for it", service.set_preshutdown_timeout(PRESHUTDOWN_WITHIN)),
+        // So that access can be given to this service alone, as `NT SERVICE\kagiban-exporter`.
+        ("the security identifier of its own", service.set_config_service_sid_info(ServiceSidType::Unrestricted)),
+        ("the recovery after failures", service.update_failure_actions(recovery)),
+        ("the recovery after an end with an exit code", service.set_failure_actions_on_non_crash_failures(true)),
+    ];
+    let mut unknown = Vec::new();
+    for (setting, done) in settings {
+        match done {
+            Err(Error::Winapi(source)) if sys::is(&source, ERROR_INVALID_LEVEL) => unknown.push(setting),
+            done => done.map_err(|error| failed("register the service", error))?,
+        }
+    }
+    let no_source = |source| RegistrationError::Failed { tried: "register the event log's source", source };
+    system_log::register_source().map_err(no_source)?;
+    Ok(unknown)
+}
+
+/// Stops the service and removes it, with its source of events. What it has written stays.
+///
+/// # Errors
+/// When it does not stop in time: then it is left as it is. When the service control manager refuses, or does not answer.
+pub fn unregister_service(stops_within: Duration) -> Result<Unregistered, RegistrationError> {
+    let patience = stops_within.saturating_add(Duration::from_secs(30));
+    within(patience, "remove the service", move || unregister(stops_within))
+}
+
+fn unregister(stops_within: Duration) -> Result<Unregistered, RegistrationError> {
+    const TRIED: &str = "remove the service";
+    let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
+    let access = ServiceAccess::QUERY_STATUS | ServiceAccess::STOP | ServiceAccess::DELETE;
+    let unregistered = match open(&manager, access, TRIED) {
+        Err(RegistrationError::NotThere) => Unregistered::WasNotThere,
+        there => {
+            let service = there?;
+            stop(&service, stops_within)?;
+            service.delete().map_err(|error| failed(TRIED, error))?;
+            Unregistered::Removed
+        }
+    };
+    system_log::unregister_source()
+        .map_err(|source| RegistrationError::Failed { tried: "remove the event log's source", source })?;
+    Ok(unregistered)
+}
+
+/// One that is starting takes no stop: it is asked again until the deadline.
+fn stop(service: &Service, deadline: Duration) -> Result<(), RegistrationError> {
+    const TRIED: &str = "stop the service";
+    let until = Instant::now() + deadline;
+    loop {
+        match service.query_status().map_err(|error| failed(TRIED, error))?.current_state {
+            State::Stopped => return Ok(()),
+            State::Running | State::Paused => match service.stop() {
+                Err(Error::Winapi(source)) if sys::is(&source, ERROR_ACCESS_DENIED) => {
+                    return Err(RegistrationError::Denied { tried: TRIED });
+                }
+                // It may have ended, or begun to, meanwhile.
+                Ok(_) | Err(_) => {}
+            },
+            State::StartPending | State::StopPending | State::ContinuePending | State::PausePending => {}
+        }
+        if Instant::now() >= until {
+            return Err(RegistrationError::DoesNotStop { deadline });
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Has the service load its configuration.
+///
+/// # Errors
+/// When it is not there, or does not run.
+pub fn reload_service(deadline: Duration) -> Result<(), RegistrationError> {
+    const TRIED: &str = "ask the service to load its configuration";
+    within(deadline, TRIED, || {
+        let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
+        // The right to pause is the one that this control asks for.
+        let service = open(&manager, ServiceAccess::PAUSE_CONTINUE, TRIED)?;
+        sys::tell_parameters_changed(&service).map_err(|source| failed(TRIED, Error::Winapi(source)))
+    })
+}
+
+/// What the service control manager tells of the service; none where it is not there.
+///
+/// # Errors
+/// When it refuses, or does not answer.
+pub fn registered_service(deadline: Duration) -> Result<Option<RegisteredService>, RegistrationError> {
+    within(deadline, "look at the service", look)
+}
+
+fn look() -> Result<Option<RegisteredService>, RegistrationError> {
+    const TRIED: &str = "look at the service";
+    let failed = |error| failed(TRIED, error);
+    let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
+    let service = match open(&manager, ServiceAccess::QUERY_CONFIG | ServiceAccess::QUERY_STATUS, TRIED) {
+        Err(RegistrationError::NotThere) => return Ok(None),
+        there => there?,
+    };
+    let config = service.query_config().map_err(failed)?;
+    let actions = service.get_failure_actions().map_err(failed)?.actions.unwrap_or_default();
+    let restarts = actions.iter().filter(|action| action.action_type == ServiceActionType::Restart);
+    let state = match service.query_status().map_err(failed)?.current_state {
+        State::Stopped => ServiceState::Stopped,
+        State::Running => ServiceState::Running,
+        State::Paused => ServiceState::Paused,
+        State::StartPending | State::StopPending | State::ContinuePending | State::PausePending => {
+            ServiceState::Pending
+        }
+    };
+    Ok(Some(RegisteredService {
+        command_line: config.executable_path.into_os_string(),
+        starts_by_itself: config.start_type == ServiceStartType::AutoStart,
+        state,
+        restarts_after: restarts.map(|action| action.delay).collect(),
+    }))
+}
+
+fn manager(access: ServiceManagerAccess, tried: &'static str) -> Result<ServiceManager, RegistrationError> {
+    ServiceManager::local_computer(None::<&OsStr>, access).map_err(|error| failed(tried, error))
+}
+
+fn open(manager: &ServiceManager, access: ServiceAccess, tried: &'static str) -> Result<Service, RegistrationError> {
+    manager.open_service(SERVICE_NAME, access).map_err(|error| failed(tried, error))
+}
+
+fn failed(tried: &'static str, error: Error) -> RegistrationError {
+    match error {
+        Error::Winapi(source) if sys::is(&source, ERROR_ACCESS_DENIED) => RegistrationError::Denied { tried },
+        Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_MARKED_FOR_DELETE) => {
+            RegistrationError::MarkedForDeletion { tried }
+        }
+        Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_DOES_NOT_EXIST) => RegistrationError::NotThere,
+        Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_NOT_ACTIVE) => RegistrationError::NotRunning,
+        Error::Winapi(source) => RegistrationError::Failed { tried, source },
+        other => RegistrationError::Failed { tried, source: io::Error::other(other) },
+    }
+}
+
+/// A manager that hangs is left to a thread, which ends with this process.
+fn within<T: Send + 'static>(
+    deadline: Duration,
+    tried: &'static str,
+    work: impl FnOnce() -> Result<T, RegistrationError> + Send + 'static,
+) -> Result<T, RegistrationError> {
+    let (answer, answered) = mpsc::channel();
+    let working = thread::Builder::new().name("services".to_owned()).spawn(move || _ = answer.send(work()));
+    working.map_err(|source| RegistrationError::Failed { tried, source })?;
+    answered.recv_timeout(deadline).unwrap_or(Err(RegistrationError::NoAnswer { tried, deadline }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_manager_refuses_is_told_with_what_to_do() {
+        for (code, reason, told) in [
+            (5, "denied", "Run as administrator"),
+            (1060, "not_there", "service install"),
+            (1062, "not_running", "sc start"),
+            (1072, "marked_for_deletion", "Services console"),
+            (1058, "service_manager", "cannot try"),
+        ] {
+            let error = failed("try", Error::Winapi(io::Error::from_raw_os_error(code)));
+            assert_eq!(error.reason(), reason, "{code}");
+            assert!(error.to_string().contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_manager_that_does_not_answer_is_not_waited_for() {
+        let hung = || {
+            thread::sleep(Duration::from_secs(3));
+            Ok(())
+        };
+        let error = within(Duration::from_millis(20), "try", hung).expect_err("no answer");
+        assert_eq!(error.reason(), "timeout");
+    }
+}

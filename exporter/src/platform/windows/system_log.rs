@@ -1,0 +1,98 @@
+//! The Application log of Windows: what this program warns of stands there, under a source of its own.
+
+use std::io;
+
+use winreg::RegKey;
+use winreg::enums::{HKEY_LOCAL_MACHINE, REG_EXPAND_SZ};
+use winreg::types::ToRegValue as _;
+
+use super::super::{SERVICE_NAME, Severity};
+use super::sys::EventSource;
+
+const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
+/// A message table that Windows has, in which each number from 1 to 1000 is the text itself. Our own program would be held open by
+/// whoever shows an event, so that it could not be upgraded, and old events would lose their text with its removal.
+const MESSAGES: &str = r"%SystemRoot%\System32\EventCreate.exe";
+/// Errors, warnings and information.
+const TYPES: u32 = 7;
+/// Windows takes 31 839 letters.
+const MAX_LETTERS: usize = 30_000;
+
+/// The log, under this program's source.
+#[derive(Debug)]
+pub struct SystemLog(EventSource);
+
+impl SystemLog {
+    /// None where the system does not give it.
+    pub fn open() -> Option<Self> {
+        EventSource::open(SERVICE_NAME).ok().map(Self)
+    }
+
+    /// # Errors
+    /// When the system does not take it.
+    pub fn write(&self, severity: Severity, text: &str) -> io::Result<()> {
+        let text: String = text.chars().filter(|letter| *letter != '\0').take(MAX_LETTERS).collect();
+        self.0.report(severity, event_id(severity), text.trim_end())
+    }
+}
+
+/// Who has a task that is attached to an event counts on its number.
+pub(super) const fn event_id(severity: Severity) -> u32 {
+    match severity {
+        Severity::Error => 1,
+        Severity::Warning => 2,
+    }
+}
+
+pub(super) fn register_source() -> io::Result<()> {
+    let (key, _) = RegKey::predef(HKEY_LOCAL_MACHINE).create_subkey(format!(r"{SOURCES}\{SERVICE_NAME}"))?;
+    let mut messages = MESSAGES.to_reg_value();
+    messages.vtype = REG_EXPAND_SZ;
+    key.set_raw_value("EventMessageFile", &messages)?;
+    key.set_value("TypesSupported", &TYPES)
+}
+
+pub(super) fn unregister_source() -> io::Result<()> {
+    match RegKey::predef(HKEY_LOCAL_MACHINE).delete_subkey_all(format!(r"{SOURCES}\{SERVICE_NAME}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use winreg::types::FromRegValue as _;
+
+    use super::*;
+
+    /// The table of `EventCreate.exe` has these, and no other.
+    #[test]
+    fn every_severity_has_a_number_of_its_own_that_has_a_text() {
+        let [error, warning] = [Severity::Error, Severity::Warning].map(event_id);
+        assert!(error != warning && [error, warning].iter().all(|id| (1..=1000).contains(id)));
+    }
+
+    #[test]
+    fn the_source_is_registered_with_its_messages_and_removed_without_a_trace() {
+        register_source().expect("registered");
+        register_source().expect("a second time");
+        let key = RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey(format!(r"{SOURCES}\{SERVICE_NAME}")).expect("a key");
+        let messages = key.get_raw_value("EventMessageFile").expect("a value");
+        assert_eq!(messages.vtype, REG_EXPAND_SZ);
+        assert_eq!(String::from_reg_value(&messages).expect("a text"), MESSAGES);
+        assert_eq!(key.get_value::<u32, _>("TypesSupported").expect("a number"), TYPES);
+        drop(key);
+        unregister_source().expect("removed");
+        unregister_source().expect("it is not there");
+        assert!(RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey(format!(r"{SOURCES}\{SERVICE_NAME}")).is_err());
+    }
+
+    /// Wine keeps none: docs/windows.md.
+    #[test]
+    fn what_is_written_is_taken_however_long_it_is_and_whatever_is_in_it() {
+        let log = SystemLog::open().expect("a log");
+        for text in ["", "a configuration was refused\n", "a\0b", &"鍵".repeat(100_000)] {
+            log.write(Severity::Warning, text).expect("taken");
+        }
+    }
+}

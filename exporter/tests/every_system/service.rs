@@ -1,0 +1,127 @@
+//! The program as a service that registers itself: through its life, with the service manager of the system.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use kagiban_exporter::platform::{REGISTERS_ITSELF, RegisteredService, ServiceState, registered_service};
+
+use super::{PATIENCE, Place, get, program, text};
+
+const CONFIG: &str = "certificates:\n  - {name: one, paths: [ROOT/certs/a.pem]}\n";
+
+fn service(arguments: &[&str]) -> Output {
+    program().arg("service").args(arguments).output().expect("the program was built")
+}
+
+/// What it says, where it does it.
+fn done(arguments: &[&str]) -> String {
+    let output = service(arguments);
+    let (said, wrong) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}{wrong}");
+    said
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let output = service(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+fn registered() -> Option<RegisteredService> {
+    registered_service(PATIENCE).expect("the manager answers")
+}
+
+fn sc(verb: &str) -> String {
+    text(&Command::new("sc.exe").args([verb, "kagiban-exporter"]).output().expect("Windows has it").stdout)
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn is(state: ServiceState) -> bool {
+    registered().expect("it is registered").state == state
+}
+
+#[test]
+fn where_the_system_starts_programs_by_units_it_is_said_so() {
+    if REGISTERS_ITSELF {
+        return;
+    }
+    for arguments in [&["install"][..], &["remove"], &["reload"], &["run"]] {
+        let said = refused(arguments);
+        assert!(said.starts_with("kagiban-exporter: systemd: ") && said.contains("systemctl enable"), "{said}");
+    }
+}
+
+#[test]
+fn a_service_lives_as_its_manager_says() {
+    if !REGISTERS_ITSELF {
+        return;
+    }
+    let place = Place::new();
+    // As paths of Windows are: with a space, which ends a path that is not quoted.
+    let file = place.put("Program Data/exporter.yaml", b"nonsense: 1");
+    let write = |yaml: &str| std::fs::write(&file, yaml.replace("ROOT", &place.root())).expect("it can be written");
+    let config = file.to_str().expect("UTF-8");
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let address = format!("127.0.0.1:{port}");
+    let install = ["install", "--config.file", config, "--web.listen-address", &address];
+
+    let said = refused(&install);
+    assert!(said.contains("nonsense"), "{said}");
+    assert_eq!(registered(), None, "a configuration that is refused registers nothing");
+    assert!(refused(&["reload"]).contains("not_there"));
+
+    write(CONFIG);
+    assert!(done(&install).contains("is registered as a service"));
+    let service = registered().expect("registered");
+    let command_line = service.command_line.into_string().expect("UTF-8");
+    assert!(command_line.contains(&format!("service run --config.file \"{config}\"")), "{command_line}");
+    assert!(command_line.ends_with(&address), "{command_line}");
+    assert_eq!(service.restarts_after, [5, 30, 60].map(Duration::from_secs));
+    assert!(service.starts_by_itself && service.state == ServiceState::Stopped);
+    assert!(done(&install).contains("already"));
+    assert!(refused(&["reload"]).contains("not_running"));
+
+    sc("start");
+    until("it runs", || is(ServiceState::Running));
+    until("it is ready", || get("127.0.0.1", port, "/-/ready").is_some_and(|told| told.starts_with("HTTP/1.1 200")));
+    let metrics = || get("127.0.0.1", port, "/metrics").expect("it listens");
+    assert!(
+        metrics().contains("host_shutdown_state{state=\"none\"} 1"),
+        "the manager would say that the system goes down"
+    );
+
+    write(&format!("{CONFIG}  - {{name: later, paths: [ROOT/certs/Below/store.jks]}}\n"));
+    done(&["reload"]);
+    until("it has loaded its configuration", || metrics().contains("\"later\""));
+    write("nonsense: 1");
+    done(&["reload"]);
+    until("it has refused one", || metrics().contains("kagiban_config_last_reload_successful 0"));
+    assert!(metrics().contains("\"later\"") && is(ServiceState::Running), "the one before stays in force");
+
+    let began = Instant::now();
+    assert!(done(&["remove"]).contains("is stopped and no service any more"));
+    assert!(began.elapsed() < PATIENCE);
+    assert_eq!((registered(), get("127.0.0.1", port, "/")), (None, None));
+    assert!(done(&["remove"]).contains("is no service here"), "there is nothing to be done");
+
+    write(CONFIG);
+    done(&install);
+    let taken = TcpListener::bind(&address).expect("it is free");
+    sc("start");
+    until("it ends with a code of its own", || {
+        is(ServiceState::Stopped) && sc("query").contains("SERVICE_EXIT_CODE  : 1")
+    });
+    drop(taken);
+    done(&["remove"]);
+
+    let said = refused(&["run"]);
+    assert!(said.contains("not_started_by_manager") && said.contains("service install"), "{said}");
+}
