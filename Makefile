@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where cargo builds; the programs of the demo are there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-windows lint bench fuzz crds docs book mutants release packages images reproducible audit prepare
+.PHONY: help demo test test-windows lint bench fuzz crds docs book mutants release packages msi images reproducible audit prepare
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
@@ -24,6 +24,8 @@ help:
 	@echo 'make release     programs that run on glibc 2.17 and later, with SBOMs and checksums'
 	@echo 'make packages    Debian and RPM packages of both programs in target/packages, of what make release builds;'
 	@echo '                 with SBOMs and checksums'
+	@echo 'make msi         the Windows Installer package of the exporter in target/msi, built by the toolchain of'
+	@echo '                 make test-windows'
 	@echo 'make images      images of both programs in target/images, by buildah, podman or docker; BASE=IMAGE'
 	@echo 'make reproducible   builds programs, packages and images twice, in two directories, and compares them'
 	@echo 'make audit       advisories, licences and sources of what we depend on; KAGIBAN_ADVISORIES=DIR reads the'
@@ -84,6 +86,9 @@ release:
 
 packages:
 	@tests/tools/packages.sh
+
+msi:
+	@tests/tools/msi.sh
 
 images:
 	@BASE='$(BASE)' tests/tools/images.sh

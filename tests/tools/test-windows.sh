@@ -32,6 +32,8 @@ work=$(mktemp -d) || exit 2
 export WINEPREFIX=$work/prefix
 # shellcheck source=tests/tools/wine.sh
 . tests/tools/wine.sh
+# shellcheck source=tests/tools/msi-under-wine.sh
+. tests/tools/msi-under-wine.sh
 trap 'end_wine; rm -rf -- "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -99,6 +101,16 @@ while IFS=$'\t' read -r crate name package program; do
     passed=$((passed + ${ok:-0})) failed=$((failed + ${red:-0})) left=$((left + ${#skipped[@]}))
     [ "${ok:-0}" -eq 0 ] || echo "$crate" >>"$work/crates"
 done < <(sort "$work/programs")
+# What an installer does is shown by one, and by nothing that cargo runs.
+started=$SECONDS
+try_msi "$(realpath "$target/$triple/debug/kagiban-exporter.exe")" >"$work/wrong"
+if [ -s "$work/wrong" ]; then
+    cat "$work/wrong"
+    failed=$((failed + 1))
+else
+    passed=$((passed + 1))
+fi
+say "the Windows Installer package: $([ -s "$work/wrong" ] && echo 'not as it should be' || echo 'installed, upgraded and removed'), in $((SECONDS - started)) s"
 for crate in "${crates[@]}"; do
     grep -qsxF "$crate" "$work/crates" || { say "$crate: none of its tests passed"; failed=$((failed + 1)); }
 done

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes the Windows Installer package of kagiban-exporter in target/msi, with its SHA256SUMS, by wixl.
+#
+#   KAGIBAN_EXPORTER=PROGRAM   kagiban-exporter.exe, as already built; by default the toolchain of `make test-windows` builds it
+#   KAGIBAN_MSI=DIR            where the package goes
+#   KAGIBAN_VERSION=X.Y.Z      by default that of Cargo.toml
+#   SOURCE_DATE_EPOCH=SECONDS  the time of every file; by default that of the last commit
+set -euo pipefail
+umask 022
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+say() { printf 'msi: %s\n' "$*"; }
+fail() { say "$*" >&2; exit 1; }
+. tests/tools/artifacts.sh
+VERSION=${KAGIBAN_VERSION:-$VERSION}
+
+cache=${KAGIBAN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kagiban}
+target=${CARGO_TARGET_DIR:-target}
+out=${KAGIBAN_MSI:-$target/msi}
+triple=x86_64-pc-windows-gnu
+[ -x "$cache/msitools/usr/bin/wixl" ] || tests/tools/prepare.sh msitools
+if [ -z "${KAGIBAN_EXPORTER:-}" ]; then
+    root=$cache/windows-$(cat tests/tools/windows/* | sha256sum | cut -c1-16)
+    [ -d "$root" ] || tests/tools/prepare.sh windows
+    env PATH="$root/usr/bin:$PATH" LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu" RUSTC="$root/usr/bin/rustc" RUSTC_BOOTSTRAP=1 \
+        AWS_LC_SYS_PREBUILT_NASM=1 "$root/usr/bin/cargo" build --locked --release -Z build-std=std,panic_unwind --target "$triple" \
+        --target-dir "$target/windows" --package=kagiban-exporter --bins
+    KAGIBAN_EXPORTER=$target/windows/$triple/release/kagiban-exporter.exe
+fi
+[ -e "$KAGIBAN_EXPORTER" ] || fail "missing $KAGIBAN_EXPORTER"
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+cp "$KAGIBAN_EXPORTER" "$work/kagiban-exporter.exe"
+# As editors of Windows end a line.
+sed 's/$/\r/' LICENSE >"$work/LICENSE.txt"
+touch -d "@$SOURCE_DATE_EPOCH" "$work"/*
+# Another program is another product; the same one has the same code.
+code=$( (echo "$VERSION" && cat "$work/kagiban-exporter.exe") | sha256sum | tr a-f A-F | sed 's/^\(.\{8\}\)\(.\{4\}\).\(.\{3\}\).\(.\{3\}\)\(.\{12\}\).*/\1-\2-4\3-8\4-\5/')
+manufacturer=$(sed -n 's/^authors = \["\(.*\)"\]$/\1/p' Cargo.toml)
+name=kagiban-exporter-$VERSION-x64.msi
+mkdir -p "$out"
+rm -f -- "$out"/kagiban-exporter-*.msi
+(here=$PWD && cd "$work" && LD_LIBRARY_PATH=$cache/msitools/usr/lib/x86_64-linux-gnu "$cache/msitools/usr/bin/wixl" -a x64 -D "VERSION=$VERSION" -D "PRODUCT=$code" \
+    -D "MANUFACTURER=$manufacturer" -o "$work/$name" "$here/exporter/packaging/windows/exporter.wxs") >"$work/log" 2>&1 || { cat "$work/log" >&2; fail 'wixl made no package'; }
+# It warns of what it does not understand, and leaves it out.
+[ ! -s "$work/log" ] || { cat "$work/log" >&2; fail 'wixl left something out'; }
+cp "$work/$name" "$out/$name"
+checksums "$out" "$name"
+say "$out/$name: $(stat -c %s "$out/$name") bytes"
