@@ -1,0 +1,80 @@
+# Prints how the Kagiban exporter stands on this host: a line for each thing that the tests under Wine cannot show, and how it was
+# looked at. Run it in a PowerShell of an administrator, version 5.1 or later, after the service was installed and started. Nothing is
+# changed, but for one event that is written to the Application log. Ends with the number of failures.
+param(
+    [string]$Address = 'http://127.0.0.1:9996'
+)
+
+$name = 'kagiban-exporter'
+$data = Join-Path $env:ProgramData 'kagiban'
+$rows = New-Object System.Collections.ArrayList
+
+function Test-One([string]$What, [string]$How, [scriptblock]$Check) {
+    try {
+        $found = & $Check
+        $result = if ($found) { 'ok' } else { 'FAILED' }
+    } catch {
+        $found = $_.Exception.Message
+        $result = 'FAILED'
+    }
+    $row = [pscustomobject]@{ Result = $result; What = $What; How = $How; Found = "$found" }
+    [void]$rows.Add($row)
+}
+
+$key = "HKLM:\SYSTEM\CurrentControlSet\Services\$name"
+Test-One 'the service runs' "Get-Service $name" { (Get-Service $name -ErrorAction Stop).Status -eq 'Running' }
+Test-One 'it starts with Windows, after others' "$key, Start and DelayedAutostart" {
+    $settings = Get-ItemProperty $key -ErrorAction Stop
+    $settings.Start -eq 2 -and $settings.DelayedAutostart -eq 1
+}
+Test-One 'the path of its program is quoted' "$key, ImagePath" {
+    $path = (Get-ItemProperty $key -ErrorAction Stop).ImagePath
+    $path.StartsWith('"') -or -not $path.Substring(0, $path.ToLower().IndexOf('.exe')).Contains(' ')
+}
+Test-One 'it is started again after 5, 30 and 60 s' "sc.exe qfailure $name" {
+    $text = (& sc.exe qfailure $name) -join ' '
+    $text -match '5000' -and $text -match '30000' -and $text -match '60000'
+}
+Test-One 'an end with a code counts as a failure' "sc.exe qfailureflag $name" {
+    ((& sc.exe qfailureflag $name) -join ' ') -match ':\s*(TRUE|1)'
+}
+Test-One 'it has a security identifier of its own' "sc.exe qsidtype $name" {
+    ((& sc.exe qsidtype $name) -join ' ') -match 'UNRESTRICTED'
+}
+Test-One 'a shutdown tells it first' "sc.exe queryex $name (ACCEPTS_PRESHUTDOWN)" {
+    ((& sc.exe queryex $name) -join ' ') -match 'ACCEPTS_PRESHUTDOWN'
+}
+Test-One 'a shutdown waits for it 390 s' "sc.exe qpreshutdown $name" {
+    ((& sc.exe qpreshutdown $name) -join ' ') -match '390000'
+}
+Test-One 'the source of events writes and its text is read' "Write-EventLog, Get-WinEvent" {
+    $mark = "verify.ps1 $(Get-Random)"
+    Write-EventLog -LogName Application -Source $name -EventId 2 -EntryType Warning -Message $mark -ErrorAction Stop
+    $filter = @{ LogName = 'Application'; ProviderName = $name; Id = 2 }
+    $read = Get-WinEvent -FilterHashtable $filter -MaxEvents 20 -ErrorAction Stop
+    @($read | Where-Object { $_.Message -match [regex]::Escape($mark) }).Count -gt 0
+}
+Test-One 'nobody but administrators enters its directory' "Get-Acl $data" {
+    $allowed = 'S-1-5-18', 'S-1-5-32-544', 'S-1-3-0', 'S-1-3-4'
+    $acl = Get-Acl $data -ErrorAction Stop
+    $allowed += $acl.GetOwner([System.Security.Principal.SecurityIdentifier]).Value
+    $rules = $acl.GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
+    $rules = @($rules | Where-Object { $_.AccessControlType -eq 'Allow' })
+    $rules.Count -gt 0 -and @($rules | Where-Object { $allowed -notcontains $_.IdentityReference.Value }).Count -eq 0
+}
+Test-One 'it has written its log' "Get-Item $data\logs\$name.log" {
+    (Get-Item (Join-Path $data "logs\$name.log") -ErrorAction Stop).Length -gt 0
+}
+Test-One 'its port listens' "Get-NetTCPConnection" {
+    $port = ([uri]$Address).Port
+    @(Get-NetTCPConnection -State Listen -LocalPort $port -ErrorAction Stop).Count -gt 0
+}
+Test-One 'the metrics have what a service tells' "$Address/metrics" {
+    $page = (Invoke-WebRequest -UseBasicParsing -Uri "$Address/metrics" -TimeoutSec 10 -ErrorAction Stop).Content
+    $page -match 'kagiban_build_info' -and $page -match 'host_shutdown_state\{state="none"\} 1'
+}
+
+$rows | Format-Table -AutoSize -Wrap
+$failures = @($rows | Where-Object { $_.Result -ne 'ok' }).Count
+"$($rows.Count) looked at, $failures failed"
+exit $failures
