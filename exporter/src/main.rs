@@ -1,7 +1,7 @@
 //! kagiban-exporter: the process around the library.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,16 +13,20 @@ use kagiban_exporter::cli::{
     run_service, run_shutdown,
 };
 use kagiban_exporter::host_api::AUDIT_TARGET;
+use kagiban_exporter::log_file::LogFile;
 use kagiban_exporter::platform::{Ability, InheritedSocket, require};
 use kagiban_exporter::service::Listen;
+use kagiban_exporter::system_log::{Taken, system_log};
 use kagiban_exporter::{blocking, platform, service};
 use kagiban_process::completion::CompletionArgs;
 use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use tokio::runtime::Runtime;
-use tracing::{Level, error};
+use tracing::{Level, Subscriber, error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The work is short and seldom; more threads would only cost memory.
@@ -106,7 +110,7 @@ fn shutdown(command: &ShutdownCommand) -> ExitCode {
 /// The code of a failure is 1; why, the log says.
 fn run_as_service(args: WorkArgs) -> ExitCode {
     let work = || {
-        let _flush = log(&args);
+        let _flush = log_of_service(&args);
         log_panics();
         let worked = on_runtime(serve(args, None)).and_then(|worked| worked);
         worked.inspect_err(|error| error!("{}", said_once(error.chain()))).is_err().into()
@@ -123,7 +127,7 @@ fn log_panics() {
 }
 
 fn run(args: ServeArgs) -> Result<ExitCode> {
-    let _flush = log(&args.work);
+    let _flush = log(&args.work)?;
     if args.config_check {
         let path = args.work.config_file.as_deref().context("--config.check needs --config.file")?;
         return check(path, args.work.web_config_file.as_deref());
@@ -180,20 +184,73 @@ fn runtime() -> Result<Runtime> {
     kagiban_process::made_or_ended(|| runtime.build()).context("cannot start the runtime")
 }
 
-/// To stderr: stdout belongs to `--once`. The host API's audit is written whatever the level, and found by its target.
-fn log(args: &WorkArgs) -> Flush {
+/// To stderr, or a file: stdout belongs to `--once`.
+fn log(args: &WorkArgs) -> Result<Flush> {
+    let Some(path) = &args.log_file else {
+        let (writer, flush) = log_lines::to_stderr();
+        let lines = lines_of(args, fmt::layer().with_ansi(io::stderr().is_terminal()), writer);
+        tracing_subscriber::registry().with(lines).init();
+        return Ok(flush);
+    };
+    let file = LogFile::open(path).with_context(|| format!("cannot log to {}", path.display()))?;
+    let (writer, flush) = log_lines::to_writer(file);
+    tracing_subscriber::registry().with(lines_of(args, fmt::layer().with_ansi(false), writer)).init();
+    Ok(flush)
+}
+
+/// To a file, and what is a warning or worse to the system's log. A service works without the one or the other, and says so.
+fn log_of_service(args: &WorkArgs) -> (Option<Flush>, Option<Taken>) {
+    let opened = service_log(args.log_file.as_deref()).and_then(|path| Ok(LogFile::open(&path)?));
+    let (file, flush, failure) = match opened {
+        Ok(file) => {
+            let (writer, flush) = log_lines::to_writer(file);
+            let lines = lines_of(args, fmt::layer().with_ansi(false), writer);
+            (Some(lines), Some(flush), None)
+        }
+        Err(error) => (None, None, Some(error)),
+    };
+    let (events, taken) = system_log().unzip();
+    let events = events.map(|events| {
+        let events = fmt::layer().with_writer(events).with_ansi(false).without_time();
+        events.with_filter(Targets::new().with_default(Level::WARN).with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF))
+    });
+    tracing_subscriber::registry().with(file).with(events).init();
+    if let Some(error) = failure {
+        error!("there is no log file: {}", said_once(error.chain()));
+    }
+    (flush, taken)
+}
+
+/// Where the log of the service is. Nobody but administrators may enter its directory.
+fn service_log(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    let directory = platform::service_directory()?;
+    let logs = directory.join("logs");
+    platform::create_private_directory(&directory)?;
+    platform::create_private_directory(&logs)?;
+    Ok(logs.join("kagiban-exporter.log"))
+}
+
+/// The host API's audit is written whatever the level, and found by its target.
+fn lines_of<S>(
+    args: &WorkArgs,
+    layer: fmt::Layer<S>,
+    writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     let filter = Targets::new()
         .with_default(args.log_level)
         .with_target(AUDIT_TARGET, Level::TRACE)
         .with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF);
-    let (writer, flush) = log_lines::to_stderr();
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal());
-    let lines = match args.log_format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().boxed(),
-    };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
-    flush
+    let lines = layer.with_writer(writer);
+    match args.log_format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    }
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

@@ -31,7 +31,12 @@ pub struct Flush(Option<WorkerGuard>);
 
 /// A writer of log lines to stderr that never waits.
 pub fn to_stderr() -> (NonBlocking, Flush) {
-    let (lines, guard) = to(io::stderr(), &UNWRITTEN);
+    to_writer(io::stderr())
+}
+
+/// The same to another place than stderr.
+pub fn to_writer(out: impl Write + Send + 'static) -> (NonBlocking, Flush) {
+    let (lines, guard) = to(out, &UNWRITTEN);
     // Only of the first, and there is one.
     let _ = DROPPED.set(lines.error_counter());
     (lines, Flush(Some(guard)))

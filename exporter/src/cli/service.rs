@@ -71,6 +71,7 @@ fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandErr
     let args = WorkArgs {
         config_file: args.config_file.as_deref().map(absolute).transpose()?,
         web_config_file: args.web_config_file.as_deref().map(absolute).transpose()?,
+        log_file: args.log_file.as_deref().map(absolute).transpose()?,
         ..args.clone()
     };
     let config_file = match args.config_file {
@@ -126,7 +127,8 @@ fn absolute(path: &Path) -> Result<PathBuf, ServiceCommandError> {
 
 /// What makes `service run` work so. What is as it is by default is left out: another default of a later version counts then.
 fn arguments(args: &WorkArgs) -> Vec<OsString> {
-    let WorkArgs { config_file, listen_addresses, web_config_file, telemetry_path, log_level, log_format } = args;
+    let WorkArgs { config_file, listen_addresses, web_config_file, telemetry_path, log_level, log_file, log_format } =
+        args;
     let mut arguments: Vec<OsString> = vec!["service".into(), "run".into()];
     let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
     let mut add_path = |flag: &str, path: &Option<PathBuf>| {
@@ -136,6 +138,7 @@ fn arguments(args: &WorkArgs) -> Vec<OsString> {
     };
     add_path("--config.file", config_file);
     add_path("--web.config.file", web_config_file);
+    add_path("--log.file", log_file);
     let addresses: Vec<String> = listen_addresses.iter().map(ToString::to_string).collect();
     if addresses != [DEFAULT_LISTEN_ADDRESS] {
         addresses.into_iter().for_each(|address| add("--web.listen-address", address.into()));
@@ -175,7 +178,7 @@ mod tests {
             &[][..],
             &["--config.file", "c.yaml", "--web.config.file", "w.yaml", "--web.telemetry-path", "/m"],
             &["--web.listen-address", "127.0.0.1:1", "--web.listen-address", "[::1]:2", "--log.level", "debug"],
-            &["--log.format", "json", "--log.level", "error"],
+            &["--log.format", "json", "--log.level", "error", "--log.file", "l"],
         ] {
             let args = installed(words);
             let kept = arguments(&args);

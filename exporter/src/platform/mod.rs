@@ -49,12 +49,13 @@ pub use severity::Severity;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
-    NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id, announce, asked_by_manager, bind_both_families,
-    boot_id, boot_time, booted_at, check_program, command_process, default_state_directory, exposed_part,
-    host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running,
-    is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account, queued_start, register_service, registered_service,
-    reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, spawn, started_process, state_directory_of_running_unit, system_trust,
-    unit_behind, unregister_service, usage,
+    NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id,
+    announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, check_program, command_process,
+    default_state_directory, exposed_part, host_api_service_writes, host_name, inherited_sockets,
+    is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants,
+    open_elsewhere, own_account, queued_start, register_service, registered_service, reload_service, run,
+    run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, spawn, started_process,
+    state_directory_of_running_unit, system_trust, unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
 

@@ -38,8 +38,8 @@ pub struct RegisteredService {
     pub command_line: OsString,
     pub starts_by_itself: bool,
     pub state: ServiceState,
-    /// Before each of its starts after a failure; the last one holds for every later failure.
-    pub restarts_after: Vec<Duration>,
+    /// Before each of its starts after a failure; the last one holds for every later failure. None where the system does not tell.
+    pub restarts_after: Option<Vec<Duration>>,
 }
 
 /// As far as it matters here.

@@ -34,8 +34,8 @@ pub use lock::{FileLock, lock, open_elsewhere};
 pub use process::{host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
 pub use registration::{
-    REGISTERS_ITSELF, SystemLog, asked_by_manager, register_service, registered_service, reload_service, run_as_service,
-    service_directory, unregister_service,
+    REGISTERS_ITSELF, SystemLog, asked_by_manager, register_service, registered_service, reload_service,
+    run_as_service, service_directory, unregister_service,
 };
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};

@@ -211,8 +211,14 @@ fn look() -> Result<Option<RegisteredService>, RegistrationError> {
         there => there?,
     };
     let config = service.query_config().map_err(failed)?;
-    let actions = service.get_failure_actions().map_err(failed)?.actions.unwrap_or_default();
-    let restarts = actions.iter().filter(|action| action.action_type == ServiceActionType::Restart);
+    let restarts_after = match service.get_failure_actions() {
+        Err(Error::Winapi(source)) if sys::is(&source, ERROR_INVALID_LEVEL) => None,
+        told => {
+            let actions = told.map_err(failed)?.actions.unwrap_or_default();
+            let restarts = actions.iter().filter(|action| action.action_type == ServiceActionType::Restart);
+            Some(restarts.map(|action| action.delay).collect())
+        }
+    };
     let state = match service.query_status().map_err(failed)?.current_state {
         State::Stopped => ServiceState::Stopped,
         State::Running => ServiceState::Running,
@@ -225,7 +231,7 @@ fn look() -> Result<Option<RegisteredService>, RegistrationError> {
         command_line: config.executable_path.into_os_string(),
         starts_by_itself: config.start_type == ServiceStartType::AutoStart,
         state,
-        restarts_after: restarts.map(|action| action.delay).collect(),
+        restarts_after,
     }))
 }
 
