@@ -26,6 +26,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     let config = parse(EXAMPLE).expect("the example is good");
     assert_eq!((config.certificates.len(), config.tls_endpoints.len()), (1, 1));
     let config = parse(&everything()).expect("every key of the example is good");
+    assert_eq!(config.certificates.iter().map(|rule| rule.windows_stores.len()).collect::<Vec<_>>(), [0, 3]);
     assert!(config.agents.len() == 3 && config.host_api.is_some() && config.power.assumes_mains());
     assert!(config.powerchute_health.minimum_java_version.is_some() && config.powerchute_health.snmp.is_some());
     assert!(config.ups.len() == 5 && config.feeds.len() == 1 && config.snmp_traps.is_some());

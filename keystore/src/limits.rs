@@ -63,7 +63,7 @@ impl Limits {
 
     /// Of the certificate alone: what pads the place that it lies in is not looked at. Of one whose end cannot be told the
     /// whole counts.
-    pub(crate) fn check_certificate(&self, bytes: &[u8]) -> Result<(), ReadError> {
+    pub fn check_certificate(&self, bytes: &[u8]) -> Result<(), ReadError> {
         let element = der::Reader::new(bytes).element();
         let length = element.map_or(bytes.len(), |element| element.raw.len());
         within(length, self.max_certificate, "the bytes of a certificate")

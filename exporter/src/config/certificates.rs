@@ -1,20 +1,24 @@
-//! `certificates:` — files and keystores to read.
+//! `certificates:` — files and keystores to read, and stores of the system.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{Exclusion, Interval, PathPattern, SourceName, absolute_path};
+use super::values::{Exclusion, Interval, PathPattern, SourceName, StoreName, absolute_path};
 
-/// One rule: some paths, perhaps a password for them, how often to look.
+/// One rule: some paths, perhaps a password for them, or stores of Windows; how often to look.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateRule {
     /// The label `source`.
     pub name: SourceName,
     /// Files, or patterns with `*`, `?`, `[a-z]`, `{a,b}` and `**`.
+    #[serde(default)]
     pub paths: Vec<PathPattern>,
+    /// Certificate stores of the machine, as `MY`. A rule has either these or paths.
+    #[serde(default)]
+    pub windows_stores: Vec<StoreName>,
     /// Of what the patterns find, what to leave out. Files that are named without a pattern are always read.
     #[serde(default = "Exclusion::defaults")]
     pub exclude: Vec<Exclusion>,
@@ -32,6 +36,21 @@ pub struct CertificateRule {
 }
 
 impl CertificateRule {
+    /// Why the rule names nothing that can be looked at.
+    pub(super) fn problem(&self) -> Option<String> {
+        let name = &self.name;
+        match (self.paths.is_empty(), self.windows_stores.is_empty()) {
+            (true, true) => Some(format!("certificates {name}: name `paths`, or `windowsStores`")),
+            (false, false) => Some(format!(
+                "certificates {name}: `paths` and `windowsStores` need an entry each, with a name of its own"
+            )),
+            (true, false) if self.password_file.is_some() => {
+                Some(format!("certificates {name}: `windowsStores` have no password; leave `passwordFile` out"))
+            }
+            _ => None,
+        }
+    }
+
     /// A pass over unchanged files only asks the file system for their identity, so it can be frequent.
     pub const fn default_interval() -> Interval {
         Interval::new(Duration::from_secs(30))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::values::first_twin;
-use super::{Config, TlsEndpoint, WebConfig, outside};
+use super::{CertificateRule, Config, TlsEndpoint, WebConfig, outside};
 use crate::blocking::Blocked;
 use crate::platform::{self, FileError, FileIdentity, NotOnThisSystem};
 
@@ -110,6 +110,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     if let Some((section, name)) = names.into_iter().find_map(|(section, twin)| twin.map(|(_, name)| (section, name))) {
         return Err(ConfigError::DuplicateName { path: path.to_owned(), section, name: name.to_owned() });
     }
+    if let Some(problem) = config.certificates.iter().find_map(CertificateRule::problem) {
+        return Err(ConfigError::Contradiction { path: path.to_owned(), problem });
+    }
     for feeds in &config.feeds {
         let wrong = |problem| ConfigError::Feeds { path: path.to_owned(), problem };
         feeds.check(&config.ups, &config.outside_hosts).map_err(wrong)?;
@@ -172,6 +175,7 @@ fn at_its_place(error: &serde_yaml::Error, path: &Path) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::StoreName;
     use crate::platform::testing::native;
 
     fn refusal(text: &str) -> String {
@@ -223,6 +227,23 @@ tlsEndpoints:
     fn two_rules_of_one_name_are_refused() {
         let said = refusal("certificates:\n  - {name: a, paths: [/a]}\n  - {name: a, paths: [/b]}\n");
         assert!(said.contains("\"a\"") && said.contains("certificates"), "{said}");
+    }
+
+    #[test]
+    fn a_rule_names_paths_or_stores_and_a_store_is_one_of_this_machine() {
+        for (rule, word) in [
+            ("", "name `paths`, or `windowsStores`"),
+            (", paths: [/a], windowsStores: [MY]", "an entry each"),
+            (", windowsStores: [MY], passwordFile: /p", "leave `passwordFile` out"),
+            (", windowsStores: ['\\\\other\\MY']", "not the name of a certificate store"),
+            (", windowsStores: ['']", "not the name of a certificate store"),
+        ] {
+            let said = refusal(&format!("certificates:\n  - {{name: a{rule}}}\n"));
+            assert!(said.contains(word), "{rule}: {said}");
+        }
+        let text = "certificates: [{name: a, windowsStores: [MY, OfficeScan NT]}]\n";
+        let rule = &parse(text, Path::new("c")).expect("two stores").certificates[0];
+        assert_eq!(rule.windows_stores.iter().map(StoreName::as_str).collect::<Vec<_>>(), ["MY", "OfficeScan NT"]);
     }
 
     fn web_refusal(text: &str) -> String {

@@ -52,7 +52,7 @@ pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
     SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig, is_weak,
 };
-pub use values::{Exclusion, Interval, PathPattern, SourceName};
+pub use values::{Exclusion, Interval, PathPattern, SourceName, StoreName};
 pub use web::{
     ClientAuthType, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig, TlsServerConfig,
     WebConfig,
@@ -104,7 +104,9 @@ impl Config {
 
     /// The first setting that asks for one of these, where a system lacks them.
     pub(crate) fn first_of(&self, lacking: &[Ability]) -> Option<(&'static str, Ability)> {
+        let names_stores = self.certificates.iter().any(|rule| !rule.windows_stores.is_empty());
         let asked = [
+            (names_stores, "certificates.windowsStores", Ability::CertificateStores),
             (!self.agents.is_empty(), "agents", Ability::Rotations),
             (self.host_api.is_some(), "hostApi", Ability::Rotations),
             (self.power.scheduled_shutdown_file.is_some(), "power.scheduledShutdownFile", Ability::ShutdownSchedule),
@@ -144,6 +146,7 @@ mod tests {
     #[test]
     fn what_a_system_lacks_is_asked_for_by_the_setting_that_is_named() {
         const LOOKS: &str = "tlsEndpoints: [{address: \"ups-01:443\"}]\n";
+        const STORE: &str = "certificates: [{name: a, windowsStores: [MY]}]\n";
         const AGENT: &str = "agents: [{name: a, product: powerchute-serial-shutdown}]\n";
         const API: &str = "hostApi: {listenAddress: \"127.0.0.1:1\", certificateFile: c, keyFile: k, clientCaFile: d, clientNames: [a]}\n";
         for (text, lacking, setting) in [
@@ -151,6 +154,8 @@ mod tests {
             (format!("{LOOKS}{API}"), Ability::Rotations, Some("hostApi")),
             (format!("{LOOKS}power: {{assume: mains}}\n"), Ability::Rotations, None),
             (LOOKS.to_owned(), Ability::ShutdownSchedule, None),
+            (STORE.to_owned(), Ability::CertificateStores, Some("certificates.windowsStores")),
+            (LOOKS.to_owned(), Ability::CertificateStores, None),
         ] {
             let config = parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{text}{error}"));
             assert_eq!(config.first_of(&[lacking]), setting.map(|setting| (setting, lacking)), "{text}");

@@ -20,6 +20,11 @@ pub struct Interval(Duration);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceName(String);
 
+/// A certificate store of the machine: 1 to 128 printable characters. What Windows would take for the name of another computer or
+/// of a service is none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoreName(String);
+
 /// An absolute path, or an absolute pattern.
 #[derive(Clone, Debug)]
 pub enum PathPattern {
@@ -40,6 +45,8 @@ pub enum ValueError {
     Interval(String),
     #[error("{0:?} is not a name; use 1 to 128 printable characters")]
     Name(String),
+    #[error("{0:?} is not the name of a certificate store; write it as in `Cert:\\LocalMachine`, as `MY`")]
+    Store(String),
     #[error("{0:?} is not absolute; write the whole path")]
     Relative(String),
     #[error("{pattern:?} is not a pattern: {detail}")]
@@ -91,6 +98,19 @@ impl SourceName {
 impl fmt::Display for SourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl StoreName {
+    /// # Errors
+    /// When it is empty, too long, or holds what no such name does.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let fits = SourceName::parse(text).is_ok() && !text.contains(['\\', '/']);
+        fits.then(|| Self(text.to_owned())).ok_or_else(|| ValueError::Store(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -205,6 +225,12 @@ impl<'de> Deserialize<'de> for Interval {
 impl<'de> Deserialize<'de> for SourceName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         in_place(deserializer, "a name", Self::parse)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        in_place(deserializer, "the name of a store", Self::parse)
     }
 }
 

@@ -24,5 +24,11 @@ pub(crate) fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate 
         key_bits: Some(Label::new("2048")),
         signature_algorithm: Label::new("SHA256withRSA"),
     };
-    SeenCertificate { alias: Label::new("securekey"), chain_index: 0, role, facts: Arc::new(facts) }
+    SeenCertificate {
+        alias: Label::new("securekey"),
+        chain_index: 0,
+        role,
+        has_private_key: None,
+        facts: Arc::new(facts),
+    }
 }

@@ -9,13 +9,15 @@ pub enum Ability {
     ShutdownSchedule,
     /// The service manager hands over sockets that listen.
     HandedOverSockets,
+    /// The system keeps certificates in stores that are no files.
+    CertificateStores,
 }
 
 const PAGE: &str = online!("docs/windows.md");
 
-/// It is lacking here. Windows is the only system that lacks any.
+/// It is lacking here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} there on Windows yet: see {}", .0.are_not(), PAGE)]
+#[error("{}: see {}", .0.is_lacking(), PAGE)]
 pub struct NotOnThisSystem(pub Ability);
 
 impl NotOnThisSystem {
@@ -24,11 +26,13 @@ impl NotOnThisSystem {
 }
 
 impl Ability {
-    const fn are_not(self) -> &'static str {
+    /// Of the two systems, one lacks each.
+    const fn is_lacking(self) -> &'static str {
         match self {
-            Self::Rotations => "rotations are not",
-            Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not",
-            Self::HandedOverSockets => "sockets that the service manager hands over are not",
+            Self::Rotations => "rotations are not there on Windows yet",
+            Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not there on Windows yet",
+            Self::HandedOverSockets => "sockets that the service manager hands over are not there on Windows yet",
+            Self::CertificateStores => "certificate stores of the system are there on Windows alone",
         }
     }
 }

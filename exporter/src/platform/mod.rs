@@ -17,6 +17,7 @@ mod registration;
 mod require;
 mod severity;
 mod shutdown;
+mod stores;
 mod trust;
 #[cfg(windows)]
 mod windows;
@@ -47,10 +48,11 @@ pub use registration::{
 pub use require::require;
 pub use severity::Severity;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
+pub use stores::{StoreError, StoreLimits, StoreUse, StoredCertificate, store_path};
 pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
     NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id,
-    announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, check_program, command_process,
+    announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, certificate_store, check_program, command_process,
     default_state_directory, exposed_part, host_api_service_writes, host_name, inherited_sockets,
     is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants,
     open_elsewhere, own_account, queued_start, register_service, registered_service, reload_service, run,

@@ -28,6 +28,17 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: info,
     },
+    Family {
+        name: "x509_cert_private_key",
+        help: "Whether the certificate store of Windows notes a private key for the certificate; whether the key can be used is not tried. Certificates of files and endpoints are not here; left out for a source with more than 1000 certificates.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_described(snapshot, |at| match at.seen.has_private_key {
+                Some(has_private_key) => out.put(&at.labels(), has_private_key),
+                None => Ok(()),
+            })
+        },
+    },
 ];
 
 fn info(snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {

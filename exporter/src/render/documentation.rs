@@ -21,7 +21,7 @@ use crate::probe::Phases;
 use crate::shutdown::{Evidence, Load, Member, Scheduled, ShutdownKind, Sign};
 use crate::snapshot::{
     Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, HealthSeen, Label, Observation, Pass, ProbeSeen,
-    Role, RotationSeen, SecretFileSeen, Served, SkippedFiles, SourceId, SourceKind, Trouble, UpsSeen,
+    Role, RotationSeen, SecretFileSeen, SeenCertificate, Served, SkippedFiles, SourceId, SourceKind, Trouble, UpsSeen,
 };
 use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferDirection, UpsFault, UpsIdentity};
 
@@ -99,7 +99,8 @@ fn host() -> Snapshot {
 
 fn files_seen() -> Observation {
     let flaws = Flaws { unread: vec![Trouble::new("malformed", "the second")], left_out: None };
-    let certificates = vec![certificate("alias", 0, Role::Leaf, "ups-01")];
+    let noted = SeenCertificate { has_private_key: Some(true), ..certificate("alias", 0, Role::Leaf, "ups-01") };
+    let certificates = vec![noted];
     let contents = Contents {
         password_empty: true,
         flaws: Some(Box::new(flaws)),

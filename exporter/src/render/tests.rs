@@ -30,7 +30,7 @@ pub(super) fn certificate(alias: &str, chain_index: usize, role: Role, name: &st
         key_bits: Some(Label::new("2048")),
         signature_algorithm: Label::new("SHA256withRSA"),
     };
-    SeenCertificate { alias: Label::new(alias), chain_index, role, facts: Arc::new(facts) }
+    SeenCertificate { alias: Label::new(alias), chain_index, role, has_private_key: None, facts: Arc::new(facts) }
 }
 
 fn pass(observation: Observation) -> Pass {

@@ -5,16 +5,17 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use kagiban_keystore::Limits;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 
 use super::{ServiceError, load, warnings};
-use crate::config::{Config, NamedFile, NamedFileKind};
+use crate::config::{Config, NamedFile, NamedFileKind, StoreName};
 use crate::host_api;
 use crate::overview::Count;
 use crate::password_file;
-use crate::platform;
+use crate::platform::{self, certificate_store};
 use crate::probe::Roots;
 use crate::rotation::agent::Agent;
 use crate::rotation::conflicts;
@@ -46,6 +47,7 @@ pub fn check(path: &Path, web_config: Option<&Path>) -> Result<Checked, ServiceE
     let mut problems = agents(&config);
     let of_agents = problems.len();
     problems.extend(config.named_files().iter().filter_map(problem));
+    problems.extend(stores(&config));
     // Together they make a server, or do not: that is asked once each is there.
     if let Some(api) = config.host_api.as_ref().filter(|_| problems.len() == of_agents) {
         problems.extend(host_api::check(api).err().map(|error| error.to_string()));
@@ -76,6 +78,19 @@ fn agents(config: &Config) -> Vec<String> {
         Some(format!("agents[{index}].{setting}: {error}"))
     }));
     problems
+}
+
+/// What is wrong with certificate stores of the system, each with the setting that names it.
+fn stores(config: &Config) -> Vec<String> {
+    let named = config.certificates.iter().enumerate().flat_map(|(index, rule)| {
+        let stores = rule.windows_stores.iter().enumerate();
+        stores.map(move |(at, store)| (format!("certificates[{index}].windowsStores[{at}]"), store))
+    });
+    let wrong = |(setting, store): (String, &StoreName)| {
+        let read = certificate_store(store.as_str(), (&Limits::default()).into());
+        Some(format!("{setting}: {}", read.err()?))
+    };
+    named.filter_map(wrong).collect()
 }
 
 /// What is wrong with a file, with the setting that names it.

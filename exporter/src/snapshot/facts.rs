@@ -51,6 +51,8 @@ pub struct SeenCertificate {
     /// Counted among the certificates of one alias.
     pub chain_index: usize,
     pub role: Role,
+    /// Whether there is a private key for it; known of the system's own stores alone.
+    pub has_private_key: Option<bool>,
     pub facts: Arc<CertificateFacts>,
 }
 
@@ -83,6 +85,7 @@ impl SeenCertificate {
             alias: Label::shared(""),
             chain_index: *place,
             role: Role::of(EntryKind::Key, *place, certificate),
+            has_private_key: None,
             facts: Arc::new(CertificateFacts::of(certificate)),
         };
         chain.certificates().iter().map(seen).collect()
@@ -96,6 +99,7 @@ impl SeenCertificate {
             alias: if entry.alias.is_empty() { Label::shared("") } else { Label::new(&entry.alias) },
             chain_index,
             role: Role::of(entry.kind, position, certificate),
+            has_private_key: None,
             facts: Arc::new(CertificateFacts::of(certificate)),
         };
         placed.zip(numbers).map(seen).collect()

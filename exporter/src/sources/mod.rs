@@ -6,6 +6,7 @@
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ health/      how one PowerChute agent is hardened
 //!                                 ├─ host/        what the host says of its own going down
+//!                                 ├─ stores       certificate stores of the system
 //!                                 ├─ tls          one endpoint: probe
 //!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
 //! ```
@@ -21,6 +22,7 @@ mod host;
 mod password_ini;
 mod plan;
 mod schedule;
+mod stores;
 mod tls;
 mod traps;
 mod ups;
@@ -62,6 +64,7 @@ enum Look {
     Files(Box<files::FileSource>),
     Health(Box<health::HealthSource>),
     Host(Box<host::HostSource>),
+    Stores(stores::StoreSource),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
 }
@@ -85,6 +88,7 @@ impl Source {
             Look::Files(source) => source.look().await,
             Look::Health(source) => source.look().await,
             Look::Host(source) => source.look().await,
+            Look::Stores(source) => source.look().await,
             Look::Tls(source) => source.look().await,
             Look::Ups(source) => source.look().await,
         };

@@ -8,6 +8,7 @@ use kagiban_crds::HostName;
 
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::health::{self, AgentPaths, HealthSource, HealthTarget};
+use super::stores::StoreSource;
 use super::tls::{self, TlsSource, TrustCache};
 use super::ups::UpsSource;
 use super::{Look, Source, agent, host as host_source, names_of};
@@ -27,7 +28,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         tls_source(endpoint, id, bundle, &trust)
     };
     let mut sources: Vec<Source> = Vec::new();
-    sources.extend(config.certificates.iter().map(configured_files));
+    sources.extend(config.certificates.iter().map(configured_certificates));
     sources.extend(config.tls_endpoints.iter().map(&tls));
     let state_directory = config.state_directory();
     sources.extend(config.ups.iter().map(|ups| {
@@ -86,7 +87,24 @@ pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 5] {
     ]
 }
 
-fn configured_files(rule: &CertificateRule) -> Source {
+fn configured_certificates(rule: &CertificateRule) -> Source {
+    let look = if rule.windows_stores.is_empty() { configured_files(rule) } else { configured_stores(rule) };
+    Source {
+        id: SourceId::own(SourceKind::File, Label::new(rule.name.as_str())),
+        reasons: files::REASONS,
+        interval: rule.interval.as_duration(),
+        look,
+        wake: Arc::default(),
+        files: Vec::new(),
+    }
+}
+
+fn configured_stores(rule: &CertificateRule) -> Look {
+    let stores = rule.windows_stores.iter().map(|store| store.as_str().to_owned()).collect();
+    Look::Stores(StoreSource::new(stores, rule.timeout.as_duration()))
+}
+
+fn configured_files(rule: &CertificateRule) -> Look {
     let password = rule.password_file.clone().map_or(PasswordSource::None, PasswordSource::File);
     let files = FileRule {
         paths: Paths::Patterns(rule.paths.clone()),
@@ -95,14 +113,7 @@ fn configured_files(rule: &CertificateRule) -> Source {
         max_files: rule.max_files,
         distinct: false,
     };
-    Source {
-        id: SourceId::own(SourceKind::File, Label::new(rule.name.as_str())),
-        reasons: files::REASONS,
-        interval: rule.interval.as_duration(),
-        look: Look::Files(Box::new(FileSource::new(files, rule.timeout.as_duration()))),
-        wake: Arc::default(),
-        files: Vec::new(),
-    }
+    Look::Files(Box::new(FileSource::new(files, rule.timeout.as_duration())))
 }
 
 /// The keystore of an agent of the configuration, unless it is looked at already: as one that was found, or by a rule of this name.

@@ -16,6 +16,7 @@ mod registration;
 mod scheduled_file;
 mod shutdown;
 mod sockets;
+mod stores;
 mod supervise;
 mod systemd;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use registration::{
 };
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
+pub use stores::certificate_store;
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
@@ -50,7 +52,7 @@ use super::{Ability, Hints};
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
 
 /// What this program does elsewhere and not here.
-pub const LACKS: &[Ability] = &[];
+pub const LACKS: &[Ability] = &[Ability::CertificateStores];
 
 /// Whether one name of a file is another in other letters.
 pub const NAMES_FOLD_CASE: bool = false;

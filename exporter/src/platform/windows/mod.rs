@@ -11,6 +11,7 @@ mod registration;
 mod service;
 mod shutdown;
 mod sockets;
+mod stores;
 mod sys;
 mod system_log;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use service::{
 };
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
+pub use stores::certificate_store;
 pub use system_log::SystemLog;
 
 use super::{Ability, Hints};

@@ -10,6 +10,9 @@ use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle,
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
+use schannel::RawPointer as _;
+use schannel::cert_context::CertContext;
+use schannel::cert_store::CertStore;
 use windows_service::service::Service;
 use windows_sys::Wdk::System::SystemServices::KUSER_SHARED_DATA;
 use windows_sys::Win32::Foundation::{
@@ -19,6 +22,12 @@ use windows_sys::Win32::Foundation::{
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 use windows_sys::Win32::Security::Authorization::{ConvertSidToStringSidW, ConvertStringSidToSidW};
+use windows_sys::Win32::Security::Cryptography::{
+    CERT_CONTEXT, CERT_FRIENDLY_NAME_PROP_ID, CERT_KEY_PROV_INFO_PROP_ID, CERT_OPEN_STORE_FLAGS,
+    CERT_STORE_OPEN_EXISTING_FLAG, CERT_STORE_PROV_SYSTEM_W, CERT_STORE_READONLY_FLAG,
+    CERT_SYSTEM_STORE_LOCAL_MACHINE_ID, CERT_SYSTEM_STORE_LOCATION_SHIFT, CertGetCertificateContextProperty,
+    CertOpenStore,
+};
 use windows_sys::Win32::Security::{
     GetTokenInformation, LookupAccountNameW, LookupAccountSidW, PSID, SID_AND_ATTRIBUTES, SID_NAME_USE,
     SidTypeComputer, SidTypeUser, SidTypeWellKnownGroup, TOKEN_GROUPS, TOKEN_INFORMATION_CLASS, TOKEN_QUERY,
@@ -367,6 +376,50 @@ impl Drop for EventSource {
 /// With a zero behind it.
 fn wide(text: &str) -> Vec<u16> {
     text.encode_utf16().chain([0]).collect()
+}
+
+/// A certificate store of the machine, to read. The safe way to it makes one that is not there.
+pub(super) fn open_machine_store(name: &str) -> io::Result<CertStore> {
+    const FLAGS: CERT_OPEN_STORE_FLAGS = CERT_STORE_READONLY_FLAG
+        | CERT_STORE_OPEN_EXISTING_FLAG
+        | (CERT_SYSTEM_STORE_LOCAL_MACHINE_ID << CERT_SYSTEM_STORE_LOCATION_SHIFT);
+    let name = wide(name);
+    // SAFETY: this provider takes a name that ends with a zero, which lives as long as the call.
+    let store = unsafe { CertOpenStore(CERT_STORE_PROV_SYSTEM_W, 0, 0, FLAGS, name.as_ptr().cast()) };
+    done(i32::from(!store.is_null()))?;
+    // SAFETY: it is open, and closed by nobody else.
+    Ok(unsafe { CertStore::from_ptr(store) })
+}
+
+/// What somebody has called the certificate in its store, whatever its characters are: the safe way panics where they are no text.
+pub(super) fn friendly_name(certificate: &CertContext) -> Option<String> {
+    // A longer one is none that anybody reads.
+    let mut name = [0u16; 512];
+    let mut length = bytes_of(&name);
+    // SAFETY: the certificate is held, and the call is given as many bytes as it may write.
+    let result = unsafe {
+        let certificate: *const CERT_CONTEXT = certificate.as_ptr().cast_const().cast();
+        CertGetCertificateContextProperty(
+            certificate,
+            CERT_FRIENDLY_NAME_PROP_ID,
+            name.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    done(result).ok()?;
+    let name = name.split(|unit| *unit == 0).next().filter(|name| !name.is_empty())?;
+    Some(String::from_utf16_lossy(name))
+}
+
+/// Whether the store notes where the certificate's private key is.
+pub(super) fn notes_private_key(certificate: &CertContext) -> bool {
+    let mut length = 0;
+    // SAFETY: the certificate is held; without a place to write to, the call says how long the note is.
+    let result = unsafe {
+        let certificate: *const CERT_CONTEXT = certificate.as_ptr().cast_const().cast();
+        CertGetCertificateContextProperty(certificate, CERT_KEY_PROV_INFO_PROP_ID, null_mut(), &raw mut length)
+    };
+    done(result).is_ok() && length > 0
 }
 
 fn done(result: i32) -> io::Result<()> {

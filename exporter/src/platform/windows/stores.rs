@@ -1,0 +1,108 @@
+//! Certificate stores of the machine.
+
+use std::io;
+
+use schannel::cert_context::{CertContext, HashAlgorithm};
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_FILE_NOT_FOUND};
+
+use super::super::{StoreError, StoreLimits, StoredCertificate, store_path};
+use super::sys;
+
+/// Reads a store of the machine. A store that is not there is not made.
+///
+/// # Errors
+/// When it is not there, may not be read, or holds more than the limits allow.
+pub fn certificate_store(store: &str, limits: StoreLimits) -> Result<Vec<StoredCertificate>, StoreError> {
+    let opened = sys::open_machine_store(store).map_err(|error| unread(store, error))?;
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    for certificate in opened.certs() {
+        bytes += certificate.to_der().len();
+        for (found, limit, what) in
+            [(read.len() + 1, limits.certificates, "certificates"), (bytes, limits.bytes, "bytes of certificates")]
+        {
+            if found > limit {
+                return Err(StoreError::TooLarge { path: store_path(store), limit, what });
+            }
+        }
+        read.push(stored(&certificate));
+    }
+    Ok(read)
+}
+
+fn stored(certificate: &CertContext) -> StoredCertificate {
+    let thumbprint = certificate.fingerprint(HashAlgorithm::sha1()).map(hex::encode_upper).unwrap_or_default();
+    StoredCertificate {
+        der: certificate.to_der().to_vec(),
+        friendly_name: sys::friendly_name(certificate),
+        thumbprint,
+        has_private_key: sys::notes_private_key(certificate),
+    }
+}
+
+fn unread(store: &str, error: io::Error) -> StoreError {
+    let path = store_path(store);
+    match error.raw_os_error().map(i32::cast_unsigned) {
+        Some(ERROR_FILE_NOT_FOUND) => StoreError::NotFound { path },
+        Some(ERROR_ACCESS_DENIED) => StoreError::PermissionDenied { path },
+        _ => StoreError::Read { path, source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schannel::cert_context::KeySpec;
+    use schannel::cert_store::{CertAdd, CertStore};
+    use schannel::crypt_prov::ProviderType;
+
+    use super::*;
+
+    const LIMITS: StoreLimits = StoreLimits { certificates: 2, bytes: 4096 };
+
+    fn certificate(name: &str) -> CertContext {
+        let params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        CertContext::new(params.self_signed(&key).expect("a certificate").der()).expect("a certificate")
+    }
+
+    /// Made by another program than the one that reads it, as vendors' installers do: `open_local_machine` makes it.
+    fn put(store: &str, certificates: &[CertContext]) {
+        let mut made = CertStore::open_local_machine(store).expect("it can be made");
+        certificates.iter().for_each(|it| drop(made.add_cert(it, CertAdd::Always).expect("it can be added")));
+    }
+
+    #[test]
+    fn a_store_is_read_with_the_names_and_the_keys_that_it_notes() {
+        let (keyed, bare) = (certificate("keyed.example.com"), certificate("bare.example.com"));
+        keyed.set_friendly_name("コンソール").expect("a name");
+        let mut key = keyed.set_key_prov_info();
+        key.container("kagiban").provider("Microsoft Strong Cryptographic Provider").type_(ProviderType::rsa_full());
+        key.machine_keyset(true).key_spec(KeySpec::key_exchange()).set().expect("it can be noted");
+        put("kagiban keyed", &[keyed.clone(), bare.clone()]);
+        let mut read = certificate_store("kagiban keyed", LIMITS).expect("it is there");
+        read.sort_by_key(|it| !it.has_private_key);
+        let [first, second] = &read[..] else { panic!("{read:?}") };
+        assert_eq!((first.friendly_name.as_deref(), first.has_private_key), (Some("コンソール"), true));
+        assert_eq!((second.friendly_name.as_deref(), second.has_private_key), (None, false));
+        assert_eq!((first.der.as_slice(), second.der.as_slice()), (keyed.to_der(), bare.to_der()));
+        assert!(read.iter().all(|it| it.thumbprint.len() == 40), "{read:?}");
+    }
+
+    #[test]
+    fn a_store_that_is_not_there_is_told_and_not_made() {
+        for _ in 0..2 {
+            let error = certificate_store("kagiban nowhere", LIMITS).expect_err("nobody has made it");
+            assert!(matches!(error, StoreError::NotFound { .. }), "{error:?}");
+            assert!(error.to_string().starts_with(r"Cert:\LocalMachine\kagiban nowhere: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_store_beyond_the_limits_is_refused_and_one_within_is_read_though_it_is_empty() {
+        put("kagiban full", &["a", "b", "c"].map(certificate));
+        let refused = |limits| certificate_store("kagiban full", limits).expect_err("too much").reason();
+        assert_eq!(refused(LIMITS), "too_large");
+        assert_eq!(refused(StoreLimits { certificates: 9, bytes: 100 }), "too_large");
+        put("kagiban empty", &[]);
+        assert_eq!(certificate_store("kagiban empty", LIMITS).expect("it is there"), []);
+    }
+}
