@@ -417,7 +417,7 @@ async fn planned(config: Config) -> Result<Plan, ConfigError> {
         let host = host_name(&config);
         let sources = sources::plan(&config, &found, &host);
         let traps = Traps::plan(&config, &sources);
-        let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
+        let prober = Prober::new(&config, found.authorities().as_ref()).map(Arc::new);
         Plan { host, config, installed: found.agents, prober, sources, traps }
     });
     planned.await.map_err(ConfigError::from)

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::blocking::{Flights, Work};
 use crate::installation::{Installed, local_endpoint};
 use crate::platform;
-use crate::probe::Endpoint;
+use crate::probe::{Authorities, Endpoint};
 
 /// Since Java 9, and before.
 const TRUST_STORES: &[&str] = &["lib/security/cacerts", "jre/lib/security/cacerts"];
@@ -132,6 +132,15 @@ impl Discovered {
         self.system_bundle = self.system_bundle.or(system_bundle);
         self.network_shutdown_logs.extend(network_shutdown_logs);
         self
+    }
+
+    /// Whom the system trusts.
+    pub fn authorities(&self) -> Option<Authorities> {
+        let in_store = || {
+            let keeps_a_store = !platform::LACKS.contains(&platform::Ability::CertificateStores);
+            keeps_a_store.then_some(Authorities::SystemStore)
+        };
+        self.system_bundle.clone().map(Authorities::File).or_else(in_store)
     }
 
     /// Where a product is installed: the first of its usual directories that is there.

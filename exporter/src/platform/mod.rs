@@ -57,7 +57,7 @@ pub use system::{
     is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants,
     open_elsewhere, own_account, queued_start, register_service, registered_service, reload_service, run,
     run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, spawn, started_process,
-    state_directory_of_running_unit, system_trust, unit_behind, unregister_service, usage,
+    state_directory_of_running_unit, system_authorities, system_trust, unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
 

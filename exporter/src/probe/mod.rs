@@ -11,6 +11,7 @@
 //!
 //! The certificate is reported even when it is expired, untrusted, or when the server wants a client certificate.
 
+mod authorities;
 mod broken;
 mod dial;
 mod error;
@@ -24,6 +25,8 @@ mod served;
 mod suites;
 mod tap;
 
+pub use authorities::Authorities;
+pub(crate) use authorities::ReadAuthorities;
 pub use broken::Broken;
 pub use dial::Endpoint;
 pub(crate) use dial::{DNS, Dialled, dial, dial_again};

@@ -12,16 +12,13 @@ use kagiban_keystore::Certificate;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use crate::platform::{self, FileError};
-
-/// The largest bundles that systems ship are a quarter of a megabyte.
-const MAX_BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
+use super::authorities::{ReadAuthorities, of_pem};
+use crate::platform::{FileError, StoreError, store_path};
 
 /// Whom a file vouches for.
 #[derive(Clone, Debug)]
@@ -45,18 +42,8 @@ pub(crate) enum OwnCertificate {
 }
 
 impl Anchors {
-    /// Reads every certificate of a PEM file as a trust anchor. Blocks on the file.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or holds none at all.
-    pub(crate) fn from_file(path: &Path) -> Result<Self, RootsError> {
-        let file = platform::read_regular(path, MAX_BUNDLE_BYTES)?;
-        let certificates = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok).collect();
-        Self::new(certificates).ok_or_else(|| RootsError::NoAuthority { path: path.to_owned() })
-    }
-
     /// The certificates, and as authorities those that can be one; none where there is no certificate.
-    fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
+    pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         if certificates.is_empty() {
             return None;
         }
@@ -127,6 +114,10 @@ pub enum RootsError {
     File(#[from] FileError),
     #[error("{}: holds no certificate in PEM", path.display())]
     NoAuthority { path: PathBuf },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{}: holds no certificate that servers may be trusted by; name a `caFile`", store_path("Root"))]
+    EmptyStore,
 }
 
 impl RootsError {
@@ -134,7 +125,8 @@ impl RootsError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::File(error) => error.reason(),
-            Self::NoAuthority { .. } => "no_certificate",
+            Self::Store(error) => error.reason(),
+            Self::NoAuthority { .. } | Self::EmptyStore => "no_certificate",
         }
     }
 }
@@ -166,7 +158,7 @@ impl Roots {
     /// # Errors
     /// When the file cannot be read, or holds none at all.
     pub fn from_file(path: &Path) -> Result<Self, RootsError> {
-        Ok(Self(Arc::new(Anchors::from_file(path)?)))
+        Ok(of_pem(path)?.into())
     }
 
     /// Judges a served chain, leaf first. Pure: the time is given.
@@ -178,6 +170,12 @@ impl Roots {
             Ok(()) => TrustVerdict::Trusted,
             Err(error) => TrustVerdict::refused(reason(&error, leaf), &error),
         }
+    }
+}
+
+impl From<ReadAuthorities> for Roots {
+    fn from(read: ReadAuthorities) -> Self {
+        Self(Arc::new(read.anchors))
     }
 }
 

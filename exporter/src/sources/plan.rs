@@ -15,17 +15,18 @@ use super::{Look, Source, agent, host as host_source, names_of};
 use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
 use crate::discovery::Discovered;
 use crate::installation::{Installed, local_endpoint};
-use crate::probe::Endpoint;
+use crate::probe::{Authorities, Endpoint};
 use crate::snapshot::{Label, SourceId, SourceKind};
 use crate::ups::UpsFault;
 
 /// Every source, in the order of their identities. It looks at no file: what is there was `found`. What was configured goes before what was discovered under one name.
 pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source> {
     let trust = TrustCache::default();
-    let bundle = found.system_bundle.as_deref();
+    let authorities = found.authorities();
+    let system = authorities.as_ref();
     let tls = |endpoint: &TlsEndpoint| {
         let id = SourceId::own(SourceKind::Tls, Label::new(endpoint.name()));
-        tls_source(endpoint, id, bundle, &trust)
+        tls_source(endpoint, id, system, &trust)
     };
     let mut sources: Vec<Source> = Vec::new();
     sources.extend(config.certificates.iter().map(configured_certificates));
@@ -33,7 +34,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
     let state_directory = config.state_directory();
     sources.extend(config.ups.iter().map(|ups| {
         let id = SourceId::own(SourceKind::Ups, Label::new(ups.name.as_str()));
-        ups_source(ups, id, bundle, &state_directory)
+        ups_source(ups, id, system, &state_directory)
     }));
     sources.extend(host_source::plan(config, found));
     if config.discovers() {
@@ -60,11 +61,11 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         let id = |kind, name: &str| SourceId { host: Some(host.clone()), kind, name: Label::new(name) };
         let endpoints = outside.tls_endpoints.iter();
         sources.extend(
-            endpoints.map(|endpoint| tls_source(endpoint, id(SourceKind::Tls, endpoint.name()), bundle, &trust)),
+            endpoints.map(|endpoint| tls_source(endpoint, id(SourceKind::Tls, endpoint.name()), system, &trust)),
         );
         let upses = outside.ups.iter();
         sources
-            .extend(upses.map(|ups| ups_source(ups, id(SourceKind::Ups, ups.name.as_str()), bundle, &state_directory)));
+            .extend(upses.map(|ups| ups_source(ups, id(SourceKind::Ups, ups.name.as_str()), system, &state_directory)));
     }
     let mut taken = std::collections::BTreeSet::new();
     sources.retain(|source| taken.insert(source.id.clone()));
@@ -160,9 +161,9 @@ fn tls_endpoint(endpoint: Endpoint) -> Option<TlsEndpoint> {
     Some(TlsEndpoint::new(SourceName::parse(&endpoint.address).ok()?, endpoint))
 }
 
-fn tls_source(endpoint: &TlsEndpoint, id: SourceId, bundle: Option<&Path>, trust: &TrustCache) -> Source {
+fn tls_source(endpoint: &TlsEndpoint, id: SourceId, system: Option<&Authorities>, trust: &TrustCache) -> Source {
     Source {
-        look: Look::Tls(TlsSource::new(endpoint, bundle, trust.clone(), names_of(&id))),
+        look: Look::Tls(TlsSource::new(endpoint, system, trust.clone(), names_of(&id))),
         reasons: reasons_of(&id, tls::REASONS),
         id,
         interval: endpoint.interval.as_duration(),
@@ -171,9 +172,9 @@ fn tls_source(endpoint: &TlsEndpoint, id: SourceId, bundle: Option<&Path>, trust
     }
 }
 
-fn ups_source(config: &UpsConfig, id: SourceId, bundle: Option<&Path>, state_directory: &Path) -> Source {
+fn ups_source(config: &UpsConfig, id: SourceId, system: Option<&Authorities>, state_directory: &Path) -> Source {
     Source {
-        look: Look::Ups(Box::new(UpsSource::new(config, bundle, state_directory, names_of(&id)))),
+        look: Look::Ups(Box::new(UpsSource::new(config, system, state_directory, names_of(&id)))),
         reasons: reasons_of(&id, &UpsFault::REASONS),
         id,
         interval: config.interval.as_duration(),

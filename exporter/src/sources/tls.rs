@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +11,8 @@ use tokio::time::Instant;
 use super::schedule::panicked;
 use crate::blocking::Work;
 use crate::config::TlsEndpoint;
-use crate::from_files::{FilesUnavailable, FromFiles, of_file};
-use crate::probe::{Endpoint, ProbeError, Roots, RootsError, probe_for};
+use crate::from_files::{FilesUnavailable, FromFiles};
+use crate::probe::{Authorities, Endpoint, ProbeError, Roots, RootsError, probe_for};
 use crate::snapshot::{Observation, ProbeSeen, Trouble};
 
 /// Every reason that a look can fail for: those of a probe, and ours.
@@ -35,17 +34,17 @@ const TRUST_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct TlsSource {
     endpoint: Endpoint,
     deadline: Duration,
-    /// Absent when the system has no bundle and none is configured.
-    ca_file: Option<PathBuf>,
+    /// Absent when the system has none and none are configured.
+    authorities: Option<Authorities>,
     trust: TrustCache,
     /// Whose threads its name is looked up on.
     names: Work,
 }
 
 impl TlsSource {
-    pub(super) fn new(config: &TlsEndpoint, system_bundle: Option<&Path>, trust: TrustCache, names: Work) -> Self {
-        let ca_file = config.ca_file.as_deref().or(system_bundle).map(Path::to_owned);
-        Self { endpoint: config.endpoint(), deadline: config.timeout.as_duration(), ca_file, trust, names }
+    pub(super) fn new(config: &TlsEndpoint, system: Option<&Authorities>, trust: TrustCache, names: Work) -> Self {
+        let authorities = Authorities::of(config.ca_file.as_deref(), system);
+        Self { endpoint: config.endpoint(), deadline: config.timeout.as_duration(), authorities, trust, names }
     }
 
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
@@ -59,26 +58,26 @@ impl TlsSource {
 
     /// Without roots the certificate is still worth seeing.
     async fn roots(&self) -> (Option<Roots>, Option<Trouble>) {
-        let Some(path) = self.ca_file.clone() else { return (None, None) };
-        match self.trust.load(path, Instant::now() + TRUST_WITHIN.min(self.deadline)).await {
+        let Some(authorities) = self.authorities.clone() else { return (None, None) };
+        match self.trust.load(authorities, Instant::now() + TRUST_WITHIN.min(self.deadline)).await {
             Ok(roots) => (Some(Roots::clone(&roots)), None),
             Err(error) => (None, Some(Trouble::new("ca_unreadable", format!("cannot read the CA file: {error}")))),
         }
     }
 }
 
-/// Roots by file; many endpoints share the system's bundle.
+/// Roots by where they are; many endpoints share the system's bundle.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TrustCache(Arc<Mutex<HashMap<PathBuf, RootsFile>>>);
+pub(super) struct TrustCache(Arc<Mutex<HashMap<Authorities, RootsFile>>>);
 
 type RootsFile = FromFiles<Roots, RootsError>;
 
 impl TrustCache {
-    async fn load(&self, path: PathBuf, until: Instant) -> Result<Arc<Roots>, FilesUnavailable<RootsError>> {
+    async fn load(&self, authorities: Authorities, until: Instant) -> Result<Arc<Roots>, FilesUnavailable<RootsError>> {
         let file = {
             let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            files.entry(path.clone()).or_insert_with(|| FromFiles::new(Work::Trust)).clone()
+            files.entry(authorities.clone()).or_insert_with(|| FromFiles::new(Work::Trust)).clone()
         };
-        file.current(until, move || of_file(&path, Roots::from_file)).await
+        file.current(until, move || authorities.make(Roots::from)).await
     }
 }

@@ -2,15 +2,12 @@
 //! configuration allows.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use kagiban_keystore::Certificate;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -20,9 +17,11 @@ use super::negotiate;
 use super::slots::MAX_CONNECTIONS;
 use crate::blocking::Work;
 use crate::config::{CompatSet, Config, ProbeConfig};
-use crate::from_files::{FromFiles, of_file};
-use crate::platform;
-use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, TrustVerdict, probe_for, trusted_path};
+use crate::from_files::FromFiles;
+use crate::probe::{
+    Authorities, Endpoint, Handshake, ProbeError, ReadAuthorities, Roots, RootsError, TrustVerdict, probe_for,
+    trusted_path,
+};
 use crate::render::{Probed, Rendered};
 use crate::snapshot::ProbeSeen;
 use kagiban_serving::Pieces;
@@ -35,7 +34,6 @@ const PATIENCE_RESERVE: Duration = Duration::from_millis(500);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest DNS name with its port; longer targets and names are none.
 const MAX_WORD: usize = 300;
-const MAX_CA_BYTES: u64 = 4 * 1024 * 1024;
 /// Probes that are under way or wait: of the slots of all connections enough remain for scrapes.
 pub(super) const MAX_ASKED: usize = MAX_CONNECTIONS * 3 / 4;
 /// A bundle is read in milliseconds; without it the certificate is still worth seeing.
@@ -47,7 +45,7 @@ pub struct Prober {
     config: ProbeConfig,
     compat: Vec<CompatSet>,
     /// Absent when the system has no bundle and none is configured.
-    ca_file: Option<PathBuf>,
+    authorities: Option<Authorities>,
     trust: FromFiles<Trust, RootsError>,
     asked: Semaphore,
     permits: Semaphore,
@@ -91,10 +89,10 @@ struct Asked {
 
 impl Prober {
     /// None when the configuration allows nothing.
-    pub fn new(config: &Config, system_bundle: Option<&Path>) -> Option<Self> {
+    pub fn new(config: &Config, system: Option<&Authorities>) -> Option<Self> {
         let probe = config.probe.clone()?;
         Some(Self {
-            ca_file: probe.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
+            authorities: Authorities::of(probe.ca_file.as_deref(), system),
             asked: Semaphore::new(MAX_ASKED),
             permits: Semaphore::new(probe.max_concurrent),
             compat: config.compat.clone(),
@@ -158,9 +156,9 @@ impl Prober {
 
     /// Without roots the certificate is still worth seeing.
     async fn trust(&self, deadline: Instant) -> Option<Arc<Trust>> {
-        let path = self.ca_file.clone()?;
+        let authorities = self.authorities.clone()?;
         let until = deadline.min(Instant::now() + TRUST_WITHIN);
-        match self.trust.current(until, move || of_file(&path, Trust::read)).await {
+        match self.trust.current(until, move || authorities.make(Trust::from)).await {
             Ok(trust) => Some(trust),
             Err(error) => {
                 warn!(setting = "probe.caFile", %error, "no chain can be trusted in a probe: the CA file cannot be read");
@@ -170,13 +168,10 @@ impl Prober {
     }
 }
 
-impl Trust {
-    fn read(path: &Path) -> Result<Self, RootsError> {
-        let roots = Roots::from_file(path)?;
-        let file = platform::read_regular(path, MAX_CA_BYTES)?;
-        let certificates = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok);
-        let authorities = certificates.filter_map(|der| Certificate::from_der(&der).ok()).collect();
-        Ok(Self { roots, authorities })
+impl From<ReadAuthorities> for Trust {
+    fn from(read: ReadAuthorities) -> Self {
+        let authorities = read.certificates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+        Self { authorities, roots: read.into() }
     }
 }
 
@@ -243,6 +238,8 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn prober() -> Prober {

@@ -4,6 +4,7 @@ use schannel::cert_context::{CertContext, KeySpec};
 use schannel::cert_store::{CertAdd, CertStore};
 use schannel::crypt_prov::ProviderType;
 
+use super::peers::tls_server;
 use super::{Place, once, program, text};
 
 /// A store that only these tests have.
@@ -55,4 +56,29 @@ fn stores_of_the_machine_are_told_beside_one_that_is_not_there() {
     assert_eq!(checked.status.code(), Some(1), "{said}");
     assert!(said.contains(r"certificates[0].windowsStores[1]: Cert:\LocalMachine\Nowhere: "), "{said}");
     assert!(!said.contains("windowsStores[0]"), "{said}");
+}
+
+/// Without a `caFile`, by what lies in the machine's store of authorities.
+#[test]
+fn an_endpoint_is_trusted_by_the_machines_own_authorities() {
+    let (trusted, stranger) = (tls_server(), tls_server());
+    let mut store = CertStore::open_local_machine("Root").expect("it is there");
+    let certificate = CertContext::from_pem(&trusted.pem).expect("a certificate");
+    store.add_cert(&certificate, CertAdd::Always).expect("it can be added");
+    drop(store);
+    let place = Place::new();
+    let endpoint =
+        |name: &str, address: &str| format!("{{name: {name}, address: '{address}', serverName: ups-01.example.com}}");
+    let config = place.configure(&format!(
+        "host: ups-01.example.com\ntlsEndpoints: [{}, {}]\n",
+        endpoint("console", &trusted.address),
+        endpoint("stranger", &stranger.address),
+    ));
+    let output = once(&config);
+    let (metrics, log) = (text(&output.stdout), text(&output.stderr));
+    let verified = |source: &str| {
+        let line = metrics.lines().find(|line| line.starts_with("tls_probe_verified{") && line.contains(source));
+        line.and_then(|line| line.rsplit(' ').next()).unwrap_or_else(|| panic!("{source}: {metrics}{log}"))
+    };
+    assert_eq!((verified("source=\"console\""), verified("source=\"stranger\"")), ("1", "0"), "{metrics}{log}");
 }

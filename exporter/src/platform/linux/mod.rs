@@ -40,7 +40,7 @@ pub use registration::{
 };
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
-pub use stores::certificate_store;
+pub use stores::{certificate_store, system_authorities};
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;

@@ -19,7 +19,7 @@ pub const JVM_PARENTS: &[&str] = &[
     r"C:\Program Files\Microsoft",
     r"C:\Program Files\Zulu",
 ];
-/// The system's authorities are in a store, which is not read yet.
+/// The system's authorities are in a store.
 pub const CA_BUNDLES: &[&str] = &[];
 
 /// Below the directory of what programs keep for all accounts.

@@ -35,7 +35,7 @@ pub use service::{
 };
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
-pub use stores::certificate_store;
+pub use stores::{certificate_store, system_authorities};
 pub use system_log::SystemLog;
 
 use super::{Ability, Hints};

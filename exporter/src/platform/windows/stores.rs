@@ -2,17 +2,51 @@
 
 use std::io;
 
-use schannel::cert_context::{CertContext, HashAlgorithm};
+use schannel::cert_context::{CertContext, HashAlgorithm, ValidUses};
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_FILE_NOT_FOUND};
 
 use super::super::{StoreError, StoreLimits, StoredCertificate, store_path};
 use super::sys;
+
+const ROOT: &str = "Root";
+const DISALLOWED: &str = "Disallowed";
+
+/// The extended key usages that let an authority vouch for a server.
+const SERVER_AUTHENTICATION: &str = "1.3.6.1.5.5.7.3.1";
+const ANY_USE: &str = "2.5.29.37.0";
 
 /// Reads a store of the machine. A store that is not there is not made.
 ///
 /// # Errors
 /// When it is not there, may not be read, or holds more than the limits allow.
 pub fn certificate_store(store: &str, limits: StoreLimits) -> Result<Vec<StoredCertificate>, StoreError> {
+    read(store, limits, stored)
+}
+
+/// Those that Windows trusts for servers: what lies in `Root`, with what others bring to it, unless it is in `Disallowed` too, or was
+/// restricted to something else.
+///
+/// # Errors
+/// As of [`certificate_store`].
+pub fn system_authorities(limits: StoreLimits) -> Result<Vec<Vec<u8>>, StoreError> {
+    let der = |certificate: &CertContext| certificate.to_der().to_vec();
+    let refused = match read(DISALLOWED, limits, der) {
+        Err(StoreError::NotFound { .. }) => Vec::new(),
+        refused => refused?,
+    };
+    let trusted = read(ROOT, limits, |certificate| is_for_servers(certificate).then(|| der(certificate)))?;
+    Ok(trusted.into_iter().flatten().filter(|der| !refused.contains(der)).collect())
+}
+
+fn is_for_servers(certificate: &CertContext) -> bool {
+    match certificate.valid_uses() {
+        Ok(ValidUses::All) => true,
+        Ok(ValidUses::Oids(uses)) => uses.iter().any(|use_| use_ == SERVER_AUTHENTICATION || use_ == ANY_USE),
+        Err(_) => false,
+    }
+}
+
+fn read<T>(store: &str, limits: StoreLimits, take: impl Fn(&CertContext) -> T) -> Result<Vec<T>, StoreError> {
     let opened = sys::open_machine_store(store).map_err(|error| unread(store, error))?;
     let (mut read, mut bytes) = (Vec::new(), 0);
     for certificate in opened.certs() {
@@ -24,7 +58,7 @@ pub fn certificate_store(store: &str, limits: StoreLimits) -> Result<Vec<StoredC
                 return Err(StoreError::TooLarge { path: store_path(store), limit, what });
             }
         }
-        read.push(stored(&certificate));
+        read.push(take(&certificate));
     }
     Ok(read)
 }
@@ -94,6 +128,23 @@ mod tests {
             assert!(matches!(error, StoreError::NotFound { .. }), "{error:?}");
             assert!(error.to_string().starts_with(r"Cert:\LocalMachine\kagiban nowhere: "), "{error}");
         }
+    }
+
+    #[test]
+    fn the_systems_authorities_are_those_of_root_that_are_not_disallowed_and_may_vouch_for_servers() {
+        let [trusted, disallowed, restricted] = ["trusted", "disallowed", "restricted"].map(|name| {
+            let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+            if name == "restricted" {
+                params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::CodeSigning];
+            }
+            let key = rcgen::KeyPair::generate().expect("a key");
+            CertContext::new(params.self_signed(&key).expect("a certificate").der()).expect("a certificate")
+        });
+        put(ROOT, &[trusted.clone(), disallowed.clone(), restricted.clone()]);
+        put(DISALLOWED, std::slice::from_ref(&disallowed));
+        let found = system_authorities(StoreLimits { certificates: 5_000, bytes: 4 << 20 }).expect("there are some");
+        let is_found = |certificate: &CertContext| found.iter().any(|der| der == certificate.to_der());
+        assert_eq!([&trusted, &disallowed, &restricted].map(is_found), [true, false, false]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::blocking::Blocked;
 use crate::from_files::FilesUnavailable;
 use crate::password_file::PasswordFileError;
-use crate::platform::FileError;
+use crate::platform::{FileError, StoreError};
 use crate::probe::{ProbeError, RootsError};
 use crate::ups::UpsFault;
 
@@ -39,7 +39,11 @@ impl From<&RootsError> for UpsFault {
     fn from(error: &RootsError) -> Self {
         match error {
             RootsError::File(error) => error.into(),
-            RootsError::NoAuthority { .. } => Self::Tls,
+            RootsError::Store(StoreError::NotFound { .. }) => Self::NotFound,
+            RootsError::Store(StoreError::PermissionDenied { .. }) => Self::PermissionDenied,
+            RootsError::Store(StoreError::TooLarge { .. }) => Self::TooLarge,
+            RootsError::Store(StoreError::Read { .. } | StoreError::NotOnThisSystem(_)) => Self::ReadFailed,
+            RootsError::NoAuthority { .. } | RootsError::EmptyStore => Self::Tls,
         }
     }
 }

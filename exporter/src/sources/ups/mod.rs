@@ -39,6 +39,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::blocking::Work;
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
+use crate::probe::Authorities;
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen, UpsTrouble};
 use crate::ups::{Countdowns, Quantity, Reading, RefusedReadings, ShutdownTrigger, UpsFault};
 
@@ -75,14 +76,14 @@ enum Client {
 }
 
 impl UpsSource {
-    pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>, state_directory: &Path, names: Work) -> Self {
+    pub(super) fn new(config: &UpsConfig, system: Option<&Authorities>, state_directory: &Path, names: Work) -> Self {
         let name = Label::new(config.name.as_str());
         let (interval, deadline) = (config.interval.as_duration(), config.timeout.as_duration());
         // A client that ends by itself can say how far it came, and keeps the UPSes that it had read.
         let own = deadline - deadline / 10;
         let (client, address) = match &config.backend {
             UpsBackend::Nut(nut) => {
-                (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system_bundle, names, own))), &nut.address)
+                (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system, names, own))), &nut.address)
             }
             UpsBackend::Apcupsd(apcupsd) => {
                 (Client::Apcupsd(apcupsd::Client::new(apcupsd, names, own)), &apcupsd.address)
@@ -91,7 +92,7 @@ impl UpsSource {
                 (Client::Snmp(Box::new(snmp::Client::new(snmp, names, own, interval))), &snmp.address)
             }
             UpsBackend::PowerchuteWeb(web) => (
-                Client::Web(Box::new(web::Client::new(web, system_bundle, state_directory, names, interval, deadline))),
+                Client::Web(Box::new(web::Client::new(web, system, state_directory, names, interval, deadline))),
                 &web.address,
             ),
         };

@@ -3,7 +3,6 @@
 //! Agents sign for themselves, often for no name and as a CA, which no verifier takes. A leaf that lies in the CA file
 //! itself is therefore trusted as that one certificate ([`OwnCertificate::Bytes`]); any other has to be for the name.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -11,15 +10,12 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::probe::{Anchors, OwnCertificate, RootsError};
+use crate::probe::{Anchors, OwnCertificate, ReadAuthorities};
 use crate::proven::{JudgeServer, Proven};
 
-/// How to speak TLS with a server that this file vouches for. Blocks on the file.
-///
-/// # Errors
-/// When the file cannot be read, or holds no certificate.
-pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, RootsError> {
-    let anchors = Anchors::from_file(ca_file)?;
+/// How to speak TLS with a server that these vouch for.
+pub(super) fn client_config(authorities: ReadAuthorities) -> ClientConfig {
+    let anchors = authorities.anchors;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let trust = Proven::new(Trust { anchors }, provider.signature_verification_algorithms);
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -29,7 +25,7 @@ pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, RootsError> 
         .with_custom_certificate_verifier(Arc::new(trust))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    Ok(config)
+    config
 }
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! One conversation with upsd: connect, STARTTLS, say who asks, list, and each UPS's variables.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kagiban_serving::{Budgeted, ByteBudget};
@@ -19,7 +19,7 @@ use crate::blocking::Work;
 use crate::config::NutConfig;
 use crate::from_files::{FromFiles, of_file};
 use crate::password_file::{self, PasswordFileError};
-use crate::probe::{Endpoint, RootsError};
+use crate::probe::{Authorities, Endpoint, RootsError};
 use crate::snapshot::{Label, UpsTrouble};
 use crate::sources::ups::Read;
 use crate::sources::ups::trust;
@@ -57,7 +57,7 @@ struct Tls {
     /// The host part of the address, or what was configured instead.
     endpoint: Endpoint,
     /// Absent when the system has no bundle and none is configured.
-    authorities: Option<(PathBuf, FromFiles<ClientConfig, RootsError>)>,
+    authorities: Option<(Authorities, FromFiles<ClientConfig, RootsError>)>,
 }
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Client {
     pub(in crate::sources::ups) fn new(
         config: &NutConfig,
         name: Label,
-        system_bundle: Option<&Path>,
+        system: Option<&Authorities>,
         names: Work,
         deadline: Duration,
     ) -> Self {
@@ -80,11 +80,8 @@ impl Client {
         let login = config.username.clone().zip(config.password_file.clone());
         let tls = config.start_tls.as_ref().map(|tls| Tls {
             endpoint: endpoint(tls.server_name.clone()),
-            authorities: tls
-                .ca_file
-                .as_deref()
-                .or(system_bundle)
-                .map(|path| (path.to_owned(), FromFiles::new(Work::Credentials))),
+            authorities: Authorities::of(tls.ca_file.as_deref(), system)
+                .map(|authorities| (authorities, FromFiles::new(Work::Credentials))),
         });
         Self {
             endpoint: endpoint(None),
@@ -154,9 +151,9 @@ impl Tls {
     async fn protect(&self, mut upsd: Upsd, sent: &ByteBudget, until: Instant) -> Result<Upsd, NutError> {
         let address = upsd.address.clone();
         let failed = |detail: String| NutError::Tls { address: address.clone(), detail };
-        let (path, authorities) =
+        let (authorities, made) =
             self.authorities.clone().ok_or_else(|| NutError::NoTrust { address: address.clone() })?;
-        let config = authorities.current(until, move || of_file(&path, trust::client_config)).await?;
+        let config = made.current(until, move || authorities.make(trust::client_config)).await?;
         let name: ServerName<'static> = self.endpoint.expected_name().map_err(|error| failed(error.to_string()))?;
         upsd.command("STARTTLS", "STARTTLS\n").await?;
         let stream = upsd.wire.into_stream();

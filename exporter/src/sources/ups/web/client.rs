@@ -17,10 +17,10 @@ use super::transport::Transport;
 use super::visit::{Visit, visit};
 use crate::blocking::{self, Flights, Work};
 use crate::config::PowerchuteWebConfig;
-use crate::from_files::{FilesUnavailable, FromFiles, of_file};
+use crate::from_files::{FilesUnavailable, FromFiles};
 use crate::password_file::{self, PasswordFileError};
 use crate::platform;
-use crate::probe::{Endpoint, RootsError, dial};
+use crate::probe::{Authorities, Endpoint, RootsError, dial};
 use crate::snapshot::{Trouble, UpsTrouble};
 use crate::sources::schedule::panicked;
 use crate::sources::ups::trust;
@@ -37,7 +37,7 @@ pub(in crate::sources::ups) struct Client {
     /// Read for each look; the password lives no longer than that.
     passwords: Flights<(), Result<(Credentials, SecretString), Arc<PasswordFileError>>>,
     /// Absent when the system has no bundle and none is configured.
-    ca_file: Option<PathBuf>,
+    authorities: Option<Authorities>,
     book: Book,
     /// Whose threads the agent's name is looked up on.
     names: Work,
@@ -49,7 +49,7 @@ pub(in crate::sources::ups) struct Client {
 impl Client {
     pub(in crate::sources::ups) fn new(
         config: &PowerchuteWebConfig,
-        system_bundle: Option<&Path>,
+        system: Option<&Authorities>,
         state_directory: &Path,
         names: Work,
         interval: Duration,
@@ -61,7 +61,7 @@ impl Client {
             username: config.username.clone(),
             password_file: config.password_file.clone(),
             passwords: Flights::new(),
-            ca_file: config.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
+            authorities: Authorities::of(config.ca_file.as_deref(), system),
             book: Book::in_directory(state_directory),
             interval,
             deadline,
@@ -137,8 +137,8 @@ impl Client {
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, WebError> {
         let no_trust = || WebError::NoTrust { address: self.endpoint.address.clone() };
-        let path = self.ca_file.clone().ok_or_else(no_trust)?;
-        Ok(self.tls.current(self.files_until(), move || of_file(&path, trust::client_config)).await?)
+        let authorities = self.authorities.clone().ok_or_else(no_trust)?;
+        Ok(self.tls.current(self.files_until(), move || authorities.make(trust::client_config)).await?)
     }
 }
 
