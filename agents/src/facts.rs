@@ -37,7 +37,7 @@ pub struct ProductFacts {
     /// Where it reads its store's password from.
     pub password_ini: Option<PasswordIni>,
     /// Its service, unless the host's configuration says otherwise.
-    pub service: fn(Os) -> Option<ServiceCommands>,
+    pub service: fn(Os) -> Option<ServiceFacts>,
     /// The file in its directory that it writes its events to.
     pub event_log: Option<&'static str>,
     /// Files in its directory without which it no longer starts: replaced at most, never removed.
@@ -107,6 +107,14 @@ pub struct PasswordIni {
     pub key: &'static str,
     /// In characters; the product refuses shorter ones.
     pub min_password: usize,
+}
+
+/// What is known of a product's service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceFacts {
+    /// What the system's service manager calls it.
+    Name(&'static str),
+    Commands(ServiceCommands),
 }
 
 /// How a service is stopped and started: programs with their arguments, never through a shell.

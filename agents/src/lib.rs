@@ -26,6 +26,6 @@ mod product;
 mod self_renewing_service;
 mod tls_service;
 
-pub use facts::{Class, Hardening, Os, PasswordIni, ProductFacts, Renewal, ServiceCommands};
+pub use facts::{Class, Hardening, Os, PasswordIni, ProductFacts, Renewal, ServiceCommands, ServiceFacts};
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
 pub use product::{Product, UnknownProduct};

@@ -1,6 +1,6 @@
 //! PowerChute Serial Shutdown 1.x: the agent on a host with a UPS on a serial or USB cable.
 
-use crate::facts::{Class, Hardening, Os, PasswordIni, ProductFacts, ServiceCommands};
+use crate::facts::{Class, Hardening, Os, PasswordIni, ProductFacts, ServiceCommands, ServiceFacts};
 
 pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "powerchute-serial-shutdown",
@@ -44,13 +44,12 @@ const fn directories(os: Os) -> &'static [&'static str] {
 /// The service's name is that of PowerChute Business Edition, on both systems; Linux knows it as `PBEAgent` in its
 /// init script and as `pbeagent` in the handbook, and the handbook's is what `service` is given.
 #[allow(clippy::unnecessary_wraps, reason = "the signature of Facts::service")]
-const fn service(os: Os) -> Option<ServiceCommands> {
+const fn service(os: Os) -> Option<ServiceFacts> {
     Some(match os {
-        Os::Linux => {
-            ServiceCommands { stop: &["service", "pbeagent", "stop"], start: &["service", "pbeagent", "start"] }
-        }
-        Os::Windows => {
-            ServiceCommands { stop: &["net", "stop", "APCPBEAgent"], start: &["net", "start", "APCPBEAgent"] }
-        }
+        Os::Linux => ServiceFacts::Commands(ServiceCommands {
+            stop: &["service", "pbeagent", "stop"],
+            start: &["service", "pbeagent", "start"],
+        }),
+        Os::Windows => ServiceFacts::Name("APCPBEAgent"),
     })
 }

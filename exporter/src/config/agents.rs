@@ -127,6 +127,9 @@ impl From<WrittenAccount> for Account {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceConfig {
+    /// What the system's service manager calls it, instead of `stop` and `start`: a unit of systemd, the key name of a Windows service.
+    #[serde(default)]
+    pub name: Option<String>,
     /// A program and its arguments; no shell reads them.
     #[serde(default)]
     pub stop: Option<Vec<String>>,

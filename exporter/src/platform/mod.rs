@@ -6,7 +6,9 @@
 
 mod ability;
 mod boot;
+mod command;
 mod hints;
+mod left;
 #[cfg(target_os = "linux")]
 mod linux;
 mod listeners;
@@ -15,6 +17,7 @@ mod process;
 mod program;
 mod registration;
 mod require;
+mod service;
 mod severity;
 mod shutdown;
 mod stores;
@@ -29,6 +32,7 @@ use windows as system;
 
 pub use ability::{Ability, NotOnThisSystem};
 pub use boot::BootTime;
+pub use command::{Command, ServiceVerb};
 pub use hints::Hints;
 pub use kagiban_files::{
     Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, Surveyed,
@@ -46,17 +50,18 @@ pub use registration::{
     Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Unregistered,
 };
 pub use require::require;
+pub use service::ServiceError;
 pub use severity::Severity;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use stores::{StoreError, StoreLimits, StoreUse, StoredCertificate, store_path};
 pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
     NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id,
-    announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, certificate_store, check_program, command_process,
-    default_state_directory, exposed_part, host_api_service_writes, host_name, inherited_sockets,
+    announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, certificate_store, check_program,
+    command_process, default_state_directory, exposed_part, host_api_service_writes, host_name, inherited_sockets,
     is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants,
     open_elsewhere, own_account, queued_start, register_service, registered_service, reload_service, run,
-    run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, spawn, started_process,
+    run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, services_of, spawn, started_process,
     state_directory_of_running_unit, system_authorities, system_trust, unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::NotOnThisSystem;
+use super::ServiceError;
 
 /// A process that is told from any other that had its number before, or will have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ pub enum ProgramError {
     TimedOut { program: String, deadline: Duration },
     #[error("{program} could not be waited for: {source}")]
     Lost { program: String, source: io::Error },
-    #[error("{program} is not run: {source}")]
-    NotOnThisSystem { program: String, source: NotOnThisSystem },
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 impl ProgramError {
@@ -48,7 +48,7 @@ impl ProgramError {
             Self::Failed { .. } => "failed",
             Self::TimedOut { .. } => "timed_out",
             Self::Lost { .. } => "lost",
-            Self::NotOnThisSystem { .. } => NotOnThisSystem::REASON,
+            Self::Service(error) => error.reason(),
         }
     }
 }

@@ -4,13 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kagiban_agents::{Class, PasswordIni, Product, ProductFacts, Renewal};
+use kagiban_agents::{Class, PasswordIni, Product, ProductFacts, Renewal, ServiceFacts};
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
-use crate::config::{Account, AgentConfig, KeystoreConfig, RenewConfig};
+use crate::config::{Account, AgentConfig, KeystoreConfig, RenewConfig, ServiceConfig};
 use crate::installation::{Installed, directory_there, local_endpoint};
-use crate::platform::{self, AccountId, ProgramError};
+use crate::platform::{self, AccountId, Command, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
 
 /// An agent that can be rotated: every default filled in, every path absolute.
@@ -45,10 +45,9 @@ pub struct Push {
 /// It renews its own certificate when a program is run.
 #[derive(Clone, Debug)]
 pub struct Trigger {
-    /// Program first.
-    pub renew: Vec<String>,
-    /// Brings back what was there before; program first.
-    pub back: Option<Vec<String>>,
+    pub renew: Command,
+    /// Brings back what was there before.
+    pub back: Option<Command>,
     /// Of either program.
     pub timeout: Duration,
 }
@@ -72,10 +71,10 @@ pub struct AgentEndpoint {
 
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Program first; empty for an agent that is not stopped.
-    pub stop: Vec<String>,
-    /// Program first; empty for an agent that is not started.
-    pub start: Vec<String>,
+    /// None for an agent that is not stopped.
+    pub stop: Option<Command>,
+    /// None for an agent that is not started.
+    pub start: Option<Command>,
     pub stop_timeout: Duration,
     pub start_timeout: Duration,
     pub min_restart_interval: Duration,
@@ -128,6 +127,8 @@ const DEFAULT_VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 const DEFAULT_RENEW_TIMEOUT: Duration = Duration::from_secs(600);
 /// No configured wait may hold a host's agent longer than this.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// Windows has none that is longer, nor has systemd.
+const MAX_SERVICE_NAME: usize = 256;
 /// More backups than anybody will read, each with an old private key in it.
 const MAX_BACKUPS: usize = 20;
 
@@ -157,23 +158,26 @@ impl Agent {
     /// # Errors
     /// The setting of the first that cannot, and why.
     pub fn check_commands(&self) -> Result<(), (&'static str, ProgramError)> {
-        for (setting, argv) in self.commands() {
-            platform::check_program(self.name.as_str(), argv).map_err(|error| (setting, error))?;
+        for (setting, command) in self.commands() {
+            platform::check_program(self.name.as_str(), command).map_err(|error| (setting, error))?;
         }
         Ok(())
     }
 
     /// Every command that a rotation may run, with the setting that names it.
-    pub fn commands(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+    pub fn commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let Service { stop, start, .. } = &self.service;
         let own = match &self.procedure {
             Procedure::Push(_) => [None, None],
             Procedure::Trigger(Trigger { renew, back, .. }) => {
-                [Some(("renew.command", renew.as_slice())), back.as_deref().map(|back| ("renew.back", back))]
+                [Some(("renew.command", renew)), back.as_ref().map(|back| ("renew.back", back))]
             }
         };
-        let of_service = [("service.stop", stop.as_slice()), ("service.start", start.as_slice())];
-        own.into_iter().flatten().chain(of_service).filter(|(_, argv)| !argv.is_empty())
+        let of_service = [("service.stop", stop), ("service.start", start)].map(|(setting, command)| {
+            let command = command.as_ref()?;
+            Some((if matches!(command, Command::Service { .. }) { "service.name" } else { setting }, command))
+        });
+        own.into_iter().chain(of_service).flatten()
     }
 
     /// The files that a rotation replaces: none of an agent that keeps its own.
@@ -343,16 +347,13 @@ impl Resolver<'_> {
     }
 
     fn resolve_service(&self, facts: &ProductFacts, procedure: &Procedure) -> Result<Service, AgentConfigError> {
-        let usual = (facts.service)(platform::OS);
-        let own = |argv: &[&str]| argv.iter().map(|&a| a.to_owned()).collect();
-        let stop = self.0.service.stop.clone().or_else(|| usual.map(|s| own(s.stop)));
-        let start = self.0.service.start.clone().or_else(|| usual.map(|s| own(s.start)));
+        let (stop, start) = self.resolve_stop_and_start(facts)?;
         let (stop, start) = match procedure {
-            Procedure::Push(_) => (self.command("service.stop", stop)?, self.command("service.start", start)?),
-            Procedure::Trigger(_) => {
-                let start = start.map(|start| self.command("service.start", Some(start))).transpose()?;
-                (Vec::new(), start.unwrap_or_default())
-            }
+            Procedure::Push(_) => (
+                Some(stop.ok_or_else(|| self.missing("service.stop"))?),
+                Some(start.ok_or_else(|| self.missing("service.start"))?),
+            ),
+            Procedure::Trigger(_) => (None, start),
         };
         Ok(Service {
             stop,
@@ -371,6 +372,46 @@ impl Resolver<'_> {
         })
     }
 
+    /// As configured, or else as the product's service is called.
+    fn resolve_stop_and_start(
+        &self,
+        facts: &ProductFacts,
+    ) -> Result<(Option<Command>, Option<Command>), AgentConfigError> {
+        let ServiceConfig { name, stop, start, .. } = &self.0.service;
+        if let Some(name) = name {
+            if stop.is_some() || start.is_some() {
+                let problem =
+                    "says how the service is stopped and started; leave service.stop and service.start out, or it";
+                return Err(self.invalid("service.name", problem));
+            }
+            let name = self.service_name(name)?;
+            return Ok((Some(service(name, ServiceVerb::Stop)), Some(service(name, ServiceVerb::Start))));
+        }
+        let usual = (facts.service)(platform::OS);
+        let resolve = |key, configured: &Option<Vec<String>>, verb| {
+            let argv = match (configured, usual) {
+                (Some(configured), _) => configured.clone(),
+                (None, Some(ServiceFacts::Commands(usual))) => {
+                    let argv = if verb == ServiceVerb::Stop { usual.stop } else { usual.start };
+                    argv.iter().map(|&argument| argument.to_owned()).collect()
+                }
+                (None, Some(ServiceFacts::Name(name))) => return Ok(Some(service(name, verb))),
+                (None, None) => return Ok(None),
+            };
+            self.command(key, Some(argv)).map(Some)
+        };
+        Ok((resolve("service.stop", stop, ServiceVerb::Stop)?, resolve("service.start", start, ServiceVerb::Start)?))
+    }
+
+    /// One name of one service: no option, path or pattern, which `systemctl` would take for something else.
+    fn service_name<'a>(&self, name: &'a str) -> Result<&'a str, AgentConfigError> {
+        let is_one = !name.is_empty() && name.trim() == name && name.len() <= MAX_SERVICE_NAME;
+        if !is_one || name.starts_with('-') || name.contains(|c: char| c.is_control() || "/*?[".contains(c)) {
+            return Err(self.invalid("service.name", "must be the name of one service, without a path or a pattern"));
+        }
+        Ok(name)
+    }
+
     fn resolve_verify(&self) -> Result<Verify, AgentConfigError> {
         let interval = self.wait("verify.interval", self.0.verify.interval, DEFAULT_VERIFY_INTERVAL)?;
         if interval.is_zero() {
@@ -384,7 +425,7 @@ impl Resolver<'_> {
     }
 
     /// A program given by a relative path would depend on where the exporter happens to be started.
-    fn command(&self, key: &'static str, argv: Option<Vec<String>>) -> Result<Vec<String>, AgentConfigError> {
+    fn command(&self, key: &'static str, argv: Option<Vec<String>>) -> Result<Command, AgentConfigError> {
         let argv = argv.ok_or_else(|| self.missing(key))?;
         let Some(program) = argv.first().filter(|p| !p.is_empty()) else { return Err(self.missing(key)) };
         let program = Path::new(program);
@@ -394,7 +435,7 @@ impl Resolver<'_> {
         if argv.iter().any(|a| a.contains('\0')) {
             return Err(self.invalid(key, "holds a NUL character"));
         }
-        Ok(argv)
+        Ok(Command::Program(argv))
     }
 
     fn wait(
@@ -440,6 +481,10 @@ impl Resolver<'_> {
     fn invalid(&self, key: &'static str, problem: &'static str) -> AgentConfigError {
         AgentConfigError::Invalid { agent: self.0.name.clone(), key, problem }
     }
+}
+
+fn service(name: &str, verb: ServiceVerb) -> Command {
+    Command::Service { name: name.to_owned(), verb }
 }
 
 #[cfg(test)]
@@ -494,6 +539,33 @@ mod tests {
         }
         let relative = "{name: u, product: powerchute-serial-shutdown, service: {stop: [./stop], start: [x]}}";
         assert!(resolve(relative).is_err_and(|e| e.contains("absolute")));
+    }
+
+    #[test]
+    fn a_service_is_told_by_its_name_or_by_two_commands_and_not_by_both() {
+        let head = "name: web\nproduct: tls-service\nendpoint: {address: 'a:1'}\nkeystore: {path: /a}\n";
+        let named = resolve(&format!("{head}service: {{name: 'the web'}}")).expect("a name is enough");
+        assert_eq!(named.service.stop, Some(service("the web", ServiceVerb::Stop)));
+        assert_eq!(named.service.start, Some(service("the web", ServiceVerb::Start)));
+        let settings: Vec<_> = named.commands().map(|(setting, _)| setting).collect();
+        assert_eq!(settings, ["service.name"; 2]);
+        for (rest, expected) in [
+            ("{name: web, stop: [/bin/stop]}", "leave service.stop and service.start out"),
+            ("{name: web, start: [/bin/start]}", "leave service.stop and service.start out"),
+            ("{name: ''}", "one service"),
+            ("{name: ' web'}", "one service"),
+            ("{name: --all}", "one service"),
+            ("{name: 'we*'}", "one service"),
+            ("{name: a/b}", "one service"),
+            ("{name: \"a\\0b\"}", "one service"),
+        ] {
+            let refused = resolve(&format!("{head}service: {rest}")).expect_err(rest);
+            assert!(refused.contains("service.name") && refused.contains(expected), "{rest}: {refused}");
+        }
+        let renews =
+            "name: c\nproduct: self-renewing-service\nendpoint: {address: 'a:1'}\nrenew: {command: [/bin/renew]}\n";
+        let renews = resolve(&format!("{renews}service: {{name: web}}")).expect("it is started when it is down");
+        assert_eq!((renews.service.stop, renews.service.start), (None, Some(service("web", ServiceVerb::Start))));
     }
 
     #[test]

@@ -208,7 +208,7 @@ impl Rotator {
     /// Starts a service that is down, when that is due. What kept it from starting may be gone: a port that somebody else
     /// held, a command that failed. Whether it serves what is stored is seen at the next look.
     async fn start_again(&mut self) -> bool {
-        if self.agent.service.start.is_empty() {
+        if self.agent.service.start.is_none() {
             return false;
         }
         let is_over = self.may_still_end() && self.has_drained();

@@ -16,7 +16,7 @@ use super::machine::{Before, Phase, Rollback};
 use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_roll_back, is_last_start_due, longest_drain, may_still_come_up};
-use crate::platform::{self, ProgramError};
+use crate::platform::{self, Command, ProgramError, ServiceError};
 
 /// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
 /// the stop was still ending.
@@ -39,14 +39,16 @@ impl Rotator {
         }
         let service = &self.agent.service;
         self.drained = Some(Instant::now() + longest_drain(service));
-        let stopped = platform::run(self.agent.name.as_str(), &service.stop, service.stop_timeout).await;
-        stopped.map_err(|error| RotationFailure::new(reason, error.to_string()))
+        let Some(stop) = &service.stop else { return Ok(()) };
+        let stopped = platform::run(self.agent.name.as_str(), stop, service.stop_timeout).await;
+        stopped.map_err(|error| {
+            let hangs = matches!(&error, ProgramError::Service(ServiceError::Pending { .. }));
+            RotationFailure::new(if hangs { error.reason() } else { reason }, error.to_string())
+        })
     }
 
     pub(super) async fn start(&mut self, reason: &str) -> Result<(), RotationFailure> {
-        if self.agent.service.start.is_empty() {
-            return Ok(());
-        }
+        let Some(start) = self.agent.service.start.clone() else { return Ok(()) };
         // What an earlier run has begun may have done it.
         let wanted = self.wanted_now();
         if self.await_earlier_start().await && self.look_for(&wanted).await.is_ok() && !self.may_still_end() {
@@ -56,13 +58,13 @@ impl Rotator {
         let service = &self.agent.service;
         // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
         // waits for its end: a start that waited for that in turn would never end.
-        let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
+        let queued = if self.host.stop.is_cancelled() { platform::queued_start(&start) } else { None };
         let (began, within) = (Instant::now(), service.start_timeout);
         let started = loop {
             let left = within.saturating_sub(began.elapsed());
             let started = match &queued {
                 Some(queued) => platform::run(self.agent.name.as_str(), queued, left).await,
-                None => self.run_start(left).await,
+                None => self.run_start(&start, left).await,
             };
             match started {
                 Err(error) if is_short_of_processes(&error) && began.elapsed() + BETWEEN_ATTEMPTS < within / 2 => {
@@ -80,30 +82,22 @@ impl Rotator {
 
     /// Runs the start command, or waits for the one that runs: whoever waited for that may have been broken off by the end of
     /// the program, and two starts at once get in each other's way.
-    async fn run_start(&mut self, within: Duration) -> Result<(), ProgramError> {
+    async fn run_start(&mut self, start: &Command, within: Duration) -> Result<(), ProgramError> {
         self.last_start = LastStart::BrokenOff;
         let running = match self.running_start.take() {
             Some(running) => running,
-            None => self.spawn_start(within)?,
+            None => self.spawn_noted(start, within)?,
         };
         let ended = self.running_start.insert(running).await;
         self.running_start = None;
         self.note_start(None);
-        ended.unwrap_or_else(|error| {
-            let program = self.agent.service.start.first().cloned().unwrap_or_default();
-            Err(ProgramError::Lost { program, source: error.into() })
-        })
-    }
-
-    fn spawn_start(&mut self, within: Duration) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
-        let start = self.agent.service.start.clone();
-        self.spawn_noted(&start, within)
+        ended.unwrap_or_else(|error| Err(ProgramError::Lost { program: start.to_string(), source: error.into() }))
     }
 
     /// The journal tells of the command before it is begun, and of its process while it runs.
     fn spawn_noted(
         &mut self,
-        argv: &[String],
+        command: &Command,
         timeout: Duration,
     ) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
         let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.start_begun.clone());
@@ -113,7 +107,7 @@ impl Rotator {
             self.save_record();
             begun
         });
-        let program = platform::spawn(self.agent.name.as_str(), argv, timeout);
+        let program = platform::spawn(self.agent.name.as_str(), command, timeout);
         let program = program.inspect_err(|_| self.note_start(None))?;
         self.note_start(Some(begun.run_by(program.process())));
         self.save_record();
@@ -121,14 +115,11 @@ impl Rotator {
     }
 
     /// Runs a command to its end, with its process in the journal.
-    pub(super) async fn run_noted(&mut self, argv: &[String], timeout: Duration) -> Result<(), ProgramError> {
-        let running = self.spawn_noted(argv, timeout)?;
+    pub(super) async fn run_noted(&mut self, command: &Command, timeout: Duration) -> Result<(), ProgramError> {
+        let running = self.spawn_noted(command, timeout)?;
         let ended = running.await;
         self.note_start(None);
-        ended.unwrap_or_else(|error| {
-            let program = argv.first().cloned().unwrap_or_default();
-            Err(ProgramError::Lost { program, source: error.into() })
-        })
+        ended.unwrap_or_else(|error| Err(ProgramError::Lost { program: command.to_string(), source: error.into() }))
     }
 
     fn note_start(&mut self, begun: Option<BegunStart>) {
@@ -184,8 +175,8 @@ impl Rotator {
         // this program has.
         let is_started_then = || {
             self.host.stop.is_cancelled()
-                && platform::queued_start(&service.start).is_some()
-                && platform::is_managed_stop(&service.stop)
+                && service.start.as_ref().and_then(platform::queued_start).is_some()
+                && service.stop.as_ref().is_some_and(platform::is_managed_stop)
         };
         match (self.may_still_end(), self.last_start) {
             (true, LastStart::Queued) if is_started_then() => Outlook::StartQueued,
@@ -445,7 +436,7 @@ fn is_short_of_processes(error: &ProgramError) -> bool {
         | ProgramError::Failed { .. }
         | ProgramError::TimedOut { .. }
         | ProgramError::Lost { .. }
-        | ProgramError::NotOnThisSystem { .. } => false,
+        | ProgramError::Service(_) => false,
     }
 }
 

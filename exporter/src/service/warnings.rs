@@ -51,8 +51,8 @@ pub(super) fn tell(config: &Config) {
 fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
     let Ok(agent) = Agent::resolve(agent) else { return Vec::new() };
     let warning = |setting: &str, message| Warning { setting: format!("agents[{index}].{setting}"), message };
-    let commands = agent.commands().filter_map(|(setting, argv)| {
-        let path = platform::exposed_part(agent.name.as_str(), argv)?;
+    let commands = agent.commands().filter_map(|(setting, command)| {
+        let path = platform::exposed_part(agent.name.as_str(), command)?;
         let message = format!(
             "{}: others than root and the account of kagiban-exporter may write it, and so run what they like as that account at the \
              next rotation; `chown root` and `chmod go-w` it",

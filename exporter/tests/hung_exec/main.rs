@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use fuse::HangingDisk;
 use kagiban_crds::host_api::RotationState;
-use kagiban_exporter::platform::{check_program, run, run_commands_by};
+use kagiban_exporter::platform::{Command, check_program, run, run_commands_by};
 use support::World;
 use support::namespace::in_a_namespace;
 use support::pki::Authority;
@@ -95,10 +95,11 @@ fn a_command_that_hangs_in_exec_is_killed_at_its_timeout_and_counted_until_it_ha
         let mark = directory.path().join("mark");
         let script = format!("#!/bin/sh\ntouch {}\n", mark.display());
         let disk = HangingDisk::mount(&directory.path().join("disk"), &script);
-        let argv = [disk.program()];
+        let command = Command::Program(vec![disk.program()]);
+        let nothing = Command::Program(vec!["true".to_owned()]);
         let hung = || async {
             let started = Instant::now();
-            let error = run("hung", &argv, Duration::from_millis(200)).await.unwrap_err();
+            let error = run("hung", &command, Duration::from_millis(200)).await.unwrap_err();
             assert!(started.elapsed() < PATIENCE / 4, "{:?}", started.elapsed());
             error.to_string()
         };
@@ -108,19 +109,17 @@ fn a_command_that_hangs_in_exec_is_killed_at_its_timeout_and_counted_until_it_ha
             assert!(told.contains("file system hangs") && told.contains("did not begin"), "{told}");
         }
         assert!(hung().await.contains("do not end"));
-        assert!(check_program("hung", &["true".to_owned()]).unwrap_err().to_string().contains("do not end"));
-        check_program("another", &["true".to_owned()]).unwrap();
+        assert!(check_program("hung", &nothing).unwrap_err().to_string().contains("do not end"));
+        check_program("another", &nothing).unwrap();
         disk.answer_all();
         let started = Instant::now();
-        while run("hung", &["true".to_owned()], PATIENCE).await.is_err()
-            || disk.hung().iter().any(|hung| is_there(*hung))
-        {
+        while run("hung", &nothing, PATIENCE).await.is_err() || disk.hung().iter().any(|hung| is_there(*hung)) {
             assert!(started.elapsed() < PATIENCE, "they have ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(disk.hung().len(), 8);
         assert!(!mark.exists());
-        run("hung", &argv, PATIENCE).await.unwrap();
+        run("hung", &command, PATIENCE).await.unwrap();
         assert!(mark.exists(), "now it is run");
     });
 }

@@ -6,7 +6,6 @@ mod accounts;
 mod clock;
 mod executable;
 mod host;
-mod left;
 mod listeners;
 mod lock;
 mod logind;
@@ -14,6 +13,7 @@ mod process;
 mod program;
 mod registration;
 mod scheduled_file;
+mod services_of;
 mod shutdown;
 mod sockets;
 mod stores;
@@ -38,6 +38,7 @@ pub use registration::{
     REGISTERS_ITSELF, SystemLog, asked_by_manager, register_service, registered_service, reload_service,
     run_as_service, service_directory, unregister_service,
 };
+pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
 pub use stores::{certificate_store, system_authorities};

@@ -1,10 +1,9 @@
 //! Running a program by its argument vector.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::Child;
-use std::sync::mpsc;
 use std::time::Duration;
-use std::{io, thread};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
@@ -12,10 +11,11 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::executable::{can_be_run, check_format, exposed, find};
-use super::left::{LEFT, MAX_LEFT, MAX_LEFT_BEFORE_STOP};
 use super::started_process;
 use super::supervise::{DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised};
-use crate::platform::{ProgramError, StartedProcess};
+use super::systemd::argv;
+use crate::platform::left::{LEFT, LOOK, MAX_LEFT, look_at};
+use crate::platform::{Command, ProgramError, StartedProcess};
 
 /// How long a killed program may take to end. One that waits for a file system that hangs ends when that answers.
 const END_OF_KILLED: Duration = Duration::from_secs(2);
@@ -23,18 +23,16 @@ const END_OF_KILLED: Duration = Duration::from_secs(2);
 const LATE_SUPERVISOR: Duration = Duration::from_secs(10);
 /// For what a supervisor has said while this program stood still.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// How long a look at a command may take: milliseconds, where no file system hangs.
-const LOOK: Duration = Duration::from_secs(5);
 
-/// Runs a program of an agent until it ends, without a shell, in a process group of its own that is killed when the deadline
+/// Runs a command of an agent until it ends, without a shell, in a process group of its own that is killed when the deadline
 /// passes. What it has started in the background lives on.
 ///
 /// Its output goes nowhere: a daemon would keep a pipe to us open, and die of writing to it once we are gone.
 ///
 /// # Errors
 /// See [`ProgramError`]; a status other than zero is one.
-pub async fn run(agent: &str, argv: &[String], deadline: Duration) -> Result<(), ProgramError> {
-    spawn(agent, argv, deadline)?.wait().await
+pub async fn run(agent: &str, command: &Command, deadline: Duration) -> Result<(), ProgramError> {
+    spawn(agent, command, deadline)?.wait().await
 }
 
 /// A program that runs, or is about to.
@@ -52,12 +50,13 @@ pub struct RunningProgram {
 ///
 /// # Errors
 /// When there is no process for it.
-pub fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<RunningProgram, ProgramError> {
+pub fn spawn(agent: &str, command: &Command, deadline: Duration) -> Result<RunningProgram, ProgramError> {
+    let argv = argv(command);
     let name = argv.first().cloned().unwrap_or_default();
     let until = Instant::now() + deadline;
     let too_many = || format!("{MAX_LEFT} of this agent's programs were killed and do not end: a file system hangs");
     let admitted = LEFT.admit(agent, MAX_LEFT).ok_or_else(|| io::Error::other(too_many()));
-    match admitted.and_then(|_| supervised(argv, deadline)) {
+    match admitted.and_then(|_| supervised(&argv, deadline)) {
         Ok((child, words)) => {
             let supervisor = SupervisorProcess { agent: agent.to_owned(), child: Some(child) };
             Ok(RunningProgram { name, deadline, until, supervisor, words })
@@ -116,8 +115,8 @@ impl Drop for SupervisorProcess {
 ///
 /// # Errors
 /// [`ProgramError::NotRunnable`].
-pub fn check_program(agent: &str, argv: &[String]) -> Result<(), ProgramError> {
-    let name = argv.first().cloned().unwrap_or_default();
+pub fn check_program(agent: &str, command: &Command) -> Result<(), ProgramError> {
+    let name = argv(command).first().cloned().unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     let look = {
         let name = name.clone();
@@ -132,27 +131,10 @@ pub fn check_program(agent: &str, argv: &[String]) -> Result<(), ProgramError> {
 
 /// What of a command somebody else than root and this program's account may exchange: its program, the script that a shell is given,
 /// or a directory above. None also where it cannot be looked at.
-pub fn exposed_part(agent: &str, argv: &[String]) -> Option<PathBuf> {
+pub fn exposed_part(agent: &str, command: &Command) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    let argv = argv.to_vec();
+    let argv = argv(command).into_owned();
     look_at(agent, LOOK, move || exposed(&argv, &path)).ok().flatten()
-}
-
-/// On a thread of its own, for a bounded time: the file system of a command may hang.
-fn look_at<T: Send + 'static>(
-    agent: &str,
-    within: Duration,
-    look: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, &'static str> {
-    let too_many = "earlier commands of this agent were killed and do not end, because a file system hangs";
-    let at_work = LEFT.admit(agent, MAX_LEFT_BEFORE_STOP).ok_or(too_many)?;
-    let (tell, told) = mpsc::channel();
-    let looking = move || {
-        let _ = tell.send(look());
-        drop(at_work);
-    };
-    thread::Builder::new().name("command".to_owned()).spawn(looking).map_err(|_| "there is no thread to look at it")?;
-    told.recv_timeout(within).map_err(|_| "it cannot be looked at, because its file system hangs")
 }
 
 impl RunningProgram {
@@ -227,13 +209,15 @@ async fn word(words: &mut UnixStream) -> io::Result<SupervisorMessage> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::mpsc;
+    use std::{fs, thread};
 
     use rustix::process::kill_process;
     use tokio::time::advance;
 
     use super::*;
+    use crate::platform::left::{Left, MAX_LEFT_BEFORE_STOP};
 
     /// Holds A13: what `exec` would refuse is known without running it.
     #[test]
@@ -273,8 +257,8 @@ mod tests {
         }
     }
 
-    fn argv(words: &[&str]) -> Vec<String> {
-        words.iter().map(|&w| w.to_owned()).collect()
+    fn argv(words: &[&str]) -> Command {
+        Command::Program(words.iter().map(|&w| w.to_owned()).collect())
     }
 
     #[tokio::test]
@@ -431,5 +415,27 @@ mod tests {
         assert!(!mark.exists());
         sleep(Duration::from_secs(2)).await;
         assert!(mark.exists());
+    }
+
+    /// Holds A6, A17: a program that no signal ends, because a file system hangs, takes only so many processes, and none of
+    /// another agent's.
+    #[test]
+    fn what_is_left_of_an_agent_is_bounded_reaped_and_takes_nothing_from_another() {
+        let left = Left::new();
+        for _ in 1..MAX_LEFT {
+            left.keep("hung", std::process::Command::new("sleep").arg("60").spawn().expect("sleep"));
+        }
+        let at_work = left.admit("hung", MAX_LEFT).expect("one more");
+        assert!(left.admit("hung", MAX_LEFT).is_none(), "what works counts too");
+        assert!(left.admit("web", MAX_LEFT_BEFORE_STOP).is_some());
+        drop(at_work);
+        assert!(left.admit("hung", MAX_LEFT).is_some());
+        assert!(left.admit("hung", MAX_LEFT_BEFORE_STOP).is_none(), "nothing more is stopped");
+        left.kill_all();
+        let started = std::time::Instant::now();
+        while left.admit("hung", 1).is_none() {
+            assert!(started.elapsed() < Duration::from_secs(30), "they have ended");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! systemd: the sockets that it has opened, and what it is told.
 
+use std::borrow::Cow;
 use std::env;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 use sd_notify::NotifyState;
 
-use super::super::{HandoverError, Lifecycle};
+use super::super::{Command, HandoverError, Lifecycle};
 use super::sockets::InheritedSocket;
 
 /// The sockets that systemd has opened for this process; empty when it has opened none. They are taken out of the
@@ -59,17 +60,25 @@ pub fn announce(word: &Lifecycle) -> std::io::Result<()> {
     }
 }
 
-/// The same start of a service as `argv`, queued instead of waited for. systemd orders a stop before a start: while the unit
-/// of this process is being stopped, the start of a unit that is ordered after it is done when this process has ended.
-/// Absent where systemd does not run this process, or where `argv` is not a start that systemd is known to carry out.
-pub fn queued_start(argv: &[String]) -> Option<Vec<String>> {
-    let is_unit = env::var_os("INVOCATION_ID").is_some() || env::var_os("NOTIFY_SOCKET").is_some();
-    if is_unit { queued(argv) } else { None }
+/// What is run for it: systemd stops and starts a service when `systemctl` asks it to.
+pub(super) fn argv(command: &Command) -> Cow<'_, [String]> {
+    match command {
+        Command::Program(argv) => Cow::Borrowed(argv),
+        Command::Service { name, verb } => Cow::Owned(["systemctl", verb.as_str(), name].map(str::to_owned).into()),
+    }
 }
 
-/// Whether systemd itself stops the service when `argv` is run: it knows then until when that goes on.
-pub fn is_managed_stop(argv: &[String]) -> bool {
-    match words(argv) {
+/// The same start of a service as `start`, queued instead of waited for. systemd orders a stop before a start: while the unit
+/// of this process is being stopped, the start of a unit that is ordered after it is done when this process has ended.
+/// Absent where systemd does not run this process, or where `start` is not a start that systemd is known to carry out.
+pub fn queued_start(start: &Command) -> Option<Command> {
+    let is_unit = env::var_os("INVOCATION_ID").is_some() || env::var_os("NOTIFY_SOCKET").is_some();
+    if is_unit { queued(&argv(start)).map(Command::Program) } else { None }
+}
+
+/// Whether systemd itself carries this stop out: it knows then until when that goes on.
+pub fn is_managed_stop(stop: &Command) -> bool {
+    match words(&argv(stop)) {
         Some(("systemctl", words)) => words.contains(&"stop"),
         Some(("service", words)) => matches!(words[..], [_, "stop"]),
         _ => false,
@@ -98,6 +107,7 @@ fn queued(argv: &[String]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::ServiceVerb;
 
     #[test]
     fn a_start_through_systemd_is_queued_and_any_other_is_left_as_it_is() {
@@ -108,6 +118,8 @@ mod tests {
         assert_eq!(queued("systemctl start a.service").as_deref(), Some("systemctl --no-block start a.service"));
         assert_eq!(queued("/bin/systemctl -q restart a").as_deref(), Some("/bin/systemctl --no-block -q restart a"));
         assert_eq!(queued("service pbeagent start").as_deref(), Some("systemctl --no-block start pbeagent"));
+        let by_name = argv(&Command::Service { name: "a".to_owned(), verb: ServiceVerb::Start }).into_owned();
+        assert_eq!(super::queued(&by_name).map(|argv| argv.join(" ")).as_deref(), Some("systemctl --no-block start a"));
         for other in ["systemctl stop a", "service a stop", "/etc/init.d/a start", "sh -c start"] {
             assert_eq!(queued(other), None, "{other}");
         }
@@ -127,11 +139,13 @@ mod tests {
     fn only_a_stop_through_systemd_is_one_that_it_knows_of() {
         let is_managed = |words: &str| {
             let argv: Vec<_> = words.split(' ').map(str::to_owned).collect();
-            is_managed_stop(&argv)
+            is_managed_stop(&Command::Program(argv))
         };
         for stop in ["systemctl stop a", "/bin/systemctl --no-block stop a.service", "service a stop"] {
             assert!(is_managed(stop), "{stop}");
         }
+        let by_name = |verb| Command::Service { name: "a".to_owned(), verb };
+        assert!(is_managed_stop(&by_name(ServiceVerb::Stop)) && !is_managed_stop(&by_name(ServiceVerb::Start)));
         for other in ["systemctl kill a", "service a restart", "/etc/init.d/a stop", "sh -c stop", "stop"] {
             assert!(!is_managed(other), "{other}");
         }

@@ -9,6 +9,8 @@ mod process;
 mod program;
 mod registration;
 mod service;
+mod service_control;
+mod services_of;
 mod shutdown;
 mod sockets;
 mod stores;
@@ -33,6 +35,7 @@ pub use registration::{
 pub use service::{
     ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,
 };
+pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
 pub use stores::{certificate_store, system_authorities};

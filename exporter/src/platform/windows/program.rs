@@ -1,85 +1,290 @@
-//! Running a program of an agent. Only rotations do.
+//! Running a command of an agent: a program by its argument vector, or what the service control manager is asked.
+//!
+//! ```text
+//!   spawn ──> a thread of the agent's ──> the program, suspended ──in a job──> resumed ──> its end, or the job's at the deadline
+//!                                    └──> the service control manager
+//! ```
+//!
+//! Either may hang in a call that no signal ends: an agent has only so many of these threads.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::windows::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{Child, ExitCode, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
 
-use super::super::{Ability, NotOnThisSystem, ProgramError, StartedProcess};
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 
-/// A program that runs, or is about to: there is none.
+use super::super::left::{LEFT, LOOK, MAX_LEFT, look_at};
+use super::super::{Command, ProgramError, ServiceError, StartedProcess};
+use super::sys::{self, Job};
+use super::{service_control, started_process};
+
+/// Between two looks whether it has ended.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a killed program may take to end. One that waits for a file system that hangs ends when that answers.
+const END_OF_KILLED: Duration = Duration::from_secs(2);
+/// How late its thread may be, on a host that may be busy.
+const LATE_THREAD: Duration = Duration::from_secs(10);
+/// For the process that a program is to be known: milliseconds, where no file system hangs. Whoever starts it is blocked as long.
+const CREATION: Duration = Duration::from_secs(2);
+
+/// What Windows starts by its name alone.
+const PROGRAMS: [&str; 4] = ["exe", "com", "bat", "cmd"];
+/// What another program is given to run.
+const SCRIPTS: [&str; 6] = ["bat", "cmd", "ps1", "vbs", "js", "py"];
+/// Of this program's environment, what programs of Windows do not run without. Nothing else of it is theirs.
+const ENVIRONMENT: [&str; 16] = [
+    "ALLUSERSPROFILE",
+    "CommonProgramFiles",
+    "CommonProgramFiles(x86)",
+    "ComSpec",
+    "NUMBER_OF_PROCESSORS",
+    "OS",
+    "Path",
+    "PATHEXT",
+    "PROCESSOR_ARCHITECTURE",
+    "ProgramData",
+    "ProgramFiles",
+    "ProgramFiles(x86)",
+    "SystemDrive",
+    "SystemRoot",
+    "TEMP",
+    "TMP",
+];
+
+/// Runs a command of an agent until it ends. A program gets no shell and no window, its input is empty and its output goes nowhere: a
+/// daemon would keep a pipe to us open. It is killed with all that it has started when the deadline passes; else what it has started in
+/// the background lives on.
+///
+/// # Errors
+/// See [`ProgramError`]; a code other than zero is one.
+pub async fn run(agent: &str, command: &Command, deadline: Duration) -> Result<(), ProgramError> {
+    spawn(agent, command, deadline)?.wait().await
+}
+
+/// A command that runs, or is about to.
 #[derive(Debug)]
-pub enum RunningProgram {}
+pub struct RunningProgram {
+    command: Command,
+    deadline: Duration,
+    until: tokio::time::Instant,
+    process: Option<StartedProcess>,
+    ended: oneshot::Receiver<Result<(), ProgramError>>,
+}
+
+/// Begins what [`run`] does; the deadline counts from now. One that could begin only after that, or after its caller has gone away, is not
+/// begun.
+///
+/// # Errors
+/// When there is no thread for it.
+pub fn spawn(agent: &str, command: &Command, deadline: Duration) -> Result<RunningProgram, ProgramError> {
+    let until = tokio::time::Instant::now() + deadline;
+    let not_started = |source| ProgramError::NotStarted { program: command.to_string(), source };
+    let too_many = || io::Error::other(format!("{MAX_LEFT} of this agent's commands hang and do not end"));
+    let at_work = LEFT.admit(agent, MAX_LEFT).ok_or_else(too_many).map_err(not_started)?;
+    let (tell, ended) = oneshot::channel();
+    let (begin, begun) = mpsc::channel();
+    let work = {
+        let (agent, command) = (agent.to_owned(), command.clone());
+        move || {
+            let result = match command {
+                Command::Program(argv) => run_program(&agent, &argv, deadline, || !tell.is_closed(), begin),
+                Command::Service { name, verb } => {
+                    drop(begin);
+                    service_control::carry_out(&name, verb, deadline, || !tell.is_closed()).map_err(Into::into)
+                }
+            };
+            drop(at_work);
+            let _ = tell.send(result);
+        }
+    };
+    thread::Builder::new().name("command".to_owned()).spawn(work).map_err(not_started)?;
+    let process = begun.recv_timeout(CREATION).ok();
+    Ok(RunningProgram { command: command.clone(), deadline, until, process, ended })
+}
 
 impl RunningProgram {
-    /// The process that ends with it.
-    pub const fn process(&self) -> Option<StartedProcess> {
-        match *self {}
+    /// The process that ends with it; none of a service, which is nobody's but its manager's, and where Windows does not tell.
+    pub fn process(&self) -> Option<StartedProcess> {
+        self.process.clone()
     }
 
     /// Waits for its end.
     ///
     /// # Errors
     /// As [`run`].
-    #[expect(clippy::unused_async, reason = "another system waits for it")]
     pub async fn wait(self) -> Result<(), ProgramError> {
-        match self {}
+        let Self { command, deadline, until, ended, .. } = self;
+        match timeout_at(until + LATE_THREAD, ended).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ProgramError::Lost {
+                program: command.to_string(),
+                source: io::Error::other("what waits for it has ended"),
+            }),
+            Err(_) => Err(match command {
+                Command::Program(_) => ProgramError::TimedOut { program: command.to_string(), deadline },
+                Command::Service { name, .. } => ServiceError::Silent { name, deadline }.into(),
+            }),
+        }
     }
 }
 
-/// Runs a program of an agent until it ends.
-///
-/// # Errors
-/// Always.
-pub async fn run(agent: &str, argv: &[String], deadline: Duration) -> Result<(), ProgramError> {
-    spawn(agent, argv, deadline)?.wait().await
-}
-
-/// Begins what [`run`] does.
-///
-/// # Errors
-/// Always.
-pub fn spawn(_agent: &str, argv: &[String], _deadline: Duration) -> Result<RunningProgram, ProgramError> {
-    Err(refused(argv))
-}
-
-/// Whether [`run`] could begin this command.
-///
-/// # Errors
-/// Always.
-pub fn check_program(_agent: &str, argv: &[String]) -> Result<(), ProgramError> {
-    Err(refused(argv))
-}
-
-fn refused(argv: &[String]) -> ProgramError {
+fn run_program(
+    agent: &str,
+    argv: &[String],
+    deadline: Duration,
+    is_wanted: impl Fn() -> bool,
+    begin: mpsc::Sender<StartedProcess>,
+) -> Result<(), ProgramError> {
+    let until = Instant::now() + deadline;
     let program = argv.first().cloned().unwrap_or_default();
-    ProgramError::NotOnThisSystem { program, source: NotOnThisSystem(Ability::Rotations) }
+    let not_started = |source| ProgramError::NotStarted { program: program.clone(), source };
+    let mut command = prepared(argv).map_err(|(_, why)| not_started(io::Error::other(why)))?;
+    if Instant::now() >= until || !is_wanted() {
+        return Err(not_started(io::Error::other("it did not begin before its timeout, because a file system hangs")));
+    }
+    let mut child = command.spawn().map_err(not_started)?;
+    let job = Job::of(&child).and_then(|job| sys::resume(&child).map(|()| job));
+    let job = match job {
+        Ok(job) => job,
+        Err(error) => {
+            let _ = child.kill();
+            return Err(not_started(error));
+        }
+    };
+    if let Some(process) = started_process(child.id()) {
+        let _ = begin.send(process);
+    }
+    drop(begin);
+    let ended = |child: &mut Child, until: Instant| loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < until => thread::sleep(POLL),
+            ended => return ended,
+        }
+    };
+    match ended(&mut child, until) {
+        Ok(Some(status)) if status.success() => return Ok(()),
+        Ok(Some(status)) => return Err(ProgramError::Failed { program, status: status.to_string() }),
+        Ok(None) => {}
+        Err(source) => return Err(ProgramError::Lost { program, source }),
+    }
+    let _ = job.end();
+    if !matches!(ended(&mut child, Instant::now() + END_OF_KILLED), Ok(Some(_))) {
+        LEFT.keep(agent, child);
+    }
+    Err(ProgramError::TimedOut { program, deadline })
 }
 
-/// What of a command somebody else may exchange: none, since it is not run.
-pub const fn exposed_part(_agent: &str, _argv: &[String]) -> Option<PathBuf> {
-    None
+/// The program, which does not begin before it is told to.
+fn prepared(argv: &[String]) -> Result<std::process::Command, (PathBuf, &'static str)> {
+    let path = env::var_os("Path").unwrap_or_default();
+    let system = env::var_os("SystemRoot").map(PathBuf::from).unwrap_or_default().join("System32");
+    let mut command = std::process::Command::new(runnable(argv, &path)?);
+    command
+        .args(argv.iter().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir(system)
+        .env_clear()
+        .envs(ENVIRONMENT.iter().filter_map(|&name| Some((name, env::var_os(name)?))))
+        .creation_flags(CREATE_NO_WINDOW | CREATE_SUSPENDED);
+    Ok(command)
 }
 
-/// None: this program starts no process of its own.
+/// Whether [`run`] could begin this command, as far as can be told without running it: its program is found and one that Windows starts, or
+/// the service is there and may be stopped or started.
+///
+/// # Errors
+/// [`ProgramError::NotRunnable`], [`ProgramError::Service`].
+pub fn check_program(agent: &str, command: &Command) -> Result<(), ProgramError> {
+    let program = command.to_string();
+    let not_runnable = |(path, why)| ProgramError::NotRunnable { program: program.clone(), path, why };
+    match command {
+        Command::Program(argv) => {
+            let argv = argv.clone();
+            let look = move || runnable(&argv, &env::var_os("Path").unwrap_or_default()).map(drop);
+            look_at(agent, LOOK, look).unwrap_or_else(|why| Err((PathBuf::from(&program), why))).map_err(not_runnable)
+        }
+        Command::Service { name, verb } => {
+            let (silent, verb) = (ServiceError::Silent { name: name.clone(), deadline: LOOK }, *verb);
+            let name = name.clone();
+            look_at(agent, LOOK, move || service_control::check(&name, verb)).unwrap_or(Err(silent))?;
+            Ok(())
+        }
+    }
+}
+
+/// What of a program somebody else than an administrator may exchange: itself, a script that it is given, or the directory of either. None
+/// also where it cannot be looked at. Who may change a service, its manager knows.
+pub fn exposed_part(agent: &str, command: &Command) -> Option<PathBuf> {
+    let Command::Program(argv) = command else { return None };
+    let argv = argv.clone();
+    look_at(agent, LOOK, move || exposed(&argv, &env::var_os("Path").unwrap_or_default())).ok().flatten()
+}
+
+fn exposed(argv: &[String], path: &OsStr) -> Option<PathBuf> {
+    let program = runnable(argv, path).ok()?;
+    let scripts = argv.iter().skip(1).map(PathBuf::from).filter(|path| path.is_absolute() && ends_with(path, &SCRIPTS));
+    let parts = [program].into_iter().chain(scripts);
+    let mut parts = parts.flat_map(|part| [Some(part.clone()), part.parent().map(Path::to_owned)]).flatten();
+    parts.find(|part| super::super::is_writable_by_others(part).unwrap_or(false))
+}
+
+/// The program's file, where Windows can run it with these arguments.
+fn runnable(argv: &[String], path: &OsStr) -> Result<PathBuf, (PathBuf, &'static str)> {
+    let found = find(argv.first().map_or("", String::as_str), path)?;
+    // The command interpreter would read on in the next line.
+    let is_batch = ends_with(&found, &["bat", "cmd"]);
+    if is_batch && argv.iter().skip(1).any(|argument| argument.contains(['\r', '\n'])) {
+        return Err((found, "a batch file takes no argument with a line break"));
+    }
+    Ok(found)
+}
+
+/// A program by its path, or in the directories of PATH; in the current directory, which may be anybody's, it is not looked for.
+fn find(name: &str, path: &OsStr) -> Result<PathBuf, (PathBuf, &'static str)> {
+    let named = PathBuf::from(name);
+    let completed = if ends_with(&named, &PROGRAMS) {
+        named.clone()
+    } else {
+        let mut completed = named.clone().into_os_string();
+        completed.push(".exe");
+        PathBuf::from(completed)
+    };
+    if name.is_empty() {
+        return Err((named, "not found"));
+    }
+    if !named.is_absolute() {
+        let directories = env::split_paths(path).filter(|directory| directory.is_absolute());
+        let mut candidates = directories.map(|directory| directory.join(&completed));
+        return candidates.find(|candidate| candidate.is_file()).ok_or((named, "not found in PATH"));
+    }
+    match completed.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(completed),
+        Ok(_) => Err((named, "not a regular file")),
+        Err(_) if named.is_file() => {
+            Err((named, "its name ends with none of .exe, .com, .bat and .cmd; name the program first that runs it"))
+        }
+        Err(_) if named.is_dir() => Err((named, "not a regular file")),
+        Err(_) => Err((named, "not found")),
+    }
+}
+
+fn ends_with(path: &Path, extensions: &[&str]) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| extensions.iter().any(|other| other.eq_ignore_ascii_case(extension)))
+}
+
+/// None: this program starts commands by itself.
 pub fn command_process(_: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     None
 }
 
-/// No command is run by any program.
+/// No command is run by any other program.
 pub const fn run_commands_by(_exporter: &Path) {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_command_is_refused_and_says_where_to_read_why() {
-        let argv = ["net".to_owned(), "stop".to_owned(), "secret".to_owned()];
-        let refused = run("web", &argv, Duration::from_secs(1)).await.expect_err("refused");
-        assert_eq!(refused.reason(), "not_on_this_system");
-        let told = refused.to_string();
-        assert!(told.contains("net is not run") && told.contains(online!("docs/windows.md")), "{told}");
-        assert!(!told.contains("secret"), "{told}");
-    }
-}

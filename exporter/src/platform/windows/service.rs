@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::{Ability, HandoverError, NotOnThisSystem};
+use super::super::{Ability, Command, HandoverError, NotOnThisSystem};
 use super::sockets::InheritedSocket;
 
 /// The sockets that a service manager has opened for this process.
@@ -13,13 +13,13 @@ pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, HandoverError> {
     Err(NotOnThisSystem(Ability::HandedOverSockets).into())
 }
 
-/// The same start of a service as `argv`, queued instead of waited for: absent, since no service is started.
-pub const fn queued_start(_argv: &[String]) -> Option<Vec<String>> {
+/// The same start of a service, queued instead of waited for: absent, since no service is started.
+pub const fn queued_start(_start: &Command) -> Option<Command> {
     None
 }
 
-/// Whether the service manager itself stops the service when `argv` is run.
-pub const fn is_managed_stop(_argv: &[String]) -> bool {
+/// Whether the service manager itself carries this stop out.
+pub const fn is_managed_stop(_stop: &Command) -> bool {
     false
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::mem::{offset_of, size_of, size_of_val};
 use std::net::SocketAddr;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::process::Child;
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use schannel::cert_store::CertStore;
 use windows_service::service::Service;
 use windows_sys::Wdk::System::SystemServices::KUSER_SHARED_DATA;
 use windows_sys::Win32::Foundation::{
-    ERROR_INSUFFICIENT_BUFFER, ERROR_NONE_MAPPED, FILETIME, GetLastError, HANDLE, LocalFree, WAIT_OBJECT_0,
-    WAIT_TIMEOUT,
+    ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_NONE_MAPPED, FILETIME, GetLastError, HANDLE,
+    INVALID_HANDLE_VALUE, LocalFree, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
@@ -33,15 +34,22 @@ use windows_sys::Win32::Security::{
     SidTypeComputer, SidTypeUser, SidTypeWellKnownGroup, TOKEN_GROUPS, TOKEN_INFORMATION_CLASS, TOKEN_QUERY,
     TOKEN_USER, TokenGroups, TokenUser,
 };
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, TH32CS_SNAPTHREAD, THREADENTRY32, Thread32First, Thread32Next,
+};
 use windows_sys::Win32::System::EventLog::{
     DeregisterEventSource, EVENTLOG_ERROR_TYPE, EVENTLOG_WARNING_TYPE, RegisterEventSourceW, ReportEventW,
 };
+use windows_sys::Win32::System::JobObjects::{AssignProcessToJobObject, CreateJobObjectW, TerminateJobObject};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
-use windows_sys::Win32::System::Services::{ControlService, SERVICE_CONTROL_PARAMCHANGE, SERVICE_STATUS};
+use windows_sys::Win32::System::Services::{
+    ControlService, ENUM_SERVICE_STATUSW, EnumDependentServicesW, SERVICE_ACTIVE, SERVICE_CONTROL_PARAMCHANGE,
+    SERVICE_STATUS,
+};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading::{
-    GetCurrentProcess, GetProcessHandleCount, GetProcessTimes, OpenProcess, OpenProcessToken,
-    PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, WaitForSingleObject,
+    GetCurrentProcess, GetProcessHandleCount, GetProcessTimes, OpenProcess, OpenProcessToken, OpenThread,
+    PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, ResumeThread, THREAD_SUSPEND_RESUME, WaitForSingleObject,
 };
 
 use super::super::Severity;
@@ -124,6 +132,84 @@ impl Process {
         let token = unsafe { OwnedHandle::from_raw_handle(token) };
         Ok(Token { account: account_of(&token)?, groups: groups_of(&token)? })
     }
+}
+
+/// Processes that end together when they are told to: a program, and all that it starts. They live on when it is dropped.
+pub(super) struct Job(OwnedHandle);
+
+impl Job {
+    /// With this process in it, which must not have begun yet: what it starts before would be outside.
+    pub(super) fn of(process: &Child) -> io::Result<Self> {
+        // SAFETY: both pointers may be none.
+        let job = unsafe { CreateJobObjectW(null(), null()) };
+        done(i32::from(!job.is_null()))?;
+        // SAFETY: it was made just now, and nothing else closes it.
+        let job = unsafe { OwnedHandle::from_raw_handle(job) };
+        // SAFETY: both handles are open.
+        done(unsafe { AssignProcessToJobObject(job.as_raw_handle(), process.as_raw_handle()) })?;
+        Ok(Self(job))
+    }
+
+    pub(super) fn end(&self) -> io::Result<()> {
+        // SAFETY: the handle is open.
+        done(unsafe { TerminateJobObject(self.0.as_raw_handle(), 1) })
+    }
+}
+
+/// Lets a process begin that was created suspended: it has one thread.
+pub(super) fn resume(process: &Child) -> io::Result<()> {
+    // SAFETY: it has no pointers.
+    let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0) };
+    done(i32::from(snapshot != INVALID_HANDLE_VALUE))?;
+    // SAFETY: it was made just now, and nothing else closes it.
+    let snapshot = unsafe { OwnedHandle::from_raw_handle(snapshot) };
+    let length = u32::try_from(size_of::<THREADENTRY32>()).unwrap_or(u32::MAX);
+    let mut entry = THREADENTRY32 { dwSize: length, ..Default::default() };
+    // SAFETY: it is given a structure that says how long it is.
+    let mut listed = unsafe { Thread32First(snapshot.as_raw_handle(), &raw mut entry) };
+    while listed != 0 {
+        if entry.th32OwnerProcessID == process.id() {
+            // SAFETY: it has no pointers.
+            let thread = unsafe { OpenThread(THREAD_SUSPEND_RESUME, 0, entry.th32ThreadID) };
+            done(i32::from(!thread.is_null()))?;
+            // SAFETY: it was opened just now, and nothing else closes it.
+            let thread = unsafe { OwnedHandle::from_raw_handle(thread) };
+            // SAFETY: the handle is open.
+            return if unsafe { ResumeThread(thread.as_raw_handle()) } == u32::MAX { Err(last()) } else { Ok(()) };
+        }
+        entry.dwSize = length;
+        // SAFETY: as above.
+        listed = unsafe { Thread32Next(snapshot.as_raw_handle(), &raw mut entry) };
+    }
+    Err(io::Error::other("its thread is not listed"))
+}
+
+/// The names of services that run and depend on this one, which must have been opened with the right to list them: no more than fit.
+pub(super) fn running_dependents(service: &Service) -> io::Result<Vec<String>> {
+    // Windows itself gives no more than 256 KiB at once.
+    let mut told = vec![0u64; 32 * 1024];
+    let (mut needed, mut count) = (0, 0);
+    // SAFETY: the handle is open as long as the service; it is given as many bytes as it may write, aligned.
+    let asked = done(unsafe {
+        EnumDependentServicesW(
+            service.raw_handle(),
+            SERVICE_ACTIVE,
+            told.as_mut_ptr().cast(),
+            bytes_of(&told),
+            &raw mut needed,
+            &raw mut count,
+        )
+    });
+    match asked {
+        Err(error) if is(&error, ERROR_MORE_DATA) => {}
+        asked => asked?,
+    }
+    let count = usize::try_from(count).unwrap_or_default();
+    let count = count.min(size_of_val(told.as_slice()) / size_of::<ENUM_SERVICE_STATUSW>());
+    // SAFETY: so many structures begin what was written.
+    let listed = unsafe { std::slice::from_raw_parts(told.as_ptr().cast::<ENUM_SERVICE_STATUSW>(), count) };
+    // SAFETY: their names end with a zero, within what was written.
+    Ok(listed.iter().map(|service| unsafe { text_at(service.lpServiceName) }).collect())
 }
 
 /// What a process acts as, by security identifiers.
@@ -307,13 +393,19 @@ unsafe fn text_of(sid: PSID) -> io::Result<String> {
     // SAFETY: what is allocated is owned below.
     done(unsafe { ConvertSidToStringSidW(sid, &raw mut text) })?;
     let text = Local(text.cast());
-    let start = text.0.cast::<u16>().cast_const();
-    // SAFETY: Windows has ended it with a zero, beyond which it is not read.
+    // SAFETY: Windows has ended it with a zero.
+    Ok(unsafe { text_at(text.0.cast()) })
+}
+
+/// # Safety
+/// It must end with a zero, beyond which it is not read.
+unsafe fn text_at(start: *const u16) -> String {
+    // SAFETY: as the caller has promised.
     let units = unsafe {
         let length = (0..).take_while(|&at| *start.add(at) != 0).count();
         std::slice::from_raw_parts(start, length)
     };
-    Ok(String::from_utf16_lossy(units))
+    String::from_utf16_lossy(units)
 }
 
 /// Memory that Windows has allocated.

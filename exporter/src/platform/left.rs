@@ -3,14 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::process::Child;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 /// Of one agent. Then none of its commands is run before one of them has ended.
 pub(super) const MAX_LEFT: usize = 8;
 /// Then its service is not stopped: the rest is for what a rotation runs until the service is up again.
 pub(super) const MAX_LEFT_BEFORE_STOP: usize = 4;
 
-pub(super) static LEFT: Left = Left(Mutex::new(BTreeMap::new()));
+pub(super) static LEFT: Left = Left::new();
+
+/// How long a look at a command may take: milliseconds, where no file system hangs.
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// By the names of agents.
 pub(super) struct Left(Mutex<BTreeMap<String, OfAgent>>);
@@ -25,6 +30,10 @@ struct OfAgent {
 pub(super) struct AtWork(#[expect(dead_code, reason = "it is counted")] Arc<()>);
 
 impl Left {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
     /// Reaps those that have ended meanwhile. None when `most` or more of the agent's are left.
     pub(super) fn admit(&self, agent: &str, most: usize) -> Option<AtWork> {
         self.with(|all| {
@@ -42,6 +51,11 @@ impl Left {
         self.with(|all| all.entry(agent.to_owned()).or_default().killed.push(child));
     }
 
+    #[cfg(test)]
+    pub(super) fn kill_all(&self) {
+        self.with(|all| all.values_mut().flat_map(|of| &mut of.killed).for_each(|child| child.kill().expect("killed")));
+    }
+
     /// A panic elsewhere leaves the list as whole as it was.
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<String, OfAgent>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -54,33 +68,19 @@ impl OfAgent {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::process::Command;
-    use std::thread::sleep;
-    use std::time::{Duration, Instant};
-
-    use super::*;
-
-    /// Holds A6, A17: a program that no signal ends, because a file system hangs, takes only so many processes, and none of
-    /// another agent's.
-    #[test]
-    fn what_is_left_of_an_agent_is_bounded_reaped_and_takes_nothing_from_another() {
-        let left = Left(Mutex::default());
-        for _ in 1..MAX_LEFT {
-            left.keep("hung", Command::new("sleep").arg("60").spawn().expect("sleep"));
-        }
-        let at_work = left.admit("hung", MAX_LEFT).expect("one more");
-        assert!(left.admit("hung", MAX_LEFT).is_none(), "what works counts too");
-        assert!(left.admit("web", MAX_LEFT_BEFORE_STOP).is_some());
+/// On a thread of its own, for a bounded time: the file system of a command may hang, and so may a service manager.
+pub(super) fn look_at<T: Send + 'static>(
+    agent: &str,
+    within: Duration,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, &'static str> {
+    let too_many = "earlier commands of this agent were killed and do not end, because a file system hangs";
+    let at_work = LEFT.admit(agent, MAX_LEFT_BEFORE_STOP).ok_or(too_many)?;
+    let (tell, told) = mpsc::channel();
+    let looking = move || {
+        let _ = tell.send(look());
         drop(at_work);
-        assert!(left.admit("hung", MAX_LEFT).is_some());
-        assert!(left.admit("hung", MAX_LEFT_BEFORE_STOP).is_none(), "nothing more is stopped");
-        left.with(|all| all.values_mut().flat_map(|of| &mut of.killed).for_each(|child| child.kill().expect("killed")));
-        let started = Instant::now();
-        while left.admit("hung", 1).is_none() {
-            assert!(started.elapsed() < Duration::from_secs(30), "they have ended");
-            sleep(Duration::from_millis(20));
-        }
-    }
+    };
+    thread::Builder::new().name("command".to_owned()).spawn(looking).map_err(|_| "there is no thread to look at it")?;
+    told.recv_timeout(within).map_err(|_| "it cannot be looked at, because its file system hangs")
 }

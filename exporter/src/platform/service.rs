@@ -1,0 +1,58 @@
+//! What the seam says about services that a service manager stops and starts by their names, whatever the system.
+
+use std::io;
+use std::time::Duration;
+
+use super::ServiceVerb;
+
+/// Why the service manager did not stop or start a service.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(
+        "there is no service {name}; `sc.exe getkeyname \"WHAT THE CONSOLE OF SERVICES SHOWS\"` tells the name that it wants"
+    )]
+    NotFound { name: String },
+    #[error(
+        "service {name} is disabled and would not start again; `sc.exe config {name} start= demand` lets it be started"
+    )]
+    Disabled { name: String },
+    #[error("kagiban-exporter may not {} service {name}; run it as LocalSystem, or give its account that right of the service (`sc.exe sdset`)", verb.as_str())]
+    Denied { name: String, verb: ServiceVerb },
+    #[error(
+        "service {name} is not stopped while services that depend on it run: {}; stop them, and start them afterwards, or stop and start \
+         all of them by a program each, as service.stop and service.start", dependents.join(", ")
+    )]
+    DependentsRunning { name: String, dependents: Vec<String> },
+    #[error("service {name} accepts no stop while it runs; its vendor says how it is stopped")]
+    AcceptsNoStop { name: String },
+    #[error(
+        "service {name} hangs in {state}, {} s after its {} was asked for; its own log says why; end its process, or raise its timeout if it \
+         needs longer", deadline.as_secs(), verb.as_str()
+    )]
+    Pending { name: String, verb: ServiceVerb, state: &'static str, deadline: Duration },
+    #[error(
+        "service {name} ended as soon as it was started, with {code}; its own log and the event log System say why"
+    )]
+    Ended { name: String, code: String },
+    #[error("the service manager did not answer for service {name} within {} s", deadline.as_secs())]
+    Silent { name: String, deadline: Duration },
+    #[error("service {name} could not be asked to {}: {source}", verb.as_str())]
+    Refused { name: String, verb: ServiceVerb, source: io::Error },
+}
+
+impl ServiceError {
+    /// Stable, for logs and metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } | Self::Disabled { .. } | Self::Denied { .. } | Self::AcceptsNoStop { .. } => {
+                "not_runnable"
+            }
+            Self::DependentsRunning { .. } => "dependents_running",
+            Self::Pending { verb: ServiceVerb::Stop, .. } => "stop_pending",
+            Self::Pending { verb: ServiceVerb::Start, .. } => "start_pending",
+            Self::Ended { .. } => "failed",
+            Self::Silent { .. } => "timed_out",
+            Self::Refused { .. } => "not_started",
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Services, stopped and started through the service control manager (SCM).
+//!
+//! ```text
+//!   stop:   RUNNING ──asked──> STOP_PENDING ──> STOPPED
+//!   start:  STOPPED ──asked──> START_PENDING ──> RUNNING
+//!           └ STOPPED again: the service has ended, with the code that it gave
+//! ```
+//!
+//! The state is looked at until it is the one that was asked for. What a service says of its progress (checkpoint, wait hint) moves no
+//! deadline: that is the configuration's. Every call blocks, and may hang with the manager: all of this runs on threads of which an
+//! agent has only so many.
+
+use std::io;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use windows_service::service::{
+    Service, ServiceAccess, ServiceControlAccept, ServiceExitCode, ServiceStartType, ServiceState, ServiceStatus,
+};
+use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_DEPENDENT_SERVICES_RUNNING, ERROR_INVALID_NAME, ERROR_INVALID_SERVICE_CONTROL,
+    ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_CANNOT_ACCEPT_CTRL, ERROR_SERVICE_DISABLED,
+    ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_NOT_ACTIVE, ERROR_SERVICE_REQUEST_TIMEOUT,
+};
+use windows_sys::Win32::System::Services::SERVICE_ENUMERATE_DEPENDENTS;
+
+use super::super::{ServiceError, ServiceVerb};
+use super::sys;
+
+/// Between two looks at its state.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Whether the service could be stopped or started, as far as can be told without doing it: it is there, this program may do it, it is not
+/// disabled, and nothing that runs depends on it.
+///
+/// # Errors
+/// Why it could not.
+pub(super) fn check(name: &str, verb: ServiceVerb) -> Result<(), ServiceError> {
+    let asked = Asked { name, verb };
+    let service = asked.open()?;
+    match verb {
+        ServiceVerb::Stop => asked.check_dependents(&service),
+        ServiceVerb::Start => {
+            let config = service.query_config().map_err(|error| asked.failed(error))?;
+            if config.start_type == ServiceStartType::Disabled { Err(asked.disabled()) } else { Ok(()) }
+        }
+    }
+}
+
+/// Stops or starts it, and waits until it is. One that is so already is left alone, and one that nobody waits for any more (`is_wanted`) is
+/// not asked.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub(super) fn carry_out(
+    name: &str,
+    verb: ServiceVerb,
+    deadline: Duration,
+    is_wanted: impl Fn() -> bool,
+) -> Result<(), ServiceError> {
+    let (asked, until) = (Asked { name, verb }, Instant::now() + deadline);
+    let service = asked.open()?;
+    let mut was_asked = false;
+    loop {
+        let status = service.query_status().map_err(|error| asked.failed(error))?;
+        match next(verb, status.current_state, was_asked) {
+            Next::Done => return Ok(()),
+            Next::Ended => return Err(ServiceError::Ended { name: name.to_owned(), code: code(status.exit_code) }),
+            _ if Instant::now() >= until || !is_wanted() => {
+                let state = shown(status.current_state);
+                return Err(ServiceError::Pending { name: name.to_owned(), verb, state, deadline });
+            }
+            Next::Ask => was_asked = asked.ask(&service, &status)?,
+            Next::Wait => {}
+        }
+        sleep(POLL);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Done,
+    Ask,
+    Wait,
+    /// It was started, and does not run any more.
+    Ended,
+}
+
+/// What is done next about a service in this state. A service that is paused serves as it likes: it runs.
+const fn next(verb: ServiceVerb, state: ServiceState, was_asked: bool) -> Next {
+    match (verb, state) {
+        (ServiceVerb::Stop, ServiceState::Stopped)
+        | (ServiceVerb::Start, ServiceState::Running | ServiceState::Paused) => Next::Done,
+        (ServiceVerb::Stop, ServiceState::Running | ServiceState::Paused) if !was_asked => Next::Ask,
+        (ServiceVerb::Start, ServiceState::Stopped) if was_asked => Next::Ended,
+        (ServiceVerb::Start, ServiceState::Stopped) => Next::Ask,
+        (ServiceVerb::Stop, ServiceState::Running | ServiceState::Paused)
+        | (
+            _,
+            ServiceState::StartPending
+            | ServiceState::StopPending
+            | ServiceState::PausePending
+            | ServiceState::ContinuePending,
+        ) => Next::Wait,
+    }
+}
+
+/// What is asked of the manager, for messages.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    name: &'a str,
+    verb: ServiceVerb,
+}
+
+impl Asked<'_> {
+    /// With no more rights than it takes.
+    fn open(self) -> Result<Service, ServiceError> {
+        let access = match self.verb {
+            ServiceVerb::Stop => {
+                ServiceAccess::STOP
+                    | ServiceAccess::QUERY_STATUS
+                    | ServiceAccess::from_bits_retain(SERVICE_ENUMERATE_DEPENDENTS)
+            }
+            ServiceVerb::Start => ServiceAccess::START | ServiceAccess::QUERY_STATUS | ServiceAccess::QUERY_CONFIG,
+        };
+        ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
+            .and_then(|manager| manager.open_service(self.name, access))
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Whether it was: it may not be ready to be asked yet, or be so already.
+    fn ask(self, service: &Service, status: &ServiceStatus) -> Result<bool, ServiceError> {
+        let asked = match self.verb {
+            ServiceVerb::Start => service.start::<&str>(&[]),
+            ServiceVerb::Stop => {
+                self.check_dependents(service)?;
+                if !status.controls_accepted.contains(ServiceControlAccept::STOP) {
+                    return Err(ServiceError::AcceptsNoStop { name: self.name.to_owned() });
+                }
+                service.stop().map(drop)
+            }
+        };
+        let Err(error) = asked else { return Ok(true) };
+        match u32::try_from(source(error).raw_os_error().unwrap_or_default()).unwrap_or_default() {
+            // Its next state tells.
+            ERROR_SERVICE_NOT_ACTIVE | ERROR_SERVICE_ALREADY_RUNNING | ERROR_SERVICE_CANNOT_ACCEPT_CTRL => Ok(false),
+            // The service was told, and has not answered yet.
+            ERROR_SERVICE_REQUEST_TIMEOUT if self.verb == ServiceVerb::Stop => Ok(true),
+            ERROR_INVALID_SERVICE_CONTROL => Err(ServiceError::AcceptsNoStop { name: self.name.to_owned() }),
+            ERROR_DEPENDENT_SERVICES_RUNNING => Err(self.dependents_running(service)),
+            code => Err(self.told(io::Error::from_raw_os_error(code.cast_signed()))),
+        }
+    }
+
+    /// The manager stops no service while one that depends on it runs, and this program stops none that it was not told of.
+    fn check_dependents(self, service: &Service) -> Result<(), ServiceError> {
+        let dependents = sys::running_dependents(service).map_err(|error| self.told(error))?;
+        if dependents.is_empty() {
+            return Ok(());
+        }
+        Err(ServiceError::DependentsRunning { name: self.name.to_owned(), dependents })
+    }
+
+    /// One that has been started since they were looked for.
+    fn dependents_running(self, service: &Service) -> ServiceError {
+        let dependents = sys::running_dependents(service).unwrap_or_default();
+        ServiceError::DependentsRunning { name: self.name.to_owned(), dependents }
+    }
+
+    fn disabled(self) -> ServiceError {
+        ServiceError::Disabled { name: self.name.to_owned() }
+    }
+
+    fn failed(self, error: windows_service::Error) -> ServiceError {
+        self.told(source(error))
+    }
+
+    fn told(self, source: io::Error) -> ServiceError {
+        let (name, verb) = (self.name.to_owned(), self.verb);
+        match source.raw_os_error().map(i32::cast_unsigned) {
+            Some(ERROR_SERVICE_DOES_NOT_EXIST | ERROR_INVALID_NAME) => ServiceError::NotFound { name },
+            Some(ERROR_ACCESS_DENIED) => ServiceError::Denied { name, verb },
+            Some(ERROR_SERVICE_DISABLED) => self.disabled(),
+            _ => ServiceError::Refused { name, verb, source },
+        }
+    }
+}
+
+fn source(error: windows_service::Error) -> io::Error {
+    match error {
+        windows_service::Error::Winapi(source) => source,
+        other => io::Error::other(other),
+    }
+}
+
+fn code(code: ServiceExitCode) -> String {
+    match code {
+        ServiceExitCode::Win32(0) => "no error (code 0)".to_owned(),
+        ServiceExitCode::Win32(code) => {
+            let meaning = io::Error::from_raw_os_error(code.cast_signed());
+            format!("code {code}: {meaning}")
+        }
+        ServiceExitCode::ServiceSpecific(code) => format!("code {code} of its own"),
+    }
+}
+
+/// As the console of services and `sc.exe query` write it.
+const fn shown(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Stopped => "STOPPED",
+        ServiceState::StartPending => "START_PENDING",
+        ServiceState::StopPending => "STOP_PENDING",
+        ServiceState::Running => "RUNNING",
+        ServiceState::ContinuePending => "CONTINUE_PENDING",
+        ServiceState::PausePending => "PAUSE_PENDING",
+        ServiceState::Paused => "PAUSED",
+    }
+}
