@@ -31,7 +31,7 @@ use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, NamedFi
 use crate::discovery::{self, Discovered};
 use crate::host_api;
 use crate::installation::Installed;
-use crate::platform::{self, Ability, InheritedSocket, LACKS, Lifecycle, NotOnThisSystem, Request, Requests};
+use crate::platform::{self, InheritedSocket, Lifecycle, NotOnThisSystem, Request, Requests};
 use crate::power_log::{Line, PowerLog};
 use crate::render::{ExpositionFormat, Program, Rendered};
 use crate::rotation::backoff::Backoff;
@@ -380,8 +380,7 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
     let Salvaged { config, refused, error } = loaded.map_err(ConfigError::from)??;
     let complete = refused.is_empty();
     let files_by = Instant::now() + FILES_DEADLINE;
-    let rotates = !LACKS.contains(&Ability::Rotations)
-        && (config.host_api.is_some() || may_have_rotated(config.state_directory()).await);
+    let rotates = config.host_api.is_some() || may_have_rotated(config.state_directory()).await;
     let setup = rotates.then(|| Setup {
         host: host_name(&config),
         agents: config.agents.clone(),

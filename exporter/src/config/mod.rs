@@ -107,8 +107,6 @@ impl Config {
         let names_stores = self.certificates.iter().any(|rule| !rule.windows_stores.is_empty());
         let asked = [
             (names_stores, "certificates.windowsStores", Ability::CertificateStores),
-            (!self.agents.is_empty(), "agents", Ability::Rotations),
-            (self.host_api.is_some(), "hostApi", Ability::Rotations),
             (self.power.scheduled_shutdown_file.is_some(), "power.scheduledShutdownFile", Ability::ShutdownSchedule),
         ];
         asked.into_iter().find_map(|(is_asked, setting, ability)| {
@@ -147,12 +145,13 @@ mod tests {
     fn what_a_system_lacks_is_asked_for_by_the_setting_that_is_named() {
         const LOOKS: &str = "tlsEndpoints: [{address: \"ups-01:443\"}]\n";
         const STORE: &str = "certificates: [{name: a, windowsStores: [MY]}]\n";
-        const AGENT: &str = "agents: [{name: a, product: powerchute-serial-shutdown}]\n";
-        const API: &str = "hostApi: {listenAddress: \"127.0.0.1:1\", certificateFile: c, keyFile: k, clientCaFile: d, clientNames: [a]}\n";
         for (text, lacking, setting) in [
-            (format!("{LOOKS}{AGENT}"), Ability::Rotations, Some("agents")),
-            (format!("{LOOKS}{API}"), Ability::Rotations, Some("hostApi")),
-            (format!("{LOOKS}power: {{assume: mains}}\n"), Ability::Rotations, None),
+            (format!("{LOOKS}power: {{assume: mains}}\n"), Ability::ShutdownSchedule, None),
+            (
+                format!("{LOOKS}power: {{scheduledShutdownFile: /run/scheduled}}\n"),
+                Ability::ShutdownSchedule,
+                Some("power.scheduledShutdownFile"),
+            ),
             (LOOKS.to_owned(), Ability::ShutdownSchedule, None),
             (STORE.to_owned(), Ability::CertificateStores, Some("certificates.windowsStores")),
             (LOOKS.to_owned(), Ability::CertificateStores, None),

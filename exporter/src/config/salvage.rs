@@ -11,7 +11,6 @@ use serde_yaml::Value;
 use super::file::{asks_for_what_is_here, parse, read};
 use super::{AgentConfig, Config, ConfigError};
 use crate::label::Label;
-use crate::platform::{Ability, LACKS};
 
 /// A configuration as it is taken at the start of the program.
 #[derive(Debug)]
@@ -42,8 +41,6 @@ pub fn load_at_start(path: &Path) -> Result<Salvaged, ConfigError> {
             asks_for_what_is_here(&config, &path.display())?;
             Ok(Salvaged { config, refused: Vec::new(), error: None })
         }
-        // Nothing was rotated that could be finished.
-        Err(error) if LACKS.contains(&Ability::Rotations) => Err(error),
         Err(error) => salvage(&text, path, error),
     }
 }

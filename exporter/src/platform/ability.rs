@@ -3,8 +3,6 @@
 /// What this program does where there is a side for it of the system that it was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ability {
-    /// Services are stopped and started, commands are run, and who listens at a port is told: agents and the host API.
-    Rotations,
     /// The system is asked whether it will go down.
     ShutdownSchedule,
     /// The service manager hands over sockets that listen.
@@ -29,7 +27,6 @@ impl Ability {
     /// Of the two systems, one lacks each.
     const fn is_lacking(self) -> &'static str {
         match self {
-            Self::Rotations => "rotations are not there on Windows yet",
             Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not there on Windows yet",
             Self::HandedOverSockets => "sockets that the service manager hands over are not there on Windows yet",
             Self::CertificateStores => "certificate stores of the system are there on Windows alone",

@@ -47,7 +47,7 @@ use super::{Ability, Hints};
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Windows;
 
 /// What this program does elsewhere and not here.
-pub const LACKS: &[Ability] = &[Ability::Rotations, Ability::ShutdownSchedule, Ability::HandedOverSockets];
+pub const LACKS: &[Ability] = &[Ability::ShutdownSchedule, Ability::HandedOverSockets];
 
 /// Whether one name of a file is another in other letters.
 pub const NAMES_FOLD_CASE: bool = true;
