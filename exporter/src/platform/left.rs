@@ -52,6 +52,7 @@ impl Left {
     }
 
     #[cfg(test)]
+    #[allow(dead_code, reason = "of the systems one alone has a test that needs it")]
     pub(super) fn kill_all(&self) {
         self.with(|all| all.values_mut().flat_map(|of| &mut of.killed).for_each(|child| child.kill().expect("killed")));
     }

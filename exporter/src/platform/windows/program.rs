@@ -288,3 +288,121 @@ pub fn command_process(_: impl IntoIterator<Item = OsString>) -> Option<ExitCode
 
 /// No command is run by any other program.
 pub const fn run_commands_by(_exporter: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A program that is this test's own.
+    fn own(words: &[&str]) -> Command {
+        let this = env::current_exe().expect("this program").display().to_string();
+        let of_double =
+            format!("{}::a_program_does_what_it_is_told", module_path!().split_once("::").expect("a crate").1);
+        let argv = [this.as_str(), of_double.as_str(), "--exact", "--nocapture"];
+        Command::Program(argv.iter().chain(words).map(|&word| word.to_owned()).collect())
+    }
+
+    /// The double, where these tests run it; else nothing.
+    #[test]
+    fn a_program_does_what_it_is_told() {
+        let words: Vec<_> = env::args().collect();
+        let after = |word: &str| words.iter().skip_while(|other| *other != word).nth(1);
+        if let Some(code) = after("ends-with") {
+            std::process::exit(code.parse().expect("a code"));
+        }
+        if let Some(path) = after("writes-late") {
+            thread::sleep(Duration::from_secs(6));
+            fs::write(path, "").expect("written");
+        }
+        if let Some(path) = after("leaves-behind") {
+            let Command::Program(argv) = own(&["writes-late", path]) else { panic!("a program") };
+            std::process::Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()).spawn().expect("begun");
+            fs::write(format!("{path}.begun"), "").expect("written");
+        }
+        if words.iter().any(|word| word == "hangs") {
+            thread::sleep(LONG);
+        }
+    }
+
+    fn program(argv: &[&str]) -> Command {
+        Command::Program(argv.iter().map(|&word| word.to_owned()).collect())
+    }
+
+    #[tokio::test]
+    async fn a_code_other_than_zero_is_a_failure_and_a_missing_program_is_another() {
+        run("web", &program(&["hostname"]), LONG).await.expect("it is found in PATH, and ends well");
+        let failed = run("web", &own(&["ends-with", "3"]), LONG).await.expect_err("3");
+        assert_eq!(failed.reason(), "failed");
+        assert!(failed.to_string().contains('3'), "{failed}");
+        let missing = run("web", &program(&[r"C:\no\such.exe"]), LONG).await.expect_err("missing");
+        assert_eq!(missing.reason(), "not_started");
+    }
+
+    #[tokio::test]
+    async fn the_process_of_a_program_is_known_while_it_runs() {
+        let running = spawn("known", &own(&["hangs"]), Duration::from_secs(3)).expect("begun");
+        let process = running.process().expect("a process");
+        assert_eq!(super::super::is_running(&process), Some(true));
+        assert_eq!(running.wait().await.expect_err("it hangs").reason(), "timed_out");
+        assert_eq!(super::super::is_running(&process), Some(false));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_hangs_is_killed_with_what_it_started_and_else_what_it_started_lives_on() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (killed, kept) = (path("killed"), path("kept"));
+        let hung = own(&["leaves-behind", &killed, "hangs"]);
+        let hung = run("web", &hung, Duration::from_secs(4)).await.expect_err("it hangs");
+        assert_eq!(hung.reason(), "timed_out");
+        assert!(Path::new(&path("killed.begun")).exists(), "it has begun");
+        run("web", &own(&["leaves-behind", &kept]), LONG).await.expect("it ends well");
+        let began = Instant::now();
+        while !Path::new(&kept).exists() {
+            assert!(began.elapsed() < LONG, "what was left behind lives on");
+            thread::sleep(POLL);
+        }
+        assert!(!Path::new(&killed).exists(), "what a killed program has started outlived it");
+    }
+
+    /// Holds A13: what cannot be begun is known without beginning it.
+    #[test]
+    fn a_program_that_cannot_be_run_is_known_before_it_is_run() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = |name: &str| {
+            fs::write(directory.path().join(name), "").expect("written");
+            directory.path().join(name).display().to_string()
+        };
+        let (batch, script, folder) = (file("stop.CMD"), file("stop.ps1"), directory.path().display().to_string());
+        for runnable in [&["hostname"][..], &["HOSTNAME.EXE"], &[r"C:\windows\system32\hostname"], &[&batch, "a b"]] {
+            check_program("web", &program(runnable)).expect(runnable[0]);
+        }
+        for (argv, why) in [
+            (&["no-such-program"][..], "not found in PATH"),
+            (&[r"C:\no\such.exe"], "not found"),
+            (&[&script], "name the program first"),
+            (&[&folder], "not a regular file"),
+            (&[&batch, "a\r\nb"], "line break"),
+            (&[""], "not found"),
+        ] {
+            let told = check_program("web", &program(argv)).expect_err(why);
+            assert!(told.reason() == "not_runnable" && told.to_string().contains(why), "{argv:?}: {told}");
+        }
+        let gone = Command::Service { name: "kagiban-none".to_owned(), verb: super::super::super::ServiceVerb::Stop };
+        assert_eq!(check_program("web", &gone).expect_err("not there").reason(), "not_runnable");
+    }
+
+    #[test]
+    fn a_program_is_not_looked_for_in_the_current_directory() {
+        let here = env::current_dir().expect("a directory");
+        let file = here.join("kagiban-here.exe");
+        fs::write(&file, "").expect("written");
+        let found = find("kagiban-here", OsStr::new(".;"));
+        fs::remove_file(file).expect("removed");
+        assert!(found.is_err(), "{found:?}");
+    }
+}

@@ -217,3 +217,203 @@ const fn shown(state: ServiceState) -> &'static str {
         ServiceState::Paused => "PAUSED",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::sync::mpsc;
+
+    use windows_service::service::{ServiceControl, ServiceErrorControl, ServiceInfo, ServiceType};
+    use windows_service::service_control_handler::{self, ServiceControlHandlerResult};
+    use windows_service::{define_windows_service, service_dispatcher};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    /// How long a service that hangs does so.
+    const HANG: Duration = Duration::from_secs(20);
+    /// The code of its own that one ends with.
+    const CODE: u32 = 77;
+
+    #[test]
+    fn what_is_done_next_follows_from_the_state() {
+        use ServiceState::{Paused, Running, StartPending, StopPending, Stopped};
+        for (verb, state, was_asked, expected) in [
+            (ServiceVerb::Stop, Running, false, Next::Ask),
+            (ServiceVerb::Stop, Running, true, Next::Wait),
+            (ServiceVerb::Stop, Paused, false, Next::Ask),
+            (ServiceVerb::Stop, StartPending, false, Next::Wait),
+            (ServiceVerb::Stop, StopPending, false, Next::Wait),
+            (ServiceVerb::Stop, Stopped, false, Next::Done),
+            (ServiceVerb::Stop, Stopped, true, Next::Done),
+            (ServiceVerb::Start, Stopped, false, Next::Ask),
+            (ServiceVerb::Start, Stopped, true, Next::Ended),
+            (ServiceVerb::Start, StopPending, false, Next::Wait),
+            (ServiceVerb::Start, StartPending, true, Next::Wait),
+            (ServiceVerb::Start, Running, false, Next::Done),
+            (ServiceVerb::Start, Paused, true, Next::Done),
+        ] {
+            assert_eq!(next(verb, state, was_asked), expected, "{verb:?} {state:?} {was_asked}");
+        }
+    }
+
+    /// A service whose program is this test's: a double. What it does its last argument says.
+    struct Installed {
+        name: String,
+        service: Service,
+    }
+
+    impl Installed {
+        fn new(what: &str, start_type: ServiceStartType) -> Self {
+            let name = format!("kagiban-double-{what}-{}", std::process::id());
+            let rights = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
+            let manager = ServiceManager::local_computer(None::<&str>, rights).expect("the manager");
+            let of_double =
+                format!("{}::a_service_does_what_it_is_told", module_path!().split_once("::").expect("a crate").1);
+            let arguments =
+                [of_double.as_str(), "--exact", "--nocapture", "--test-threads=1", &format!("double={what}")];
+            let info = ServiceInfo {
+                name: OsString::from(&name),
+                display_name: OsString::from(&name),
+                service_type: ServiceType::OWN_PROCESS,
+                start_type,
+                error_control: ServiceErrorControl::Normal,
+                executable_path: std::env::current_exe().expect("this program"),
+                launch_arguments: arguments.map(OsString::from).into(),
+                dependencies: Vec::new(),
+                account_name: None,
+                account_password: None,
+            };
+            let service = manager.create_service(&info, ServiceAccess::ALL_ACCESS).expect("created");
+            Self { name, service }
+        }
+
+        fn carry_out(&self, verb: ServiceVerb, deadline: Duration) -> Result<(), ServiceError> {
+            carry_out(&self.name, verb, deadline, || true)
+        }
+
+        fn state(&self) -> ServiceState {
+            self.service.query_status().expect("a status").current_state
+        }
+    }
+
+    impl Drop for Installed {
+        fn drop(&mut self) {
+            let _ = self.service.stop();
+            let _ = self.service.delete();
+        }
+    }
+
+    #[test]
+    fn a_service_is_started_and_stopped_and_left_alone_where_it_is_so_already() {
+        let double = Installed::new("serves", ServiceStartType::OnDemand);
+        for verb in [ServiceVerb::Stop, ServiceVerb::Start] {
+            check(&double.name, verb).expect("it may be");
+        }
+        double.carry_out(ServiceVerb::Stop, LONG).expect("it is");
+        for _ in 0..2 {
+            double.carry_out(ServiceVerb::Start, LONG).expect("started");
+            assert_eq!(double.state(), ServiceState::Running);
+            double.carry_out(ServiceVerb::Start, LONG).expect("it is");
+            // Its name has no case.
+            carry_out(&double.name.to_uppercase(), ServiceVerb::Stop, LONG, || true).expect("stopped");
+            assert_eq!(double.state(), ServiceState::Stopped);
+        }
+        let unwanted = carry_out(&double.name, ServiceVerb::Start, LONG, || false).expect_err("nobody waits for it");
+        assert_eq!((unwanted.reason(), double.state()), ("start_pending", ServiceState::Stopped));
+    }
+
+    #[test]
+    fn a_service_that_does_not_end_is_told_with_its_state_and_started_once_it_has_ended() {
+        let double = Installed::new("hangs", ServiceStartType::OnDemand);
+        double.carry_out(ServiceVerb::Start, LONG).expect("started");
+        let began = Instant::now();
+        let hung = double.carry_out(ServiceVerb::Stop, Duration::from_secs(1)).expect_err("it hangs");
+        assert!(began.elapsed() < HANG / 2, "{:?}", began.elapsed());
+        assert_eq!(hung.reason(), "stop_pending");
+        assert!(hung.to_string().contains("hangs in STOP_PENDING, 1 s after its stop"), "{hung}");
+        let hung = double.carry_out(ServiceVerb::Start, Duration::from_secs(1)).expect_err("it hangs still");
+        assert_eq!(hung.reason(), "start_pending");
+        double.carry_out(ServiceVerb::Start, LONG).expect("it has ended, and is started");
+    }
+
+    #[test]
+    fn a_service_that_ends_at_once_is_told_with_its_code() {
+        let double = Installed::new("ends", ServiceStartType::OnDemand);
+        let ended = double.carry_out(ServiceVerb::Start, LONG).expect_err("it ends");
+        assert_eq!(ended.reason(), "failed");
+        assert!(ended.to_string().contains(&format!("code {CODE} of its own")), "{ended}");
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_or_disabled_is_known_beforehand() {
+        for verb in [ServiceVerb::Stop, ServiceVerb::Start] {
+            let error = check("kagiban-no-such-service", verb).expect_err("it is not there");
+            assert_eq!(error.reason(), "not_runnable");
+            assert!(error.to_string().contains("getkeyname"), "{error}");
+        }
+        let double = Installed::new("disabled", ServiceStartType::Disabled);
+        let error = check(&double.name, ServiceVerb::Start).expect_err("it is disabled");
+        assert!(error.to_string().contains("start= demand"), "{error}");
+        check(&double.name, ServiceVerb::Stop).expect("it can be stopped");
+    }
+
+    define_windows_service!(begin_double, double);
+
+    /// The double, where a service of these tests runs it; else nothing.
+    #[test]
+    fn a_service_does_what_it_is_told() {
+        if what().is_some() {
+            service_dispatcher::start("", begin_double).expect("run by the manager");
+        }
+    }
+
+    fn what() -> Option<String> {
+        std::env::args().find_map(|argument| Some(argument.strip_prefix("double=")?.to_owned()))
+    }
+
+    fn double(_: Vec<OsString>) {
+        let what = what().unwrap_or_default();
+        let (tell, told) = mpsc::channel();
+        let handler = move |control| match control {
+            ServiceControl::Stop => {
+                let _ = tell.send(());
+                ServiceControlHandlerResult::NoError
+            }
+            ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
+            _ => ServiceControlHandlerResult::NotImplemented,
+        };
+        let manager = service_control_handler::register("", handler).expect("a handler");
+        let say = |current_state, exit_code| {
+            let controls_accepted = if current_state == ServiceState::Running {
+                ServiceControlAccept::STOP
+            } else {
+                ServiceControlAccept::empty()
+            };
+            let service_type = ServiceType::OWN_PROCESS;
+            let (checkpoint, wait_hint, process_id) = (0, Duration::ZERO, None);
+            let status = ServiceStatus {
+                service_type,
+                current_state,
+                controls_accepted,
+                exit_code,
+                checkpoint,
+                wait_hint,
+                process_id,
+            };
+            manager.set_service_status(status).expect("told");
+        };
+        let none = ServiceExitCode::NO_ERROR;
+        say(ServiceState::StartPending, none);
+        if what == "ends" {
+            return say(ServiceState::Stopped, ServiceExitCode::ServiceSpecific(CODE));
+        }
+        say(ServiceState::Running, none);
+        let _ = told.recv();
+        say(ServiceState::StopPending, none);
+        if what == "hangs" {
+            sleep(HANG);
+        }
+        say(ServiceState::Stopped, none);
+    }
+}
