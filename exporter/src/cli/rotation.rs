@@ -13,7 +13,6 @@ use serde::Serialize;
 use super::listing::{Printable, pretty_json};
 use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryArgumentError, WaitArgs};
 use crate::config::{Config, ConfigError};
-use crate::platform::NotOnThisSystem;
 use crate::rotation::{self, Record, StateDirectory, Thaw, ThawError};
 
 /// The exporter looks for a request every two seconds, unless it is in the middle of something.
@@ -26,8 +25,6 @@ const NEVER: &str = "never";
 /// Why a command did not do what it is for.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
-    #[error(transparent)]
-    NotOnThisSystem(#[from] NotOnThisSystem),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -51,7 +48,6 @@ impl RotationError {
     /// Stable, for scripts.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NotOnThisSystem(_) => NotOnThisSystem::REASON,
             Self::Config(error) => error.reason(),
             Self::StateDirectory(error) => error.reason(),
             Self::Journal(_) => "journal_unreadable",

@@ -44,15 +44,13 @@ enum Schedule {
     Shutdown,
     /// It could not be looked for.
     Unseen,
-    /// The system has no such file, and none is configured.
-    Untold,
 }
 
 /// The section `power`.
 #[derive(Clone, Debug)]
 struct Settings {
     assumes_mains: bool,
-    /// None where the system has no such file: then nobody knows.
+    /// None where the system tells nobody of a shutdown at a chosen time. One that begins is told by the service manager.
     scheduled_shutdown_file: Option<PathBuf>,
 }
 
@@ -68,7 +66,7 @@ impl Settings {
     /// The file may lie where somebody has configured it: on a file system that hangs, for example. No agent's file takes the
     /// threads of this look.
     async fn schedule(&self) -> Schedule {
-        let Some(file) = self.scheduled_shutdown_file.clone() else { return Schedule::Untold };
+        let Some(file) = self.scheduled_shutdown_file.clone() else { return Schedule::None };
         let looked = blocking::run(Work::Power, Instant::now() + FILE_WITHIN, move || file.try_exists()).await;
         match looked {
             Ok(Ok(false)) => Schedule::None,
@@ -110,9 +108,7 @@ impl PowerGate {
             (Schedule::None, None) if settings.assumes_mains => {
                 PowerReport { state: PowerState::Mains, observed_at: Some(now) }
             }
-            (Schedule::None, None) | (Schedule::Untold, _) => {
-                PowerReport { state: PowerState::Unknown, observed_at: None }
-            }
+            (Schedule::None, None) => PowerReport { state: PowerState::Unknown, observed_at: None },
         };
         (report, schedule)
     }
@@ -174,13 +170,14 @@ mod tests {
         assert!(gate(true).check().await.is_err_and(|power| power.state == PowerState::ShutdownPending));
     }
 
-    /// Whoever vouches for the power does not vouch for what the system plans.
+    /// Whom nobody is told of is not waited for: the power counts alone.
     #[tokio::test]
-    async fn a_system_that_tells_no_schedule_of_shutdowns_is_not_known_to_be_on_mains() {
-        let settings = Settings { assumes_mains: true, scheduled_shutdown_file: None };
-        let gate = PowerGate { settings, board: Some(Arc::default()) };
-        assert_eq!(gate.report().await.state, PowerState::Unknown);
-        assert!(gate.check().await.is_err());
+    async fn a_system_that_tells_no_schedule_of_shutdowns_is_judged_by_its_power() {
+        for (assumes_mains, state) in [(true, PowerState::Mains), (false, PowerState::Unknown)] {
+            let settings = Settings { assumes_mains, scheduled_shutdown_file: None };
+            let gate = PowerGate { settings, board: Some(Arc::default()) };
+            assert_eq!(gate.report().await.state, state);
+        }
     }
 
     /// Holds A18: a configuration that is loaded again changes `power` for the gate too, not only its UPSes.

@@ -149,9 +149,7 @@ impl Service {
     }
 
     pub async fn served(&self) -> Option<LeafSha256> {
-        let endpoint = Endpoint { address: self.address.clone(), server_name: None };
-        let seen = probe(&endpoint, Duration::from_secs(2)).await.ok()?;
-        Some(LeafSha256::new(seen.leaf().sha256()))
+        served_at(&self.address).await
     }
 
     pub async fn wait_until_served(&self, leaf: Option<LeafSha256>) {
@@ -169,9 +167,15 @@ impl Drop for Service {
     }
 }
 
+pub async fn served_at(address: &str) -> Option<LeafSha256> {
+    let endpoint = Endpoint { address: address.to_owned(), server_name: None };
+    let seen = probe(&endpoint, Duration::from_secs(2)).await.ok()?;
+    Some(LeafSha256::new(seen.leaf().sha256()))
+}
+
 /// An address that is bound anew at every start. Its port lies below those that Linux gives to outgoing connections, and below
 /// those of the tests of several programs: none of them takes it while the service is down.
-async fn free_address() -> String {
+pub async fn free_address() -> String {
     const PORTS: std::ops::Range<u64> = 10_000..20_000;
     loop {
         let port = PORTS.start + RandomState::new().hash_one(()) % (PORTS.end - PORTS.start);

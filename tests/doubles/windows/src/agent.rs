@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use kagiban_agents::Ini;
 use kagiban_keystore::{Limits, extract_key};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -33,6 +33,10 @@ impl Agent {
         let password = ini.value("Credentials", "KS_Access_Data").map_err(|error| anyhow!("{error}"))?;
         let key = extract_key(&read("keystore")?, password.as_ref(), ALIAS, &Limits::default())
             .map_err(|error| anyhow!("keystore: {error}"))?;
+        let leaf = key.chain.first().map(|leaf| hex::encode(leaf.sha256())).unwrap_or_default();
+        if fs::read_to_string(directory.join("only")).is_ok_and(|only| only != leaf) {
+            bail!("it starts with no other leaf than that in `only`");
+        }
         let chain = key.chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
         let private = PrivateKeyDer::Pkcs8(key.pkcs8.to_vec().into());
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

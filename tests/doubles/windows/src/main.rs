@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Tests tell it to fail by files in its directory: while `hangs-when-stopped` is there, it stays in `STOP_PENDING`; a number in
-//! `ends-when-started` is the code with which it ends instead of starting. `starts` has a line for each start.
+//! `ends-when-started` is the code with which it ends instead of starting; with the SHA-256 of a leaf in `only`, it starts with no other.
+//! `starts` has a line for each start.
 
 #[cfg(windows)]
 mod agent;
