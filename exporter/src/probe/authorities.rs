@@ -8,7 +8,7 @@ use kagiban_keystore::Limits;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::roots::{Anchors, RootsError};
+use super::roots::{Anchors, Roots, RootsError};
 use crate::from_files::{FileOrigin, of_file};
 use crate::platform;
 
@@ -55,8 +55,24 @@ impl Authorities {
     }
 }
 
+impl Roots {
+    /// Reads every certificate of a PEM file as a trust anchor.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds none at all.
+    pub fn from_file(path: &Path) -> Result<Self, RootsError> {
+        Ok(of_pem(path)?.into())
+    }
+}
+
+impl From<ReadAuthorities> for Roots {
+    fn from(read: ReadAuthorities) -> Self {
+        Self::of(read.anchors)
+    }
+}
+
 /// Every certificate of a PEM file.
-pub(super) fn of_pem(path: &Path) -> Result<ReadAuthorities, RootsError> {
+fn of_pem(path: &Path) -> Result<ReadAuthorities, RootsError> {
     let file = platform::read_regular(path, MAX_BUNDLE_BYTES)?;
     let certificates = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok).collect();
     read(certificates).ok_or_else(|| RootsError::NoAuthority { path: path.to_owned() })

@@ -5,7 +5,7 @@
 //! ask for less ([`OwnCertificate::Bytes`]).
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kagiban_keystore::Certificate;
@@ -17,7 +17,6 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use super::authorities::{ReadAuthorities, of_pem};
 use crate::platform::{FileError, StoreError, store_path};
 
 /// Whom a file vouches for.
@@ -153,12 +152,8 @@ impl TrustVerdict {
 }
 
 impl Roots {
-    /// Reads every certificate of a PEM file as a trust anchor.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or holds none at all.
-    pub fn from_file(path: &Path) -> Result<Self, RootsError> {
-        Ok(of_pem(path)?.into())
+    pub(super) fn of(anchors: Anchors) -> Self {
+        Self(Arc::new(anchors))
     }
 
     /// Judges a served chain, leaf first. Pure: the time is given.
@@ -170,12 +165,6 @@ impl Roots {
             Ok(()) => TrustVerdict::Trusted,
             Err(error) => TrustVerdict::refused(reason(&error, leaf), &error),
         }
-    }
-}
-
-impl From<ReadAuthorities> for Roots {
-    fn from(read: ReadAuthorities) -> Self {
-        Self(Arc::new(read.anchors))
     }
 }
 

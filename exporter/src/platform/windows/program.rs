@@ -392,6 +392,7 @@ mod tests {
             let told = check_program("web", &program(argv)).expect_err(why);
             assert!(told.reason() == "not_runnable" && told.to_string().contains(why), "{argv:?}: {told}");
         }
+        let _alone = super::super::testing::alone_with_the_manager();
         let gone = Command::Service { name: "kagiban-none".to_owned(), verb: super::super::super::ServiceVerb::Stop };
         assert_eq!(check_program("web", &gone).expect_err("not there").reason(), "not_runnable");
     }

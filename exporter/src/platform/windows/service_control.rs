@@ -227,6 +227,7 @@ mod tests {
     use windows_service::service_control_handler::{self, ServiceControlHandlerResult};
     use windows_service::{define_windows_service, service_dispatcher};
 
+    use super::super::testing::alone_with_the_manager;
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -306,6 +307,7 @@ mod tests {
 
     #[test]
     fn a_service_is_started_and_stopped_and_left_alone_where_it_is_so_already() {
+        let _alone = alone_with_the_manager();
         let double = Installed::new("serves", ServiceStartType::OnDemand);
         for verb in [ServiceVerb::Stop, ServiceVerb::Start] {
             check(&double.name, verb).expect("it may be");
@@ -325,6 +327,7 @@ mod tests {
 
     #[test]
     fn a_service_that_does_not_end_is_told_with_its_state_and_started_once_it_has_ended() {
+        let _alone = alone_with_the_manager();
         let double = Installed::new("hangs", ServiceStartType::OnDemand);
         double.carry_out(ServiceVerb::Start, LONG).expect("started");
         let began = Instant::now();
@@ -339,6 +342,7 @@ mod tests {
 
     #[test]
     fn a_service_that_ends_at_once_is_told_with_its_code() {
+        let _alone = alone_with_the_manager();
         let double = Installed::new("ends", ServiceStartType::OnDemand);
         let ended = double.carry_out(ServiceVerb::Start, LONG).expect_err("it ends");
         assert_eq!(ended.reason(), "failed");
@@ -347,6 +351,7 @@ mod tests {
 
     #[test]
     fn a_service_that_is_not_there_or_disabled_is_known_beforehand() {
+        let _alone = alone_with_the_manager();
         for verb in [ServiceVerb::Stop, ServiceVerb::Start] {
             let error = check("kagiban-no-such-service", verb).expect_err("it is not there");
             assert_eq!(error.reason(), "not_runnable");

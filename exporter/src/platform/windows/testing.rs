@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use windows_sys::Win32::Foundation::{ERROR_CRC, ERROR_TOO_MANY_OPEN_FILES};
 use windows_sys::Win32::Networking::WinSock::{
@@ -63,6 +64,12 @@ pub(crate) fn kept_from_connecting() -> Vec<io::Error> {
 /// What another host says that refuses a connection, or ends it.
 pub(crate) fn refused_by_the_other() -> Vec<io::Error> {
     [WSAECONNREFUSED, WSAECONNRESET].map(io::Error::from_raw_os_error).into()
+}
+
+/// For the tests that ask the service control manager: of calls from several threads at once, Wine 8 refuses some with "Invalid handle".
+pub(crate) fn alone_with_the_manager() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) struct FaultyThread;
