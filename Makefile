@@ -8,7 +8,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
-	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG'
+	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG;'
+	@echo '                 WINDOWS=1 has agent and exporter run for Windows, under Wine'
 	@echo 'make test        every test: units, keytool, a real API server, end to end with Java, the crash sweep'
 	@echo 'make test-windows   the tests of the crates that build for Windows, under Wine; says what it fetches first'
 	@echo 'make lint        formatting, clippy, one crypto provider'
@@ -35,8 +36,9 @@ prepare:
 	@tests/tools/prepare.sh
 
 demo: prepare
+	@[ -z '$(WINDOWS)' ] || tests/tools/windows-programs.sh
 	@$(CARGO) build --workspace --bins --locked
-	@ONCE='$(ONCE)' $(TARGET)/debug/demo
+	@ONCE='$(ONCE)' WINDOWS='$(WINDOWS)' $(TARGET)/debug/demo
 
 test: prepare
 	$(CARGO) build --workspace --bins --locked

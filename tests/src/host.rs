@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,6 +17,7 @@ use crate::powerchute::{Installation, PowerChute};
 use crate::process::Program;
 use crate::quickstart::Fleet;
 use crate::reference::documented;
+use crate::wine::{self, Wine};
 use crate::{sockets, tools};
 
 pub const AGENT: &str = "powerchute";
@@ -37,6 +39,8 @@ pub struct Host {
     server_ca: String,
     log_level: &'static str,
     runs_under: Vec<String>,
+    /// Agent and exporter are programs for Windows, and run there.
+    windows: Option<Arc<Wine>>,
 }
 
 impl Host {
@@ -58,15 +62,27 @@ impl Host {
             server_ca: fleet.transport.identity.certificate.clone(),
             log_level: "info",
             runs_under: Vec::new(),
+            windows: None,
         };
         host.configure(|_| ())?;
         Ok(host)
+    }
+
+    /// From now on the host is one of Windows: its agent is a service there.
+    pub fn move_to_windows(&mut self, wine: Wine) -> Result<()> {
+        let wine = Arc::new(wine);
+        self.agent.move_to_windows(&wine)?;
+        self.windows = Some(wine);
+        self.configure(|_| ())
     }
 
     /// Writes the exporter's configuration, changed as the test wants it.
     pub fn configure(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut config = self.configuration();
         change(&mut config);
+        if self.windows.is_some() {
+            wine::paths_seen_there(&mut config);
+        }
         Ok(fs::write(self.config_file(), serde_yaml::to_string(&config)?)?)
     }
 
@@ -103,24 +119,24 @@ impl Host {
     }
 
     fn try_start_exporter(&mut self) -> Result<()> {
-        let ours = tools::ours("kagiban-exporter")?;
-        let mut command = match self.runs_under.as_slice() {
-            [] => Command::new(ours),
-            [first, words @ ..] => {
-                let mut under = Command::new(first);
-                under.args(words).arg(ours);
-                under
-            }
+        let (mut command, config) = match (&self.windows, self.runs_under.as_slice()) {
+            (Some(wine), _) => (wine.command("kagiban-exporter.exe"), wine::seen_there(&self.config_file())),
+            (None, words) => (under(words, tools::ours("kagiban-exporter")?), self.config_file().display().to_string()),
         };
-        command.arg(format!("--config.file={}", self.config_file().display()));
+        command.arg(format!("--config.file={config}"));
         command.arg(format!("--web.listen-address={}", self.metrics.address()));
         command.arg(format!("--log.level={}", self.log_level));
         let mut exporter = Program::start("exporter", &command, &self.directory)?;
         let (metrics, host_api, id) = (&self.metrics, &self.host_api, exporter.id());
-        exporter.wait_ready_on(metrics.number(), READY_DEADLINE, || {
-            http::get(metrics.address(), "/-/ready").is_ok_and(|r| r.status == 200)
-                && sockets::has_port(id, host_api.number())
-        })?;
+        let is_ready = || http::get(metrics.address(), "/-/ready").is_ok_and(|r| r.status == 200);
+        if self.windows.is_some() {
+            // Its sockets are Wine's.
+            exporter.wait_ready(READY_DEADLINE, is_ready)?;
+        } else {
+            exporter.wait_ready_on(metrics.number(), READY_DEADLINE, || {
+                is_ready() && sockets::has_port(id, host_api.number())
+            })?;
+        }
         self.was_started = true;
         self.exporter = Some(exporter);
         Ok(())
@@ -176,12 +192,24 @@ impl Host {
 
     fn configuration(&self) -> Value {
         let file = |name: &str| self.directory.join(name);
+        // Windows tells nobody of a scheduled shutdown, by a file or otherwise.
+        let power = match &self.windows {
+            Some(_) => json!({"assume": "mains"}),
+            None => json!({"assume": "mains", "scheduledShutdownFile": self.scheduled_shutdown_file()}),
+        };
+        // A service that does not come up again is decided about after twice this.
+        let mut service = json!({"stopTimeout": "30s", "minRestartInterval": "0s"});
+        // There it is known by the name that the product has.
+        if self.windows.is_none() {
+            service["stop"] = json!(self.agent.service_argv("stop"));
+            service["start"] = json!(self.agent.service_argv("start"));
+        }
         json!({
             "host": self.name,
             "stateDirectory": self.state_directory(),
             "certificates": [{"name": AGENT, "paths": [self.agent.keystore()]}],
             "tlsEndpoints": [{"address": self.agent.address().to_string(), "serverName": self.name, "interval": "5s"}],
-            "power": {"assume": "mains", "scheduledShutdownFile": self.scheduled_shutdown_file()},
+            "power": power,
             "hostApi": {
                 "listenAddress": self.host_api.address().to_string(),
                 "certificateFile": file("host-api.crt"),
@@ -194,15 +222,17 @@ impl Host {
                 "product": "powerchute-serial-shutdown",
                 "directory": self.agent.directory(),
                 "endpoint": {"address": self.agent.address().to_string(), "serverName": self.name},
-                "service": {
-                    "stop": self.agent.service_argv("stop"),
-                    "start": self.agent.service_argv("start"),
-                    // A service that does not come up again is decided about after twice this.
-                    "stopTimeout": "30s",
-                    "minRestartInterval": "0s",
-                },
+                "service": service,
                 "verify": {"deadline": "20s", "holdDown": "2s", "interval": "200ms"},
             }],
         })
     }
+}
+
+/// What becomes the program by these words.
+fn under(words: &[String], program: PathBuf) -> Command {
+    let [first, words @ ..] = words else { return Command::new(program) };
+    let mut under = Command::new(first);
+    under.args(words).arg(program);
+    under
 }

@@ -58,4 +58,5 @@ pub mod strace;
 pub mod system_bus;
 pub mod tools;
 pub mod wait;
+pub mod wine;
 pub mod yaml;

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,12 +14,16 @@ use crate::keystore::{self, Listing, StoreType};
 use crate::pki::Authority;
 use crate::ports::Port;
 use crate::process::run;
+use crate::wine::{Wine, seen_there};
 use crate::{sockets, tools, wait};
 
 pub const ALIAS: &str = "securekey";
 /// A trusted entry that an administrator once added, which no rotation may lose.
 pub const EXTRA_ALIAS: &str = "corporate-root";
 
+/// What the product's service is called on Windows, by the notice, and the program that is a double of it.
+const SERVICE_THERE: &str = "APCPBEAgent";
+const DOUBLE_THERE: &str = "agent-double.exe";
 /// Where the product's web interface is, by the notice.
 const PORT: u16 = 6547;
 const SOURCE: &str = include_str!("../doubles/PowerChuteDouble.java");
@@ -43,6 +48,8 @@ pub struct PowerChute {
     directory: PathBuf,
     control: PathBuf,
     port: Port,
+    /// It is a service of Windows: another double, of the same files.
+    windows: Option<Arc<Wine>>,
 }
 
 impl PowerChute {
@@ -69,7 +76,14 @@ impl PowerChute {
         let port = Port::prefer(installation.usual_ports.then_some(PORT))?;
         let options = if installation.deletes_credentials { "--delete-credentials " } else { "" };
         write_settings(&control, &directory, port.number(), options)?;
-        Ok(Self { directory, control, port })
+        Ok(Self { directory, control, port, windows: None })
+    }
+
+    pub(crate) fn move_to_windows(&mut self, wine: &Arc<Wine>) -> Result<()> {
+        let (directory, address) = (seen_there(&self.directory), self.address().to_string());
+        wine.run(DOUBLE_THERE, &["install", SERVICE_THERE, "--directory", &directory, "--listen", &address])?;
+        self.windows = Some(Arc::clone(wine));
+        Ok(())
     }
 
     /// The argv that stops or starts the service, for the host's configuration.
@@ -80,7 +94,8 @@ impl PowerChute {
 
     pub fn start(&self) -> Result<()> {
         self.control("start")?;
-        let serves = || self.id().is_ok_and(|id| sockets::has_port(id, self.port.number())) && self.served().is_ok();
+        let has_port = || self.id().is_ok_and(|id| sockets::has_port(id, self.port.number()));
+        let serves = || (self.windows.is_some() || has_port()) && self.served().is_ok();
         wait::until(START_DEADLINE, serves)
             .with_context(|| format!("the PowerChute double does not serve:\n{}", self.log_text()))
     }
@@ -141,6 +156,9 @@ impl PowerChute {
     }
 
     fn control(&self, verb: &str) -> Result<()> {
+        if let Some(wine) = &self.windows {
+            return wine.run(DOUBLE_THERE, &[verb, SERVICE_THERE]);
+        }
         let argv = self.service_argv(verb);
         // The output is not captured: the service would inherit the pipe and hold it open.
         let status = Command::new(&argv[0]).args(&argv[1..]).status()?;

@@ -15,17 +15,14 @@ fail() { say "$*" >&2; exit 1; }
 VERSION=${KAGIBAN_VERSION:-$VERSION}
 
 cache=${KAGIBAN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kagiban}
-target=${CARGO_TARGET_DIR:-target}
-out=${KAGIBAN_MSI:-$target/msi}
-triple=x86_64-pc-windows-gnu
+# shellcheck source=tests/tools/windows-toolchain.sh
+. tests/tools/windows-toolchain.sh
+out=${KAGIBAN_MSI:-$(dirname "$target")/msi}
 [ -x "$cache/msitools/usr/bin/wixl" ] || tests/tools/prepare.sh msitools
 if [ -z "${KAGIBAN_EXPORTER:-}" ]; then
-    root=$cache/windows-$(cat tests/tools/windows/* | sha256sum | cut -c1-16)
-    [ -d "$root" ] || tests/tools/prepare.sh windows
-    env PATH="$root/usr/bin:$PATH" LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu" RUSTC="$root/usr/bin/rustc" RUSTC_BOOTSTRAP=1 \
-        AWS_LC_SYS_PREBUILT_NASM=1 "$root/usr/bin/cargo" build --locked --release -Z build-std=std,panic_unwind --target "$triple" \
-        --target-dir "$target/windows" --package=kagiban-exporter --bins
-    KAGIBAN_EXPORTER=$target/windows/$triple/release/kagiban-exporter.exe
+    have_windows_toolchain
+    cargo_for_windows build --release --package=kagiban-exporter --bins
+    KAGIBAN_EXPORTER=$target/$triple/release/kagiban-exporter.exe
 fi
 [ -e "$KAGIBAN_EXPORTER" ] || fail "missing $KAGIBAN_EXPORTER"
 

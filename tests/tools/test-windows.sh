@@ -10,23 +10,12 @@ crates=(agents crds exporter files keystore operator process serving)
 deadline=${KAGIBAN_WINDOWS_DEADLINE:-300}
 # In it stand the tests that are not run.
 page=docs/windows.md
-triple=x86_64-pc-windows-gnu
 
 say() { printf 'test-windows: %s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
-need() { command -v "$1" >/dev/null || fail "missing $1: $2"; }
-need cc 'apt-get install gcc'
-need curl 'apt-get install curl'
-need python3 'apt-get install python3'
-need timeout 'apt-get install coreutils'
-need flock 'apt-get install util-linux'
-
-root=${KAGIBAN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kagiban}/windows-$(cat tests/tools/windows/* | sha256sum | cut -c1-16)
-if [ ! -d "$root" ]; then
-    need apt-get 'the toolchain and Wine are packages of Debian 12; run this there, or in a container of it'
-    need dpkg-deb 'apt-get install dpkg'
-    tests/tools/prepare.sh windows || exit 1
-fi
+# shellcheck source=tests/tools/windows-toolchain.sh
+. tests/tools/windows-toolchain.sh
+have_windows_toolchain || exit 1
 
 work=$(mktemp -d) || exit 2
 export WINEPREFIX=$work/prefix
@@ -39,23 +28,18 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 here=$PWD
-# The toolchain is another one than that of `make test`: neither must rebuild what the other has built.
-target=${CARGO_TARGET_DIR:-target}/windows
-[ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and eight crates with their dependencies for Windows: about 12 min on 2 cores, 3 GB"
+[ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and eight crates with their dependencies for Windows: about 14 min on 2 cores, 4 GB"
 # Every program with tests, but those of the exporter that speak to Linux (its sockets, signals and programs) and the model of
 # rotations, which knows no system and counts for minutes.
-programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model)
+programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model --test=windows_rotation)
 for crate in "${crates[@]}"; do
     [ "$crate" = exporter ] && continue
     for test in "$crate"/tests/*.rs "$crate"/tests/*/main.rs; do
         [ ! -e "$test" ] || programs+=("--test=$(basename "${test%/main.rs}" .rs)")
     done
 done
-# Debian has no standard library for Windows that is built already, and `-Z build-std` is unstable. aws-lc brings objects of its own for
-# those who have no NASM.
-env PATH="$root/usr/bin:$PATH" RUSTC="$root/usr/bin/rustc" RUSTC_BOOTSTRAP=1 AWS_LC_SYS_PREBUILT_NASM=1 \
-    "$root/usr/bin/cargo" test --locked --no-run -Z build-std=std,panic_unwind,test --target "$triple" --target-dir "$target" \
-    --message-format=json-render-diagnostics "${crates[@]/#/--package=kagiban-}" "${programs[@]}" >"$work/built.json" || fail 'it does not build for Windows; the lines above say why'
+tests/tools/windows-programs.sh >/dev/null && cargo_for_windows test --no-run --message-format=json-render-diagnostics "${crates[@]/#/--package=kagiban-}" "${programs[@]}" \
+    >"$work/built.json" || fail 'it does not build for Windows; the lines above say why'
 # A line for each: crate, target, the directory that cargo would run it in, program.
 python3 - "$work/built.json" >"$work/programs" <<'PYTHON' || exit 2
 import json, os, sys
@@ -66,9 +50,7 @@ for line in open(sys.argv[1]):
         print(os.path.basename(package), target["kind"][0] + " " + target["name"], package, message["executable"], sep="\t")
 PYTHON
 
-# A prefix of links: what the programs of Windows are is in the cache, and what a run writes is its own.
-cp -rs "$root/prefix/drive_c" "$work/" && mkdir "$WINEPREFIX" && mv "$work/drive_c" "$WINEPREFIX/" &&
-    cp -P "$root"/prefix/*.reg "$root/prefix/.update-timestamp" "$WINEPREFIX/" && cp -RP "$root/prefix/dosdevices" "$WINEPREFIX/" || exit 2
+make_prefix "$work" || exit 2
 
 left_out() { # crate, target: the names of its tests that are not run
     sed -n "s/^$1, $2: \([a-z0-9_:]*\)\$/\1/p" "$page"

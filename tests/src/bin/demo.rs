@@ -17,6 +17,7 @@ use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS, Installation};
 use kagiban_tests::quickstart::{self, CLIENT_SECRET, Fleet, HOST, RESOURCE};
 use kagiban_tests::stage::condition;
+use kagiban_tests::wine::Wine;
 use kagiban_tests::{scratch, wait};
 use serde_json::Value;
 
@@ -71,6 +72,11 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
         usual_ports: true,
     };
     let mut host = Host::install(&directory.join("host"), &installation, &fleet)?;
+    let is_windows = is_told("WINDOWS");
+    if is_windows {
+        host.move_to_windows(Wine::new(&directory.join("windows"))?)?;
+        say.line("Windows, that is Wine: the agent is a service there, and the exporter runs beside it");
+    }
     host.agent.start()?;
     let before = host.agent.served()?.leaf_sha256();
     let address = host.agent.address();
@@ -110,7 +116,7 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
     ensure!(listing.entries.contains_key(EXTRA_ALIAS), "the trusted entry {EXTRA_ALIAS} was lost");
     say.line(&format!("keytool opens the store: {ALIAS} with a chain of {}, {EXTRA_ALIAS} kept", ours.chain.len()));
 
-    if env::var_os("ONCE").is_none_or(|once| once.is_empty() || once == "0") {
+    if !is_told("ONCE") {
         say.where_to_look(&host, &operator, kubectl);
         wait_for_a_signal()?;
         say.line("stopping");
@@ -119,6 +125,11 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
     let leaf = host.agent.served()?.leaf_sha256();
     say.last(&format!("verified {leaf} on {address}"));
     Ok(())
+}
+
+/// Whether somebody has said so on the command line of make.
+fn is_told(name: &str) -> bool {
+    env::var_os(name).is_some_and(|told| !told.is_empty() && told != "0")
 }
 
 /// The host API and the operator know each other by what a person would make for them; the operator's Secret.
