@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting};
 use kagiban_crds::resource::{BlockedBy, FINALIZER};
@@ -249,7 +249,7 @@ async fn a_large_secret_that_cannot_be_used_is_left_alone_until_a_resource_asks_
 /// Holds B13: a Secret of a megabyte was read once for each of the keys that hundreds of resources name.
 #[tokio::test]
 async fn a_secret_is_read_once_for_all_its_keys_however_many_are_named() {
-    let stage = Stage::set().await;
+    let (stage, began) = (Stage::set().await, Instant::now());
     lock(&stage.host.state).report.power.state = PowerState::OnBattery;
     let keys: Vec<_> = (0..200).map(|number| format!("key-{number}")).collect();
     let values: Vec<_> = keys.iter().map(|key| (key.as_str(), "changeit")).collect();
@@ -265,7 +265,9 @@ async fn a_secret_is_read_once_for_all_its_keys_however_many_are_named() {
         assert_eq!(stage.condition("Ready"), expected, "{key}");
     }
     let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/store")).count();
-    assert_eq!(reads, 1);
+    // It is kept for 30 s. A busy machine takes longer for two hundred passes.
+    let most = 1 + usize::try_from(began.elapsed().as_secs() / 30).expect("minutes");
+    assert!((1..=most).contains(&reads), "{reads} in {} s", began.elapsed().as_secs());
 }
 
 /// Longer than the pause between looks at a Secret that is waited for.
