@@ -16,7 +16,9 @@ fn every_reason_of_a_rotation_is_explained_and_every_explained_one_exists() {
     let mut code = String::new();
     read_sources(&root.join("src/rotation"), &mut code);
     // Why a command was not run is told as it is.
-    code.push_str(&fs::read_to_string(root.join("src/platform/program.rs")).expect("a source"));
+    for told in ["program", "service"] {
+        code.push_str(&fs::read_to_string(root.join(format!("src/platform/{told}.rs"))).expect("a source"));
+    }
     for reason in &explained {
         assert!(code.contains(&format!("\"{reason}\"")), "{reason} is explained and said nowhere");
     }
