@@ -1,6 +1,9 @@
-# Prints how the Kagiban exporter stands on this host: a line for each thing that the tests under Wine cannot show, and how it was
-# looked at. Run it in a PowerShell of an administrator, version 5.1 or later, after the service was installed and started. Nothing is
-# changed, but for one event that is written to the Application log. Ends with the number of failures.
+# Prints how the service of the Kagiban exporter stands on this host, and how each thing was looked at: what the tests under Wine cannot
+# show, and what is told at once with it. Run it as an administrator in Windows PowerShell 5.1 (`powershell -ExecutionPolicy Bypass -File
+# verify.ps1`), after the service was installed and started. Nothing is changed, but for one event that is written to the Application
+# log. Ends with the number of failures.
+#Requires -Version 5.1
+#Requires -RunAsAdministrator
 param(
     [string]$Address = 'http://127.0.0.1:9996'
 )
@@ -33,7 +36,7 @@ Test-One 'the path of its program is quoted' "$key, ImagePath" {
 }
 Test-One 'it is started again after 5, 30 and 60 s' "sc.exe qfailure $name" {
     $text = (& sc.exe qfailure $name) -join ' '
-    $text -match '5000' -and $text -match '30000' -and $text -match '60000'
+    $text -match '\b5000\b' -and $text -match '\b30000\b' -and $text -match '\b60000\b'
 }
 Test-One 'an end with a code counts as a failure' "sc.exe qfailureflag $name" {
     ((& sc.exe qfailureflag $name) -join ' ') -match ':\s*(TRUE|1)'
@@ -55,9 +58,10 @@ Test-One 'the source of events writes and its text is read' "Write-EventLog, Get
     @($read | Where-Object { $_.Message -match [regex]::Escape($mark) }).Count -gt 0
 }
 Test-One 'nobody but administrators enters its directory' "Get-Acl $data" {
-    $allowed = 'S-1-5-18', 'S-1-5-32-544', 'S-1-3-0', 'S-1-3-4'
+    $administrators = 'S-1-5-18', 'S-1-5-32-544'
+    $allowed = $administrators + 'S-1-3-0', 'S-1-3-4'
     $acl = Get-Acl $data -ErrorAction Stop
-    $allowed += $acl.GetOwner([System.Security.Principal.SecurityIdentifier]).Value
+    if ($administrators -notcontains $acl.GetOwner([System.Security.Principal.SecurityIdentifier]).Value) { throw "its owner is $($acl.Owner)" }
     $rules = $acl.GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
     $rules = @($rules | Where-Object { $_.AccessControlType -eq 'Allow' })
     $rules.Count -gt 0 -and @($rules | Where-Object { $allowed -notcontains $_.IdentityReference.Value }).Count -eq 0
@@ -65,9 +69,10 @@ Test-One 'nobody but administrators enters its directory' "Get-Acl $data" {
 Test-One 'it has written its log' "Get-Item $data\logs\$name.log" {
     (Get-Item (Join-Path $data "logs\$name.log") -ErrorAction Stop).Length -gt 0
 }
-Test-One 'its port listens' "Get-NetTCPConnection" {
-    $port = ([uri]$Address).Port
-    @(Get-NetTCPConnection -State Listen -LocalPort $port -ErrorAction Stop).Count -gt 0
+Test-One 'the service listens at its port' "Get-NetTCPConnection, Win32_Service" {
+    $process = (Get-CimInstance Win32_Service -Filter "Name='$name'" -ErrorAction Stop).ProcessId
+    $sockets = Get-NetTCPConnection -State Listen -LocalPort ([uri]$Address).Port -ErrorAction Stop
+    @($sockets | Where-Object { $_.OwningProcess -ne $process }).Count -eq 0
 }
 Test-One 'the metrics have what a service tells' "$Address/metrics" {
     $page = (Invoke-WebRequest -UseBasicParsing -Uri "$Address/metrics" -TimeoutSec 10 -ErrorAction Stop).Content

@@ -96,8 +96,8 @@ pub enum ServiceCommand {
     /// Register the service, or give the one that is there these settings.
     ///
     /// Run it as an administrator. The configuration is checked first, as --config.check does, and nothing is registered when it is
-    /// refused. Without --config.file it is `%ProgramData%\\kagiban\\exporter.yaml`, which is written where it is not there and is never
-    /// written over. Every other option is kept for the service as it is given here. The service is not started: `sc start
+    /// refused. Without --config.file it is `%ProgramData%\kagiban\exporter.yaml`, which is written where it is not there and is never
+    /// written over. Every other option is kept for the service as it is given here; one that is not given again goes back to its default. The service is not started: `sc start
     /// kagiban-exporter` does that, and what runs already has the new settings from its next start on.
     Install(WorkArgs),
     /// Stop the service and remove it; its configuration, state and logs stay.
@@ -111,7 +111,7 @@ pub enum ServiceCommand {
     Reload,
     /// What Windows starts: works until it is told to stop. Nobody else starts it so.
     ///
-    /// It logs to `%ProgramData%\\kagiban\\logs\\kagiban-exporter.log` unless --log.file says otherwise, and its warnings and errors to the
+    /// It logs to `%ProgramData%\kagiban\logs\kagiban-exporter.log` unless --log.file says otherwise, and its warnings and errors to the
     /// Application log, under the source kagiban-exporter.
     Run(WorkArgs),
 }

@@ -31,6 +31,11 @@ pub enum ServiceCommandError {
     Write(#[from] WriteError),
     #[error("{}: no absolute path can be made of it: {source}", path.display())]
     Path { path: PathBuf, source: io::Error },
+    #[error(
+        "{}: others than administrators may write it, and so have the service do what they like; have the program below %ProgramFiles% and \
+         the configuration in %ProgramData%\\kagiban, or take that right from them with icacls", path.display()
+    )]
+    Exposed { path: PathBuf },
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -44,6 +49,7 @@ impl ServiceCommandError {
             Self::Refused(_) => "config",
             Self::Write(_) => "first_configuration",
             Self::Path { .. } => "path",
+            Self::Exposed { .. } => "exposed",
             Self::Print(_) => "print",
         }
     }
@@ -79,6 +85,10 @@ fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandErr
         None => first_configuration(&directory, out)?,
     };
     let args = WorkArgs { config_file: Some(config_file.clone()), ..args };
+    let program = std::env::current_exe().map_err(|source| ServiceCommandError::Path { path: "".into(), source })?;
+    for path in [Some(&program), Some(&config_file), args.web_config_file.as_ref()].into_iter().flatten() {
+        check_unexposed(path)?;
+    }
     let checked = service::check(&config_file, args.web_config_file.as_deref())?;
     for warning in &checked.warnings {
         writeln!(out, "warning: {}", one_line(warning))?;
@@ -118,6 +128,16 @@ fn remove(args: &RemoveArgs, out: &mut dyn Write) -> Result<(), ServiceCommandEr
         Unregistered::WasNotThere => writeln!(out, "{SERVICE_NAME} is no service here")?,
     }
     Ok(())
+}
+
+/// The service acts as the system: neither its program nor what tells it which programs to run may be anybody else's to change, or to
+/// put another in the place of.
+fn check_unexposed(path: &Path) -> Result<(), ServiceCommandError> {
+    let exposed = [Some(path), path.parent()].into_iter().flatten();
+    let exposed = exposed.filter(|path| path.file_name().is_some());
+    // What cannot be looked at is not known to be safe.
+    let mut exposed = exposed.filter(|path| platform::is_writable_by_others(path).unwrap_or(true));
+    exposed.next().map_or(Ok(()), |path| Err(ServiceCommandError::Exposed { path: path.to_owned() }))
 }
 
 /// A service's current directory is not the one that the command was given in.

@@ -16,7 +16,6 @@ mod manager;
 mod process;
 mod program;
 mod registration;
-mod require;
 mod service;
 mod severity;
 mod shutdown;
@@ -49,7 +48,6 @@ pub use program::{ProgramError, StartedProcess};
 pub use registration::{
     Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Unregistered,
 };
-pub use require::require;
 pub use service::ServiceError;
 pub use severity::Severity;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};

@@ -170,13 +170,14 @@ mod tests {
         assert!(gate(true).check().await.is_err_and(|power| power.state == PowerState::ShutdownPending));
     }
 
-    /// Whom nobody is told of is not waited for: the power counts alone.
+    /// Without a schedule to ask for, the power counts alone.
     #[tokio::test]
     async fn a_system_that_tells_no_schedule_of_shutdowns_is_judged_by_its_power() {
         for (assumes_mains, state) in [(true, PowerState::Mains), (false, PowerState::Unknown)] {
             let settings = Settings { assumes_mains, scheduled_shutdown_file: None };
             let gate = PowerGate { settings, board: Some(Arc::default()) };
             assert_eq!(gate.report().await.state, state);
+            assert_eq!(gate.check().await.is_ok(), assumes_mains);
         }
     }
 

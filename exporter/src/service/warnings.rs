@@ -54,9 +54,11 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
     let commands = agent.commands().filter_map(|(setting, command)| {
         let path = platform::exposed_part(agent.name.as_str(), command)?;
         let message = format!(
-            "{}: others than root and the account of kagiban-exporter may write it, and so run what they like as that account at the \
-             next rotation; `chown root` and `chmod go-w` it",
-            path.display()
+            "{}: others than {} and the account of kagiban-exporter may write it, and so run what they like as that account at the \
+             next rotation; {}",
+            path.display(),
+            HINTS.who_may_write,
+            HINTS.make_unwritable
         );
         Some(warning(setting, message))
     });

@@ -64,4 +64,6 @@ pub const HINTS: Hints = Hints {
     clock_is_told_by: "no systemd-timedated",
     other_address: "choose an address of this host and a port above 1023, or give the exporter CAP_NET_BIND_SERVICE",
     make_private: "set its mode to 0600",
+    who_may_write: "root",
+    make_unwritable: "`chown root` and `chmod go-w` it",
 };

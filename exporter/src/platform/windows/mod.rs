@@ -59,4 +59,6 @@ pub const HINTS: Hints = Hints {
     other_address: "choose an address of this host, and a port that no program has and Windows does not reserve (`netsh int ipv4 show \
                     excludedportrange tcp`)",
     make_private: "take it from its access control list (`icacls FILE /inheritance:r`, and grant its owner alone)",
+    who_may_write: "administrators",
+    make_unwritable: "give it to administrators (`icacls FILE /setowner Administrators`), and grant nobody else to write it",
 };
