@@ -31,7 +31,7 @@ use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, NamedFi
 use crate::discovery::{self, Discovered};
 use crate::host_api;
 use crate::installation::Installed;
-use crate::platform::{self, InheritedSocket, Lifecycle, NotOnThisSystem, Request, Requests};
+use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::power_log::{Line, PowerLog};
 use crate::render::{ExpositionFormat, Program, Rendered};
 use crate::rotation::backoff::Backoff;
@@ -94,8 +94,6 @@ pub enum ServiceError {
     Guard(#[from] GuardError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    #[error(transparent)]
-    NotOnThisSystem(#[from] NotOnThisSystem),
 }
 
 impl ServiceError {
@@ -107,7 +105,6 @@ impl ServiceError {
             Self::Listen(_) => "listen",
             Self::Guard(_) => "web_config",
             Self::Signals(_) => "signals",
-            Self::NotOnThisSystem(_) => NotOnThisSystem::REASON,
         }
     }
 }

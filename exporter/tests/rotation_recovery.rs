@@ -6,28 +6,17 @@
 mod support;
 
 use std::os::unix::fs::MetadataExt;
-use std::panic::AssertUnwindSafe;
 use std::process::Command;
 
-use futures::FutureExt;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationReport, RotationState};
 use kagiban_exporter::rotation::Rotator;
 use support::{World, delivery, open, rollback};
 
-/// Runs a rotation until its journal has been written `edges` times since the chain was accepted, and then is gone.
+/// As the support's, of this world.
 async fn rotate_until(world: &World, edges: usize) -> (LeafSha256, bool) {
-    let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
-    let (chain, leaf) = world.sign(&opened.csr.unwrap());
-    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
-    let mut seen = 0;
-    let cut_off = AssertUnwindSafe(rotator.advance(move |_| {
-        seen += 1;
-        assert!(seen < edges, "cut off");
-    }));
-    let ended = if edges == 0 { false } else { cut_off.catch_unwind().await.is_ok() };
-    (leaf, ended)
+    let (rotator, _lock) = world.rotator().await;
+    support::rotate_until(rotator, &world.issuer, edges).await
 }
 
 async fn check(world: &World, new: LeafSha256, edge: usize) -> RotationState {

@@ -6,12 +6,10 @@
 
 mod support;
 
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use futures::FutureExt;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationReport, RotationState};
 use kagiban_exporter::config::AgentConfig;
@@ -19,7 +17,7 @@ use kagiban_exporter::rotation::agent::Agent;
 use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory, StateDirectoryError, StateDirectoryLock};
 use support::pki::Authority;
 use support::service::{INI, Store, free_address, served_at};
-use support::{AGENT, delivery, host, open};
+use support::{AGENT, host};
 
 /// A host with a service whose files are PowerChute's.
 struct Scene {
@@ -95,20 +93,10 @@ impl Scene {
         self.rotator().await.0.report().unwrap()
     }
 
-    /// A rotation until its journal has been written `edges` times since the chain was accepted; then its program is gone. Whether it
-    /// came to its end.
+    /// As the support's, of this scene.
     async fn rotate_until(&self, edges: usize) -> (LeafSha256, bool) {
-        let (mut rotator, _lock) = self.rotator().await;
-        let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
-        let (chain, leaf) = self.issuer.sign(&opened.csr.unwrap());
-        rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
-        let mut seen = 0;
-        let cut_off = AssertUnwindSafe(rotator.advance(move |_| {
-            seen += 1;
-            assert!(seen < edges, "cut off");
-        }));
-        let ended = if edges == 0 { false } else { cut_off.catch_unwind().await.is_ok() };
-        (leaf, ended)
+        let (rotator, _lock) = self.rotator().await;
+        support::rotate_until(rotator, &self.issuer, edges).await
     }
 }
 

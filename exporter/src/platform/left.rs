@@ -51,8 +51,7 @@ impl Left {
         self.with(|all| all.entry(agent.to_owned()).or_default().killed.push(child));
     }
 
-    #[cfg(test)]
-    #[allow(dead_code, reason = "of the systems one alone has a test that needs it")]
+    #[cfg(all(test, target_os = "linux"))]
     pub(super) fn kill_all(&self) {
         self.with(|all| all.values_mut().flat_map(|of| &mut of.killed).for_each(|child| child.kill().expect("killed")));
     }

@@ -176,6 +176,21 @@ impl World {
     }
 }
 
+/// Generation 1, until its journal has been written `edges` times since the chain was accepted; then its program is gone. The new leaf,
+/// and whether it came to its end.
+pub async fn rotate_until(mut rotator: Rotator, issuer: &Authority, edges: usize) -> (LeafSha256, bool) {
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+    let (chain, leaf) = issuer.sign(&opened.csr.unwrap());
+    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
+    let mut seen = 0;
+    let cut_off = AssertUnwindSafe(rotator.advance(move |_| {
+        seen += 1;
+        assert!(seen < edges, "cut off");
+    }));
+    let ended = if edges == 0 { false } else { cut_off.catch_unwind().await.is_ok() };
+    (leaf, ended)
+}
+
 pub fn host() -> HostName {
     HOST.parse().unwrap()
 }

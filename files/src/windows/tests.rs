@@ -1,7 +1,7 @@
 //! Files under attack, and files that somebody else has open. What Wine cannot show is told in docs/windows.md: it keeps of an access
 //! control list what the permission bits of the system below can say, and makes no links.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

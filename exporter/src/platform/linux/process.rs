@@ -105,19 +105,6 @@ mod tests {
         assert_eq!(cpu_seconds(""), None);
     }
 
-    /// Holds A7: a number that another process has by now, or had before the boot, is not the process that was meant.
-    #[test]
-    fn a_process_runs_until_it_has_ended_whoever_has_its_number_then() {
-        let own = started_process(std::process::id()).expect("this process");
-        assert_eq!(is_running(&own), Some(true));
-        assert_eq!(is_running(&StartedProcess { ticks: own.ticks + 1, ..own.clone() }), Some(false));
-        assert_eq!(is_running(&StartedProcess { boot_id: "another".to_owned(), ..own }), Some(false));
-        let mut child = std::process::Command::new("true").spawn().expect("true");
-        let started = started_process(child.id()).expect("not reaped");
-        child.wait().expect("wait");
-        assert_eq!(is_running(&started), Some(false));
-    }
-
     #[test]
     fn this_process_uses_memory_and_files() {
         let usage = usage();

@@ -63,21 +63,6 @@ mod tests {
         assert!(usage.open_files != Some(0) && usage.max_open_files.is_none(), "{usage:?}");
     }
 
-    /// Holds A7: a number that another process has by now, or had before the boot, is not the process that was meant.
-    #[test]
-    fn a_process_runs_until_it_has_ended_whoever_has_its_number_then() {
-        let own = started_process(std::process::id()).expect("this process");
-        assert_eq!(is_running(&own), Some(true));
-        assert_eq!(is_running(&StartedProcess { ticks: own.ticks + 1, ..own.clone() }), Some(false));
-        assert_eq!(is_running(&StartedProcess { boot_id: "another".to_owned(), ..own }), Some(false));
-        let mut child = std::process::Command::new("hostname.exe").spawn().expect("hostname");
-        let started = started_process(child.id()).expect("held open");
-        child.wait().expect("wait");
-        assert_eq!(is_running(&started), Some(false), "it is held open");
-        drop(child);
-        assert_eq!(is_running(&started), Some(false), "it is forgotten");
-    }
-
     #[test]
     fn a_shortage_is_told_from_a_refusal() {
         for (code, is_short) in [(4, true), (1450, true), (10024, true), (5, false), (2, false)] {

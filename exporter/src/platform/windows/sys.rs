@@ -274,11 +274,10 @@ fn token_information(token: &OwnedHandle, class: TOKEN_INFORMATION_CLASS, least:
 /// The account of this name, by its security identifier; none where there is none. Whoever knows the names of a domain may be asked
 /// over the network.
 pub(super) fn account_named(name: &str) -> io::Result<Option<String>> {
-    let name: Vec<u16> = name.encode_utf16().collect();
-    if name.is_empty() || name.len() > MAX_NAME || name.contains(&0) {
+    if name.is_empty() || name.encode_utf16().count() > MAX_NAME || name.contains('\0') {
         return Ok(None);
     }
-    let name: Vec<u16> = name.into_iter().chain([0]).collect();
+    let name = wide(name);
     // The largest identifier has 68 bytes.
     let (mut sid, mut domain, mut kind) = ([0u64; 16], [0u16; MAX_NAME], SID_NAME_USE::default());
     let (mut sid_length, mut domain_length) = (bytes_of(&sid), units_of(&domain));
@@ -306,7 +305,7 @@ pub(super) fn account_named(name: &str) -> io::Result<Option<String>> {
 
 /// The name of an account, with that of its domain; none where nobody knows it. As above, a domain may be asked.
 pub(super) fn account_name(sid: &str) -> io::Result<Option<String>> {
-    let sid: Vec<u16> = sid.encode_utf16().chain([0]).collect();
+    let sid = wide(sid);
     let mut identifier = null_mut();
     // SAFETY: the text ends with a zero; what is allocated is owned below.
     done(unsafe { ConvertStringSidToSidW(sid.as_ptr(), &raw mut identifier) })?;
