@@ -304,7 +304,7 @@ pub struct WorkArgs {
     /// What is logged, as error, warn, info, debug or trace.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
-    /// Log to this file instead of stderr, or of the one that a Windows service has by default.
+    /// Log to this file instead of stderr. A Windows service logs to a file by default, which this replaces.
     ///
     /// A file of 10 MiB is renamed to FILE.1, and so on up to FILE.4. It is private to this program's account and to administrators.
     #[arg(long = "log.file", value_name = "FILE")]

@@ -49,7 +49,7 @@ pub enum ServiceState {
     Running,
     /// On its way to one of them.
     Pending,
-    /// As somebody has asked for who may pause it: this program does not let that be done.
+    /// This program accepts no pause, so that a service in this state is another program's.
     Paused,
 }
 

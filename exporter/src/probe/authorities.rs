@@ -1,4 +1,4 @@
-//! Where the authorities are whom somebody trusts: in a file, or in the system's own store.
+//! The certificate authorities that are trusted, read from a file or from the system's own store.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -172,8 +172,7 @@ pub fn run_as_service(work: impl FnOnce() -> u8 + Send + 'static) -> Result<(), 
 define_windows_service!(service_main, serve);
 
 fn serve(_arguments: Vec<std::ffi::OsString>) {
-    // What it is given there is an item without captures: the library frees the captures of one after a stop, and the manager may ask
-    // again.
+    // `asked` is a function, not a closure: windows-service frees a closure after the first stop, and the manager may call it again.
     let Ok(status) = service_control_handler::register(SERVICE_NAME, asked) else { return };
     let _ = STATUS.set(status);
     let _ = tell(held(&PHASE).status());

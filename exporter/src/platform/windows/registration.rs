@@ -31,7 +31,7 @@ const DESCRIPTION: &str =
     "Publishes the expiry of certificates, UPSes and the shutdown state of this host to Prometheus.";
 /// The longer a failure lasts, the less often it is tried again.
 const RESTARTS_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
-/// Who runs for so long has got over what had made it fail.
+/// A service that has run for so long counts its failures anew.
 const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a system that goes down waits for it: until no service of an agent is down because of a rotation, as `TimeoutStopSec` of the
 /// unit for systemd.

@@ -129,7 +129,7 @@ impl Asked<'_> {
             .map_err(|error| self.failed(error))
     }
 
-    /// Whether it was: it may not be ready to be asked yet, or be so already.
+    /// Whether the manager took it. A service may not be ready yet for what it is asked, or have done it already.
     fn ask(self, service: &Service, status: &ServiceStatus) -> Result<bool, ServiceError> {
         let asked = match self.verb {
             ServiceVerb::Start => service.start::<&str>(&[]),

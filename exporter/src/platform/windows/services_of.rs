@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::super::Command;
 
-/// The services that a command stops or starts, as far as it tells: by the names that the manager of services takes, in the one case
-/// of letters that it does not mind, or else the command itself.
+/// The services that a command stops or starts, as far as it tells: by the names that the manager of services takes, in lower case, since
+/// to it they have no case; or else the command itself.
 pub fn services_of(command: &Command) -> Vec<String> {
     let argv = match command {
         Command::Program(argv) => argv,
