@@ -2,6 +2,9 @@
 # Builds the crates that build for Windows and runs their tests under Wine (docs/windows.md). A line for each program with tests; what
 # one prints is shown whole when it fails. The last line is the sum.
 #
+#   tests/tools/test-windows.sh           builds and runs them
+#   tests/tools/test-windows.sh --no-run   builds them
+#
 #   KAGIBAN_WINDOWS_DEADLINE=300   seconds for one program
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -40,6 +43,7 @@ for crate in "${crates[@]}"; do
 done
 tests/tools/windows-programs.sh >/dev/null && cargo_for_windows test --no-run --message-format=json-render-diagnostics "${crates[@]/#/--package=kagiban-}" "${programs[@]}" \
     >"$work/built.json" || fail 'it does not build for Windows; the lines above say why'
+[ "${1:-}" != --no-run ] || exit 0
 # A line for each: crate, target, the directory that cargo would run it in, program.
 python3 - "$work/built.json" >"$work/programs" <<'PYTHON' || exit 2
 import json, os, sys

@@ -270,7 +270,7 @@ const LEFT_OUT: &[Step] = &[
     left_out("make demo ONCE=1", "it takes minutes; what it shows is `tests/rotation_e2e.rs`"),
     left_out("make packages", "`tests/packages` has them made of the program of the tests"),
     left_out("make mutants", "it runs the suite once for each bug"),
-    left_out("make fuzz SECONDS=60", "`.ci/run` runs it"),
+    left_out("make fuzz SECONDS=60", "`.ci/run` runs it, for half as long"),
     left_out("make audit", "`.ci/run` runs it"),
-    left_out("make test-windows", "it takes minutes, and has its own toolchain and Wine"),
+    left_out("make test-windows", "`.ci/run` runs it"),
 ];
