@@ -14,7 +14,7 @@ help:
 	@echo 'make test-windows   the tests of the crates that build for Windows, under Wine; says what it fetches first'
 	@echo 'make lint        formatting, clippy, one crypto provider'
 	@echo 'make bench       the figures: sizes, time to ready, memory, CPU per scrape; time to verified, API writes;'
-	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
+	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, outside, rotation, resources'
 	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
 	@echo 'make crds        writes the CRD to crds/ and into the chart from its Rust types'
 	@echo 'make docs        writes docs/metrics.md, docs/ups-metrics.md, docs/api.md, docs/alerts.md, docs/dashboards.md,'

@@ -1,5 +1,6 @@
 //! What an endpoint serves, read off the wire by a TLS client that shares no code with the exporter's probe.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection, SignatureScheme};
 use sha2::{Digest, Sha256};
 
 /// On loopback a healthy peer answers in milliseconds.
@@ -44,6 +45,20 @@ pub fn served(address: SocketAddr, server_name: &str) -> Result<Served> {
     }
     let chain = tls.peer_certificates().context("no certificate served")?;
     Ok(Served { chain: chain.iter().map(|der| der.to_vec()).collect() })
+}
+
+/// The other end: shakes hands with a client and says goodbye. One that says nothing holds nobody for long.
+pub fn answer(mut client: TcpStream, config: &Arc<ServerConfig>) -> Result<()> {
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(Some(DEADLINE))?;
+    client.set_write_timeout(Some(DEADLINE))?;
+    let mut tls = ServerConnection::new(Arc::clone(config))?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut client)?;
+    }
+    tls.send_close_notify();
+    tls.complete_io(&mut client)?;
+    Ok(client.flush()?)
 }
 
 fn config() -> Result<ClientConfig> {

@@ -2,7 +2,6 @@
 //! are real, the program is openssl, and the service serves whatever lies in its file.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,9 +19,9 @@ use kagiban_tests::quickstart::{self, Fleet, HOST, ISSUER_SECRET, OPERATOR_NAME,
 use kagiban_tests::stage::{RESYNC, condition};
 use kagiban_tests::{audit, handshake, scratch, tools, wait};
 use rcgen::{CertificateParams, KeyPair};
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -89,8 +88,7 @@ impl Service {
     }
 }
 
-fn serve(mut stream: TcpStream, file: &Path) -> Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+fn serve(stream: TcpStream, file: &Path) -> Result<()> {
     let pem = fs::read(file)?;
     let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -98,13 +96,7 @@ fn serve(mut stream: TcpStream, file: &Path) -> Result<()> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, PrivateKeyDer::from_pem_slice(&pem)?)?;
-    let mut tls = ServerConnection::new(Arc::new(config))?;
-    while tls.is_handshaking() {
-        tls.complete_io(&mut stream)?;
-    }
-    tls.send_close_notify();
-    tls.complete_io(&mut stream)?;
-    Ok(stream.flush()?)
+    handshake::answer(stream, &Arc::new(config))
 }
 
 struct Stage {

@@ -2,8 +2,7 @@
 //! and start commands leave marks in a control directory; the service itself is a thread of the test.
 
 use std::fs;
-use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,16 +12,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use kagiban_tests::jks::{self, Entry};
 use kagiban_tests::powerchute::ALIAS;
-use kagiban_tests::wait;
+use kagiban_tests::{handshake, wait};
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, ServerConnection};
 
 /// How soon a mark is seen.
 const TICK: Duration = Duration::from_millis(3);
-/// A client that connects and says nothing must not hold the service.
-const CLIENT_DEADLINE: Duration = Duration::from_secs(2);
 /// Beside other suites a disk that is busy takes many seconds.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Far longer than the swap of a store takes, and shorter than the stop timeout of the scene.
@@ -178,23 +175,10 @@ fn serve(config: &Arc<ServerConfig>, control: &Path, port: u16, over: &AtomicBoo
     while control.join("run").exists() && !over.load(Ordering::Relaxed) {
         match listener.accept() {
             // A client that breaks off is its own affair.
-            Ok((client, _)) => drop(answer(client, config)),
+            Ok((client, _)) => drop(handshake::answer(client, config)),
             Err(_) => thread::sleep(TICK),
         }
     }
     drop(listener);
     Ok(fs::remove_file(control.join("up"))?)
-}
-
-fn answer(mut client: TcpStream, config: &Arc<ServerConfig>) -> Result<()> {
-    client.set_nonblocking(false)?;
-    client.set_read_timeout(Some(CLIENT_DEADLINE))?;
-    client.set_write_timeout(Some(CLIENT_DEADLINE))?;
-    let mut tls = ServerConnection::new(Arc::clone(config))?;
-    while tls.is_handshaking() {
-        tls.complete_io(&mut client)?;
-    }
-    tls.send_close_notify();
-    tls.complete_io(&mut client)?;
-    Ok(client.flush()?)
 }

@@ -76,7 +76,7 @@ impl Gauged {
         }
         let ready_after = started.elapsed();
         let process = Process::of(program.id());
-        let cpu_to_ready = cpu_by_ticks(&process.0)?;
+        let cpu_to_ready = process.cpu()?;
         Ok(Self { port, process, ready_after, cpu_to_ready, _program: program })
     }
 
@@ -97,6 +97,11 @@ impl Process {
             Ok::<u64, anyhow::Error>(line.trim_end_matches("kB").trim().parse::<u64>()? * 1024)
         };
         Ok(Memory { resident: bytes("VmRSS:")?, own: bytes("RssAnon:")?, peak: bytes("VmHWM:")? })
+    }
+
+    /// What it has taken since its start, to 10 ms.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        cpu_by_ticks(&self.0)
     }
 
     /// Scrapes it many times, one after another.

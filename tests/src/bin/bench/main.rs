@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   fleet (certificate files) ──┐
-//!   upsd (a double of NUT's) ───┴─> exporter under gauge (/proc) ──> table, with the aim and what others need
+//!   upsd (a double of NUT's) ───┤
+//!   a TLS server ───────────────┴─> exporter under gauge (/proc) ──> table, with the aim and what others need
 //!   resources (in a real API server) ──> operator under gauge ──┘
 //! ```
 
 mod fleet;
 mod gauge;
+mod outside;
 mod resources;
 mod table;
 mod upsd;
@@ -40,10 +42,11 @@ const PER_STORE: u32 = 10;
 type Part = fn() -> Result<Vec<Row>>;
 
 /// What can be asked for by name; without a name, all of it.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("sizes", sizes),
     ("certificates", certificates),
     ("ups", one_ups),
+    ("outside", outside::rows),
     ("rotation", rotation),
     ("resources", resources::rows),
 ];
