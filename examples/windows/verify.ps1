@@ -57,6 +57,13 @@ Test-One 'the source of events writes and its text is read' "Write-EventLog, Get
     $read = Get-WinEvent -FilterHashtable $filter -MaxEvents 20 -ErrorAction Stop
     @($read | Where-Object { $_.Message -match [regex]::Escape($mark) }).Count -gt 0
 }
+Test-One 'a battery that Windows sees is one that the exporter sees' 'Win32_Battery, ups_up{backend="windows_power"}' {
+    $page = (Invoke-WebRequest -UseBasicParsing "$Address/metrics").Content
+    $asked = $page -match '(?m)^ups_up\{[^}]*backend="windows_power"[^}]*\} (\d)'
+    if (-not $asked) { return 'no windowsPower is configured' }
+    $heard = $Matches[1] -eq '1'
+    $heard -eq (@(Get-CimInstance Win32_Battery).Count -gt 0)
+}
 Test-One 'nobody but administrators enters its directory' "Get-Acl $data" {
     $administrators = 'S-1-5-18', 'S-1-5-32-544'
     $allowed = $administrators + 'S-1-3-0', 'S-1-3-4'

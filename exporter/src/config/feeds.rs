@@ -81,7 +81,9 @@ fn find<'a>(written: &str, upses: &'a [UpsConfig]) -> Option<(&'a UpsConfig, Mem
 const fn lists(config: &UpsConfig) -> bool {
     match &config.backend {
         UpsBackend::Nut(nut) => nut.ups.is_none(),
-        UpsBackend::Apcupsd(_) | UpsBackend::Snmp(_) | UpsBackend::PowerchuteWeb(_) => false,
+        UpsBackend::Apcupsd(_) | UpsBackend::Snmp(_) | UpsBackend::PowerchuteWeb(_) | UpsBackend::WindowsPower(_) => {
+            false
+        }
     }
 }
 

@@ -105,8 +105,10 @@ impl Config {
     /// The first setting that asks for one of these, where a system lacks them.
     pub(crate) fn first_of(&self, lacking: &[Ability]) -> Option<(&'static str, Ability)> {
         let names_stores = self.certificates.iter().any(|rule| !rule.windows_stores.is_empty());
+        let asks_system = self.ups.iter().any(UpsConfig::is_seen_by_this_host);
         let asked = [
             (names_stores, "certificates.windowsStores", Ability::CertificateStores),
+            (asks_system, "ups.windowsPower", Ability::PowerStatus),
             (self.power.scheduled_shutdown_file.is_some(), "power.scheduledShutdownFile", Ability::ShutdownSchedule),
         ];
         asked.into_iter().find_map(|(is_asked, setting, ability)| {
@@ -145,7 +147,10 @@ mod tests {
     fn what_a_system_lacks_is_asked_for_by_the_setting_that_is_named() {
         const LOOKS: &str = "tlsEndpoints: [{address: \"ups-01:443\"}]\n";
         const STORE: &str = "certificates: [{name: a, windowsStores: [MY]}]\n";
+        const POWER: &str = "ups: [{name: a, windowsPower: {}}]\n";
         for (text, lacking, setting) in [
+            (POWER.to_owned(), Ability::PowerStatus, Some("ups.windowsPower")),
+            (LOOKS.to_owned(), Ability::PowerStatus, None),
             (format!("{LOOKS}power: {{assume: mains}}\n"), Ability::ShutdownSchedule, None),
             (
                 format!("{LOOKS}power: {{scheduledShutdownFile: /run/scheduled}}\n"),

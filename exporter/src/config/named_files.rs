@@ -123,7 +123,7 @@ fn of_ups(at: &mut Section<'_>, host: Option<Label>, ups: &UpsConfig) {
             let authorities = nut.start_tls.as_ref().and_then(|tls| tls.ca_file.as_deref());
             at.add("nut.startTls.caFile", authorities, NamedFileKind::Authorities);
         }
-        UpsBackend::Apcupsd(_) => {}
+        UpsBackend::Apcupsd(_) | UpsBackend::WindowsPower(_) => {}
         UpsBackend::Snmp(snmp) => {
             at.add("snmp.communityFile", snmp.community_file.as_deref(), NamedFileKind::Secret);
             at.snmp_user("snmp.", snmp.auth.as_ref(), snmp.privacy.as_ref());

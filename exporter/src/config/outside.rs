@@ -78,6 +78,10 @@ pub(super) fn check(hosts: &[OutsideHost], own: Option<&str>) -> Result<(), Stri
                         `ups` of this host";
             return wrong(&format!("ups[{at}].feedsHost"), told.to_owned());
         }
+        if let Some(at) = outside.ups.iter().position(UpsConfig::is_seen_by_this_host) {
+            let told = "what Windows sees is the power of this host; name it under the `ups` of this host";
+            return wrong(&format!("ups[{at}].windowsPower"), told.to_owned());
+        }
         sources += endpoints + upses;
     }
     if sources > MAX_SOURCES {
@@ -140,6 +144,11 @@ mod tests {
                 good("a") + &good("b") + &host("c", &ups(", feedsHost: true")),
                 "outsideHosts[2].ups[0].feedsHost: ",
                 "leave",
+            ),
+            (
+                host("a", ", ups: [{name: a, windowsPower: {}}]"),
+                "outsideHosts[0].ups[0].windowsPower: ",
+                "the power of this host",
             ),
             (
                 host("a", ", tlsEndpoints: [{address: 'h:1'}, {address: 'h:1'}]"),

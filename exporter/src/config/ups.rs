@@ -30,6 +30,7 @@ pub enum UpsBackend {
     Apcupsd(ApcupsdConfig),
     Snmp(SnmpConfig),
     PowerchuteWeb(PowerchuteWebConfig),
+    WindowsPower(WindowsPowerConfig),
 }
 
 /// upsd, the server of the Network UPS Tools.
@@ -182,6 +183,11 @@ pub struct PowerchuteWebConfig {
     pub server_name: Option<String>,
 }
 
+/// What Windows itself sees: the battery of a notebook, or a UPS at USB that no vendor's program drives. Nothing is to be said of it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowsPowerConfig {}
+
 /// Where traps arrive. Without it none are received.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -200,6 +206,7 @@ struct Written {
     apcupsd: Option<ApcupsdConfig>,
     snmp: Option<SnmpConfig>,
     powerchute_web: Option<PowerchuteWebConfig>,
+    windows_power: Option<WindowsPowerConfig>,
     interval: Option<Interval>,
     timeout: Option<Interval>,
     feeds_host: Option<bool>,
@@ -209,16 +216,20 @@ impl TryFrom<Written> for UpsConfig {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { name, nut, apcupsd, snmp, powerchute_web, interval, timeout, feeds_host } = written;
+        let Written { name, nut, apcupsd, snmp, powerchute_web, windows_power, interval, timeout, feeds_host } =
+            written;
         let backends = [
             nut.map(UpsBackend::Nut),
             apcupsd.map(UpsBackend::Apcupsd),
             snmp.map(UpsBackend::Snmp),
             powerchute_web.map(UpsBackend::PowerchuteWeb),
+            windows_power.map(UpsBackend::WindowsPower),
         ];
         let mut named = backends.into_iter().flatten();
         let (Some(backend), None) = (named.next(), named.next()) else {
-            return Err(format!("ups {name}: name exactly one of `nut`, `apcupsd`, `snmp` and `powerchuteWeb`"));
+            return Err(format!(
+                "ups {name}: name exactly one of `nut`, `apcupsd`, `snmp`, `powerchuteWeb` and `windowsPower`"
+            ));
         };
         if let UpsBackend::Snmp(snmp) = &backend {
             snmp.check().map_err(|problem| format!("ups {name}: {problem}"))?;
@@ -236,13 +247,20 @@ impl TryFrom<Written> for UpsConfig {
 impl UpsConfig {
     /// A UPS on a slow serial line answers through its agent within two seconds.
     const DEFAULT_TIMEOUT: Interval = Interval::new(Duration::from_secs(5));
+
+    /// Whether this host's own system is asked, and nothing over a network.
+    pub(crate) const fn is_seen_by_this_host(&self) -> bool {
+        matches!(self.backend, UpsBackend::WindowsPower(_))
+    }
 }
 
 impl UpsBackend {
     /// Outages are told in seconds; a login of the web UI is written to the agent's log each time.
     const fn usual_interval(&self) -> Interval {
         match self {
-            Self::Nut(_) | Self::Apcupsd(_) | Self::Snmp(_) => Interval::new(Duration::from_secs(10)),
+            Self::Nut(_) | Self::Apcupsd(_) | Self::Snmp(_) | Self::WindowsPower(_) => {
+                Interval::new(Duration::from_secs(10))
+            }
             Self::PowerchuteWeb(_) => Interval::new(Duration::from_mins(5)),
         }
     }
@@ -340,6 +358,19 @@ ups:
         ] {
             let said = parse(entry).expect_err("this is not one backend");
             assert!(said.contains("ups a: name exactly one of `nut`"), "{entry}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_windows_sees_of_its_power_is_named_once_and_nothing_is_said_of_it() {
+        let config = parse("{name: own, windowsPower: {}}").expect("one entry");
+        assert!(config.is_seen_by_this_host() && config.feeds_host);
+        for (entry, why) in [
+            ("{name: own, windowsPower: {address: \"h:1\"}}", "unknown field `address`"),
+            ("{name: own, windowsPower: {}}\n  - {name: again, windowsPower: {}}", "stands there twice"),
+        ] {
+            let said = parse(entry).expect_err(why);
+            assert!(said.contains(why), "{entry}: {said}");
         }
     }
 

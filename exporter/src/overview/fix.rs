@@ -30,6 +30,7 @@ pub(crate) const HANGS: &str =
 const PERMISSION: &str = "let the account that kagiban-exporter runs as read it, by a group or an ACL; for rotations the exporter \
                           runs as root";
 const DISK: &str = "the file system gives an error for it; see the kernel's log";
+const BATTERY_DRIVER: &str = "see the driver of the battery in the Device Manager: Windows waits for it";
 const LINKS: &str = "its symbolic links lead in a circle; correct them";
 const NOT_REGULAR: &str = "name a regular file in the configuration";
 
@@ -134,6 +135,7 @@ pub(crate) fn of_chain(reason: &str) -> Option<&'static str> {
 pub(crate) const fn of_ups(fault: UpsFault, backend: Backend) -> &'static str {
     match fault {
         UpsFault::Auth => match backend {
+            Backend::WindowsPower => BATTERY_DRIVER,
             Backend::Apcupsd => "apcupsd knows no users; see what answers on its port",
             Backend::Nut => "correct user and passwordFile: a user of upsd.users",
             Backend::PowerchuteWeb => "correct user and passwordFile: the login of the agent's web interface",
@@ -153,6 +155,7 @@ pub(crate) const fn of_ups(fault: UpsFault, backend: Backend) -> &'static str {
             Backend::Nut => "start upsd; its upsd.conf needs a LISTEN line for this address",
             Backend::PowerchuteWeb => "start the PowerChute agent, or correct its address",
             Backend::Snmp => "correct the address of the card; see that no firewall is between",
+            Backend::WindowsPower => BATTERY_DRIVER,
         },
         UpsFault::DataStale => "see the driver of this UPS: upsd has heard nothing new of it",
         UpsFault::Dns => "correct the name, or see that the name servers of this host answer",
@@ -160,12 +163,18 @@ pub(crate) const fn of_ups(fault: UpsFault, backend: Backend) -> &'static str {
         UpsFault::LoginCutOff => {
             "wait: an earlier login to the agent has not ended, and a second one could lock its user out"
         }
+        UpsFault::NoBattery => {
+            "connect the UPS by USB; where another program drives it, such as PowerChute, ask that one in place of windowsPower"
+        }
         UpsFault::NotFound => "correct the path of the password file",
         UpsFault::NotRegular => NOT_REGULAR,
         UpsFault::Panic => BUG,
         UpsFault::PermissionDenied => PERMISSION,
         UpsFault::Protocol => "see what answers on this port: it does not speak the protocol that is configured",
-        UpsFault::ReadFailed => DISK,
+        UpsFault::ReadFailed => match backend {
+            Backend::WindowsPower => BATTERY_DRIVER,
+            Backend::Apcupsd | Backend::Nut | Backend::PowerchuteWeb | Backend::Snmp => DISK,
+        },
         UpsFault::StateDirectory => {
             "let the exporter write to its state directory: it counts logins there, so that none locks the user out"
         }
@@ -175,6 +184,7 @@ pub(crate) const fn of_ups(fault: UpsFault, backend: Backend) -> &'static str {
                 "see that the card is reachable by UDP, that SNMP is on, and that its access list has this host; a wrong community is \
                  not answered either"
             }
+            Backend::WindowsPower => BATTERY_DRIVER,
             Backend::Apcupsd | Backend::Nut | Backend::PowerchuteWeb => {
                 "see that what is asked is not overloaded, and that no firewall drops packets"
             }

@@ -9,6 +9,8 @@ pub enum Ability {
     HandedOverSockets,
     /// The system keeps certificates in stores that are no files.
     CertificateStores,
+    /// The system sees batteries and UPSes by itself.
+    PowerStatus,
 }
 
 const PAGE: &str = online!("docs/windows.md");
@@ -30,6 +32,9 @@ impl Ability {
             Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not there on Windows yet",
             Self::HandedOverSockets => "sockets that the service manager hands over are not there on Windows yet",
             Self::CertificateStores => "certificate stores of the system are there on Windows alone",
+            Self::PowerStatus => {
+                "a UPS that the system itself sees is there on Windows alone; here NUT or apcupsd tell of it"
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod left;
 mod linux;
 mod listeners;
 mod manager;
+mod power_status;
 mod process;
 mod program;
 mod registration;
@@ -43,6 +44,7 @@ pub use kagiban_files::{
 pub use kagiban_process::system::{Request, Requests, forbid_dumps};
 pub use listeners::ListenersError;
 pub use manager::{HandoverError, Lifecycle};
+pub use power_status::{PowerStatus, PowerStatusError};
 pub use process::Usage;
 pub use program::{ProgramError, StartedProcess};
 pub use registration::{
@@ -58,7 +60,7 @@ pub use system::{
     announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, certificate_store, check_program,
     command_process, default_state_directory, exposed_part, host_api_service_writes, host_name, inherited_sockets,
     is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants,
-    open_elsewhere, own_account, queued_start, register_service, registered_service, reload_service, run,
+    open_elsewhere, own_account, power_status, queued_start, register_service, registered_service, reload_service, run,
     run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, services_of, spawn, started_process,
     state_directory_of_running_unit, system_authorities, system_trust, unit_behind, unregister_service, usage,
 };

@@ -82,6 +82,8 @@ pub enum Backend {
     Nut,
     PowerchuteWeb,
     Snmp,
+    /// What the system itself sees.
+    WindowsPower,
 }
 
 /// Why a UPS was not heard.
@@ -169,6 +171,7 @@ impl Backend {
             Self::Nut => "nut",
             Self::PowerchuteWeb => "powerchute_web",
             Self::Snmp => "snmp",
+            Self::WindowsPower => "windows_power",
         }
     }
 }

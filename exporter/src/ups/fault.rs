@@ -21,6 +21,8 @@ pub enum UpsFault {
     DriverNotConnected,
     /// A login of an earlier process has not told its end.
     LoginCutOff,
+    /// The system answered: it sees no battery.
+    NoBattery,
     NotFound,
     NotRegular,
     Panic,
@@ -46,7 +48,7 @@ pub enum Silence {
 }
 
 impl UpsFault {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Auth,
         Self::BadEncoding,
         Self::Busy,
@@ -56,6 +58,7 @@ impl UpsFault {
         Self::Dns,
         Self::DriverNotConnected,
         Self::LoginCutOff,
+        Self::NoBattery,
         Self::NotFound,
         Self::NotRegular,
         Self::Panic,
@@ -93,6 +96,7 @@ impl UpsFault {
             Self::Dns => "dns",
             Self::DriverNotConnected => "driver_not_connected",
             Self::LoginCutOff => "login_cut_off",
+            Self::NoBattery => "no_battery",
             Self::NotFound => "not_found",
             Self::NotRegular => "not_regular",
             Self::Panic => "panic",
@@ -112,7 +116,7 @@ impl UpsFault {
     pub const fn silence(self) -> Option<Silence> {
         match self {
             Self::UnknownUps => None,
-            Self::CommLost | Self::DataStale | Self::DriverNotConnected => Some(Silence::LinkLost),
+            Self::CommLost | Self::DataStale | Self::DriverNotConnected | Self::NoBattery => Some(Silence::LinkLost),
             Self::Auth
             | Self::BadEncoding
             | Self::Busy

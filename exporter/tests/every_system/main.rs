@@ -4,6 +4,8 @@
 #[path = "../scene/launched.rs"]
 mod launched;
 mod peers;
+#[cfg(windows)]
+mod power;
 mod service;
 #[cfg(windows)]
 mod stores;

@@ -9,6 +9,7 @@ mod host;
 mod listeners;
 mod lock;
 mod logind;
+mod power_status;
 mod process;
 mod program;
 mod registration;
@@ -32,6 +33,7 @@ pub use host::{
 };
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
+pub use power_status::power_status;
 pub use process::{host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
 pub use registration::{
@@ -53,7 +55,7 @@ use super::{Ability, Hints};
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
 
 /// What this program does elsewhere and not here.
-pub const LACKS: &[Ability] = &[Ability::CertificateStores];
+pub const LACKS: &[Ability] = &[Ability::CertificateStores, Ability::PowerStatus];
 
 /// Whether one name of a file is another in other letters.
 pub const NAMES_FOLD_CASE: bool = false;

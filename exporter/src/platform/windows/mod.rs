@@ -5,6 +5,7 @@ mod host;
 mod hosted;
 mod listeners;
 mod lock;
+mod power_status;
 mod process;
 mod program;
 mod registration;
@@ -27,6 +28,7 @@ pub use host::{
 pub use hosted::{announce, asked_by_manager, run_as_service};
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
+pub use power_status::power_status;
 pub use process::{is_running, is_shortage, started_process, usage};
 pub use program::{check_program, command_process, exposed_part, run, run_commands_by, spawn};
 pub use registration::{

@@ -41,6 +41,7 @@ use windows_sys::Win32::System::EventLog::{
     DeregisterEventSource, EVENTLOG_ERROR_TYPE, EVENTLOG_WARNING_TYPE, RegisterEventSourceW, ReportEventW,
 };
 use windows_sys::Win32::System::JobObjects::{AssignProcessToJobObject, CreateJobObjectW, TerminateJobObject};
+use windows_sys::Win32::System::Power::{GetSystemPowerStatus, SYSTEM_POWER_STATUS};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Services::{
     ControlService, ENUM_SERVICE_STATUSW, EnumDependentServicesW, SERVICE_ACTIVE, SERVICE_CONTROL_PARAMCHANGE,
@@ -75,6 +76,14 @@ pub(super) fn boot_number() -> u32 {
     let number = std::ptr::with_exposed_provenance::<u32>(SHARED_PAGE + offset_of!(KUSER_SHARED_DATA, BootId));
     // SAFETY: every process has the page, at this address, and may read it; the number is aligned in it.
     unsafe { number.read_volatile() }
+}
+
+/// What Windows knows of mains and batteries.
+pub(super) fn power_status() -> io::Result<SYSTEM_POWER_STATUS> {
+    let mut told = SYSTEM_POWER_STATUS::default();
+    // SAFETY: it is a structure that it fills.
+    done(unsafe { GetSystemPowerStatus(&raw mut told) })?;
+    Ok(told)
 }
 
 /// What this process's threads have used, in the kernel too.

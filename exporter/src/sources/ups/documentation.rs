@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::{apcupsd, nut, snmp, web};
+use super::{apcupsd, nut, snmp, web, windows_power};
 use crate::render::ups_families;
 use crate::ups::{ABSENT_IN_SNMP, ALARM_METRIC, IDLE, Protocol, Quantity, QuantityFacts, Status, Unit};
 
@@ -55,8 +55,8 @@ give one metric, the more precise or the more special one counts.
 
 ";
 
-/// Families that are no numbers of the table, with what the backends' tables do not tell: NUT, apcupsd, SNMP, the web UI.
-const OTHERS: &[(&str, [&str; 4])] = &[
+/// Families that are no numbers of the table, with what the backends' tables do not tell: NUT, apcupsd, SNMP, the web UI, Windows.
+const OTHERS: &[(&str, [&str; 5])] = &[
     (
         "ups_up",
         [
@@ -64,11 +64,12 @@ const OTHERS: &[(&str, [&str; 4])] = &[
             "`STATFLAG` 0x100 is not set",
             "the agent answers and has its UPS",
             "the page is shown",
+            "there is a battery",
         ],
     ),
-    ("ups_poll_error", ["", "", "", ""]),
-    ("ups_last_success_timestamp_seconds", ["", "", "", ""]),
-    ("ups_poll_duration_seconds", ["", "", "", ""]),
+    ("ups_poll_error", [""; 5]),
+    ("ups_last_success_timestamp_seconds", [""; 5]),
+    ("ups_poll_duration_seconds", [""; 5]),
     (
         "ups_info",
         [
@@ -77,10 +78,11 @@ const OTHERS: &[(&str, [&str; 4])] = &[
             "`MODEL` (or `APCMODEL`), `SERIALNO`, `FIRMWARE`, `DRIVER`, `VERSION`",
             "",
             "",
+            "",
         ],
     ),
-    ("ups_status", ["see below", "see below", "see below", "see below"]),
-    ("ups_status_contradictions", ["states that exclude each other"; 4]),
+    ("ups_status", ["see below"; 5]),
+    ("ups_status_contradictions", ["states that exclude each other"; 5]),
     (
         "ups_status_unknown",
         [
@@ -88,33 +90,35 @@ const OTHERS: &[(&str, [&str; 4])] = &[
             "other words of `STATUS`",
             "other numbers of enums",
             "other words of `DeviceStatus`",
+            "",
         ],
     ),
-    ("ups_battery_info", ["`battery.type`", "", "", ""]),
-    ("ups_outlet_on", ["`outlet.N.status`, `outlet.group.N.status`", "", "", ""]),
-    ("ups_beeper_status", ["`ups.beeper.status`", "", "", ""]),
-    ("ups_readings_refused", ["", "", "", ""]),
-    ("ups_last_transfer_timestamp_seconds", ["", "`XONBATT`, `XOFFBATT`", "", ""]),
-    ("ups_last_transfer_cause", ["`input.transfer.reason`", "`LASTXFER`", "", ""]),
-    ("ups_self_test_result", ["`ups.test.result`", "`SELFTEST`", "", ""]),
-    (ALARM_METRIC, ["`ups.alarm`", "", "", ""]),
+    ("ups_battery_info", ["`battery.type`", "", "", "", ""]),
+    ("ups_outlet_on", ["`outlet.N.status`, `outlet.group.N.status`", "", "", "", ""]),
+    ("ups_beeper_status", ["`ups.beeper.status`", "", "", "", ""]),
+    ("ups_readings_refused", [""; 5]),
+    ("ups_last_transfer_timestamp_seconds", ["", "`XONBATT`, `XOFFBATT`", "", "", ""]),
+    ("ups_last_transfer_cause", ["`input.transfer.reason`", "`LASTXFER`", "", "", ""]),
+    ("ups_self_test_result", ["`ups.test.result`", "`SELFTEST`", "", "", ""]),
+    (ALARM_METRIC, ["`ups.alarm`", "", "", "", ""]),
 ];
 
 fn document() -> String {
-    let backends = [nut::documented(), apcupsd::documented(), snmp::documented(), web::documented()];
+    let backends =
+        [nut::documented(), apcupsd::documented(), snmp::documented(), web::documented(), windows_power::documented()];
     let mut out = HEAD.to_owned();
-    out += "## Numbers\n\n| metric | unit | range | NUT | apcupsd | SNMP | PowerChute's web UI | stands for none |\n";
-    out += "|---|---|---|---|---|---|---|---|\n";
+    out += "## Numbers\n\n| metric | unit | range | NUT | apcupsd | SNMP | PowerChute's web UI | Windows | stands for none |\n";
+    out += "|---|---|---|---|---|---|---|---|---|\n";
     for quantity in Quantity::ALL {
         let facts = quantity.facts();
-        let [nut, apcupsd, snmp, web] = backends.each_ref().map(|backend| backend.of(facts.metric));
+        let [nut, apcupsd, snmp, web, windows] = backends.each_ref().map(|backend| backend.of(facts.metric));
         let (name, unit, range, idle) = (published(facts), unit(facts.unit), range(facts), idle(quantity));
-        writeln!(out, "| `{name}` | {unit} | {range} | {nut} | {apcupsd} | {snmp} | {web} | {idle} |")
+        writeln!(out, "| `{name}` | {unit} | {range} | {nut} | {apcupsd} | {snmp} | {web} | {windows} | {idle} |")
             .expect("a string");
     }
     let absent: Vec<_> = ABSENT_IN_SNMP.iter().map(f64::to_string).collect();
     writeln!(out, "\nBy SNMP {} stand for none in every object.\n", absent.join(" and ")).expect("a string");
-    out += "## Words\n\n| metric | NUT | apcupsd | SNMP | PowerChute's web UI |\n|---|---|---|---|---|\n";
+    out += "## Words\n\n| metric | NUT | apcupsd | SNMP | PowerChute's web UI | Windows |\n|---|---|---|---|---|---|\n";
     for (family, sources) in OTHERS {
         let cells: Vec<_> = backends
             .iter()
@@ -129,7 +133,7 @@ fn document() -> String {
         writeln!(out, "| `{family}{total}` | {} |", cells.join(" | ")).expect("a string");
     }
     out += "\n## States\n\nThe label `status` of `ups_status`.\n\n";
-    out += "| status | NUT | apcupsd | SNMP | PowerChute's web UI |\n|---|---|---|---|---|\n";
+    out += "| status | NUT | apcupsd | SNMP | PowerChute's web UI | Windows |\n|---|---|---|---|---|---|\n";
     for status in Status::ALL {
         let cells = backends.each_ref().map(|backend| backend.statuses.get(&status).map(joined).unwrap_or_default());
         writeln!(out, "| `{}` | {} |", status.as_str(), cells.join(" | ")).expect("a string");
@@ -204,7 +208,8 @@ fn every_family_of_a_ups_is_documented_and_nothing_else() {
 /// A metric that no backend gives would never have a sample.
 #[test]
 fn every_number_has_a_source() {
-    let backends = [nut::documented(), apcupsd::documented(), snmp::documented(), web::documented()];
+    let backends =
+        [nut::documented(), apcupsd::documented(), snmp::documented(), web::documented(), windows_power::documented()];
     for quantity in Quantity::ALL {
         let metric = quantity.facts().metric;
         assert!(backends.iter().any(|backend| backend.metrics.contains_key(metric)), "{metric}");

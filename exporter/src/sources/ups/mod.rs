@@ -4,7 +4,8 @@
 //!   UpsSource (deadline) ──> client ─┬─ nut/       upsd: lines over TCP
 //!                                    ├─ apcupsd/   its network information server: framed lines over TCP
 //!                                    ├─ snmp/      UPS-MIB, PowerNet-MIB, PowerChute's own: UDP
-//!                                    └─ web/       PowerChute's web UI: HTTPS
+//!                                    ├─ web/       PowerChute's web UI: HTTPS
+//!                                    └─ windows_power   what Windows itself sees
 //! ```
 //!
 //! A client speaks its protocol, bounded; what it read becomes a [`Reading`] by a pure function beside it. Its countdowns are
@@ -23,6 +24,7 @@ mod peer;
 pub(super) mod snmp;
 mod trust;
 mod web;
+mod windows_power;
 mod wire;
 
 pub(crate) use web::read_page;
@@ -42,6 +44,9 @@ use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::probe::Authorities;
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen, UpsTrouble};
 use crate::ups::{Countdowns, Quantity, Reading, RefusedReadings, ShutdownTrigger, UpsFault};
+
+/// The target of what is asked of no other.
+const THIS_HOST: &str = "localhost";
 
 /// The UPSes of one source, each with what it said; or why not even their names are known.
 type Read = Result<Vec<(Label, Result<Reading, UpsTrouble>)>, UpsTrouble>;
@@ -73,6 +78,7 @@ enum Client {
     Apcupsd(apcupsd::Client),
     Snmp(Box<snmp::Client>),
     Web(Box<web::Client>),
+    WindowsPower(windows_power::Client),
 }
 
 impl UpsSource {
@@ -81,7 +87,7 @@ impl UpsSource {
         let (interval, deadline) = (config.interval.as_duration(), config.timeout.as_duration());
         // A client that ends by itself can say how far it came, and keeps the UPSes that it had read.
         let own = deadline - deadline / 10;
-        let (client, address) = match &config.backend {
+        let (client, address): (_, &str) = match &config.backend {
             UpsBackend::Nut(nut) => {
                 (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system, names, own))), &nut.address)
             }
@@ -95,6 +101,7 @@ impl UpsSource {
                 Client::Web(Box::new(web::Client::new(web, system, state_directory, names, interval, deadline))),
                 &web.address,
             ),
+            UpsBackend::WindowsPower(_) => (Client::WindowsPower(windows_power::Client::new(own)), THIS_HOST),
         };
         Self {
             target: Label::new(address),
@@ -110,7 +117,7 @@ impl UpsSource {
     pub(super) fn trapped(&self) -> Option<(&SnmpConfig, snmp::CredentialFiles, Arc<snmp::Inbox>)> {
         match &self.client {
             Client::Snmp(client) => Some(client.trapped()),
-            Client::Nut(_) | Client::Apcupsd(_) | Client::Web(_) => None,
+            Client::Nut(_) | Client::Apcupsd(_) | Client::Web(_) | Client::WindowsPower(_) => None,
         }
     }
 
@@ -186,6 +193,7 @@ impl Client {
             Self::Apcupsd(client) => one(client.read().await),
             Self::Snmp(client) => one(client.read().await),
             Self::Web(client) => one(client.read().await),
+            Self::WindowsPower(client) => one(client.read().await),
         }
     }
 
@@ -194,7 +202,7 @@ impl Client {
         match self {
             Self::Nut(_) => Some(ShutdownTrigger::NutTimer),
             Self::Snmp(_) => Some(ShutdownTrigger::SnmpShutdownDelay),
-            Self::Apcupsd(_) | Self::Web(_) => None,
+            Self::Apcupsd(_) | Self::Web(_) | Self::WindowsPower(_) => None,
         }
     }
 
@@ -204,7 +212,7 @@ impl Client {
         match self {
             Self::Nut(_) => nut::names_of(withdrawn).for_each(|name| _ = reading.raw.remove(name)),
             Self::Apcupsd(_) => apcupsd::keys_of(withdrawn).for_each(|key| _ = reading.raw.remove(key)),
-            Self::Snmp(_) | Self::Web(_) => {}
+            Self::Snmp(_) | Self::Web(_) | Self::WindowsPower(_) => {}
         }
     }
 
@@ -214,6 +222,7 @@ impl Client {
             Self::Apcupsd(_) => Backend::Apcupsd,
             Self::Snmp(_) => Backend::Snmp,
             Self::Web(_) => Backend::PowerchuteWeb,
+            Self::WindowsPower(_) => Backend::WindowsPower,
         }
     }
 }
