@@ -18,7 +18,7 @@ pub enum Work {
     Files,
     /// Looks at the files of an agent for its hardening.
     Health,
-    /// The event logs and the file of a scheduled shutdown.
+    /// The event logs, the file of a scheduled shutdown, and pending reboots.
     Host,
     /// Passwords and CA files that a UPS is asked with.
     Credentials,

@@ -69,9 +69,11 @@ pub(super) fn left(not_after: i64, now: Timestamp) -> (Severity, String) {
 /// A pass's certificates and where each was seen.
 pub(crate) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = Placed<'_>> + '_> {
     match &pass.observation {
-        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) | Observation::Health(_) => {
-            Box::new(std::iter::empty())
-        }
+        Observation::Nothing
+        | Observation::Upses(_)
+        | Observation::Host(_)
+        | Observation::Reboots(_)
+        | Observation::Health(_) => Box::new(std::iter::empty()),
         Observation::Files(seen) => Box::new(
             seen.files.iter().filter_map(|f| Some((f, f.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
                 let (place, system_trust) = (&file.path, contents.system_trust);

@@ -1,10 +1,13 @@
 //! What is as it should be. Together with what needs attention it is all that a host has.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::shutdown::ShutdownView;
 use super::{Count, Item, Severity, Span, Topic, certificates, item, upses};
 use crate::health::CheckResult;
+use crate::platform::RebootReason;
 use crate::snapshot::{Contents, FileSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
 use crate::ups::Quantity;
 
@@ -37,7 +40,7 @@ fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
         SourceKind::Agent => pass.files().iter().filter_map(|file| of_keystore(file, now)).map(fine).collect(),
         SourceKind::File => vec![fine(of_files(pass, now))],
         SourceKind::Tls => pass.probe().map(|probe| fine(of_endpoint(probe, now))).into_iter().collect(),
-        SourceKind::Host => vec![fine("answers".to_owned())],
+        SourceKind::Host => vec![fine(pass.reboots().map_or_else(|| "answers".to_owned(), of_reboots))],
         SourceKind::Health => of_hardening(id, pass),
         SourceKind::Ups => Vec::new(),
     }
@@ -96,6 +99,18 @@ fn of_ups(seen: &UpsSeen) -> Option<Item> {
     let feeds = if seen.feeds_host { "" } else { "; it does not feed this host" };
     let said = format!("{state}{}{}{feeds}", charge.unwrap_or_default(), runtime.unwrap_or_default());
     Some(item(Topic::Ups, Severity::Fine, format!("UPS {}", seen.ups), said))
+}
+
+/// A reboot that is pending is no trouble: somebody decides when it comes.
+fn of_reboots(reboots: &BTreeMap<RebootReason, bool>) -> String {
+    let pending: Vec<_> = reboots.iter().filter(|(_, holds)| **holds).map(|(reason, _)| reason.as_str()).collect();
+    if !pending.is_empty() {
+        format!("a reboot is pending ({})", pending.join(", "))
+    } else if reboots.is_empty() {
+        "nothing on this host tells whether a reboot is pending".to_owned()
+    } else {
+        "no reboot is pending".to_owned()
+    }
 }
 
 fn of_hardening(id: &SourceId, pass: &Pass) -> Vec<Item> {
@@ -173,6 +188,21 @@ mod tests {
         })
     }
 
+    #[test]
+    fn a_pending_reboot_is_told_with_its_reasons_and_its_absence_only_where_it_is_known() {
+        use RebootReason::{FileRename, WindowsUpdate};
+        for (reboots, said) in [
+            (vec![], "nothing on this host tells whether a reboot is pending"),
+            (vec![(FileRename, false), (WindowsUpdate, false)], "no reboot is pending"),
+            (vec![(FileRename, true), (WindowsUpdate, false)], "a reboot is pending (file_rename)"),
+            (vec![(FileRename, true), (WindowsUpdate, true)], "a reboot is pending (file_rename, windows_update)"),
+        ] {
+            let reboots = Observation::Reboots(reboots.into_iter().collect());
+            let items = items(&seen(SourceKind::Host, reboots), None, NOW);
+            assert_eq!(items.iter().map(|item| item.said.as_str()).collect::<Vec<_>>(), [said]);
+        }
+    }
+
     /// What works is told as that, or needs attention, and never neither and never both.
     #[test]
     fn each_thing_is_told_once_as_working_or_as_needing_a_person() {
@@ -191,6 +221,7 @@ mod tests {
             (SourceKind::Ups, ups(Ok(reading(Status::OnBattery))), false),
             (SourceKind::Ups, ups(Err(Trouble::new(UpsFault::Connect, "refused"))), false),
             (SourceKind::Host, Observation::Host(Vec::new()), true),
+            (SourceKind::Host, Observation::Reboots([(RebootReason::Packages, true)].into()), true),
         ] {
             let snapshot = seen(kind, observation);
             let (bad, good) = (attention::items(&snapshot, None, NOW), items(&snapshot, None, NOW));

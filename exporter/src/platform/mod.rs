@@ -16,6 +16,7 @@ mod manager;
 mod power_status;
 mod process;
 mod program;
+mod reboot;
 mod registration;
 mod service;
 mod severity;
@@ -47,6 +48,7 @@ pub use manager::{HandoverError, Lifecycle};
 pub use power_status::{PowerStatus, PowerStatusError};
 pub use process::Usage;
 pub use program::{ProgramError, StartedProcess};
+pub use reboot::{PendingReboots, RebootError, RebootReason};
 pub use registration::{
     Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Unregistered,
 };
@@ -60,9 +62,10 @@ pub use system::{
     announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, certificate_store, check_program,
     command_process, default_state_directory, exposed_part, host_api_service_writes, host_name, inherited_sockets,
     is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants,
-    open_elsewhere, own_account, power_status, queued_start, register_service, registered_service, reload_service, run,
-    run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, services_of, spawn, started_process,
-    state_directory_of_running_unit, system_authorities, system_trust, unit_behind, unregister_service, usage,
+    open_elsewhere, own_account, pending_reboots, power_status, queued_start, register_service, registered_service,
+    reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, services_of,
+    spawn, started_process, state_directory_of_running_unit, system_authorities, system_trust, unit_behind,
+    unregister_service, usage,
 };
 pub use trust::SystemTrust;
 

@@ -17,6 +17,7 @@ use super::{
 use super::{sources, ups};
 use crate::config::CompatSet;
 use crate::health::{Check, CheckResult, CheckSeen};
+use crate::platform::RebootReason;
 use crate::probe::Phases;
 use crate::shutdown::{Evidence, Load, Member, Scheduled, ShutdownKind, Sign};
 use crate::snapshot::{
@@ -70,6 +71,7 @@ fn host() -> Snapshot {
         (id(SourceKind::Ups, "rack"), Observation::Upses(vec![heard()])),
         (id(SourceKind::Ups, "other"), Observation::Upses(vec![silent()])),
         (id(SourceKind::Host, "system"), Observation::Host(vec![going_down()])),
+        (id(SourceKind::Host, "reboot"), Observation::Reboots([(RebootReason::WindowsUpdate, true)].into())),
         (id(SourceKind::Health, "powerchute"), Observation::Health(hardening())),
     ];
     // What can be seen of a host from outside: those families have the label `host`.

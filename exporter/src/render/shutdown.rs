@@ -1,4 +1,5 @@
-//! `host_shutdown_*`: whether this host is going down, why, and when. Nothing is here while nobody has said anything of it.
+//! `host_shutdown_*`: whether this host is going down, why, and when; whether a reboot is pending. Nothing is here while nobody has said
+//! anything of it.
 
 use std::fmt;
 
@@ -91,6 +92,15 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         help: "How many planned shutdowns were called off before their time.",
         kind: Kind::Counter,
         samples: |snapshot, out| told(snapshot, |report| out.put(&[], report.cancellations())),
+    },
+    Family {
+        name: "host_reboot_pending",
+        help: "Whether a reboot is pending, by who has asked for it; absent where nothing on the host tells.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            let told = snapshot.passes().filter_map(|(_, pass)| pass.reboots());
+            told.flatten().try_for_each(|(reason, holds)| out.put(&[("reason", reason.as_str())], *holds))
+        },
     },
     Family {
         name: "host_feeds",

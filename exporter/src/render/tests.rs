@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{ExpositionFormat, Program, Rendered};
 use crate::config::CompatSet;
+use crate::platform::RebootReason;
 use crate::probe::Phases;
 use crate::snapshot::{
     Backend, Board, CertificateFacts, Contents, FileSeen, FilesSeen, Flaws, Label, Observation, Pass, ProbeSeen, Role,
@@ -137,6 +138,24 @@ fn every_family_has_one_line_of_help_and_a_name_of_its_own() {
     names.sort_unstable();
     names.dedup_by_key(|(name, _)| *name);
     assert_eq!(names.len(), count);
+}
+
+/// Holds that what is not known is no sample: on most systems of Linux nothing tells of a pending reboot.
+#[test]
+fn a_pending_reboot_is_told_by_reason_and_not_at_all_where_nothing_tells() {
+    let told = |reboots: &[(RebootReason, bool)]| {
+        let (board, id) = (Board::default(), SourceId::own(SourceKind::Host, Label::new("reboot")));
+        board.expect([(id.clone(), &[][..])]);
+        board.publish(&id, pass(Observation::Reboots(reboots.iter().copied().collect())));
+        let text = body(&board.snapshot(), ExpositionFormat::Text, &[]);
+        let samples = text.lines().filter(|line| line.starts_with("host_reboot_pending"));
+        samples.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(&[(RebootReason::WindowsUpdate, true), (RebootReason::FileRename, false)]),
+        ["host_reboot_pending{reason=\"file_rename\"} 0", "host_reboot_pending{reason=\"windows_update\"} 1"]
+    );
+    assert!(told(&[]).is_empty());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use kagiban_keystore::{Certificate, Fault};
 
 use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
-use crate::platform::SystemTrust;
+use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
 use crate::shutdown::{Evidence, OriginStatus};
 use crate::trouble::Trouble;
@@ -42,6 +42,8 @@ pub enum Observation {
     /// Every UPS of the source, answering or not.
     Upses(Vec<UpsSeen>),
     Host(Vec<Evidence>),
+    /// Whether a reboot is pending, for each reason that this host tells of.
+    Reboots(BTreeMap<RebootReason, bool>),
     Health(HealthSeen),
 }
 
@@ -313,7 +315,9 @@ impl Pass {
     /// How often each reason occurred.
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let inner: Vec<&'static str> = match &self.observation {
-            Observation::Nothing | Observation::Host(_) | Observation::Health(_) => Vec::new(),
+            Observation::Nothing | Observation::Host(_) | Observation::Reboots(_) | Observation::Health(_) => {
+                Vec::new()
+            }
             Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
@@ -354,6 +358,11 @@ impl Pass {
     /// What the pass says of the host's own going down, without that of its UPSes.
     pub fn host(&self) -> &[Evidence] {
         if let Observation::Host(evidence) = &self.observation { evidence } else { &[] }
+    }
+
+    /// Whether a reboot is pending, by reason.
+    pub const fn reboots(&self) -> Option<&BTreeMap<RebootReason, bool>> {
+        if let Observation::Reboots(reboots) = &self.observation { Some(reboots) } else { None }
     }
 
     pub const fn health(&self) -> Option<&HealthSeen> {

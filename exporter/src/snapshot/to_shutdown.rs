@@ -28,7 +28,8 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
             | Observation::Endpoint(_)
             | Observation::Health(_)
             | Observation::Upses(_)
-            | Observation::Host(_) => OriginStatus::Gone,
+            | Observation::Host(_)
+            | Observation::Reboots(_) => OriginStatus::Gone,
         };
         (origin, status)
     });
@@ -67,7 +68,12 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatu
             let feeding = upses.iter().filter(|seen| seen.feeds_host);
             feeding.map(|seen| (of_ups(id, seen), seen.origin_status(now))).collect()
         }
-        Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Health(_) => Vec::new(),
+        // That a reboot is pending says nothing of when it comes.
+        Observation::Nothing
+        | Observation::Files(_)
+        | Observation::Endpoint(_)
+        | Observation::Health(_)
+        | Observation::Reboots(_) => Vec::new(),
     }
 }
 

@@ -102,7 +102,11 @@ impl Source {
             Observation::Health(health) => {
                 health.checks.iter_mut().for_each(|check| check.detail = self.named(&check.detail));
             }
-            Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Host(_) => {}
+            Observation::Nothing
+            | Observation::Files(_)
+            | Observation::Endpoint(_)
+            | Observation::Host(_)
+            | Observation::Reboots(_) => {}
         }
         (observation, trouble.map(|it| Trouble { message: self.named(&it.message), ..it }))
     }

@@ -37,6 +37,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         ups_source(ups, id, system, &state_directory)
     }));
     sources.extend(host_source::plan(config, found));
+    sources.extend(host_source::reboot(config));
     if config.discovers() {
         sources.extend(found.agents.iter().map(|at| {
             let id = SourceId::own(SourceKind::Agent, Label::from_path(&at.directory));

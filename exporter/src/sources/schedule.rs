@@ -1,7 +1,7 @@
 //! When a source is looked at, and what is said when its state changes.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::Source;
 use crate::health::{Check, CheckResult};
+use crate::platform::RebootReason;
 use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
@@ -124,6 +125,7 @@ struct Said {
     unread_chain: Vec<Trouble>,
     flawed_chain: Option<Label>,
     failing_checks: Vec<Check>,
+    pending_reboots: BTreeSet<RebootReason>,
 }
 
 impl Said {
@@ -145,6 +147,7 @@ impl Said {
             Observation::Endpoint(probe) => self.about_chain(host, name, probe),
             // Of UPSes and of the host `power_log` tells.
             Observation::Nothing | Observation::Host(_) | Observation::Upses(_) => {}
+            Observation::Reboots(reboots) => self.about_reboots(reboots),
         }
     }
 
@@ -222,6 +225,17 @@ impl Said {
             info!(%directory, check = check.id(), "hardening check passes again");
         }
         self.failing_checks = failing().map(|seen| seen.check).collect();
+    }
+
+    /// One of which nothing is known this time is as it was.
+    fn about_reboots(&mut self, reboots: &BTreeMap<RebootReason, bool>) {
+        for (reason, is_pending) in reboots {
+            if *is_pending && self.pending_reboots.insert(*reason) {
+                info!(reason = reason.as_str(), "a reboot is pending");
+            } else if !is_pending && self.pending_reboots.remove(reason) {
+                info!(reason = reason.as_str(), "a reboot is not pending any more");
+            }
+        }
     }
 }
 

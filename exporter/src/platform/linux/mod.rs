@@ -12,6 +12,7 @@ mod logind;
 mod power_status;
 mod process;
 mod program;
+mod reboot;
 mod registration;
 mod scheduled_file;
 mod services_of;
@@ -36,6 +37,7 @@ pub use lock::{FileLock, lock, open_elsewhere};
 pub use power_status::power_status;
 pub use process::{host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
+pub use reboot::pending_reboots;
 pub use registration::{
     REGISTERS_ITSELF, SystemLog, asked_by_manager, register_service, registered_service, reload_service,
     run_as_service, service_directory, unregister_service,

@@ -8,6 +8,7 @@ mod lock;
 mod power_status;
 mod process;
 mod program;
+mod reboot;
 mod registration;
 mod service;
 mod service_control;
@@ -31,6 +32,7 @@ pub use lock::{FileLock, lock, open_elsewhere};
 pub use power_status::power_status;
 pub use process::{is_running, is_shortage, started_process, usage};
 pub use program::{check_program, command_process, exposed_part, run, run_commands_by, spawn};
+pub use reboot::pending_reboots;
 pub use registration::{
     REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, unregister_service,
 };

@@ -17,8 +17,8 @@ use schannel::cert_store::CertStore;
 use windows_service::service::Service;
 use windows_sys::Wdk::System::SystemServices::KUSER_SHARED_DATA;
 use windows_sys::Win32::Foundation::{
-    ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_NONE_MAPPED, FILETIME, GetLastError, HANDLE,
-    INVALID_HANDLE_VALUE, LocalFree, WAIT_OBJECT_0, WAIT_TIMEOUT,
+    ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_NONE_MAPPED, FILETIME, GetLastError,
+    HANDLE, INVALID_HANDLE_VALUE, LocalFree, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
@@ -43,6 +43,7 @@ use windows_sys::Win32::System::EventLog::{
 use windows_sys::Win32::System::JobObjects::{AssignProcessToJobObject, CreateJobObjectW, TerminateJobObject};
 use windows_sys::Win32::System::Power::{GetSystemPowerStatus, SYSTEM_POWER_STATUS};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
+use windows_sys::Win32::System::Registry::RegQueryValueExW;
 use windows_sys::Win32::System::Services::{
     ControlService, ENUM_SERVICE_STATUSW, EnumDependentServicesW, SERVICE_ACTIVE, SERVICE_CONTROL_PARAMCHANGE,
     SERVICE_STATUS,
@@ -52,6 +53,7 @@ use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, GetProcessHandleCount, GetProcessTimes, OpenProcess, OpenProcessToken, OpenThread,
     PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, ResumeThread, THREAD_SUSPEND_RESUME, WaitForSingleObject,
 };
+use winreg::RegKey;
 
 use super::super::Severity;
 
@@ -423,6 +425,21 @@ impl Drop for Local {
     fn drop(&mut self) {
         // SAFETY: it was allocated for us, and is freed once.
         unsafe { LocalFree(self.0) };
+    }
+}
+
+/// How many bytes a value of the registry has, none of which is read; none where there is no such value.
+pub(super) fn value_length(key: &RegKey, name: &str) -> io::Result<Option<u32>> {
+    let name = wide(name);
+    let mut length = 0;
+    // SAFETY: the key is open as long as it is borrowed, and the name ends with a zero; without a place to write to, the call says how long
+    // the value is.
+    let code =
+        unsafe { RegQueryValueExW(key.raw_handle(), name.as_ptr(), null(), null_mut(), null_mut(), &raw mut length) };
+    match code {
+        0 => Ok(Some(length)),
+        ERROR_FILE_NOT_FOUND => Ok(None),
+        code => Err(io::Error::from_raw_os_error(code.cast_signed())),
     }
 }
 

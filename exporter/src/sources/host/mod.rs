@@ -1,7 +1,8 @@
 //! What the host says of its own going down.
 //!
 //! ```text
-//!   HostSource (deadline) ─┬─ system       the system's schedule, through `platform`
+//!   HostSource (deadline) ─┬─ reboot       whether a reboot is pending, through `platform`
+//!                          ├─ system       the system's schedule, through `platform`
 //!                          └─ event_log/   PowerChute's: a Java stream, or text
 //!                                 └──> Evidence ──> shutdown
 //! ```
@@ -9,6 +10,7 @@
 //! Who asks is thin; what an answer means is decided by a pure function beside it.
 
 mod event_log;
+mod reboot;
 mod system;
 
 pub use event_log::{fuzz_event_log, fuzz_event_log_text};
@@ -23,6 +25,7 @@ use futures::FutureExt;
 use tokio::sync::Notify;
 
 use self::event_log::EventLogSource;
+use self::reboot::RebootSource;
 use self::system::SystemSource;
 use super::schedule::panicked;
 use super::{Look, Source};
@@ -49,6 +52,10 @@ pub(super) const REASONS: &[&str] = &[
 
 /// The source that asks the system; the others are called by the paths of their logs.
 const SYSTEM: &str = "system";
+/// The source that asks for pending reboots.
+const REBOOT: &str = "reboot";
+/// A reboot is pending for hours or weeks.
+const REBOOT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// logind answers in milliseconds and a log is read as fast, unless something hangs.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -57,6 +64,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(super) enum HostSource {
     System(SystemSource),
     EventLog(EventLogSource),
+    Reboot(RebootSource),
 }
 
 impl HostSource {
@@ -65,6 +73,7 @@ impl HostSource {
             match self {
                 Self::System(source) => source.look().await,
                 Self::EventLog(source) => source.look().await,
+                Self::Reboot(source) => source.look().await,
             }
         };
         let look = AssertUnwindSafe(look).catch_unwind().await;
@@ -98,6 +107,18 @@ pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
     sources
 }
 
+/// Asks whether a reboot is pending.
+pub(super) fn reboot(config: &Config) -> Option<Source> {
+    config.shutdown.enabled.then(|| Source {
+        id: SourceId::own(SourceKind::Host, Label::new(REBOOT)),
+        reasons: REASONS,
+        interval: REBOOT_INTERVAL,
+        look: Look::Host(Box::new(HostSource::Reboot(RebootSource::new(DEADLINE)))),
+        wake: Arc::default(),
+        files: Vec::new(),
+    })
+}
+
 /// Which logs there are; `true` for one that was named and must be there. An agent makes its log when it first has
 /// something to write.
 fn event_logs(config: &Config, found: &Discovered) -> BTreeMap<PathBuf, bool> {
@@ -113,6 +134,7 @@ fn event_logs(config: &Config, found: &Discovered) -> BTreeMap<PathBuf, bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::path::Path;
 
     use kagiban_agents::Product;
@@ -120,7 +142,7 @@ mod tests {
     use super::*;
     use crate::blocking::Blocked;
     use crate::config;
-    use crate::platform::{FileError, ShutdownError};
+    use crate::platform::{FileError, RebootError, ShutdownError};
 
     fn names(yaml: &str, found: &Discovered) -> Vec<String> {
         let config = config::parse(yaml, Path::new("exporter.yaml")).expect("a good configuration");
@@ -163,9 +185,16 @@ mod tests {
     }
 
     #[test]
+    fn pending_reboots_are_asked_for_unless_the_host_is_not_to_be_asked() {
+        let planned = |yaml| reboot(&config::parse(yaml, Path::new("exporter.yaml")).expect("a good configuration"));
+        assert_eq!(planned("").map(|source| source.id().name.to_string()).as_deref(), Some("reboot"));
+        assert!(planned("shutdown: {enabled: false}").is_none());
+    }
+
+    #[test]
     fn every_reason_is_counted_from_the_start() {
         let path = || "/a".into();
-        let io = || std::io::Error::other("a");
+        let io = || io::Error::other("a");
         let files = [
             FileError::NotFound { path: path() },
             FileError::PermissionDenied { path: path() },
@@ -179,8 +208,11 @@ mod tests {
             ShutdownError::NoAnswer { deadline: DEADLINE },
             ShutdownError::Bus { detail: Label::new("a") },
         ];
+        let unread = [io::ErrorKind::PermissionDenied, io::ErrorKind::Other]
+            .map(|kind| RebootError { place: "a".to_owned(), source: kind.into() });
         let blocked = Blocked::REASONS;
         let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
+        let reasons = reasons.chain(unread.iter().map(RebootError::reason));
         for reason in reasons.chain(blocked).chain([event_log::MALFORMED, panicked("panic").reason]) {
             assert!(REASONS.contains(&reason), "{reason} has no counter");
         }
