@@ -85,6 +85,19 @@ Test-One 'the metrics have what a service tells' "$Address/metrics" {
     $page = (Invoke-WebRequest -UseBasicParsing -Uri "$Address/metrics" -TimeoutSec 10 -ErrorAction Stop).Content
     $page -match 'kagiban_build_info' -and $page -match 'host_shutdown_state\{state="none"\} 1'
 }
+Test-One 'pending reboots are told as the registry has them' "HKLM, $Address/metrics (host_reboot_pending)" {
+    $current = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion'
+    $manager = Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager' -ErrorAction Stop
+    $pending = [ordered]@{
+        component_servicing = Test-Path "$current\Component Based Servicing\RebootPending"
+        file_rename = @($manager.PendingFileRenameOperations | Where-Object { $_ }).Count -gt 0
+        windows_update = Test-Path "$current\WindowsUpdate\Auto Update\RebootRequired"
+    }
+    $page = (Invoke-WebRequest -UseBasicParsing -Uri "$Address/metrics" -TimeoutSec 10 -ErrorAction Stop).Content
+    $wrong = @($pending.Keys | Where-Object { $page -notmatch "host_reboot_pending\{reason=`"$_`"\} $([int]$pending[$_])\b" })
+    if ($wrong.Count -gt 0) { throw "not as the registry has it: $($wrong -join ', ')" }
+    $true
+}
 
 $rows | Format-Table -AutoSize -Wrap
 $failures = @($rows | Where-Object { $_.Result -ne 'ok' }).Count

@@ -167,7 +167,7 @@ mod tests {
             feeds_host: true,
             contradictions: 0,
             outcome: outcome.map(Box::new),
-            refused: std::collections::BTreeMap::new(),
+            refused: BTreeMap::new(),
             strong_snmp: None,
         }])
     }

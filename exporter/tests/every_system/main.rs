@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
-use kagiban_exporter::platform::{Ability, LACKS};
+use kagiban_agents::Os;
+use kagiban_exporter::platform::{Ability, LACKS, OS};
 use launched::Launched;
 use peers::{apcupsd, snmp_agent, tls_server, upsd};
 
@@ -134,6 +135,13 @@ fn what_nobody_was_asked_is_not_told() {
     let source = "kagiban_source_up{source_kind=\"host\",source_name=\"system\"}";
     assert_eq!(metrics.contains(source), is_there, "{metrics}");
     assert_eq!(metrics.contains("\nhost_shutdown_state{"), is_there, "{metrics}");
+    assert!(metrics.contains("kagiban_source_up{source_kind=\"host\",source_name=\"reboot\"} 1\n"), "{metrics}");
+    let reboots = metrics.lines().filter(|line| line.starts_with("host_reboot_pending{")).count();
+    match OS {
+        Os::Windows => assert_eq!(reboots, 3, "{metrics}"),
+        // Not every Linux says so.
+        Os::Linux => assert!(reboots <= 1, "{metrics}"),
+    }
     assert!(metrics.contains(&format!("os=\"{}\"", std::env::consts::OS)), "{metrics}");
     assert!(metrics.contains("\nprocess_resident_memory_bytes "), "{metrics}");
 }
