@@ -109,6 +109,7 @@ impl Config {
         let asked = [
             (names_stores, "certificates.windowsStores", Ability::CertificateStores),
             (asks_system, "ups.windowsPower", Ability::PowerStatus),
+            (self.shutdown.windows_event_log == Some(true), "shutdown.windowsEventLog", Ability::EventLog),
             (self.power.scheduled_shutdown_file.is_some(), "power.scheduledShutdownFile", Ability::ShutdownSchedule),
         ];
         asked.into_iter().find_map(|(is_asked, setting, ability)| {
@@ -160,6 +161,8 @@ mod tests {
             (LOOKS.to_owned(), Ability::ShutdownSchedule, None),
             (STORE.to_owned(), Ability::CertificateStores, Some("certificates.windowsStores")),
             (LOOKS.to_owned(), Ability::CertificateStores, None),
+            ("shutdown: {windowsEventLog: true}".to_owned(), Ability::EventLog, Some("shutdown.windowsEventLog")),
+            ("shutdown: {windowsEventLog: false}".to_owned(), Ability::EventLog, None),
         ] {
             let config = parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{text}{error}"));
             assert_eq!(config.first_of(&[lacking]), setting.map(|setting| (setting, lacking)), "{text}");

@@ -16,11 +16,13 @@ pub struct ShutdownConfig {
     /// Beside those of configured agents and of PowerChute directories that are found.
     #[serde(deserialize_with = "absolute_paths")]
     pub event_logs: Vec<PathBuf>,
+    /// Whether the Application log of Windows is read for what PowerChute writes there; by default beside its agents.
+    pub windows_event_log: Option<bool>,
 }
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self { enabled: true, interval: Self::DEFAULT_INTERVAL, event_logs: Vec::new() }
+        Self { enabled: true, interval: Self::DEFAULT_INTERVAL, event_logs: Vec::new(), windows_event_log: None }
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Ability {
     CertificateStores,
     /// The system sees batteries and UPSes by itself.
     PowerStatus,
+    /// The system keeps a log of numbered events of its programs.
+    EventLog,
 }
 
 const PAGE: &str = online!("docs/windows.md");
@@ -31,6 +33,7 @@ impl Ability {
         match self {
             Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not there on Windows yet",
             Self::HandedOverSockets => "sockets that the service manager hands over are not there on Windows yet",
+            Self::EventLog => "the system's log of programs' events is there on Windows alone",
             Self::CertificateStores => "certificate stores of the system are there on Windows alone",
             Self::PowerStatus => {
                 "a UPS that the system itself sees is there on Windows alone; here NUT or apcupsd tell of it"

@@ -7,6 +7,7 @@
 mod ability;
 mod boot;
 mod command;
+mod event_log;
 mod hints;
 mod left;
 #[cfg(target_os = "linux")]
@@ -34,6 +35,7 @@ use windows as system;
 pub use ability::{Ability, NotOnThisSystem};
 pub use boot::BootTime;
 pub use command::{Command, ServiceVerb};
+pub use event_log::{EventLogError, EventRecord};
 pub use hints::Hints;
 pub use kagiban_files::{
     Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, Surveyed,
@@ -60,12 +62,12 @@ pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
     NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id,
     announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, certificate_store, check_program,
-    command_process, default_state_directory, exposed_part, host_api_service_writes, host_name, inherited_sockets,
-    is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants,
-    open_elsewhere, own_account, pending_reboots, power_status, queued_start, register_service, registered_service,
-    reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, services_of,
-    spawn, started_process, state_directory_of_running_unit, system_authorities, system_trust, unit_behind,
-    unregister_service, usage,
+    command_process, default_state_directory, event_records, exposed_part, has_event_provider, host_api_service_writes,
+    host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
+    may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status, queued_start,
+    register_service, registered_service, reload_service, run, run_as_service, run_commands_by,
+    scheduled_shutdown_file, service_directory, services_of, spawn, started_process, state_directory_of_running_unit,
+    system_authorities, system_trust, unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
 

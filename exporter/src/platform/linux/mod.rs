@@ -4,6 +4,7 @@
 
 mod accounts;
 mod clock;
+mod event_log;
 mod executable;
 mod host;
 mod listeners;
@@ -28,6 +29,7 @@ mod unit;
 
 pub use accounts::{AccountId, EXPORTERS, account_called, account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
+pub use event_log::{event_records, has_event_provider};
 pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file,
     state_directory_of_running_unit,
@@ -57,7 +59,7 @@ use super::{Ability, Hints};
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
 
 /// What this program does elsewhere and not here.
-pub const LACKS: &[Ability] = &[Ability::CertificateStores, Ability::PowerStatus];
+pub const LACKS: &[Ability] = &[Ability::CertificateStores, Ability::EventLog, Ability::PowerStatus];
 
 /// Whether one name of a file is another in other letters.
 pub const NAMES_FOLD_CASE: bool = false;

@@ -1,6 +1,7 @@
 //! Windows, from version 10 and Server 2016 on. What it has no side for yet stands in [`LACKS`].
 
 mod accounts;
+mod event_log;
 mod host;
 mod hosted;
 mod listeners;
@@ -22,6 +23,7 @@ mod system_log;
 pub(crate) mod testing;
 
 pub use accounts::{AccountId, EXPORTERS, account_called, account_id, may_read_by_right, own_account};
+pub use event_log::{event_records, has_event_provider};
 pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, host_name, is_clock_synchronized,
     scheduled_shutdown_file, state_directory_of_running_unit, system_trust,

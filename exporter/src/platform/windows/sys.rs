@@ -17,8 +17,9 @@ use schannel::cert_store::CertStore;
 use windows_service::service::Service;
 use windows_sys::Wdk::System::SystemServices::KUSER_SHARED_DATA;
 use windows_sys::Win32::Foundation::{
-    ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_NONE_MAPPED, FILETIME, GetLastError,
-    HANDLE, INVALID_HANDLE_VALUE, LocalFree, WAIT_OBJECT_0, WAIT_TIMEOUT,
+    ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_NO_MORE_ITEMS, ERROR_NONE_MAPPED,
+    ERROR_SUCCESS, FILETIME, GetLastError, HANDLE, INVALID_HANDLE_VALUE, LocalFree, SetLastError, WAIT_OBJECT_0,
+    WAIT_TIMEOUT,
 };
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
@@ -38,7 +39,10 @@ use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, TH32CS_SNAPTHREAD, THREADENTRY32, Thread32First, Thread32Next,
 };
 use windows_sys::Win32::System::EventLog::{
-    DeregisterEventSource, EVENTLOG_ERROR_TYPE, EVENTLOG_WARNING_TYPE, RegisterEventSourceW, ReportEventW,
+    DeregisterEventSource, EVENTLOG_ERROR_TYPE, EVENTLOG_WARNING_TYPE, EVT_HANDLE, EVT_VARIANT, EvtClose,
+    EvtCreateRenderContext, EvtNext, EvtQuery, EvtQueryChannelPath, EvtQueryReverseDirection, EvtRender,
+    EvtRenderContextValues, EvtRenderEventValues, EvtVarTypeFileTime, EvtVarTypeUInt16, EvtVarTypeUInt64,
+    RegisterEventSourceW, ReportEventW,
 };
 use windows_sys::Win32::System::JobObjects::{AssignProcessToJobObject, CreateJobObjectW, TerminateJobObject};
 use windows_sys::Win32::System::Power::{GetSystemPowerStatus, SYSTEM_POWER_STATUS};
@@ -487,6 +491,112 @@ impl Drop for EventSource {
     fn drop(&mut self) {
         // SAFETY: the handle is open, and nobody else closes it.
         unsafe { DeregisterEventSource(self.0) };
+    }
+}
+
+/// A handle of the log of events.
+#[derive(Debug)]
+struct EventHandle(EVT_HANDLE);
+
+impl EventHandle {
+    /// Takes what a call has given, to which nobody had left an error of an earlier one.
+    fn of(handle: EVT_HANDLE) -> io::Result<Self> {
+        match (handle, last()) {
+            (0, error) if is(&error, ERROR_SUCCESS) => {
+                Err(io::Error::other("no answer and no reason, as from Wine, which keeps no events"))
+            }
+            (0, error) => Err(error),
+            (handle, _) => Ok(Self(handle)),
+        }
+    }
+}
+
+impl Drop for EventHandle {
+    fn drop(&mut self) {
+        // SAFETY: the handle is open, and nobody else closes it.
+        unsafe { EvtClose(self.0) };
+    }
+}
+
+/// A question to a log of events, answered from the newest on.
+#[derive(Debug)]
+pub(super) struct EventQuery {
+    answer: EventHandle,
+    /// Which values of an event are told.
+    values: EventHandle,
+}
+
+/// What the system itself notes of an event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventSystem {
+    pub(super) record_id: u64,
+    pub(super) event_id: u16,
+    /// As of a FILETIME.
+    pub(super) created: u64,
+}
+
+impl EventQuery {
+    pub(super) fn open(log: &str, question: &str) -> io::Result<Self> {
+        const COUNT: u32 = 3;
+        const VALUES: [&str; 3] =
+            ["Event/System/EventRecordID", "Event/System/EventID", "Event/System/TimeCreated/@SystemTime"];
+        let (log, question) = (wide(log), wide(question));
+        let flags = EvtQueryChannelPath | EvtQueryReverseDirection;
+        // SAFETY: no session is this host; both texts end with a zero.
+        let answer = EventHandle::of(unsafe {
+            SetLastError(ERROR_SUCCESS);
+            EvtQuery(0, log.as_ptr(), question.as_ptr(), flags)
+        })?;
+        let paths = VALUES.map(wide);
+        let paths = [paths[0].as_ptr(), paths[1].as_ptr(), paths[2].as_ptr()];
+        // SAFETY: it is given the number of its texts, each of which ends with a zero and lives as long as the call.
+        let values = EventHandle::of(unsafe {
+            SetLastError(ERROR_SUCCESS);
+            EvtCreateRenderContext(COUNT, paths.as_ptr(), EvtRenderContextValues)
+        })?;
+        Ok(Self { answer, values })
+    }
+
+    /// The next record; none at the end.
+    pub(super) fn next(&self, timeout: Duration) -> io::Result<Option<EventSystem>> {
+        let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX - 1);
+        let (mut event, mut count) = (0, 0);
+        // SAFETY: the handle is open; there is room for the one event that is asked for.
+        match done(unsafe { EvtNext(self.answer.0, 1, &raw mut event, milliseconds, 0, &raw mut count) }) {
+            Err(error) if is(&error, ERROR_NO_MORE_ITEMS) => return Ok(None),
+            asked => asked?,
+        }
+        if event == 0 {
+            return Ok(None);
+        }
+        let event = EventHandle(event);
+        // Numbers alone are asked for: none has bytes besides.
+        let (mut told, mut used, mut properties) = ([EVT_VARIANT::default(); 3], 0, 0);
+        let room = bytes_of(&told);
+        // SAFETY: both handles are open; it is given as many bytes as it may write.
+        done(unsafe {
+            EvtRender(
+                self.values.0,
+                event.0,
+                EvtRenderEventValues,
+                room,
+                told.as_mut_ptr().cast(),
+                &raw mut used,
+                &raw mut properties,
+            )
+        })?;
+        let types = [EvtVarTypeUInt64, EvtVarTypeUInt16, EvtVarTypeFileTime];
+        if told.iter().zip(types).any(|(value, kind)| i32::try_from(value.Type) != Ok(kind)) {
+            return Err(io::Error::other("a record without its number, its event's or its time"));
+        }
+        // SAFETY: of a variant that member is there which its type says.
+        Ok(Some(unsafe {
+            EventSystem {
+                record_id: told[0].Anonymous.UInt64Val,
+                event_id: told[1].Anonymous.UInt16Val,
+                created: told[2].Anonymous.FileTimeVal,
+            }
+        }))
     }
 }
 

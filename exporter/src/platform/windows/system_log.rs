@@ -9,7 +9,7 @@ use winreg::types::ToRegValue as _;
 use super::super::{SERVICE_NAME, Severity};
 use super::sys::EventSource;
 
-const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
+pub(super) const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
 /// A message table that Windows has, in which each number from 1 to 1000 is the text itself. Our own program would be held open by
 /// whoever shows an event, so that it could not be upgraded, and old events would lose their text with its removal.
 const MESSAGES: &str = r"%SystemRoot%\System32\EventCreate.exe";

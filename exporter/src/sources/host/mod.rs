@@ -3,7 +3,7 @@
 //! ```text
 //!   HostSource (deadline) ─┬─ reboot       whether a reboot is pending, through `platform`
 //!                          ├─ system       the system's schedule, through `platform`
-//!                          └─ event_log/   PowerChute's: a Java stream, or text
+//!                          └─ event_log/   PowerChute's: a Java stream, text, or what it writes to the log of Windows
 //!                                 └──> Evidence ──> shutdown
 //! ```
 //!
@@ -22,9 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use kagiban_agents::Product;
 use tokio::sync::Notify;
 
-use self::event_log::EventLogSource;
+use self::event_log::{ApplicationLogSource, EventLogSource};
 use self::reboot::RebootSource;
 use self::system::SystemSource;
 use super::schedule::panicked;
@@ -32,7 +33,7 @@ use super::{Look, Source};
 use crate::config::Config;
 use crate::discovery::Discovered;
 use crate::installation::Installed;
-use crate::platform::ShutdownWatch;
+use crate::platform::{self, Ability, ShutdownWatch};
 use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 
 /// Every reason that a look can fail for.
@@ -65,6 +66,7 @@ pub(super) enum HostSource {
     System(SystemSource),
     EventLog(EventLogSource),
     Reboot(RebootSource),
+    ApplicationLog(ApplicationLogSource),
 }
 
 impl HostSource {
@@ -74,6 +76,7 @@ impl HostSource {
                 Self::System(source) => source.look().await,
                 Self::EventLog(source) => source.look().await,
                 Self::Reboot(source) => source.look().await,
+                Self::ApplicationLog(source) => source.look().await,
             }
         };
         let look = AssertUnwindSafe(look).catch_unwind().await;
@@ -104,6 +107,11 @@ pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
         let name = Label::from_path(&path);
         source(name, HostSource::EventLog(EventLogSource::new(path, must_exist, DEADLINE)), Arc::default())
     }));
+    if let Some(must_exist) = application_log(config, found, platform::LACKS) {
+        let log = ApplicationLogSource::new(must_exist, DEADLINE);
+        let name = Label::new(ApplicationLogSource::NAME);
+        sources.push(source(name, HostSource::ApplicationLog(log), Arc::default()));
+    }
     sources
 }
 
@@ -117,6 +125,19 @@ pub(super) fn reboot(config: &Config) -> Option<Source> {
         wake: Arc::default(),
         files: Vec::new(),
     })
+}
+
+/// Whether the log of Windows is read for what PowerChute writes there; `true` where that was asked for, so that the agent must be known
+/// to it. Else it is read beside an agent, which may write its own log alone.
+fn application_log(config: &Config, found: &Discovered, lacking: &[Ability]) -> Option<bool> {
+    let configured = config.agents.iter().map(|agent| agent.product);
+    let searched = found.agents.iter().map(|agent| agent.product).filter(|_| config.discovery.enabled != Some(false));
+    let writes = |product: Product| product.facts().event_log.is_some();
+    match config.shutdown.windows_event_log {
+        _ if lacking.contains(&Ability::EventLog) => None,
+        None => configured.chain(searched).any(writes).then_some(false),
+        Some(is_on) => is_on.then_some(true),
+    }
 }
 
 /// Which logs there are; `true` for one that was named and must be there. An agent makes its log when it first has
@@ -137,11 +158,10 @@ mod tests {
     use std::io;
     use std::path::Path;
 
-    use kagiban_agents::Product;
-
     use super::*;
     use crate::blocking::Blocked;
     use crate::config;
+    use crate::platform::{EventLogError, FileError, ShutdownError};
     use crate::platform::{FileError, RebootError, ShutdownError};
 
     fn names(yaml: &str, found: &Discovered) -> Vec<String> {
@@ -184,6 +204,28 @@ mod tests {
         assert_eq!(named, ["system", "/opt/pcss/EventLog"], "one log is read once");
     }
 
+    /// What a system lacks is a value: this is decided for every system on each.
+    #[test]
+    fn the_log_of_windows_is_read_beside_an_agent_or_where_that_is_asked_for_and_nowhere_else() {
+        let agent = |product| Installed { product, directory: "/opt/agent".into() };
+        let found = |agents| Discovered { agents, ..Discovered::default() };
+        let (with, without) =
+            (found(vec![agent(Product::PowerchuteBusinessEdition)]), found(vec![agent(Product::TlsService)]));
+        let configured = "agents: [{name: a, product: powerchute-serial-shutdown}]";
+        for (yaml, found, read) in [
+            ("", &with, Some(false)),
+            ("", &without, None),
+            ("discovery: {enabled: false}", &with, None),
+            (configured, &without, Some(false)),
+            ("shutdown: {windowsEventLog: true}", &without, Some(true)),
+            ("shutdown: {windowsEventLog: false}", &with, None),
+        ] {
+            let config = config::parse(yaml, Path::new("exporter.yaml")).expect("a good configuration");
+            assert_eq!(application_log(&config, found, &[]), read, "{yaml}");
+            assert_eq!(application_log(&config, found, &[Ability::EventLog]), None, "{yaml}");
+        }
+    }
+
     #[test]
     fn pending_reboots_are_asked_for_unless_the_host_is_not_to_be_asked() {
         let planned = |yaml| reboot(&config::parse(yaml, Path::new("exporter.yaml")).expect("a good configuration"));
@@ -213,6 +255,16 @@ mod tests {
         let blocked = Blocked::REASONS;
         let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
         let reasons = reasons.chain(unread.iter().map(RebootError::reason));
+        let log = "Application";
+        let events = [
+            EventLogError::NoProvider { log, provider: "a".to_owned() },
+            EventLogError::PermissionDenied { log },
+            EventLogError::TimedOut { log, deadline: DEADLINE },
+            EventLogError::Read { log, source: io() },
+        ];
+        let blocked = Blocked::REASONS;
+        let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
+        let reasons = reasons.chain(events.iter().map(EventLogError::reason));
         for reason in reasons.chain(blocked).chain([event_log::MALFORMED, panicked("panic").reason]) {
             assert!(REASONS.contains(&reason), "{reason} has no counter");
         }

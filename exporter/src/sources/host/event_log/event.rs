@@ -21,6 +21,8 @@ pub(super) enum LogEventKind {
     ShutdownStarted,
     /// A text says so. No text of a real agent was ever met: it is told, and nothing is held for begun by it.
     ShutdownReported,
+    /// A person has told the agent to take its host down. That the power is back calls nothing of it off.
+    AdministrativeShutdown,
     CommunicationEstablished,
     CommunicationLost,
     MonitoringStopped,
@@ -35,7 +37,7 @@ const PREFIX: [i32; 4] = [3, 5, 1, 5];
 
 impl LogEventKind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::OnBattery,
         Self::NoLongerOnBattery,
         Self::LowBattery,
@@ -43,6 +45,7 @@ impl LogEventKind {
         Self::TimeOnBattery,
         Self::ShutdownStarted,
         Self::ShutdownReported,
+        Self::AdministrativeShutdown,
         Self::CommunicationEstablished,
         Self::CommunicationLost,
         Self::MonitoringStopped,
@@ -62,6 +65,27 @@ impl LogEventKind {
             [6, 2] => Self::CommunicationLost,
             [6, 9] => Self::MonitoringStopped,
             [6, 10] => Self::MonitoringStarted,
+            _ => return None,
+        })
+    }
+
+    /// Of the number that the agent gives an event in the log of Windows, and whether it began. What is planned for a time to come (1005)
+    /// is not pending yet, and of a battery that is charged again (1010) or empty (3003) nobody says when that is over.
+    pub(super) const fn of_number(number: u16) -> Option<(Self, bool)> {
+        Some(match number {
+            1000 => (Self::MonitoringStopped, true),
+            1001 => (Self::MonitoringStarted, true),
+            1002 => (Self::CommunicationEstablished, true),
+            1003 => (Self::NoLongerOnBattery, true),
+            1006 | 1027 => (Self::AdministrativeShutdown, false),
+            1016 | 1025 => (Self::ShutdownStarted, true),
+            1026 => (Self::AdministrativeShutdown, true),
+            1053 => (Self::LowRuntime, false),
+            2000 => (Self::OnBattery, true),
+            2003 => (Self::LowBattery, true),
+            2060 => (Self::TimeOnBattery, true),
+            3000 | 3004 | 3005 => (Self::CommunicationLost, true),
+            3030 => (Self::LowRuntime, true),
             _ => return None,
         })
     }
@@ -95,6 +119,7 @@ impl LogEventKind {
             Self::LowRuntime => "Low Runtime Remaining",
             Self::TimeOnBattery => "Time On Battery Threshold Exceeded",
             Self::ShutdownStarted | Self::ShutdownReported => "Graceful Shutdown Started",
+            Self::AdministrativeShutdown => "Administrative Shutdown Pending",
             Self::CommunicationEstablished => "Communication Established",
             Self::CommunicationLost => "Communication Lost",
             Self::MonitoringStopped => "Monitoring Stopped",
@@ -112,7 +137,8 @@ mod tests {
 
     #[test]
     fn every_event_is_found_by_the_name_that_it_is_shown_with() {
-        for kind in LogEventKind::ALL.into_iter().filter(|kind| *kind != LogEventKind::ShutdownStarted) {
+        let is_elsewhere = [LogEventKind::ShutdownStarted, LogEventKind::AdministrativeShutdown];
+        for kind in LogEventKind::ALL.into_iter().filter(|kind| !is_elsewhere.contains(kind)) {
             assert_eq!(LogEventKind::of_name(kind.name()), Some(kind));
             assert_eq!(LogEventKind::of_name(&format!(" {}. ", kind.name().to_uppercase())), Some(kind));
             assert_eq!(LogEventKind::of_name(&format!("{} for 5 seconds", kind.name())), None);

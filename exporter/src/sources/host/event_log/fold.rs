@@ -75,6 +75,7 @@ impl LastKnown {
             | LogEventKind::LowRuntime
             | LogEventKind::TimeOnBattery
             | LogEventKind::ShutdownReported
+            | LogEventKind::AdministrativeShutdown
             | LogEventKind::CommunicationLost => {
                 self.set(event.kind, event.active);
                 if event.kind == LogEventKind::OnBattery && !event.active {
@@ -93,7 +94,8 @@ impl LastKnown {
             LogEventKind::MonitoringStarted if event.active => self.standing.clear(),
             LogEventKind::MonitoringStopped if event.active => {
                 // It may stop because its host goes down.
-                self.standing.retain(|kind| *kind == LogEventKind::ShutdownReported);
+                let goes_down = [LogEventKind::ShutdownReported, LogEventKind::AdministrativeShutdown];
+                self.standing.retain(|kind| goes_down.contains(kind));
                 self.speaks = false;
             }
             // What is over without having been a state says nothing.
@@ -115,13 +117,15 @@ impl LastKnown {
 
     /// A battery that is still low is being charged: it threatens nothing.
     fn back_on_mains(&mut self) {
-        self.standing.retain(|kind| *kind == LogEventKind::CommunicationLost);
+        let is_not_of_power = [LogEventKind::CommunicationLost, LogEventKind::AdministrativeShutdown];
+        self.standing.retain(|kind| is_not_of_power.contains(kind));
     }
 
     /// Of what stands, what is nearest to a shutdown.
     fn worst(&self) -> Option<LogEventKind> {
         let order = [
             LogEventKind::ShutdownReported,
+            LogEventKind::AdministrativeShutdown,
             LogEventKind::TimeOnBattery,
             LogEventKind::LowRuntime,
             LogEventKind::LowBattery,
@@ -140,7 +144,9 @@ impl LastKnown {
         let begun = self.begun.map(|(why, at)| Evidence { begun_at: Some(at), ..told(Sign::InProgress, Some(why)) });
         let worst = self.worst();
         let stands = match worst {
-            Some(LogEventKind::ShutdownReported | LogEventKind::TimeOnBattery) => Some(told(Sign::Pending, worst)),
+            Some(
+                LogEventKind::ShutdownReported | LogEventKind::AdministrativeShutdown | LogEventKind::TimeOnBattery,
+            ) => Some(told(Sign::Pending, worst)),
             Some(LogEventKind::LowRuntime | LogEventKind::LowBattery) => Some(told(Sign::LowBattery, None)),
             Some(LogEventKind::OnBattery) => Some(told(Sign::OnBattery, None)),
             Some(LogEventKind::CommunicationLost) => Some(told(Sign::CommsLost, None)),
@@ -199,6 +205,20 @@ mod tests {
         ] {
             assert_eq!(sign(&outage), Some(Sign::Pending));
             assert_eq!(sign(&[&outage[..], &[(true, after)]].concat()), Some(told), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn a_shutdown_that_a_person_has_ordered_is_pending_until_it_is_called_off_or_the_agent_starts() {
+        let ordered = [(true, LogEventKind::OnBattery), (true, LogEventKind::AdministrativeShutdown)];
+        for (active, after, told) in [
+            (true, LogEventKind::NoLongerOnBattery, Sign::Pending),
+            (true, LogEventKind::MonitoringStopped, Sign::Pending),
+            (false, LogEventKind::AdministrativeShutdown, Sign::OnBattery),
+            (true, LogEventKind::MonitoringStarted, Sign::Normal),
+            (true, LogEventKind::ShutdownStarted, Sign::InProgress),
+        ] {
+            assert_eq!(sign(&[&ordered[..], &[(active, after)]].concat()), Some(told), "{after:?}");
         }
     }
 

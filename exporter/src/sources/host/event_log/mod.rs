@@ -3,6 +3,7 @@
 //! ```text
 //!   EventLogSource (deadline) ──> Log ──identity changed?──> java │ text ──> Event, in the order of writing
 //!                                  └──────────────────── Followed (what is new, boot, now) ──> Evidence
+//!   ApplicationLogSource (deadline) ──newest record changed?──> numbered ──┘
 //! ```
 //!
 //! `EventLog` of PowerChute Serial Shutdown and Business Edition is a Java serialization stream, `EventLog.txt` of PowerChute
@@ -12,24 +13,28 @@
 //! files uses; no log of a real agent was at hand, and the writer in `exporter/tests/event_log` is a double. Of the text
 //! not even one line is published: a line counts only when it is a date and then, whole, the name of an event, and no text makes
 //! the host one whose shutdown has begun. Where the agent speaks SNMP, its critical flag is the better witness.
+//!
+//! On Windows the agent also writes to the Application log. What its numbers mean is known from public lists of them alone.
 
 mod event;
 mod fold;
 mod java;
+mod numbered;
 mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::event::LogEvent;
 use self::fold::Followed;
+use self::numbered::{Course, Reading};
 use crate::blocking::Work;
-use crate::platform::{self, FileError, FileIdentity};
+use crate::platform::{self, EventLogError, FileError, FileIdentity};
 use crate::shutdown::Evidence;
 use crate::snapshot::{Observation, Trouble};
 use crate::sources::blocking::Blocking;
@@ -65,6 +70,64 @@ impl EventLogSource {
             Err(trouble) => (Observation::Nothing, Some(trouble)),
         }
     }
+}
+
+/// The Application log of Windows, for what an agent of PowerChute writes there.
+#[derive(Debug)]
+pub(in crate::sources) struct ApplicationLogSource {
+    must_exist: bool,
+    deadline: Duration,
+    reading: Blocking<Reading, Result<Vec<Evidence>, Trouble>>,
+}
+
+impl ApplicationLogSource {
+    /// Its source's name, and what it is followed by beside the paths of other logs.
+    pub(super) const NAME: &'static str = "Application/APCPBEAgent";
+
+    pub(super) const fn new(must_exist: bool, deadline: Duration) -> Self {
+        Self { must_exist, deadline, reading: Blocking::new(Work::Host, deadline) }
+    }
+
+    pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
+        // The log is given up before the look is.
+        let (must_exist, deadline) = (self.must_exist, self.deadline * 3 / 4);
+        let work = move |reading: &mut Reading| {
+            let seen = look_at_application_log(reading, must_exist, deadline);
+            seen.map_err(|error| Trouble::new(error.reason(), error))
+        };
+        match self.reading.run(Reading::default, work).await.flatten() {
+            Ok(evidence) => (Observation::Host(evidence), None),
+            Err(trouble) => (Observation::Nothing, Some(trouble)),
+        }
+    }
+}
+
+/// What the agent has written of this boot. As of other logs, what was told stands when the log is cleared or the agent removed.
+fn look_at_application_log(
+    reading: &mut Reading,
+    must_exist: bool,
+    deadline: Duration,
+) -> Result<Vec<Evidence>, EventLogError> {
+    let (name, until) = (Path::new(ApplicationLogSource::NAME), Instant::now() + deadline);
+    match (platform::has_event_provider(numbered::PROVIDER)?, must_exist) {
+        (true, _) => {}
+        (false, true) => return Err(numbered::no_provider()),
+        (false, false) => return Ok(with_followed(name, |followed| followed.evidence())),
+    }
+    let ask = |question: &str| platform::event_records(question, until.saturating_duration_since(Instant::now()));
+    let newest = ask(numbered::NEWEST)?.next().transpose()?;
+    let course = reading.go_on(newest, |since| ask(&numbered::question(since)))?;
+    if course == Course::BegunAnew {
+        tracing::info!(
+            log = ApplicationLogSource::NAME,
+            "event log no longer has the record that was read last: read anew"
+        );
+    }
+    let Some(booted_at) = platform::booted_at() else { return Ok(Vec::new()) };
+    Ok(with_followed(name, |followed| {
+        followed.follow(&reading.events, booted_at, Timestamp::now());
+        followed.evidence()
+    }))
 }
 
 /// What every log has told since this program was started: a reload of the configuration, or a look that hung, forgets nothing.
