@@ -64,6 +64,18 @@ Test-One 'a battery that Windows sees is one that the exporter sees' 'Win32_Batt
     $heard = $Matches[1] -eq '1'
     $heard -eq (@(Get-CimInstance Win32_Battery).Count -gt 0)
 }
+$agent = 'HKLM:\SYSTEM\CurrentControlSet\Services\EventLog\Application\APCPBEAgent'
+Test-One 'the question for PowerChute''s events is one that the Application log takes' 'Get-WinEvent -FilterXPath' {
+    $newest = Get-WinEvent -LogName Application -MaxEvents 1 -ErrorAction Stop
+    $id = $newest.RecordId
+    $agents = "Provider[@Name='APCPBEAgent'] and (EventID<2206 or EventID>2210)"
+    $read = @(Get-WinEvent -LogName Application -FilterXPath "*[System[($agents and EventRecordID>$id) or EventRecordID=$id]]" -ErrorAction Stop)
+    $read[-1].RecordId -eq $id -and $read[-1].TimeCreated -eq $newest.TimeCreated
+}
+Test-One 'where PowerChute writes to the Application log, that is read' "$Address/metrics" {
+    $page = (Invoke-WebRequest -UseBasicParsing -Uri "$Address/metrics" -TimeoutSec 10 -ErrorAction Stop).Content
+    -not (Test-Path $agent) -or $page -match 'kagiban_source_up\{source_kind="host",source_name="Application/APCPBEAgent"\} 1'
+}
 Test-One 'nobody but administrators enters its directory' "Get-Acl $data" {
     $administrators = 'S-1-5-18', 'S-1-5-32-544'
     $allowed = $administrators + 'S-1-3-0', 'S-1-3-4'

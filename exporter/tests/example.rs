@@ -32,6 +32,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     assert!(config.ups.len() == 5 && config.feeds.len() == 1 && config.snmp_traps.is_some());
     assert_eq!(config.outside_hosts.iter().map(|host| host.tls_endpoints.len() + host.ups.len()).sum::<usize>(), 3);
     assert!(config.shutdown.enabled && config.shutdown.event_logs.len() == 1);
+    assert_eq!(config.shutdown.windows_event_log, Some(true));
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
     assert!(config.probe.is_some_and(|probe| probe.allows("10.1.2.3", 1)));
     assert!(!config.compat.is_empty());

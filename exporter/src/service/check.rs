@@ -19,6 +19,7 @@ use crate::platform::{self, certificate_store};
 use crate::probe::Roots;
 use crate::rotation::agent::Agent;
 use crate::rotation::conflicts;
+use crate::sources::check_application_log;
 use crate::web::Guard;
 
 /// Far more than a key, and no more than a store may have.
@@ -48,6 +49,7 @@ pub fn check(path: &Path, web_config: Option<&Path>) -> Result<Checked, ServiceE
     let of_agents = problems.len();
     problems.extend(config.named_files().iter().filter_map(problem));
     problems.extend(stores(&config));
+    problems.extend(event_log(&config));
     // Together they make a server, or do not: that is asked once each is there.
     if let Some(api) = config.host_api.as_ref().filter(|_| problems.len() == of_agents) {
         problems.extend(host_api::check(api).err().map(|error| error.to_string()));
@@ -91,6 +93,13 @@ fn stores(config: &Config) -> Vec<String> {
         Some(format!("{setting}: {}", read.err()?))
     };
     named.filter_map(wrong).collect()
+}
+
+/// Whether the log of Windows that is to be read knows who writes there.
+fn event_log(config: &Config) -> Option<String> {
+    let asked = config.shutdown.windows_event_log.filter(|_| config.shutdown.enabled)?;
+    let wrong = asked.then(check_application_log)?.err()?;
+    Some(format!("shutdown.windowsEventLog: {wrong}"))
 }
 
 /// What is wrong with a file, with the setting that names it.

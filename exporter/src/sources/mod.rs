@@ -27,6 +27,7 @@ mod tls;
 mod traps;
 mod ups;
 
+pub(crate) use host::check_application_log;
 #[doc(hidden)]
 pub use host::{fuzz_event_log, fuzz_event_log_text};
 pub use plan::plan;

@@ -1,6 +1,8 @@
 //! The built program where only what every system has is used: this file is built for each, and on each the program prints the same.
 //! `make test-windows` runs it under Wine.
 
+#[cfg(windows)]
+mod event_log;
 #[path = "../scene/launched.rs"]
 mod launched;
 mod peers;
@@ -193,6 +195,13 @@ fn what_is_not_there_on_this_system_is_refused_and_says_where_to_read_on() {
     assert_eq!(is_refused, LACKS.contains(&Ability::HandedOverSockets), "{said}");
     assert!(!is_refused || said.contains("sockets") && output.status.code() == Some(1), "{said}");
     assert!(!is_refused || output.stdout.is_empty(), "{}", text(&output.stdout));
+
+    let asking = Place::new();
+    let output = once(&asking.configure(&format!("{CONFIG}shutdown: {{windowsEventLog: true}}\n")));
+    let said = text(&output.stderr);
+    let is_refused = said.contains("shutdown.windowsEventLog: ") && said.contains("docs/windows.md");
+    assert_eq!(is_refused, LACKS.contains(&Ability::EventLog), "{said}");
+    assert_eq!(output.status.code(), Some(i32::from(is_refused)), "{said}");
 }
 
 /// The program, until the test ends.

@@ -13,6 +13,7 @@ mod event_log;
 mod reboot;
 mod system;
 
+pub(crate) use event_log::check_application_log;
 pub use event_log::{fuzz_event_log, fuzz_event_log_text};
 
 use std::collections::BTreeMap;

@@ -109,10 +109,11 @@ fn look_at_application_log(
     deadline: Duration,
 ) -> Result<Vec<Evidence>, EventLogError> {
     let (name, until) = (Path::new(ApplicationLogSource::NAME), Instant::now() + deadline);
-    match (platform::has_event_provider(numbered::PROVIDER)?, must_exist) {
-        (true, _) => {}
-        (false, true) => return Err(numbered::no_provider()),
-        (false, false) => return Ok(with_followed(name, |followed| followed.evidence())),
+    match check_application_log() {
+        Err(EventLogError::NoProvider { .. }) if !must_exist => {
+            return Ok(with_followed(name, |followed| followed.evidence()));
+        }
+        checked => checked?,
     }
     let ask = |question: &str| platform::event_records(question, until.saturating_duration_since(Instant::now()));
     let newest = ask(numbered::NEWEST)?.next().transpose()?;
@@ -128,6 +129,15 @@ fn look_at_application_log(
         followed.follow(&reading.events, booted_at, Timestamp::now());
         followed.evidence()
     }))
+}
+
+/// Whether the agent is known to the log.
+pub(crate) fn check_application_log() -> Result<(), EventLogError> {
+    if platform::has_event_provider(numbered::PROVIDER)? {
+        Ok(())
+    } else {
+        Err(EventLogError::NoProvider { log: "Application", provider: numbered::PROVIDER.to_owned() })
+    }
 }
 
 /// What every log has told since this program was started: a reload of the configuration, or a look that hung, forgets nothing.

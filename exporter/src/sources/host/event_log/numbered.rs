@@ -1,7 +1,7 @@
 //! What PowerChute writes to the Application log of Windows: numbered events, among those of all other programs.
 
 use super::event::{LogEvent, LogEventKind, MAX_EVENTS};
-use crate::platform::{EventLogError, EventRecord};
+use crate::platform::EventRecord;
 
 /// The agent of Serial Shutdown and of Business Edition, as a source of events.
 pub(super) const PROVIDER: &str = "APCPBEAgent";
@@ -20,10 +20,6 @@ pub(super) fn question(since: Option<u64>) -> String {
         None => format!("*[System[{agents}]]"),
         Some(id) => format!("*[System[({agents} and EventRecordID>{id}) or EventRecordID={id}]]"),
     }
-}
-
-pub(super) fn no_provider() -> EventLogError {
-    EventLogError::NoProvider { log: "Application", provider: PROVIDER.to_owned() }
 }
 
 /// How far a log was read, and what it told.
@@ -110,7 +106,7 @@ mod tests {
     use std::convert::Infallible;
 
     use jiff::Timestamp;
-    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+    use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
     use proptest::sample::select;
     use proptest::{prop_assert, prop_assert_eq};
 
@@ -314,6 +310,8 @@ mod tests {
         /// The oldest records go.
         Overwrite(usize),
         Look,
+        /// The configuration is loaded anew.
+        Reload,
     }
 
     fn happening() -> impl Strategy<Value = Happening> {
@@ -322,7 +320,8 @@ mod tests {
             6 => select(NUMBERS).prop_map(Happening::Write),
             1 => any::<bool>().prop_map(|counts_anew| Happening::Clear { counts_anew }),
             1 => (0_usize..4).prop_map(Happening::Overwrite),
-            4 => proptest::strategy::Just(Happening::Look),
+            4 => Just(Happening::Look),
+            1 => Just(Happening::Reload),
         ]
     }
 
@@ -350,6 +349,7 @@ mod tests {
                     Happening::Overwrite(count) => {
                         log.records.drain(..count.min(log.records.len()));
                     }
+                    Happening::Reload => reading = Reading::default(),
                     Happening::Look => {
                         log.read(&mut reading);
                         prop_assert!(reading.events.ends_with(&log.events()), "{reading:?} {log:?}");
