@@ -162,8 +162,7 @@ mod tests {
     use super::*;
     use crate::blocking::Blocked;
     use crate::config;
-    use crate::platform::{EventLogError, FileError, ShutdownError};
-    use crate::platform::{FileError, RebootError, ShutdownError};
+    use crate::platform::{EventLogError, FileError, RebootError, ShutdownError};
 
     fn names(yaml: &str, found: &Discovered) -> Vec<String> {
         let config = config::parse(yaml, Path::new("exporter.yaml")).expect("a good configuration");
@@ -253,9 +252,6 @@ mod tests {
         ];
         let unread = [io::ErrorKind::PermissionDenied, io::ErrorKind::Other]
             .map(|kind| RebootError { place: "a".to_owned(), source: kind.into() });
-        let blocked = Blocked::REASONS;
-        let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
-        let reasons = reasons.chain(unread.iter().map(RebootError::reason));
         let log = "Application";
         let events = [
             EventLogError::NoProvider { log, provider: "a".to_owned() },
@@ -265,6 +261,7 @@ mod tests {
         ];
         let blocked = Blocked::REASONS;
         let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
+        let reasons = reasons.chain(unread.iter().map(RebootError::reason));
         let reasons = reasons.chain(events.iter().map(EventLogError::reason));
         for reason in reasons.chain(blocked).chain([event_log::MALFORMED, panicked("panic").reason]) {
             assert!(REASONS.contains(&reason), "{reason} has no counter");
