@@ -1,5 +1,6 @@
 //! The Application log of Windows, asked for events of an agent that is not there.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use winreg::RegKey;
@@ -16,7 +17,7 @@ const UP: &str = "kagiban_source_up{source_kind=\"host\",source_name=\"Applicati
 fn a_log_that_cannot_be_read_is_told_and_holds_up_nothing() {
     let (machine, place) = (RegKey::predef(HKEY_LOCAL_MACHINE), Place::new());
     let asked = place.configure(&format!("{CONFIG}shutdown: {{windowsEventLog: true}}\n"));
-    let told = |config| {
+    let told = |config: &Path| {
         let begun = Instant::now();
         let output = once(config);
         let (metrics, log) = (text(&output.stdout), text(&output.stderr));
