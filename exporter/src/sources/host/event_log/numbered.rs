@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(log.read(&mut reading), Course::BegunAnew, "the last record is too far behind");
         assert_eq!(reading.events, []);
         let endless = std::iter::repeat_with(|| Ok::<_, Infallible>(log.records[0]));
-        assert_eq!(all(log.records[0], endless.clone()).map(|events| events.len()), Ok(MAX_EVENTS));
+        assert_eq!(all(log.records[0], endless).map(|events| events.len()), Ok(MAX_EVENTS));
         assert_eq!(since(EventRecord { record_id: 0, ..log.records[0] }, log.records[0], endless), Ok(None));
     }
 
