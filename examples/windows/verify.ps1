@@ -47,8 +47,55 @@ Test-One 'it has a security identifier of its own' "sc.exe qsidtype $name" {
 Test-One 'a shutdown tells it first' "sc.exe queryex $name (ACCEPTS_PRESHUTDOWN)" {
     ((& sc.exe queryex $name) -join ' ') -match 'ACCEPTS_PRESHUTDOWN'
 }
-Test-One 'a shutdown waits for it 390 s' "sc.exe qpreshutdown $name" {
-    ((& sc.exe qpreshutdown $name) -join ' ') -match '390000'
+Test-One 'a shutdown waits for it 425 s or longer' "$key, PreshutdownTimeout" {
+    (Get-ItemProperty $key -ErrorAction Stop).PreshutdownTimeout -ge 425000
+}
+Test-One 'its port is its own' "a second socket at $Address that asks to share it (SO_REUSEADDR)" {
+    $second = New-Object System.Net.Sockets.Socket 'InterNetwork', 'Stream', 'Tcp'
+    try {
+        $second.SetSocketOption('Socket', 'ReuseAddress', $true)
+        $second.Bind((New-Object System.Net.IPEndPoint ([System.Net.IPAddress]::Any), ([uri]$Address).Port))
+        $false
+    } catch [System.Net.Sockets.SocketException] {
+        $true
+    } finally {
+        $second.Dispose()
+    }
+}
+Test-One 'what decides what it does is administrators'' alone' "Get-Acl of its program, its configuration and its log, and of each directory above" {
+    $trusted = 'S-1-5-18', 'S-1-5-32-544', 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464'
+    $nobody = 'S-1-3-0', 'S-1-3-1', 'S-1-3-4'
+    # Delete, delete a child, change permissions, take ownership; of the file itself and its directory, to write or add, too.
+    $exchange = 0x10000 -bor 0x40 -bor 0x40000 -bor 0x80000
+    $write = $exchange -bor 0x2 -bor 0x4
+    $image = (Get-ItemProperty $key -ErrorAction Stop).ImagePath
+    $program = if ($image.StartsWith('"')) { $image.Split('"')[1] } else { $image.Split(' ')[0] }
+    $named = [regex]::Matches($image, '--(?:config\.file|web\.config\.file|log\.file) (?:"([^"]+)"|(\S+))') | ForEach-Object { $_.Groups[1].Value + $_.Groups[2].Value }
+    $exposed = foreach ($file in @($program) + @($named)) {
+        $depth = 0
+        for ($part = $file; $part; $part = Split-Path $part -Parent) {
+            $isVolume = -not (Split-Path $part -Parent)
+            $rights = if ($depth -lt 2) { $write } else { $exchange }
+            if ($isVolume) { $rights = $rights -band -bnot 0x10000 }
+            $depth++
+            if (-not (Test-Path -LiteralPath $part)) { continue }
+            $acl = Get-Acl -LiteralPath $part -ErrorAction Stop
+            if ($trusted -notcontains $acl.GetOwner([System.Security.Principal.SecurityIdentifier]).Value) { "$part belongs to $($acl.Owner)" }
+            $acl.GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier]) | Where-Object {
+                $_.AccessControlType -eq 'Allow' -and -not ($_.PropagationFlags -band 2) -and ($trusted + $nobody) -notcontains $_.IdentityReference.Value -and
+                ([int]$_.FileSystemRights -band ($rights -bor 0x50000000))
+            } | ForEach-Object { "$part may be changed by $($_.IdentityReference)" }
+        }
+    }
+    if ($exposed) { throw ($exposed -join '; ') }
+    $true
+}
+Test-One 'what service install makes belongs to Administrators and nobody by name' "Get-Acl $data\exporter.yaml" {
+    $file = Join-Path $data 'exporter.yaml'
+    -not (Test-Path $file) -or (Get-Acl $file).GetOwner([System.Security.Principal.SecurityIdentifier]).Value -eq 'S-1-5-32-544'
+}
+Test-One 'the firewall has one rule of its name, or none' 'Get-NetFirewallRule' {
+    @(Get-NetFirewallRule -DisplayName 'Kagiban exporter' -ErrorAction SilentlyContinue).Count -le 1
 }
 Test-One 'the source of events writes and its text is read' "Write-EventLog, Get-WinEvent" {
     $mark = "verify.ps1 $(Get-Random)"

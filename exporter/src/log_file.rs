@@ -1,11 +1,10 @@
 //! A log in files of bounded size and number, for a program that nobody reads stderr of.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::platform::{FileError, identify, write_new};
+use crate::platform::AppendedFile;
 
 /// A week or more of what is logged at `info`.
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
@@ -15,7 +14,7 @@ const KEPT: u32 = 4;
 /// Written line by line. When it is full it is renamed, the oldest goes, and a new one is begun.
 #[derive(Debug)]
 pub struct LogFile {
-    path: PathBuf,
+    at: AppendedFile,
     file: File,
     bytes: u64,
     max_bytes: u64,
@@ -31,24 +30,25 @@ impl LogFile {
     }
 
     fn of_size(path: &Path, max_bytes: u64) -> io::Result<Self> {
-        let file = opened(path)?;
+        let at = AppendedFile::find(path).map_err(|error| wrong(&error))?;
+        let file = at.open().map_err(|error| wrong(&error))?;
         let bytes = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, bytes, max_bytes })
+        Ok(Self { at, file, bytes, max_bytes })
     }
 
     /// A program that has a file open may keep it from being renamed. Then the newest name stays free, so that nothing older is lost by
     /// trying again.
     fn begin_anew(&mut self) -> io::Result<()> {
-        if nth(&self.path, 1).try_exists()? {
+        if self.at.has(&nth(1))? {
             for number in (1..KEPT).rev() {
-                match fs::rename(nth(&self.path, number), nth(&self.path, number + 1)) {
+                match self.at.rename(&nth(number), &nth(number + 1)) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
             }
         }
-        fs::rename(&self.path, nth(&self.path, 1))?;
-        self.file = opened(&self.path)?;
+        self.at.rename("", &nth(1))?;
+        self.file = self.at.open().map_err(|error| wrong(&error))?;
         self.bytes = 0;
         Ok(())
     }
@@ -75,26 +75,28 @@ impl Write for LogFile {
     }
 }
 
-fn opened(path: &Path) -> io::Result<File> {
-    let wrong = |error: String| io::Error::new(ErrorKind::InvalidInput, error);
-    if matches!(identify(path), Err(FileError::NotFound { .. })) {
-        write_new(path, &[], None).map_err(|error| wrong(error.to_string()))?;
-    }
-    // Neither a link nor a directory.
-    identify(path).map_err(|error| wrong(error.to_string()))?;
-    OpenOptions::new().append(true).open(path)
+fn wrong(error: &dyn std::error::Error) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, error.to_string())
 }
 
-fn nth(path: &Path, number: u32) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(format!(".{number}"));
-    name.into()
+/// What follows the name of the file.
+fn nth(number: u32) -> String {
+    format!(".{number}")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
     use crate::platform::is_readable_by_others;
+
+    fn kept_at(path: &Path, number: u32) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(nth(number));
+        name.into()
+    }
 
     fn lines(path: &Path) -> Option<String> {
         fs::read_to_string(path).ok()
@@ -109,7 +111,7 @@ mod tests {
             log.write_all(format!("line {number}\n").as_bytes()).expect("written");
         }
         assert_eq!(lines(&path).as_deref(), Some("line 7\n"));
-        let kept: Vec<_> = (1..=KEPT + 1).map(|number| lines(&nth(&path, number))).collect();
+        let kept: Vec<_> = (1..=KEPT + 1).map(|number| lines(&kept_at(&path, number))).collect();
         let expected = [6, 5, 4, 3].map(|number| Some(format!("line {number}\n")));
         assert_eq!(kept, [&expected[..], &[None]].concat());
     }
@@ -133,7 +135,7 @@ mod tests {
         let mut log = LogFile::of_size(&path, 4).expect("a file");
         log.write_all(b"longer than that\n").expect("written");
         log.write_all(b"next\n").expect("written");
-        assert_eq!(lines(&nth(&path, 1)).as_deref(), Some("longer than that\n"));
+        assert_eq!(lines(&kept_at(&path, 1)).as_deref(), Some("longer than that\n"));
     }
 
     /// Here a directory is in the way; on Windows it may be a program that reads one of them and does not let it be renamed.
@@ -141,17 +143,17 @@ mod tests {
     fn a_log_that_cannot_be_renamed_has_an_end_and_loses_nothing_older() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("log");
-        (1..KEPT).for_each(|number| fs::write(nth(&path, number), number.to_string()).expect("written"));
-        fs::create_dir_all(nth(&path, KEPT).join("in the way")).expect("a directory");
+        (1..KEPT).for_each(|number| fs::write(kept_at(&path, number), number.to_string()).expect("written"));
+        fs::create_dir_all(kept_at(&path, KEPT).join("in the way")).expect("a directory");
         let mut log = LogFile::of_size(&path, 10).expect("a file");
         let written = (0..9).take_while(|_| log.write_all(b"1234\n").is_ok()).count();
         assert_eq!(written, 4);
         assert_eq!(lines(&path).map(|text| text.len()), Some(20));
-        let older = || (1..KEPT).map(|number| lines(&nth(&path, number)).unwrap_or_default()).collect::<Vec<_>>();
+        let older = || (1..KEPT).map(|number| lines(&kept_at(&path, number)).unwrap_or_default()).collect::<Vec<_>>();
         assert_eq!(older(), ["1", "2", "3"]);
-        fs::remove_dir_all(nth(&path, KEPT)).expect("away");
+        fs::remove_dir_all(kept_at(&path, KEPT)).expect("away");
         log.write_all(b"1234\n").expect("written");
         assert_eq!(lines(&path).as_deref(), Some("1234\n"));
-        assert_eq!(lines(&nth(&path, KEPT)).as_deref(), Some("3"));
+        assert_eq!(lines(&kept_at(&path, KEPT)).as_deref(), Some("3"));
     }
 }

@@ -221,6 +221,8 @@ fn log_of_service(args: &WorkArgs) -> (Option<Flush>, Option<Taken>) {
 /// Where the log of the service is. Nobody but administrators may enter its directory.
 fn service_log(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
+        // Whoever could exchange it would have the system write and rename what they like.
+        platform::check_unexposed(path)?;
         return Ok(path.to_owned());
     }
     let directory = platform::service_directory()?;

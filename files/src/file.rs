@@ -105,10 +105,24 @@ pub enum FileError {
         path.display()
     )]
     ForeignOwner { path: PathBuf, owner: String },
+    #[error(transparent)]
+    Exposed(#[from] Box<Exposure>),
     #[error("{}: {size} bytes, more than the limit of {limit}", path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+}
+
+/// What others than administrators could exchange.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}, who could exchange {}; {fix}", part.display(), path.display())]
+pub struct Exposure {
+    pub path: PathBuf,
+    /// It, or a directory on the way to it.
+    pub part: PathBuf,
+    /// Who could, as what is said of the part.
+    pub why: String,
+    pub fix: String,
 }
 
 impl FileError {
@@ -122,6 +136,7 @@ impl FileError {
             Self::UntrustedLink { .. } | Self::LinkOnTheWay { .. } => "untrusted_link",
             Self::HardLinked { .. } => "hard_linked",
             Self::ForeignOwner { .. } => "foreign_owner",
+            Self::Exposed(_) => "exposed",
             Self::TooLarge { .. } => "too_large",
             Self::Read { .. } => "read_failed",
         }

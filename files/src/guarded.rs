@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::file::{FileError, Links, WriteError};
 use crate::system::names::{self, Directory};
-use crate::system::{Attributes, HeldEntry, is_private, walk_to_directory};
+use crate::system::{Attributes, HeldEntry, is_private, made_private, walk_to_directory};
 
 /// Makes a directory that only we may enter, with its parents, or checks the one that is there.
 ///
@@ -112,7 +112,7 @@ fn check_private(path: &Path, directory: &Directory) -> Result<(), WriteError> {
     if is_private(directory).map_err(|e| WriteError::from_io(path, "looking at the directory", e))? {
         return Ok(());
     }
-    let source = io::Error::other("others own it or may write in it; make it ours alone (chmod 700)");
+    let source = io::Error::other(format!("others own it or may write in it; {}", made_private(path)));
     Err(WriteError::AccessNotKept { path: path.to_owned(), source })
 }
 

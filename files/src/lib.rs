@@ -6,6 +6,7 @@
 //!                        ├──durable──> a new file, private from its first byte, synced and read back; then its name
 //!                        ├──swap─────> two names exchanged, where what lies there is still what was surveyed
 //!                        ├──guarded──> the same where a person says, if only an administrator can change what a name leads to there
+//!                        ├──append───> a file that is written at its end, and given another name
 //!                        └──directory> files that belong together, under one name whole or not at all
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 #![cfg_attr(not(windows), forbid(unsafe_code))]
 
+mod append;
 mod directory;
 mod durable;
 mod file;
@@ -33,12 +35,13 @@ use linux as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use append::AppendedFile;
 pub use directory::StagedDirectory;
 pub use durable::{
     check_room, has_left_over, narrow, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
     write_unsynced,
 };
-pub use file::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError};
+pub use file::{DirectoryIdentity, Exposure, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError};
 pub use guarded::{check_private_directory, create_private_directory, replace_guarded, write_new_guarded};
 pub use held::{HeldFile, read_held};
 pub use read::{read_ends, read_listed, read_regular};
@@ -49,4 +52,4 @@ pub use system::{
 };
 /// Who owns a file and its access control list say which accounts it belongs to.
 #[cfg(windows)]
-pub use windows::may_read;
+pub use windows::{check_unexposed, may_read};

@@ -126,7 +126,7 @@ unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 [ -e "$image_root_home/base.tar" ] || todo+=(image-root)
 [ -e "$cyclonedx_home/complete" ] || todo+=(cyclonedx)
 # `make test` needs none of it.
-case " $tools_asked " in *" msitools "*) unpacked msitools usr/bin/wixl || todo+=(msitools) ;; esac
+case " $tools_asked " in *" msitools "*) unpacked msitools usr/bin/msibuild || todo+=(msitools) ;; esac
 case " $tools_asked " in *" windows "*) [ -d "$windows_home" ] || todo+=(windows) ;; esac
 if [ $# -gt 0 ]; then
     asked=()
@@ -148,7 +148,7 @@ announce() {
     promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
     alertmanager) say "  Alertmanager, from Debian's package prometheus-alertmanager, unpacked likewise: about 5 s, 42 MB" ;;
     nut) say "  upsd and dummy-ups, from Debian's package nut-server, unpacked likewise: about 5 s, 10 MB" ;;
-    msitools) say "  wixl, from Debian's package, with its libraries, unpacked likewise: about 5 s, 8 MB" ;;
+    msitools) say "  wixl and msibuild, from Debian's packages, with their libraries, unpacked likewise: about 5 s, 8 MB" ;;
     snmp) say "  snmpd and snmptrap, from Debian's packages, unpacked likewise: about 5 s, 20 MB" ;;
     nfpm) say "  nfpm $nfpm_version, built from its Go module: about 20 s, 15 MB" ;;
     debian-root) say "  a root of Debian packages in which ours are installed: about 1 min, 360 MB" ;;
@@ -318,7 +318,7 @@ for tool in "${todo[@]}"; do
     # The libraries are those that a machine without the package lacks. NSS is upsd's TLS, its tools make the key store.
     nut) unpack nut nut-server nut-client libupsclient6 libwrap0 libnss3-tools ;;
     snmp) unpack snmp snmpd snmp libsnmp40 libsnmp-base libpci3 libwrap0 libsensors5 ;;
-    msitools) unpack msitools wixl wixl-data libmsi0 libgcab-1.0-0 libgsf-1-114 libgsf-1-common ;;
+    msitools) unpack msitools wixl wixl-data msitools libmsi0 libgcab-1.0-0 libgsf-1-114 libgsf-1-common ;;
     apcupsd) unpack apcupsd apcupsd libusb-0.1-4 libwrap0 ;;
     windows)
         # Another prepare may have made it meanwhile.

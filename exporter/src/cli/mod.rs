@@ -104,7 +104,11 @@ pub enum ServiceCommand {
     ///
     /// Exits with 0 when it is not there, too. A rotation that is being finished is waited for; a service that does not stop in time is
     /// left as it is.
-    Remove(RemoveArgs),
+    Remove(StopArgs),
+    /// Stop the service, and wait until it is stopped: a rotation that is being finished is waited for.
+    ///
+    /// Exits with 0 when it does not run, or is not there. A service that does not stop in time is left as it is.
+    Stop(StopArgs),
     /// Have the service that runs load its configuration anew, as `sc control kagiban-exporter paramchange` does.
     ///
     /// Its log says what came of it: a configuration that is refused leaves the one before in force.
@@ -117,7 +121,7 @@ pub enum ServiceCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct RemoveArgs {
+pub struct StopArgs {
     /// How long the service may take to stop; by default what the longest rotation may need.
     #[arg(long, value_name = "SECONDS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{
-    DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, LogFormat, RemoveArgs, ServiceCommand, WorkArgs, one_line,
+use super::{DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, LogFormat, ServiceCommand, StopArgs, WorkArgs, one_line};
+use crate::platform::{
+    self, FileError, Registered, Registration, RegistrationError, SERVICE_NAME, Unregistered, WriteError,
 };
-use crate::platform::{self, Registered, Registration, RegistrationError, SERVICE_NAME, Unregistered, WriteError};
 use crate::service::{self, ServiceError};
 
 /// The service manager of a host that starts has much to do.
@@ -31,11 +31,8 @@ pub enum ServiceCommandError {
     Write(#[from] WriteError),
     #[error("{}: no absolute path can be made of it: {source}", path.display())]
     Path { path: PathBuf, source: io::Error },
-    #[error(
-        "{}: others than administrators may write it, and so have the service do what they like; have the program below %ProgramFiles% and \
-         the configuration in %ProgramData%\\kagiban, or take that right from them with icacls", path.display()
-    )]
-    Exposed { path: PathBuf },
+    #[error("others could have the service, which acts as the system, do what they like: {0}")]
+    Exposed(FileError),
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -49,7 +46,7 @@ impl ServiceCommandError {
             Self::Refused(_) => "config",
             Self::Write(_) => "first_configuration",
             Self::Path { .. } => "path",
-            Self::Exposed { .. } => "exposed",
+            Self::Exposed(error) => error.reason(),
             Self::Print(_) => "print",
         }
     }
@@ -63,6 +60,7 @@ pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceC
     match command {
         ServiceCommand::Install(args) => install(args, out),
         ServiceCommand::Remove(args) => remove(args, out),
+        ServiceCommand::Stop(args) => stop(args, out),
         ServiceCommand::Reload => {
             platform::reload_service(MANAGER_DEADLINE)?;
             Ok(writeln!(out, "{SERVICE_NAME} loads its configuration; its log says what came of it")?)
@@ -86,15 +84,17 @@ fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandErr
     };
     let args = WorkArgs { config_file: Some(config_file.clone()), ..args };
     let program = std::env::current_exe().map_err(|source| ServiceCommandError::Path { path: "".into(), source })?;
-    for path in [Some(&program), Some(&config_file), args.web_config_file.as_ref()].into_iter().flatten() {
-        check_unexposed(path)?;
+    let deciding = [Some(&program), Some(&config_file), args.web_config_file.as_ref(), args.log_file.as_ref()];
+    for path in deciding.into_iter().flatten() {
+        platform::check_unexposed(path).map_err(ServiceCommandError::Exposed)?;
     }
     let checked = service::check(&config_file, args.web_config_file.as_deref())?;
     for warning in &checked.warnings {
         writeln!(out, "warning: {}", one_line(warning))?;
     }
-    if !checked.problems.is_empty() {
-        return Err(ServiceCommandError::Refused(checked.problems));
+    let problems = [checked.problems, checked.exposed].concat();
+    if !problems.is_empty() {
+        return Err(ServiceCommandError::Refused(problems));
     }
     let registration = Registration { arguments: arguments(&args) };
     let (registered, unknown) = platform::register_service(&registration, MANAGER_DEADLINE)?;
@@ -115,14 +115,14 @@ fn first_configuration(directory: &Path, out: &mut dyn Write) -> Result<PathBuf,
     platform::create_private_directory(directory)?;
     let path = directory.join(CONFIGURATION);
     // One that cannot be looked at is not written over either: whoever reads it says why.
-    if matches!(platform::identify(&path), Err(platform::FileError::NotFound { .. })) {
+    if matches!(platform::identify(&path), Err(FileError::NotFound { .. })) {
         platform::write_new(&path, FIRST_CONFIGURATION.as_bytes(), None)?;
         writeln!(out, "wrote {}, which names nothing to look at yet", path.display())?;
     }
     Ok(path)
 }
 
-fn remove(args: &RemoveArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+fn remove(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
     match platform::unregister_service(Duration::from_secs(args.timeout))? {
         Unregistered::Removed => writeln!(out, "{SERVICE_NAME} is stopped and no service any more")?,
         Unregistered::WasNotThere => writeln!(out, "{SERVICE_NAME} is no service here")?,
@@ -130,14 +130,13 @@ fn remove(args: &RemoveArgs, out: &mut dyn Write) -> Result<(), ServiceCommandEr
     Ok(())
 }
 
-/// The service acts as the system: neither its program nor what tells it which programs to run may be anybody else's to change, or to
-/// put another in the place of.
-fn check_unexposed(path: &Path) -> Result<(), ServiceCommandError> {
-    let exposed = [Some(path), path.parent()].into_iter().flatten();
-    let exposed = exposed.filter(|path| path.file_name().is_some());
-    // What cannot be looked at is not known to be safe.
-    let mut exposed = exposed.filter(|path| platform::is_writable_by_others(path).unwrap_or(true));
-    exposed.next().map_or(Ok(()), |path| Err(ServiceCommandError::Exposed { path: path.to_owned() }))
+fn stop(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match platform::stop_service(Duration::from_secs(args.timeout)) {
+        Ok(()) => writeln!(out, "{SERVICE_NAME} is stopped")?,
+        Err(RegistrationError::NotThere) => writeln!(out, "{SERVICE_NAME} is no service here")?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// A service's current directory is not the one that the command was given in.

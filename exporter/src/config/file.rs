@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::values::first_twin;
 use super::{CertificateRule, Config, TlsEndpoint, WebConfig, outside};
 use crate::blocking::Blocked;
-use crate::platform::{self, FileError, FileIdentity, NotOnThisSystem};
+use crate::platform::{self, FileError, FileIdentity, FileRead, NotOnThisSystem};
 
 /// A configuration with a thousand rules is some hundred kilobytes.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
@@ -87,9 +87,17 @@ pub(super) fn asks_for_what_is_here(config: &Config, place: &dyn fmt::Display) -
 
 /// The text of a configuration file.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    let file = platform::read_regular(path, MAX_CONFIG_BYTES)?;
+    let file = read_own(path)?;
     let text = std::str::from_utf8(&file.bytes).map_err(|_| ConfigError::Encoding { path: path.to_owned() })?;
     Ok(text.to_owned())
+}
+
+/// What a configuration says is done with this program's rights: where those are the system's, nobody else may have written it.
+fn read_own(path: &Path) -> Result<FileRead, FileError> {
+    if platform::refuses_exposed() {
+        platform::check_unexposed(path)?;
+    }
+    platform::read_regular(path, MAX_CONFIG_BYTES)
 }
 
 /// Parses a configuration; `path` is only for messages. An empty text is the default configuration.
@@ -140,7 +148,7 @@ fn own_name(config: &Config) -> Option<String> {
 /// # Errors
 /// See [`ConfigError`]. The message never quotes a value of the wrong type: it may be a password.
 pub fn load_web(path: &Path) -> Result<WebFile, ConfigError> {
-    let file = platform::read_regular(path, MAX_CONFIG_BYTES)?;
+    let file = read_own(path)?;
     let text = std::str::from_utf8(&file.bytes).map_err(|_| ConfigError::Encoding { path: path.to_owned() })?;
     let mut config = parse_web(text, path)?;
     config.anchor(path.parent().unwrap_or(Path::new("")));

@@ -29,13 +29,13 @@ use kagiban_crds::HostName;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::Work;
 use crate::config::HostApiConfig;
 use crate::from_files::FromFiles;
+use crate::platform;
 use crate::rotation::Workers;
 use crate::snapshot::Board;
 
@@ -111,7 +111,7 @@ pub async fn start(
     let served = FromFiles::starting(Work::HostApiTls, served, origin);
     let address = config.listen_address;
     let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = platform::bind_to(address).await.map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
     let api = Arc::new(Api::new(&workers, Arc::clone(&board), config));
     let server = server::Server { listener, tls, served, api, board, max_connections: config.max_connections };

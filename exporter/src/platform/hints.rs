@@ -13,7 +13,4 @@ pub struct Hints {
     pub other_address: &'static str,
     /// How a file becomes one that nobody else may read.
     pub make_private: &'static str,
-    /// Who may write a command without being told of, and how it becomes one that nobody else may.
-    pub who_may_write: &'static str,
-    pub make_unwritable: &'static str,
 }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::process::Child;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use super::within::{Unanswered, within};
 
 /// Of one agent. Then none of its commands is run before one of them has ended.
 pub(super) const MAX_LEFT: usize = 8;
@@ -68,19 +69,37 @@ impl OfAgent {
     }
 }
 
-/// On a thread of its own, for a bounded time: the file system of a command may hang, and so may a service manager.
+/// Why a command was not looked at.
+#[derive(Debug)]
+pub(super) enum Unlooked {
+    TooManyLeft,
+    Unanswered(Unanswered),
+}
+
+impl Unlooked {
+    /// Of a look at files.
+    pub(super) const fn of_files(&self) -> &'static str {
+        match self {
+            Self::TooManyLeft => {
+                "earlier commands of this agent were killed and do not end, because a file system hangs"
+            }
+            Self::Unanswered(Unanswered::NoThread) => "there is no thread to look at it",
+            Self::Unanswered(Unanswered::TimedOut) => "it cannot be looked at, because its file system hangs",
+        }
+    }
+}
+
+/// For a bounded time: the file system of a command may hang, and so may a service manager.
 pub(super) fn look_at<T: Send + 'static>(
     agent: &str,
-    within: Duration,
+    deadline: Duration,
     look: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, &'static str> {
-    let too_many = "earlier commands of this agent were killed and do not end, because a file system hangs";
-    let at_work = LEFT.admit(agent, MAX_LEFT_BEFORE_STOP).ok_or(too_many)?;
-    let (tell, told) = mpsc::channel();
+) -> Result<T, Unlooked> {
+    let at_work = LEFT.admit(agent, MAX_LEFT_BEFORE_STOP).ok_or(Unlooked::TooManyLeft)?;
     let looking = move || {
-        let _ = tell.send(look());
+        let found = look();
         drop(at_work);
+        found
     };
-    thread::Builder::new().name("command".to_owned()).spawn(looking).map_err(|_| "there is no thread to look at it")?;
-    told.recv_timeout(within).map_err(|_| "it cannot be looked at, because its file system hangs")
+    within("command", deadline, looking).map_err(Unlooked::Unanswered)
 }

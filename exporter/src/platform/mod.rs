@@ -26,6 +26,7 @@ mod stores;
 mod trust;
 #[cfg(windows)]
 mod windows;
+mod within;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -38,11 +39,12 @@ pub use command::{Command, ServiceVerb};
 pub use event_log::{EventLogError, EventRecord};
 pub use hints::Hints;
 pub use kagiban_files::{
-    Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, Surveyed,
-    SurveyedFile, Swap, WriteError, check_private_directory, check_replaceable, check_room, create_private_directory,
-    destination, directory_identity, has_left_over, identify, is_readable_by_others, is_writable_by_others, move_aside,
-    narrow, read_ends, read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep,
-    sync_directory_of, temporary_beside, unlink_second_name, write_new, write_unsynced,
+    AppendedFile, Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile,
+    Links, Surveyed, SurveyedFile, Swap, WriteError, check_private_directory, check_replaceable, check_room,
+    create_private_directory, destination, directory_identity, has_left_over, identify, is_readable_by_others,
+    is_writable_by_others, move_aside, narrow, read_ends, read_held, read_listed, read_regular, remove, replace,
+    survey, swap, swap_names, sweep, sync_directory_of, temporary_beside, unlink_second_name, write_new,
+    write_unsynced,
 };
 pub use kagiban_process::system::{Request, Requests, forbid_dumps};
 pub use listeners::ListenersError;
@@ -61,13 +63,14 @@ pub use stores::{StoreError, StoreLimits, StoreUse, StoredCertificate, store_pat
 pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
     NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id,
-    announce, asked_by_manager, bind_both_families, boot_id, boot_time, booted_at, certificate_store, check_program,
-    command_process, default_state_directory, event_records, exposed_part, has_event_provider, host_api_service_writes,
-    host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
-    may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status, queued_start,
-    register_service, registered_service, reload_service, run, run_as_service, run_commands_by,
-    scheduled_shutdown_file, service_directory, services_of, spawn, started_process, state_directory_of_running_unit,
-    system_authorities, system_trust, unit_behind, unregister_service, usage,
+    announce, asked_by_manager, bind_both_families, bind_to, boot_id, boot_time, booted_at, certificate_store,
+    check_program, check_unexposed, command_process, default_state_directory, event_records, exposed_part,
+    has_event_provider, host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop,
+    is_running, is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account,
+    pending_reboots, power_status, queued_start, receive_at, refuses_exposed, register_service, registered_service,
+    reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, services_of,
+    spawn, started_process, state_directory_of_running_unit, stop_service, system_authorities, system_trust,
+    unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
 

@@ -34,6 +34,10 @@ pub enum ServiceError {
         "service {name} ended as soon as it was started, with {code}; its own log and the event log System say why"
     )]
     Ended { name: String, code: String },
+    #[error("service {name} was not asked to {}: its timeout had passed before, or nobody waits for it any more", verb.as_str())]
+    NotAsked { name: String, verb: ServiceVerb },
+    #[error("service {name} was not asked to {}: this host goes down, and starts its services after the boot", verb.as_str())]
+    HostGoesDown { name: String, verb: ServiceVerb },
     #[error("the service manager did not answer for service {name} within {} s", deadline.as_secs())]
     Silent { name: String, deadline: Duration },
     #[error("service {name} could not be asked to {}: {source}", verb.as_str())]
@@ -41,6 +45,9 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
+    /// The reason of what says nothing of the service.
+    pub const HOST_GOES_DOWN: &str = "host_goes_down";
+
     /// Stable, for logs and metric labels.
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -52,7 +59,8 @@ impl ServiceError {
             Self::Pending { verb: ServiceVerb::Start, .. } => "start_pending",
             Self::Ended { .. } => "failed",
             Self::Silent { .. } => "timed_out",
-            Self::Refused { .. } => "not_started",
+            Self::HostGoesDown { .. } => Self::HOST_GOES_DOWN,
+            Self::NotAsked { .. } | Self::Refused { .. } => "not_started",
         }
     }
 }

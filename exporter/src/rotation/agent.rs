@@ -10,7 +10,7 @@ use kagiban_crds::host_api::StoreFormat;
 
 use crate::config::{Account, AgentConfig, KeystoreConfig, RenewConfig, ServiceConfig};
 use crate::installation::{Installed, directory_there, local_endpoint};
-use crate::platform::{self, AccountId, Command, ProgramError, ServiceVerb};
+use crate::platform::{self, AccountId, Command, FileError, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
 
 /// An agent that can be rotated: every default filled in, every path absolute.
@@ -109,6 +109,10 @@ pub enum AgentConfigError {
     Missing { agent: AgentName, key: &'static str },
     #[error("agent {agent}: {key}: {problem}")]
     Invalid { agent: AgentName, key: &'static str, problem: &'static str },
+    #[error(
+        "agent {agent}: {setting}: {source}; the program acts as the system, and does not run what others may exchange"
+    )]
+    Exposed { agent: AgentName, setting: &'static str, source: FileError },
     /// This may be another thing in a moment.
     #[error("agent {agent}: endpoint.accounts: the accounts of this host cannot be read: {source}")]
     Accounts { agent: AgentName, source: io::Error },
@@ -162,6 +166,26 @@ impl Agent {
             platform::check_program(self.name.as_str(), command).map_err(|error| (setting, error))?;
         }
         Ok(())
+    }
+
+    /// Whether nobody but administrators may exchange what its commands run, where this program works for the system. It blocks for some
+    /// seconds where a file system hangs.
+    ///
+    /// # Errors
+    /// [`AgentConfigError::Exposed`].
+    pub fn check_unexposed(&self) -> Result<(), AgentConfigError> {
+        if !platform::refuses_exposed() {
+            return Ok(());
+        }
+        self.exposed().next().map_or(Ok(()), |(setting, source)| {
+            Err(AgentConfigError::Exposed { agent: self.name.clone(), setting, source })
+        })
+    }
+
+    /// What of its commands somebody else than an administrator may exchange, with the setting that names it.
+    pub fn exposed(&self) -> impl Iterator<Item = (&'static str, FileError)> {
+        let of = |(setting, command)| Some((setting, platform::exposed_part(self.name.as_str(), command)?));
+        self.commands().filter_map(of)
     }
 
     /// Every command that a rotation may run, with the setting that names it.

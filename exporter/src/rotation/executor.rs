@@ -15,7 +15,7 @@ use super::live;
 use super::machine::{Before, Effect, Event, Phase};
 use super::push::backup;
 use super::rotator::Rotator;
-use super::stopping::{AtStop, Outlook, at_stop, leaves_after_failure, only_waits, was_begun};
+use super::stopping::{AtStop, Outlook, at_stop, decides_nothing, only_waits, was_begun};
 use super::trigger::renewal::ServedLeaf;
 use crate::platform::ProgramError;
 
@@ -52,17 +52,14 @@ impl Rotator {
                 AtStop::GoOn if matches!(effect, Effect::Nothing | Effect::AwaitChain) => break,
                 AtStop::GoOn => {
                     let Some(event) = self.perform_until_stop(effect, stopping).await else { continue };
-                    if self.host.stop.is_cancelled()
-                        && leaves_after_failure(effect)
-                        && matches!(event, Event::Failed(_))
-                    {
-                        tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
-                        self.keep_up_for_next_start().await;
-                        break;
-                    }
                     event
                 }
             };
+            if decides_nothing(effect, &event, self.host.stop.is_cancelled()) {
+                tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
+                self.keep_up_for_next_start().await;
+                break;
+            }
             if let Event::Failed(RotationFailure { reason, message, .. }) = &event {
                 tracing::warn!(agent = %self.agent.name, ?effect, reason, error = message, "a step of the rotation failed");
             }

@@ -15,6 +15,7 @@ use super::agent::{Agent, DEFAULT_COMMAND_TIMEOUT, Procedure, Service};
 use super::failure::RotationFailure;
 use super::machine::{Effect, Event, Phase, Rollback};
 use super::trigger::renewal::Renewal;
+use crate::platform::ServiceError;
 
 /// How many times `stopTimeout` a service may take to end after its stop was begun, however the stop command ended.
 const LONGEST_DRAIN: u32 = 2;
@@ -144,6 +145,13 @@ pub const fn leaves_after_failure(effect: Effect) -> bool {
     matches!(effect, Effect::EnsureStarted)
 }
 
+/// Whether what came of this effect decides nothing now, and the next start of the program goes on from here: see
+/// [`leaves_after_failure`]. A host that goes down starts no service, whatever its files are.
+pub fn decides_nothing(effect: Effect, event: &Event, is_stopping: bool) -> bool {
+    let Event::Failed(failure) = event else { return false };
+    (is_stopping && leaves_after_failure(effect)) || failure.reason == ServiceError::HOST_GOES_DOWN
+}
+
 /// Whether a service that is down at the last look is started. One that nobody has started since it was watched always is,
 /// however late that look is: a disk may have held it up. Only a start that repeats another must leave time to end before
 /// the program has to.
@@ -189,6 +197,20 @@ mod tests {
 
     fn failure() -> RotationFailure {
         RotationFailure::new("any", "any")
+    }
+
+    /// A service that a host which goes down does not start says nothing of its new files.
+    #[test]
+    fn a_start_that_a_host_refuses_because_it_goes_down_decides_nothing() {
+        let failed = |reason: &str| Event::Failed(RotationFailure::new(reason, "any"));
+        for effect in [Effect::Start, Effect::EnsureStarted, Effect::VerifyNew, Effect::Settle] {
+            for is_stopping in [true, false] {
+                assert!(decides_nothing(effect, &failed("host_goes_down"), is_stopping), "{effect:?}");
+                let is_left = is_stopping && effect == Effect::EnsureStarted;
+                assert_eq!(decides_nothing(effect, &failed("start_failed"), is_stopping), is_left, "{effect:?}");
+                assert!(!decides_nothing(effect, &Event::Done, is_stopping));
+            }
+        }
     }
 
     fn rolling_back(step: Rollback) -> Phase {

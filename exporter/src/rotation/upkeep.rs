@@ -77,7 +77,10 @@ impl Rotator {
         self.was_started_at_stop |= self.host.stop.is_cancelled();
         let is_queued = queued.is_some() && started.is_ok();
         self.last_start = if is_queued { LastStart::Queued } else { LastStart::Ended };
-        started.map_err(|error| RotationFailure::new(reason, error.to_string()))
+        started.map_err(|error| {
+            let says_nothing = matches!(&error, ProgramError::Service(ServiceError::HostGoesDown { .. }));
+            RotationFailure::new(if says_nothing { error.reason() } else { reason }, error.to_string())
+        })
     }
 
     /// Runs the start command, or waits for the one that runs: whoever waited for that may have been broken off by the end of

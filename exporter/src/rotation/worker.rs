@@ -260,7 +260,7 @@ async fn live(
     };
     let backoff = Backoff::at_once(RECOVER_AGAIN, RECOVER_AGAIN_AT_MOST, Instant::now());
     until_it_ends(&host.stop, backoff, again, async || {
-        match until_found(|| Agent::resolve(config), &host.stop, publish).await {
+        match until_found(|| found_unexposed(config), &host.stop, publish).await {
             None => {}
             Some(Ok(agent)) => {
                 let agent = Arc::clone(found.get_or_init(|| Arc::new(agent)));
@@ -276,6 +276,11 @@ async fn live(
     .await;
 }
 
+fn found_unexposed(config: &AgentConfig) -> Result<Agent, AgentConfigError> {
+    let agent = Agent::resolve(config)?;
+    agent.check_unexposed().map(|()| agent)
+}
+
 /// Whether the agent lies on the host as it is configured, once this host can tell. None when the program is to end before.
 async fn until_found(
     mut resolve: impl FnMut() -> Result<Agent, AgentConfigError>,
@@ -283,10 +288,20 @@ async fn until_found(
     publish: &watch::Sender<AgentStatus>,
 ) -> Option<Result<Agent, AgentConfigError>> {
     let mut again = Backoff::at_once(READ_AGAIN, READ_AGAIN_AT_MOST, Instant::now());
+    let mut told = String::new();
     loop {
         match resolve() {
             Err(AgentConfigError::Accounts { source, .. }) => {
                 publish.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: short_of(&source) });
+            }
+            // Somebody may take the rights from the others, or the file system answer again.
+            Err(error @ AgentConfigError::Exposed { .. }) => {
+                let message = error.to_string();
+                if message != told {
+                    tracing::error!(error = message, "this agent is not rotated before that is mended; the others are");
+                    told.clone_from(&message);
+                }
+                publish.send_replace(AgentStatus::Unread { reason: BAD_CONFIGURATION, message });
             }
             found => return Some(found),
         }

@@ -36,6 +36,8 @@ pub struct Checked {
     pub problems: Vec<String>,
     /// What it allows and is not as safe as it may look; each names its setting.
     pub warnings: Vec<String>,
+    /// Of those, what lets others than administrators have the program do what they like.
+    pub exposed: Vec<String>,
 }
 
 /// Loads a configuration, and that of the pages where there is one, opens what it names, and looks whether its agents can be rotated on this host, with commands that can be
@@ -57,10 +59,11 @@ pub fn check(path: &Path, web_config: Option<&Path>) -> Result<Checked, ServiceE
     let web = web_config.and_then(|path| Guard::open(Some(path), &Arc::default()).err());
     problems.extend(web.map(|error| error.to_string()));
     let sources = config.certificates.len() + config.tls_endpoints.len();
-    let warnings = warnings::of_secrets(&config).into_iter().chain(warnings::of(&config));
-    let warnings = warnings.map(|warning| warning.to_string()).collect();
+    let warnings: Vec<_> = warnings::of_secrets(&config).into_iter().chain(warnings::of(&config)).collect();
+    let exposed = warnings.iter().filter(|it| it.lets_others_act).map(ToString::to_string).collect();
+    let warnings = warnings.iter().map(ToString::to_string).collect();
     let (upses, agents, outside_hosts) = (config.ups.len(), config.agents.len(), config.outside_hosts.len());
-    Ok(Checked { warnings, sources, upses, agents, outside_hosts, problems })
+    Ok(Checked { warnings, exposed, sources, upses, agents, outside_hosts, problems })
 }
 
 fn agents(config: &Config) -> Vec<String> {

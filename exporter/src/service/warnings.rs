@@ -20,6 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub(super) struct Warning {
     setting: String,
     message: String,
+    /// Others than administrators could have the program run what they like: no service is registered with that.
+    pub(super) lets_others_act: bool,
 }
 
 /// Files are looked at, and no network is asked. An agent that is refused is told as such, and not here.
@@ -34,7 +36,7 @@ pub(super) fn of_secrets(config: &Config) -> Vec<Warning> {
     let told = |path: &std::path::Path| {
         format!("{}: others may read this secret; {} and change the secret", path.display(), HINTS.make_private)
     };
-    exposed.map(|file| Warning { message: told(&file.path), setting: file.setting }).collect()
+    exposed.map(|file| Warning { message: told(&file.path), setting: file.setting, lets_others_act: false }).collect()
 }
 
 /// One line of the log each. A command whose file system hangs is waited for by nobody: what starts or loads goes on.
@@ -42,7 +44,7 @@ pub(super) fn tell(config: &Config) {
     let config = config.clone();
     tokio::spawn(async move {
         let found = blocking::run(Work::Config, Instant::now() + DEADLINE, move || of(&config)).await;
-        for Warning { setting, message } in found.unwrap_or_default() {
+        for Warning { setting, message, .. } in found.unwrap_or_default() {
             warn!(setting, "{message}");
         }
     });
@@ -50,17 +52,15 @@ pub(super) fn tell(config: &Config) {
 
 fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
     let Ok(agent) = Agent::resolve(agent) else { return Vec::new() };
-    let warning = |setting: &str, message| Warning { setting: format!("agents[{index}].{setting}"), message };
-    let commands = agent.commands().filter_map(|(setting, command)| {
-        let path = platform::exposed_part(agent.name.as_str(), command)?;
-        let message = format!(
-            "{}: others than {} and the account of kagiban-exporter may write it, and so run what they like as that account at the \
-             next rotation; {}",
-            path.display(),
-            HINTS.who_may_write,
-            HINTS.make_unwritable
-        );
-        Some(warning(setting, message))
+    let warning = |setting: &str, message, lets_others_act| Warning {
+        setting: format!("agents[{index}].{setting}"),
+        message,
+        lets_others_act,
+    };
+    let commands = agent.exposed().map(|(setting, exposed)| {
+        let message =
+            format!("{exposed}; whatever lies there is run as the account of kagiban-exporter at the next rotation");
+        warning(setting, message, true)
     });
     let endpoint = agent.endpoint.at.host_and_port().ok().and_then(|(host, _)| host.parse().ok());
     let elsewhere = endpoint.filter(|address| !is_own(*address)).map(|address: IpAddr| {
@@ -68,7 +68,7 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
             "{address} is no address of this host: a rotation sees there that what answers has the key, and not that it is the service \
              of this host; name the address that the service listens on here, 127.0.0.1 for example"
         );
-        warning("endpoint.address", message)
+        warning("endpoint.address", message, false)
     });
     commands.chain(elsewhere).collect()
 }
@@ -78,8 +78,11 @@ fn of_power(config: &Config) -> Option<Warning> {
     let is_asked = config.ups.iter().any(|ups| ups.feeds_host);
     let message = "no UPS under `ups` feeds this host and nobody vouches for its power, so its power state is unknown and every rotation is \
                    refused (power_unsafe); name the UPS, or set `power: {assume: mains}`";
-    (is_rotated && !is_asked && !config.power.assumes_mains())
-        .then(|| Warning { setting: "power".to_owned(), message: message.to_owned() })
+    (is_rotated && !is_asked && !config.power.assumes_mains()).then(|| Warning {
+        setting: "power".to_owned(),
+        message: message.to_owned(),
+        lets_others_act: false,
+    })
 }
 
 /// Whether a socket of this host could have the address. Nothing is sent.
@@ -137,7 +140,8 @@ mod tests {
             set_mode(&script, file);
             for command in &commands {
                 let told = told(&agent("127.0.0.1:9", command));
-                let expected = exposed.map(|path| format!("agents[0].service.start: {}: others than", path.display()));
+                let expected = exposed
+                    .map(|path| format!("agents[0].service.start: {}: may be written by others than", path.display()));
                 assert_eq!(told.len(), expected.iter().len(), "{command} {directory:o} {file:o}: {told:?}");
                 assert!(expected.is_none_or(|expected| told[0].starts_with(&expected)), "{told:?}");
             }

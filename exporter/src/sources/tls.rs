@@ -61,7 +61,9 @@ impl TlsSource {
         let Some(authorities) = self.authorities.clone() else { return (None, None) };
         match self.trust.load(authorities, Instant::now() + TRUST_WITHIN.min(self.deadline)).await {
             Ok(roots) => (Some(Roots::clone(&roots)), None),
-            Err(error) => (None, Some(Trouble::new("ca_unreadable", format!("cannot read the CA file: {error}")))),
+            Err(error) => {
+                (None, Some(Trouble::new("ca_unreadable", format!("cannot read the authorities to trust: {error}"))))
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::ups::snmp::{Credential, CredentialFiles, Dropped, Inbox, credentials, open, resolve};
 use super::{Look, Source, names_of};
 use crate::config::{Config, SnmpConfig};
+use crate::platform;
 use crate::snapshot::{Board, Label, SourceId};
 
 /// A trap of a UPS has some hundred bytes; what is longer is none.
@@ -123,7 +124,7 @@ impl<'a> Receiver<'a> {
     async fn listen(&mut self, address: SocketAddr) {
         let mut told = false;
         loop {
-            let broken = match UdpSocket::bind(address).await {
+            let broken = match platform::receive_at(address).await {
                 Ok(socket) => {
                     info!(%address, upses = self.upses.len(), "listening for SNMP traps");
                     told = false;

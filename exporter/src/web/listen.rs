@@ -233,11 +233,11 @@ impl ListenAddress {
 
     async fn bind(&self) -> io::Result<TcpListener> {
         match &self.host {
-            Some(host) => TcpListener::bind((host.as_str(), self.port)).await,
+            Some(host) => platform::bind_to((host.as_str(), self.port)).await,
             // Both families where there are two; a host without IPv6 refuses the first.
             None => match platform::bind_both_families(self.port).await {
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                    TcpListener::bind(("0.0.0.0", self.port)).await
+                    platform::bind_to(("0.0.0.0", self.port)).await
                 }
                 bound => bound,
             },

@@ -161,7 +161,7 @@ impl Prober {
         match self.trust.current(until, move || authorities.make(Trust::from)).await {
             Ok(trust) => Some(trust),
             Err(error) => {
-                warn!(setting = "probe.caFile", %error, "no chain can be trusted in a probe: the CA file cannot be read");
+                warn!(setting = "probe.caFile", %error, "no chain can be trusted in a probe: the authorities to trust cannot be read");
                 None
             }
         }

@@ -1,7 +1,8 @@
 //! The program as a service that registers itself: through its life, with the service manager of the system.
 
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use kagiban_exporter::platform::{REGISTERS_ITSELF, RegisteredService, ServiceState, registered_service};
@@ -14,9 +15,20 @@ fn service(arguments: &[&str]) -> Output {
     program().arg("service").args(arguments).output().expect("the program was built")
 }
 
+/// The same of a copy that lies where only administrators may exchange it, as it is not everywhere where it is built.
+fn service_of(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program).arg("service").args(arguments).output().expect("it was copied")
+}
+
+/// Lets everybody write in a directory, where the system below Windows can be told so: Wine runs its programs, some time or other.
+fn opening(directory: &Path) -> Option<Child> {
+    let chmod = Path::new(r"Z:\bin\chmod");
+    chmod.exists().then(|| Command::new(chmod).args(["757", "."]).current_dir(directory).spawn().expect("Wine runs it"))
+}
+
 /// What it says, where it does it.
-fn done(arguments: &[&str]) -> String {
-    let output = service(arguments);
+fn done(program: &Path, arguments: &[&str]) -> String {
+    let output = service_of(program, arguments);
     let (said, wrong) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}{wrong}");
     said
@@ -62,7 +74,7 @@ fn where_the_system_starts_programs_by_units_it_is_said_so() {
     if REGISTERS_ITSELF {
         return;
     }
-    for arguments in [&["install"][..], &["remove"], &["reload"], &["run"]] {
+    for arguments in [&["install"][..], &["remove"], &["stop"], &["reload"], &["run"]] {
         let said = refused(arguments);
         assert!(said.starts_with("kagiban-exporter: systemd: ") && said.contains("systemctl enable"), "{said}");
     }
@@ -85,13 +97,21 @@ fn a_service_lives_as_its_manager_says() {
     let log_file = log.to_str().expect("UTF-8");
     let install = ["install", "--config.file", config, "--web.listen-address", &address, "--log.file", log_file];
 
-    let said = refused(&install);
+    let program = place.directory.path().join("Program Data/kagiban-exporter.exe");
+    std::fs::copy(env!("CARGO_BIN_EXE_kagiban-exporter"), &program).expect("copied");
+    let refused_of = |arguments: &[&str]| {
+        let output = service_of(&program, arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+        text(&output.stderr)
+    };
+
+    let said = refused_of(&install);
     assert!(said.contains("nonsense"), "{said}");
     assert_eq!(registered(), None, "a configuration that is refused registers nothing");
     assert!(refused(&["reload"]).contains("not_there"));
 
     write(CONFIG);
-    assert!(done(&install).contains("is registered as a service"));
+    assert!(done(&program, &install).contains("is registered as a service"));
     let service = registered().expect("registered");
     let command_line = service.command_line.into_string().expect("UTF-8");
     assert!(
@@ -102,7 +122,7 @@ fn a_service_lives_as_its_manager_says() {
     // Wine keeps none: docs/windows.md.
     assert!(service.restarts_after.is_none_or(|after| after == [5, 30, 60].map(Duration::from_secs)));
     assert!(service.starts_by_itself && service.state == ServiceState::Stopped);
-    assert!(done(&install).contains("already"));
+    assert!(done(&program, &install).contains("already"));
     assert!(refused(&["reload"]).contains("not_running"));
 
     sc("start");
@@ -115,31 +135,50 @@ fn a_service_lives_as_its_manager_says() {
     );
 
     write(&format!("{CONFIG}  - {{name: later, paths: [ROOT/certs/Below/store.jks]}}\n"));
-    done(&["reload"]);
+    done(&program, &["reload"]);
     until("it has loaded its configuration", || metrics().contains("\"later\""));
     write("nonsense: 1");
-    done(&["reload"]);
+    done(&program, &["reload"]);
     until("it has refused one", || metrics().contains("kagiban_config_last_reload_successful 0"));
     assert!(metrics().contains("\"later\"") && is(ServiceState::Running), "the one before stays in force");
 
-    let log = std::fs::read_to_string(&log).expect("it has a log");
-    assert!(log.contains(" INFO ") && log.contains("configuration refused"), "{log}");
+    let logged = || std::fs::read_to_string(&log).expect("it has a log");
+    assert!(logged().contains(" INFO ") && logged().contains("configuration refused"), "{}", logged());
 
     let began = Instant::now();
-    assert!(done(&["remove"]).contains("is stopped and no service any more"));
+    for _ in 0..2 {
+        assert!(done(&program, &["stop"]).contains("is stopped") && is(ServiceState::Stopped));
+    }
+    assert!(done(&program, &["remove"]).contains("is stopped and no service any more"));
     assert!(began.elapsed() < PATIENCE);
     assert_eq!((registered(), get("127.0.0.1", port, "/")), (None, None));
-    assert!(done(&["remove"]).contains("is no service here"), "there is nothing to be done");
+    for verb in ["remove", "stop"] {
+        assert!(done(&program, &[verb]).contains("is no service here"), "there is nothing to be done");
+    }
 
     write(CONFIG);
-    done(&install);
+    done(&program, &install);
     let taken = TcpListener::bind(&address).expect("it is free");
     sc("start");
     until("it ends with a code of its own", || {
         is(ServiceState::Stopped) && sc("query").contains("SERVICE_EXIT_CODE  : 1")
     });
     drop(taken);
-    done(&["remove"]);
+
+    // Whoever may add names beside the program, or exchange its configuration, would say what the system does.
+    sc("start");
+    until("it is ready", || get("127.0.0.1", port, "/-/ready").is_some_and(|told| told.starts_with("HTTP/1.1 200")));
+    let directory = file.parent().expect("a directory");
+    if let Some(mut chmod) = opening(directory) {
+        until("it is open", || !service_of(&program, &install).status.success());
+        let said = refused_of(&install);
+        assert!(said.contains("may be changed by Everyone") && said.contains("takeown /f "), "{said}");
+        done(&program, &["reload"]);
+        until("it has refused one that others may exchange", || logged().contains("reason=\"exposed\""));
+        assert!(is(ServiceState::Running), "the one before stays in force");
+        let _ = chmod.wait();
+    }
+    done(&program, &["remove"]);
 
     let said = refused(&["run"]);
     assert!(said.contains("not_started_by_manager") && said.contains("service install"), "{said}");

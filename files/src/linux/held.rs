@@ -53,6 +53,14 @@ impl HeldEntry {
 
     /// Opens the regular file of a name there. A FIFO or a device is not opened: to open one can already do something.
     pub(crate) fn open_at(&self, name: &OsStr) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_as(name, OFlags::RDONLY)
+    }
+
+    pub(crate) fn open_to_append(&self) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_as(&self.name, OFlags::WRONLY | OFlags::APPEND)
+    }
+
+    fn open_as(&self, name: &OsStr, access: OFlags) -> Result<Option<(File, Metadata)>, FileError> {
         let failed = |error: Errno| FileError::from_io(&self.path, error.into());
         let not_regular = |kind| FileError::NotRegular { path: self.path.clone(), kind };
         match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -62,7 +70,7 @@ impl HeldEntry {
             Err(error) => return Err(failed(error)),
         }
         // What the name leads to may have been swapped since, so the descriptor is asked again.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match openat(&self.directory, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
@@ -207,6 +215,11 @@ impl<'a> Walk<'a> {
 /// Whether a directory is ours, and nobody else may write in it.
 pub(crate) fn is_private(directory: &Directory) -> io::Result<bool> {
     Ok(is_ours(directory)? && fstat(directory)?.st_mode & OTHERS_WRITE == 0)
+}
+
+/// What makes a directory that others have had a hand in ours alone.
+pub(crate) fn made_private(_: &Path) -> String {
+    "make it ours alone (chmod 700)".to_owned()
 }
 
 pub(crate) fn is_ours(directory: &Directory) -> io::Result<bool> {

@@ -37,6 +37,9 @@ pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Res
     Ok(renameat(directory, from, directory, to)?)
 }
 
+/// Who has a file open is no obstacle to its rename.
+pub(crate) use rename as rename_at_once;
+
 /// Replaces nothing; see [`is_unsupported`].
 pub(crate) fn rename_to_free(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
     Ok(renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE)?)

@@ -631,3 +631,38 @@ fn the_directory_that_it_goes_to_is_held_and_not_found_again_by_its_path() {
     assert_eq!(fs::read_to_string(away.join("set/key")).expect("text"), "k");
     assert_eq!(fs::read_dir(&victim).expect("list").count(), 2);
 }
+
+/// Whoever may rename a directory on the way has nothing written or renamed anywhere else by that. Windows does not rename one in which
+/// a file is open.
+#[test]
+fn a_file_that_is_appended_to_stays_in_the_directory_that_it_was_found_in() {
+    use std::io::Write as _;
+    let room = Room::new();
+    let (then, now) = (room.at("then"), room.at("now"));
+    fs::create_dir(&then).expect("a directory");
+    let found = AppendedFile::find(&then.join("log")).expect("found");
+    found.open().expect("made").write_all(b"one").expect("written");
+    fs::rename(&then, &now).expect("renamed");
+    fs::create_dir(&then).expect("another");
+    fs::write(then.join("log"), "theirs").expect("written");
+    found.open().expect("it is there").write_all(b"two").expect("written");
+    found.rename("", ".1").expect("renamed");
+    assert!(found.has(".1").expect("looked for") && !found.has("").expect("looked for"));
+    found.open().expect("made").write_all(b"three").expect("written");
+    assert_eq!(fs::read_to_string(then.join("log")).expect("read"), "theirs");
+    assert_eq!(fs::read_dir(&then).expect("there").count(), 1, "nothing was made or renamed there");
+    assert_eq!(fs::read_to_string(now.join("log.1")).expect("read"), "onetwo");
+    assert_eq!(fs::read_to_string(now.join("log")).expect("read"), "three");
+}
+
+#[test]
+fn what_is_appended_to_is_a_file_of_its_own_and_no_link() {
+    let room = Room::new();
+    fs::write(room.at("theirs"), "theirs").expect("written");
+    fs::hard_link(room.at("theirs"), room.at("second")).expect("linked");
+    symlink(room.at("theirs"), room.at("link")).expect("linked");
+    for (name, reason) in [("second", "hard_linked"), ("link", "not_regular"), (".", "not_regular")] {
+        let opened = AppendedFile::find(&room.at(name)).map_err(WriteError::from).and_then(|found| found.open());
+        assert_eq!(opened.map(drop).expect_err(name).reason(), reason, "{name}");
+    }
+}

@@ -15,6 +15,8 @@ use windows_sys::Win32::Storage::FileSystem::{
 const ADMINISTRATORS: [&str; 2] = ["SY", "BA"];
 /// It owns what belongs to Windows, and only Windows acts as it.
 const TRUSTED_INSTALLER: &str = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464";
+/// Wine's only account, which acts as SYSTEM and as Administrators there. Its domain is numbered 0, which no domain of Windows is.
+const OF_WINE: &str = "S-1-5-21-0-0-0-1000";
 /// They stand for whoever owns or makes a file below, and are nobody.
 const PLACEHOLDERS: [&str; 2] = ["CO", "CG"];
 const EVERYBODY: &str = "WD";
@@ -30,6 +32,8 @@ const READS: u32 = FILE_READ_DATA | RULES;
 const WRITES: u32 = FILE_WRITE_DATA | FILE_APPEND_DATA | FILE_DELETE_CHILD | DELETE | RULES;
 /// Who has one of them in a directory may give any name there to something else.
 const CHANGES_NAMES: u32 = FILE_DELETE_CHILD | RULES;
+/// Who has one of them of a directory may give its own name to something else, too.
+const EXCHANGES: u32 = CHANGES_NAMES | DELETE;
 /// Who has one of them may add names, and change their own alone.
 const ADDS_NAMES: u32 = FILE_ADD_FILE | FILE_ADD_SUBDIRECTORY;
 
@@ -112,7 +116,7 @@ impl Access {
             let end = end_of(after);
             let (value, next) = after.split_at(end);
             match tag {
-                "O" => owner = Some(value.to_owned()),
+                "O" => owner = Some(account_of(value)),
                 "D" => entries = Some(entries_of(value)?),
                 _ => {}
             }
@@ -181,6 +185,25 @@ impl Access {
         }
     }
 
+    /// By whom else than an administrator a file, or what lies in a directory, could be exchanged or written; in words, after its path.
+    pub(super) fn writable_by(&self, own: &str) -> Option<String> {
+        self.in_the_hands_of(WRITES, own)
+    }
+
+    /// The same of a directory on the way to something: who may only add names there exchanges nothing.
+    pub(super) fn exchangeable_by(&self, is_volume: bool, own: &str) -> Option<String> {
+        // A volume has no name that could be given to another.
+        self.in_the_hands_of(if is_volume { CHANGES_NAMES } else { EXCHANGES }, own)
+    }
+
+    fn in_the_hands_of(&self, rights: u32, own: &str) -> Option<String> {
+        if !is_administrator(&self.owner, own) {
+            return Some(format!("belongs to {}", shown(&self.owner)));
+        }
+        let other = self.entries.iter().find(|entry| entry.lets_others(rights, own))?;
+        Some(format!("may be changed by {}", shown(&other.account)))
+    }
+
     /// Whether somebody else than an administrator may write it, or become able to.
     pub(super) fn is_writable_by_others(&self, own: &str) -> bool {
         !is_administrator(&self.owner, own) || self.others_may(WRITES, own)
@@ -225,6 +248,18 @@ impl Entry {
 
 pub(super) fn is_administrator(account: &str, own: &str) -> bool {
     account == own || account == TRUSTED_INSTALLER || ADMINISTRATORS.contains(&account)
+}
+
+/// Some are in every list. Of an entry with a condition the account stands before it.
+fn shown(account: &str) -> String {
+    let account = account.split(';').next().unwrap_or_default();
+    match account {
+        "WD" => "Everyone".to_owned(),
+        "AU" => "Authenticated Users".to_owned(),
+        "BU" => "Users".to_owned(),
+        "IU" => "INTERACTIVE".to_owned(),
+        other => format!("the account {other}"),
+    }
 }
 
 /// Where the value of a tag ends: before the letter and colon of the next, outside of entries.
@@ -280,8 +315,13 @@ impl Entry {
             "D" => Kind::Deny,
             _ => Kind::Other(text.to_owned()),
         };
-        Some(Some(Self { kind, rights, account: account.to_owned() }))
+        Some(Some(Self { kind, rights, account: account_of(account) }))
     }
+}
+
+fn account_of(written: &str) -> String {
+    let account = if written == OF_WINE { ADMINISTRATORS[1] } else { written };
+    account.to_owned()
 }
 
 fn rights_of(text: &str) -> Option<u32> {
@@ -352,6 +392,53 @@ mod tests {
         ] {
             assert_eq!(access(sddl).writers(OWN), writers, "{sddl}");
         }
+    }
+
+    /// What Windows itself gives: the root of its volume, ProgramData, and directories that are made there.
+    #[test]
+    fn who_could_exchange_what_lies_below_a_directory_is_named() {
+        const INSTALLER: &str = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464";
+        let volume =
+            format!("O:{INSTALLER}D:PAI(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;;LC;;;AU)");
+        for (sddl, is_volume, exchangeable, writable) in [
+            (volume.as_str(), true, None, Some("may be changed by Authenticated Users")),
+            (
+                "O:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICIIO;GA;;;CO)(A;CI;DCLCRPCR;;;BU)",
+                false,
+                None,
+                Some("may be changed by Users"),
+            ),
+            (
+                "O:BAD:AI(A;ID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)(A;ID;SDGXGWGR;;;AU)",
+                false,
+                Some("may be changed by Authenticated Users"),
+                Some("may be changed by Authenticated Users"),
+            ),
+            ("O:BAD:(A;;SD;;;BU)", true, None, Some("may be changed by Users")),
+            ("O:BAD:(A;;DT;;;WD)", true, Some("may be changed by Everyone"), Some("may be changed by Everyone")),
+            (
+                "O:BAD:(XA;;WD;;;IU;(@USER.a == (1)))",
+                false,
+                Some("may be changed by INTERACTIVE"),
+                Some("may be changed by INTERACTIVE"),
+            ),
+            (
+                "O:S-1-5-21-1-2-3-1001D:P(A;;FA;;;BA)",
+                false,
+                Some("belongs to the account S-1-5-21-1-2-3-1001"),
+                Some("belongs to the account S-1-5-21-1-2-3-1001"),
+            ),
+            ("O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)", false, None, None),
+        ] {
+            let access = access(sddl);
+            assert_eq!(access.exchangeable_by(is_volume, "BA").as_deref(), exchangeable, "{sddl}");
+            assert_eq!(access.writable_by("BA").as_deref(), writable, "{sddl}");
+        }
+        assert_eq!(
+            access("O:S-1-5-21-0-0-0-1000D:(A;;FA;;;S-1-5-21-0-0-0-1000)").writable_by("BA"),
+            None,
+            "Wine's account"
+        );
     }
 
     #[test]

@@ -136,12 +136,21 @@ fn private(owner: &str, inherited: &str) -> String {
     format!("O:{owner}D:P{}{}{own}", entry("SY"), entry("BA"))
 }
 
-/// The account that this program runs under, as a descriptor names it: a well-known one has a name of two letters there. A program
-/// that cannot ask is nobody, and no administrator.
+/// Whose what this program makes is, as a descriptor names them: a well-known account has a name of two letters there. A program that
+/// cannot ask is nobody, and no administrator.
 pub(super) fn own_account() -> &'static str {
     static OWN: OnceLock<String> = OnceLock::new();
     const NOBODY: &str = "S-1-0-0";
-    OWN.get_or_init(|| sys::own_sid().and_then(|sid| as_written(&sid)).unwrap_or_else(|_| NOBODY.to_owned()))
+    OWN.get_or_init(|| {
+        let own = sys::own_sid().and_then(|sid| as_written(&sid)).unwrap_or_else(|_| NOBODY.to_owned());
+        owner_of_what_it_makes(own, sys::acts_as_administrator().unwrap_or(false))
+    })
+}
+
+/// What an administrator has made belongs to all of them: what were the person's by name could be changed by every program that the
+/// person runs without an administrator's rights, and the service, which is SYSTEM, would take it for a stranger's.
+fn owner_of_what_it_makes(account: String, acts_as_administrator: bool) -> String {
+    if acts_as_administrator || account == "SY" { "BA".to_owned() } else { account }
 }
 
 /// A security identifier as descriptors name it.
@@ -181,6 +190,26 @@ mod tests {
         let another = attributes("O:SYD:(A;;FA;;;SY)");
         let differences = ["owner", "access control list"].map(str::to_owned).to_vec();
         assert_eq!(old.narrowed_to(&another), Err(differences));
+    }
+
+    /// Wine has no account that is none: docs/windows.md.
+    #[test]
+    fn what_an_administrator_makes_is_administrators_and_nobodys_by_name() {
+        const PERSON: &str = "S-1-5-21-1-2-3-1001";
+        const OF_ADMINISTRATORS: &str = "O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)";
+        for (account, acts_as_administrator, made) in [
+            (PERSON, true, OF_ADMINISTRATORS),
+            ("SY", true, OF_ADMINISTRATORS),
+            ("SY", false, OF_ADMINISTRATORS),
+            (PERSON, false, "O:S-1-5-21-1-2-3-1001D:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;S-1-5-21-1-2-3-1001)"),
+        ] {
+            assert_eq!(private(&owner_of_what_it_makes(account.to_owned(), acts_as_administrator), ""), made);
+        }
+        // What such a person has made before is not theirs any more to say.
+        let made_before = Access::of("O:S-1-5-21-1-2-3-1001D:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;S-1-5-21-1-2-3-1001)");
+        let made_before = made_before.expect("a list");
+        assert!(made_before.is_writable_by_others(&owner_of_what_it_makes(PERSON.to_owned(), true)));
+        assert!(!made_before.is_writable_by_others(&owner_of_what_it_makes(PERSON.to_owned(), false)));
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl HeldEntry {
         self.open_as(&self.name, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | READ_CONTROL | WRITE_DAC)
     }
 
+    /// What is written by such a handle is written at the end.
+    pub(crate) fn open_to_append(&self) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_as(&self.name, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | READ_CONTROL)
+    }
+
     pub(super) fn open_as(&self, name: &OsStr, access: u32) -> Result<Option<(File, Metadata)>, FileError> {
         let failed = |error| FileError::from_io(&self.path, error);
         let how = How { access, share: SHARED, disposition: FILE_OPEN, options: 0 };
@@ -69,11 +74,7 @@ impl HeldEntry {
         let failed = |error| FileError::from_io(&self.path, error);
         let owner = access_of(file).map_err(failed)?.owner;
         let directory = access_of(&self.directory).map_err(failed)?;
-        let own = own_account();
-        if is_administrator(&owner, own)
-            || owner == directory.owner
-            || directory.writers(own) == Writers::Administrators
-        {
+        if is_meant(&owner, &directory, own_account()) {
             return Ok(());
         }
         Err(FileError::ForeignOwner { path: self.path.clone(), owner })
@@ -102,6 +103,14 @@ impl HeldEntry {
     }
 }
 
+/// Whether a file of this owner is meant to lie in a directory. Where only administrators write they have given it to its owner, a
+/// service that reads it there. In a directory that nobody else may read either, as our own are, no service reads anything: such a file
+/// is of a person who was an administrator when it was made, and may change it without being one.
+fn is_meant(owner: &str, directory: &Access, own: &str) -> bool {
+    let is_given = || directory.writers(own) == Writers::Administrators && directory.is_readable_by_others(own);
+    is_administrator(owner, own) || owner == directory.owner || is_given()
+}
+
 /// Whether a directory is ours, and nobody but administrators may write in it.
 pub(crate) fn is_private(directory: &Directory) -> io::Result<bool> {
     Ok(is_ours(directory)? && access_of(directory)?.writers(own_account()) == Writers::Administrators)
@@ -128,23 +137,56 @@ pub(super) fn access_of(handle: &impl AsHandle) -> io::Result<Access> {
 }
 
 fn walk(path: &Path, way: &Way) -> Result<Directory, FileError> {
-    let failed = |error| FileError::from_io(path, error);
     // What is only passed need not be open to us but for a look at what it is.
+    walk_past(path, way, FILE_READ_ATTRIBUTES, |_| Ok(()))
+}
+
+/// Each directory on the way, from the volume on, is opened with the rights `passed` and given to `look`.
+pub(super) fn walk_past(
+    path: &Path,
+    way: &Way,
+    passed: u32,
+    mut look: impl FnMut(&Directory) -> Result<(), FileError>,
+) -> Result<Directory, FileError> {
+    let failed = |error| FileError::from_io(path, error);
     let how = |access| How {
         access,
         share: SHARED,
         disposition: FILE_OPEN,
         options: FILE_DIRECTORY_FILE | FILE_WRITE_THROUGH,
     };
-    let passed = |left: &[OsString]| how(if left.is_empty() { HELD_DIRECTORY } else { FILE_READ_ATTRIBUTES });
+    let passed = |left: &[OsString]| how(if left.is_empty() { HELD_DIRECTORY } else { passed });
     let root: Vec<u16> = way.root.encode_wide().collect();
     let mut at: OwnedHandle = sys::open(None, &root, passed(&way.names), None).map_err(failed)?;
+    look(&at)?;
     for (index, name) in way.names.iter().enumerate() {
         let how = passed(&way.names[index + 1..]);
         at = wide(name).and_then(|name| sys::open(Some(at.as_handle()), &name, how, None)).map_err(failed)?;
         if sys::look(at.as_handle()).map_err(failed)?.attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
             return Err(FileError::LinkOnTheWay { path: path.to_owned(), name: name.clone() });
         }
+        look(&at)?;
     }
     Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_file_is_meant_to_lie_where_its_service_reads_it_and_not_in_a_directory_of_ours() {
+        const SERVICE: &str = "S-1-5-80-1-2-3-4-5";
+        for (directory, is_meant_there) in [
+            ("O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)", true),
+            ("O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)", false),
+            ("O:BAD:P(A;OICI;FA;;;BA)(A;OICI;FA;;;S-1-5-80-1-2-3-4-5)", false),
+            ("O:S-1-5-80-1-2-3-4-5D:P(A;OICI;FA;;;BA)", true),
+            ("O:BAD:P(A;OICI;FA;;;BA)(A;;0x1301ff;;;BU)", false),
+        ] {
+            let directory = Access::of(directory).expect("a list");
+            assert_eq!(is_meant(SERVICE, &directory, "BA"), is_meant_there, "{directory:?}");
+            assert!(is_meant("SY", &directory, "BA") && is_meant("BA", &directory, "BA"));
+        }
+    }
 }

@@ -61,11 +61,14 @@ pub(crate) fn write_from_start(mut file: &File, bytes: &[u8]) -> io::Result<()> 
 
 /// Replaces what has the name `to`.
 pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    let new = wide(to)?;
-    patiently(|| {
-        let from = open_to_move(directory, from)?;
-        sys::rename(from.as_handle(), directory.as_handle(), &new, true).map_err(|error| busy_or(directory, to, error))
-    })
+    patiently(|| rename_at_once(directory, from, to))
+}
+
+/// The same, without patience with a program that has one of the two open.
+pub(crate) fn rename_at_once(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    let from = open_to_move(directory, from)?;
+    let renamed = sys::rename(from.as_handle(), directory.as_handle(), &wide(to)?, true);
+    renamed.map_err(|error| busy_or(directory, to, error))
 }
 
 /// Replaces nothing.

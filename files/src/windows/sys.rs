@@ -26,13 +26,13 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Security::Authorization::{
     ConvertSecurityDescriptorToStringSecurityDescriptorW, ConvertSidToStringSidW,
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, ConvertStringSidToSidW, SDDL_REVISION_1,
 };
 use windows_sys::Win32::Security::{
-    AdjustTokenPrivileges, DACL_SECURITY_INFORMATION, GetKernelObjectSecurity, GetTokenInformation, ImpersonateSelf,
-    LUID_AND_ATTRIBUTES, LookupPrivilegeValueW, OWNER_SECURITY_INFORMATION, RevertToSelf, SE_PRIVILEGE_ENABLED,
-    SecurityImpersonation, SetKernelObjectSecurity, TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY, TOKEN_USER,
-    TokenUser,
+    AdjustTokenPrivileges, CheckTokenMembership, DACL_SECURITY_INFORMATION, GetKernelObjectSecurity,
+    GetTokenInformation, ImpersonateSelf, LUID_AND_ATTRIBUTES, LookupPrivilegeValueW, OWNER_SECURITY_INFORMATION,
+    RevertToSelf, SE_PRIVILEGE_ENABLED, SecurityImpersonation, SetKernelObjectSecurity, TOKEN_ADJUST_PRIVILEGES,
+    TOKEN_PRIVILEGES, TOKEN_QUERY, TOKEN_USER, TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_NORMAL, FILE_BASIC_INFO, FILE_ID_BOTH_DIR_INFO, FILE_ID_INFO,
@@ -394,6 +394,20 @@ pub(super) fn own_sid() -> io::Result<String> {
     let text = Local(text.cast());
     // SAFETY: Windows has ended it with a zero.
     Ok(unsafe { text.text() })
+}
+
+/// Whether this program has the rights of the group Administrators now: a person who has not answered the question of User Account
+/// Control is in the group, and has not.
+pub(super) fn acts_as_administrator() -> io::Result<bool> {
+    let administrators = ended(OsStr::new("S-1-5-32-544"));
+    let mut group = null_mut();
+    // SAFETY: the text ends with a zero; what is allocated is owned below.
+    done(unsafe { ConvertStringSidToSidW(administrators.as_ptr(), &raw mut group) })?;
+    let group = Local(group);
+    let mut is_member = 0;
+    // SAFETY: the identifier is whole, and it is given the number that it fills; without a token it asks this thread's or process's.
+    done(unsafe { CheckTokenMembership(null_mut(), group.0, &raw mut is_member) })?;
+    Ok(is_member != 0)
 }
 
 /// Does something with the privilege to give a file any owner, as far as this account has it: on this thread alone.

@@ -3,14 +3,20 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
+use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::AsHandle;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE};
+use windows_sys::Wdk::Storage::FileSystem::FILE_OPEN;
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL, WRITE_DAC,
+};
 
+use super::sys::{self, Descriptor, How};
 use super::{HeldEntry, is_private, names};
 use crate::tests::{LIMIT, Room, held};
 use crate::*;
@@ -314,6 +320,11 @@ fn only_a_directory_in_which_nobody_else_changes_names_is_ours() {
     create_private_directory(&path).expect("new");
     create_private_directory(&path).expect("again");
     check_private_directory(&path).expect("private");
+    let theirs = room.at("theirs");
+    fs::create_dir(&theirs).expect("made");
+    let_everybody_write(&theirs);
+    let told = create_private_directory(&theirs).expect_err("others may write in it").to_string();
+    assert!(told.contains("takeown /f ") && told.contains("/grant:r *S-1-5-18:(OI)(CI)F"), "{told}");
     write_new_guarded(&path.join("c").join("key"), b"k").expect("written");
     replace_guarded(&path.join("c").join("key"), b"l").expect("replaced");
     assert_eq!(fs::read(path.join("c").join("key")).expect("read"), b"l");
@@ -341,4 +352,48 @@ fn a_directory_is_the_same_one_after_it_was_written_to() {
     assert!(!now.is_another_than(&then), "{then:?} {now:?}");
     fs::create_dir(room.at("b")).expect("mkdir");
     assert!(directory_identity(&room.at("b")).expect("there").is_another_than(&then));
+}
+
+/// As Wine shows it: what the owner lets everybody do, and nothing of other accounts.
+fn let_everybody_write(path: &Path) {
+    let descriptor = Descriptor::of("O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;WD)").expect("a list");
+    let name: Vec<u16> = std::path::absolute(path).expect("absolute").as_os_str().encode_wide().collect();
+    let name = [r"\??\".encode_utf16().collect(), name].concat();
+    let how = How { access: READ_CONTROL | WRITE_DAC, share: names::SHARED, disposition: FILE_OPEN, options: 0 };
+    let opened = sys::open(None, &name, how, None).expect("it is there");
+    sys::set_security(opened.as_handle(), &descriptor, false).expect("set");
+}
+
+/// Whoever may exchange a directory on the way has exchanged what lies below, and whoever may add names has put it there.
+#[test]
+fn what_lies_below_a_directory_that_others_may_change_is_exposed_with_what_is_to_be_done() {
+    for (open, is_exposed) in [("a", true), ("a/b", true), ("a/b/file", true), ("a/beside", false)] {
+        let room = Room::new();
+        fs::create_dir_all(room.at("a/b")).expect("directories");
+        fs::create_dir(room.at("a/beside")).expect("a directory");
+        fs::write(room.at("a/b/file"), "what is to be done").expect("a file");
+        let there = [room.at("a/b/file"), room.at("a/b/none"), room.at("a/b/c/none")];
+        for path in &there {
+            check_unexposed(path).expect("nobody else may");
+        }
+        let open = room.at(open);
+        let_everybody_write(&open);
+        for path in &there {
+            let is_another = open.is_file() && *path != open;
+            let told = check_unexposed(path).err();
+            assert_eq!(told.is_some(), is_exposed && !is_another, "{}: {told:?}", path.display());
+            let Some(told) = told else { continue };
+            assert_eq!(told.reason(), "exposed");
+            let (told, open) = (told.to_string(), open.display().to_string().replace('/', r"\"));
+            assert!(told.starts_with(&format!("{open}: may be changed by Everyone, who could exchange ")), "{told}");
+            assert!(told.contains(&format!("takeown /f \"{open}\" /a")) && told.contains("/reset"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_taken_for_safe() {
+    for path in [r"Z:\proc\version", r"Q:\none\file", r"C:\CON", r"\\.\pipe\a"] {
+        check_unexposed(Path::new(path)).expect_err(path);
+    }
 }

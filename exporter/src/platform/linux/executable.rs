@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use kagiban_files::{is_writable_by_others, read_regular};
+use kagiban_files::{Exposure, FileError, is_writable_by_others, read_regular};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 /// As much of a file as the kernel looks at to tell what it is.
@@ -58,12 +58,24 @@ pub(super) fn find(program: &str, path: &OsStr) -> Result<PathBuf, NotExecutable
 }
 
 /// The first of a command's parts, or of the directories above it, that somebody else than an administrator may write.
-pub(super) fn exposed(argv: &[String], path: &OsStr) -> Option<PathBuf> {
+pub(super) fn exposed(argv: &[String], path: &OsStr) -> Option<FileError> {
     let (program, arguments) = argv.split_first()?;
     let program = find(program, path).ok()?;
     let is_shell = program.file_name().and_then(OsStr::to_str).is_some_and(|name| SHELLS.contains(&name));
     let script = arguments.first().map(Path::new).filter(|script| is_shell && script.is_absolute());
-    [Some(program.as_path()), script].into_iter().flatten().find_map(exposed_at)
+    [Some(program.as_path()), script].into_iter().flatten().find_map(|path| check_unexposed(path).err())
+}
+
+/// Whether nobody but root and this program's account may change what lies at a path, or exchange it. What cannot be looked at is not
+/// accused.
+///
+/// # Errors
+/// [`FileError::Exposed`].
+pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
+    let Some(part) = exposed_at(path) else { return Ok(()) };
+    let why = "may be written by others than root and the account of kagiban-exporter".to_owned();
+    let fix = "`chown root` and `chmod go-w` it".to_owned();
+    Err(Box::new(Exposure { path: path.to_owned(), part, why, fix }).into())
 }
 
 /// As it is named and, behind links, as it is: every directory on the way, and every link.

@@ -30,6 +30,7 @@ mod unit;
 pub use accounts::{AccountId, EXPORTERS, account_called, account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
 pub use event_log::{event_records, has_event_provider};
+pub use executable::check_unexposed;
 pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file,
     state_directory_of_running_unit,
@@ -38,15 +39,15 @@ pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use power_status::power_status;
 pub use process::{host_name, is_running, is_shortage, started_process, usage};
-pub use program::{check_program, exposed_part, run, spawn};
+pub use program::{check_program, exposed_part, refuses_exposed, run, spawn};
 pub use reboot::pending_reboots;
 pub use registration::{
     REGISTERS_ITSELF, SystemLog, asked_by_manager, register_service, registered_service, reload_service,
-    run_as_service, service_directory, unregister_service,
+    run_as_service, service_directory, stop_service, unregister_service,
 };
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
-pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
+pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families, bind_to, receive_at};
 pub use stores::{certificate_store, system_authorities};
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
@@ -70,6 +71,4 @@ pub const HINTS: Hints = Hints {
     clock_is_told_by: "no systemd-timedated",
     other_address: "choose an address of this host and a port above 1023, or give the exporter CAP_NET_BIND_SERVICE",
     make_private: "set its mode to 0600",
-    who_may_write: "root",
-    make_unwritable: "`chown root` and `chmod go-w` it",
 };

@@ -14,6 +14,7 @@ use super::executable::{can_be_run, check_format, exposed, find};
 use super::started_process;
 use super::supervise::{DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised};
 use super::systemd::argv;
+use crate::platform::FileError;
 use crate::platform::left::{LEFT, LOOK, MAX_LEFT, look_at};
 use crate::platform::{Command, ProgramError, StartedProcess};
 
@@ -126,12 +127,18 @@ pub fn check_program(agent: &str, command: &Command) -> Result<(), ProgramError>
         }
     };
     let refused = |(path, why)| ProgramError::NotRunnable { program: name.clone(), path, why };
-    look_at(agent, LOOK, look).unwrap_or_else(|why| Err((PathBuf::from(&name), why))).map_err(refused)
+    look_at(agent, LOOK, look).unwrap_or_else(|why| Err((PathBuf::from(&name), why.of_files()))).map_err(refused)
+}
+
+/// Whether this program works for the system in a way that others than administrators must not be able to turn: root is told what is
+/// exposed, and not refused it.
+pub fn refuses_exposed() -> bool {
+    false
 }
 
 /// What of a command somebody else than root and this program's account may exchange: its program, the script that a shell is given,
 /// or a directory above. None also where it cannot be looked at.
-pub fn exposed_part(agent: &str, command: &Command) -> Option<PathBuf> {
+pub fn exposed_part(agent: &str, command: &Command) -> Option<FileError> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     let argv = argv(command).into_owned();
     look_at(agent, LOOK, move || exposed(&argv, &path)).ok().flatten()
@@ -300,7 +307,7 @@ mod tests {
         for _ in 0..MAX_LEFT_BEFORE_STOP {
             let hanging = std::sync::Arc::clone(&hanging);
             let look = move || _ = hanging.lock().map(|hanging| hanging.recv());
-            let why = look_at("looked at", POLL, look).expect_err("it hangs");
+            let why = look_at("looked at", POLL, look).expect_err("it hangs").of_files();
             assert!(why.contains("cannot be looked at"), "{why}");
         }
         let told = check_program("looked at", &argv(&["/bin/true"])).expect_err("too many").to_string();

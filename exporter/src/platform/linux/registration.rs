@@ -34,6 +34,12 @@ pub const fn unregister_service(_stops_within: Duration) -> Result<Unregistered,
 
 /// # Errors
 /// Always.
+pub const fn stop_service(_stops_within: Duration) -> Result<(), RegistrationError> {
+    Err(RegistrationError::OfSystemd)
+}
+
+/// # Errors
+/// Always.
 pub const fn reload_service(_deadline: Duration) -> Result<(), RegistrationError> {
     Err(RegistrationError::OfSystemd)
 }

@@ -4,13 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use kagiban_files::{FileError, may_read};
 
+use super::super::within::{Unanswered, within};
 use super::sys::{self, Process, Token};
 
 /// The account that the package's service runs the exporter as.
 pub const EXPORTERS: &[&str] = &[SYSTEM_NAME];
+
+/// Milliseconds, but for a name of a domain.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const MAX_ASKED: usize = 16;
+static QUESTIONS: LazyLock<Questions> = LazyLock::new(Questions::default);
 
 const SYSTEM: &str = "S-1-5-18";
 /// In any language.
@@ -102,7 +110,7 @@ fn is_of_few(group: &str) -> bool {
 }
 
 /// The account that is written as its security identifier or as its name: `Agent`, `DOMAIN\\Agent`, `NT SERVICE\\Agent`. None where
-/// there is no such account. It blocks on a domain's controller where the name is not of this host.
+/// there is no such account. A domain's controller is asked where the name is not of this host, and waited for some seconds.
 ///
 /// # Errors
 /// When that cannot be found out now: the domain does not answer, perhaps.
@@ -110,15 +118,45 @@ pub fn account_id(name: &str) -> io::Result<Option<AccountId>> {
     if is_identifier(name) {
         return Ok(Some(AccountId::plain(name)));
     }
-    Ok(sys::account_named(name)?.map(|sid| AccountId::plain(&sid)))
+    let asked = name.to_owned();
+    Ok(QUESTIONS.ask(move || sys::account_named(&asked))?.map(|sid| AccountId::plain(&sid)))
 }
 
-/// An account by its name where Windows knows one, and by its security identifier where not. It blocks as [`account_id`] does.
+/// An account by its name where Windows knows one, and by its security identifier where not. It waits as [`account_id`] does.
 pub fn account_called(id: &AccountId) -> String {
     if id.sid == SYSTEM {
         return SYSTEM_NAME.to_owned();
     }
-    sys::account_name(&id.sid).ok().flatten().unwrap_or_else(|| format!("the account {id}"))
+    let sid = id.sid.clone();
+    QUESTIONS.ask(move || sys::account_name(&sid)).ok().flatten().unwrap_or_else(|| format!("the account {id}"))
+}
+
+/// Who knows the accounts may be a domain's controller that does not answer: whoever asks again and again has only so many questions
+/// under way.
+#[derive(Default)]
+struct Questions(Arc<()>);
+
+impl Questions {
+    fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let under_way = Arc::clone(&self.0);
+        if Arc::strong_count(&under_way) > 1 + MAX_ASKED {
+            let why = "earlier questions for an account have no answer yet; see whether the domain can be reached";
+            return Err(io::Error::other(why));
+        }
+        let answered = within("accounts", ANSWERS_WITHIN, move || {
+            let answer = question();
+            drop(under_way);
+            answer
+        });
+        answered.unwrap_or_else(|why| match why {
+            Unanswered::NoThread => Err(io::Error::other("there is no thread for the question")),
+            Unanswered::TimedOut => {
+                let waited = ANSWERS_WITHIN.as_secs();
+                let why = format!("no answer within {waited} s; see whether the domain can be reached");
+                Err(io::Error::new(io::ErrorKind::TimedOut, why))
+            }
+        })
+    }
 }
 
 /// The account that this process acts as, by its name.
@@ -176,6 +214,24 @@ mod tests {
         assert!(own.acts_as(&named), "{own:?} {named:?}");
         assert_eq!(account_called(&AccountId::as_written(SYSTEM)), "SYSTEM");
         assert_eq!(account_called(&AccountId::as_written("S-1-5-21-9-9-9-9999")), "the account S-1-5-21-9-9-9-9999");
+    }
+
+    #[test]
+    fn a_domain_that_does_not_answer_is_waited_for_some_seconds_and_by_so_many() {
+        let hangs = || {
+            std::thread::sleep(3 * ANSWERS_WITHIN);
+            Ok(())
+        };
+        let (questions, began) = (Questions::default(), std::time::Instant::now());
+        let told: Vec<_> = std::thread::scope(|scope| {
+            let asking: Vec<_> =
+                (0..MAX_ASKED).map(|_| scope.spawn(|| questions.ask(hangs).expect_err("no answer"))).collect();
+            asking.into_iter().map(|asking| asking.join().expect("told")).collect()
+        });
+        assert!(told.iter().all(|error| error.kind() == io::ErrorKind::TimedOut), "{told:?}");
+        assert!(began.elapsed() < 2 * ANSWERS_WITHIN);
+        let too_many = questions.ask(|| Ok(())).expect_err("they go on");
+        assert!(too_many.to_string().contains("no answer yet"), "{too_many}");
     }
 
     #[test]

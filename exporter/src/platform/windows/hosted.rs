@@ -25,7 +25,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(90);
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// From the word that the system goes down to the stop: whoever asks for metrics in these seconds reads of it, and no rotation is taken
 /// any more. systemd-logind lets programs delay a shutdown by as much.
-const TOLD_BEFORE_STOP: Duration = Duration::from_secs(5);
+pub(super) const TOLD_BEFORE_STOP: Duration = Duration::from_secs(5);
 
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
 static PHASE: Mutex<Phase> = Mutex::new(Phase::Starting);
@@ -120,14 +120,15 @@ impl Phase {
     fn status(self) -> ServiceStatus {
         let accepted =
             ServiceControlAccept::STOP | ServiceControlAccept::PRESHUTDOWN | ServiceControlAccept::PARAM_CHANGE;
-        let nothing = ServiceControlAccept::empty();
+        // A host may go down while it starts or stops: it is waited for then, as long as a rotation needs, where the manager asks.
+        let pending = ServiceControlAccept::PRESHUTDOWN;
         let (current_state, controls_accepted, checkpoint, wait_hint) = match self {
-            Self::Starting => (ServiceState::StartPending, nothing, 1, STARTS_WITHIN),
+            Self::Starting => (ServiceState::StartPending, pending, 1, STARTS_WITHIN),
             Self::Running => (ServiceState::Running, accepted, 0, Duration::ZERO),
             Self::Stopping { checkpoint, next_word_within } => {
-                (ServiceState::StopPending, nothing, checkpoint, next_word_within)
+                (ServiceState::StopPending, pending, checkpoint, next_word_within)
             }
-            Self::Ended { .. } => (ServiceState::Stopped, nothing, 0, Duration::ZERO),
+            Self::Ended { .. } => (ServiceState::Stopped, ServiceControlAccept::empty(), 0, Duration::ZERO),
         };
         let exit_code = match self {
             Self::Ended { code: 1.. } => ServiceExitCode::ServiceSpecific(self.code().into()),
@@ -222,6 +223,11 @@ pub async fn asked_by_manager() -> Request {
     }
 }
 
+/// Whether the manager runs this program.
+pub(super) fn is_hosted() -> bool {
+    STATUS.get().is_some()
+}
+
 /// Whether the system goes down; none where nobody would tell, since this is no service.
 pub(super) fn system_goes_down() -> Option<bool> {
     STATUS.get().map(|_| CONTROLS.system_goes_down.load(Ordering::SeqCst))
@@ -263,7 +269,11 @@ mod tests {
             told,
             [30, 20, 20, 7].into_iter().zip(1..).map(|(s, n)| (ServiceState::StopPending, n, s)).collect::<Vec<_>>()
         );
-        assert!(seen.iter().all(|it| it.controls_accepted.is_empty()), "nothing more is asked of it");
+        let only_preshutdown = |it: &ServiceStatus| it.controls_accepted == ServiceControlAccept::PRESHUTDOWN;
+        assert!(
+            seen.iter().all(only_preshutdown),
+            "nothing more is asked of it, and a host that goes down waits for it"
+        );
     }
 
     #[test]
@@ -271,7 +281,7 @@ mod tests {
         let starting = Phase::Starting.status();
         assert_eq!(
             (starting.current_state, starting.controls_accepted),
-            (ServiceState::StartPending, ServiceControlAccept::empty())
+            (ServiceState::StartPending, ServiceControlAccept::PRESHUTDOWN)
         );
         assert!(starting.wait_hint > Duration::ZERO && starting.checkpoint > 0);
         assert_eq!(Phase::Starting.after(&Lifecycle::Status { status: String::new() }), Phase::Starting);

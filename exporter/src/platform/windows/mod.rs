@@ -29,21 +29,23 @@ pub use host::{
     scheduled_shutdown_file, state_directory_of_running_unit, system_trust,
 };
 pub use hosted::{announce, asked_by_manager, run_as_service};
+pub use kagiban_files::check_unexposed;
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use power_status::power_status;
 pub use process::{is_running, is_shortage, started_process, usage};
-pub use program::{check_program, command_process, exposed_part, run, run_commands_by, spawn};
+pub use program::{check_program, command_process, exposed_part, refuses_exposed, run, run_commands_by, spawn};
 pub use reboot::pending_reboots;
 pub use registration::{
-    REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, unregister_service,
+    REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, stop_service,
+    unregister_service,
 };
 pub use service::{
     ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,
 };
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
-pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families};
+pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families, bind_to, receive_at};
 pub use stores::{certificate_store, system_authorities};
 pub use system_log::SystemLog;
 
@@ -65,6 +67,4 @@ pub const HINTS: Hints = Hints {
     other_address: "choose an address of this host, and a port that no program has and Windows does not reserve (`netsh int ipv4 show \
                     excludedportrange tcp`)",
     make_private: "take it from its access control list (`icacls FILE /inheritance:r`, and grant its owner alone)",
-    who_may_write: "administrators",
-    make_unwritable: "give it to administrators (`icacls FILE /setowner Administrators`), and grant nobody else to write it",
 };

@@ -15,14 +15,16 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
+use kagiban_files::{FileError, check_unexposed};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 
-use super::super::left::{LEFT, LOOK, MAX_LEFT, look_at};
+use super::super::left::{LEFT, LOOK, MAX_LEFT, Unlooked, look_at};
+use super::super::within::Unanswered;
 use super::super::{Command, ProgramError, ServiceError, StartedProcess};
 use super::sys::{self, Job};
-use super::{service_control, started_process};
+use super::{AccountId, hosted, service_control, started_process};
 
 /// Between two looks whether it has ended.
 const POLL: Duration = Duration::from_millis(20);
@@ -209,31 +211,50 @@ pub fn check_program(agent: &str, command: &Command) -> Result<(), ProgramError>
         Command::Program(argv) => {
             let argv = argv.clone();
             let look = move || runnable(&argv, &env::var_os("Path").unwrap_or_default()).map(drop);
-            look_at(agent, LOOK, look).unwrap_or_else(|why| Err((PathBuf::from(&program), why))).map_err(not_runnable)
+            let looked_at = look_at(agent, LOOK, look);
+            looked_at.unwrap_or_else(|why| Err((PathBuf::from(&program), why.of_files()))).map_err(not_runnable)
         }
         Command::Service { name, verb } => {
-            let (silent, verb) = (ServiceError::Silent { name: name.clone(), deadline: LOOK }, *verb);
-            let name = name.clone();
-            look_at(agent, LOOK, move || service_control::check(&name, verb)).unwrap_or(Err(silent))?;
-            Ok(())
+            let (asked, verb) = (name.clone(), *verb);
+            let looked_at = look_at(agent, LOOK, move || service_control::check(&asked, verb));
+            let refused =
+                |why: &'static str| ServiceError::Refused { name: name.clone(), verb, source: io::Error::other(why) };
+            let unlooked = |why: Unlooked| match why {
+                Unlooked::Unanswered(Unanswered::TimedOut) => {
+                    ServiceError::Silent { name: name.clone(), deadline: LOOK }
+                }
+                Unlooked::Unanswered(Unanswered::NoThread) => refused("there is no thread to look at it"),
+                Unlooked::TooManyLeft => refused("earlier commands of this agent do not end"),
+            };
+            Ok(looked_at.map_err(unlooked)??)
         }
     }
 }
 
-/// What of a program somebody else than an administrator may exchange: itself, a script that it is given, or the directory of either. None
-/// also where it cannot be looked at. Who may change a service, its manager knows.
-pub fn exposed_part(agent: &str, command: &Command) -> Option<PathBuf> {
-    let Command::Program(argv) = command else { return None };
-    let argv = argv.clone();
-    look_at(agent, LOOK, move || exposed(&argv, &env::var_os("Path").unwrap_or_default())).ok().flatten()
+/// Whether this program works for the system in a way that others than administrators must not be able to turn: as a service, which acts
+/// as SYSTEM or as an account that is trusted with services.
+pub fn refuses_exposed() -> bool {
+    hosted::is_hosted() || AccountId::own().is_ok_and(|own| own == AccountId::system())
 }
 
-fn exposed(argv: &[String], path: &OsStr) -> Option<PathBuf> {
-    let program = runnable(argv, path).ok()?;
+/// What of a program somebody else than an administrator may exchange: itself, a script that it is given, or a directory on the way to
+/// either; of one that is named without its directory, also where it would be found sooner. What cannot be looked at is not known to be
+/// safe. Who may change a service, its manager knows.
+pub fn exposed_part(agent: &str, command: &Command) -> Option<FileError> {
+    let Command::Program(argv) = command else { return None };
+    let unseen = |why: Unlooked| FileError::from_io(Path::new(&command.to_string()), io::Error::other(why.of_files()));
+    let argv = argv.clone();
+    let look = move || exposed(&argv, &env::var_os("Path").unwrap_or_default());
+    look_at(agent, LOOK, look).unwrap_or_else(|why| Some(unseen(why)))
+}
+
+fn exposed(argv: &[String], path: &OsStr) -> Option<FileError> {
+    let mut candidates = candidates(argv.first()?, path);
+    if let Some(found) = candidates.iter().position(|candidate| candidate.is_file()) {
+        candidates.truncate(found + 1);
+    }
     let scripts = argv.iter().skip(1).map(PathBuf::from).filter(|path| path.is_absolute() && ends_with(path, &SCRIPTS));
-    let parts = [program].into_iter().chain(scripts);
-    let mut parts = parts.flat_map(|part| [Some(part.clone()), part.parent().map(Path::to_owned)]).flatten();
-    parts.find(|part| super::super::is_writable_by_others(part).unwrap_or(false))
+    candidates.into_iter().chain(scripts).find_map(|part| check_unexposed(&part).err())
 }
 
 /// The program's file, where Windows can run it with these arguments.
@@ -247,24 +268,30 @@ fn runnable(argv: &[String], path: &OsStr) -> Result<PathBuf, (PathBuf, &'static
     Ok(found)
 }
 
-/// A program by its path, or in the directories of PATH; in the current directory, which may be anybody's, it is not looked for.
+/// Where a program may be that is named so, in the order in which it is looked for: at its path, or in the directories of PATH. In the
+/// current directory, which may be anybody's, it is not looked for.
+fn candidates(name: &str, path: &OsStr) -> Vec<PathBuf> {
+    let mut completed = PathBuf::from(name);
+    if !ends_with(&completed, &PROGRAMS) {
+        completed.as_mut_os_string().push(".exe");
+    }
+    if completed.is_absolute() {
+        return vec![completed];
+    }
+    let directories = env::split_paths(path).filter(|directory| directory.is_absolute());
+    directories.map(|directory| directory.join(&completed)).collect()
+}
+
 fn find(name: &str, path: &OsStr) -> Result<PathBuf, (PathBuf, &'static str)> {
     let named = PathBuf::from(name);
-    let completed = if ends_with(&named, &PROGRAMS) {
-        named.clone()
-    } else {
-        let mut completed = named.clone().into_os_string();
-        completed.push(".exe");
-        PathBuf::from(completed)
-    };
     if name.is_empty() {
         return Err((named, "not found"));
     }
-    if !named.is_absolute() {
-        let directories = env::split_paths(path).filter(|directory| directory.is_absolute());
-        let mut candidates = directories.map(|directory| directory.join(&completed));
-        return candidates.find(|candidate| candidate.is_file()).ok_or((named, "not found in PATH"));
-    }
+    let candidates = candidates(name, path);
+    let Some(completed) = candidates.first().cloned().filter(|_| named.is_absolute()) else {
+        let found = candidates.into_iter().find(|candidate| candidate.is_file());
+        return found.ok_or((named, "not found in PATH"));
+    };
     match completed.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(completed),
         Ok(_) => Err((named, "not a regular file")),
@@ -395,6 +422,41 @@ mod tests {
         let _alone = super::super::testing::alone_with_the_manager();
         let gone = Command::Service { name: "kagiban-none".to_owned(), verb: super::super::super::ServiceVerb::Stop };
         assert_eq!(check_program("web", &gone).expect_err("not there").reason(), "not_runnable");
+    }
+
+    /// Wine's drive `Z:` is Linux's root, where everybody may add names to `/tmp`.
+    #[test]
+    fn a_program_that_others_may_exchange_or_put_before_it_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (own, script) = (directory.path().join("own.exe"), directory.path().join("stop.ps1"));
+        fs::write(&own, "").expect("written");
+        fs::write(&script, "").expect("written");
+        let own = own.display().to_string();
+        let system = r"C:\windows\system32";
+        let open = Path::new(r"Z:\tmp");
+        assert!(open.exists(), "this test needs Wine");
+        let theirs = tempfile::tempdir_in(open).expect("a directory");
+        fs::write(theirs.path().join("stop.ps1"), "").expect("written");
+        let theirs = theirs.path().join("stop.ps1").display().to_string();
+        let script = script.display().to_string();
+        for (argv, path, is_exposed) in [
+            (&[own.as_str()][..], system.to_owned(), false),
+            (&[&own, &script], system.to_owned(), false),
+            (&[&own, &theirs], system.to_owned(), true),
+            (&[&theirs], system.to_owned(), true),
+            (&["hostname"], system.to_owned(), false),
+            (&["hostname"], format!(r"{system};Z:\tmp"), false),
+            (&["hostname"], format!(r"Z:\tmp;{system}"), true),
+            (&["hostname"], format!(r"Z:\tmp\kagiban-none;{system}"), true),
+            (&["hostname"], format!(r"C:\kagiban-none;{system}"), false),
+            (&["hostname"], format!(r"Q:\none;{system}"), true),
+        ] {
+            let argv: Vec<_> = argv.iter().map(|&word| word.to_owned()).collect();
+            let told = exposed(&argv, OsStr::new(&path));
+            assert_eq!(told.is_some(), is_exposed, "{argv:?} {path}: {told:?}");
+        }
+        let told = exposed_part("web", &program(&[&theirs])).expect("exposed").to_string();
+        assert!(told.contains(r"Z:\tmp") && told.contains("Everyone"), "{told}");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,9 +17,11 @@ use windows_sys::Win32::Foundation::{
     ERROR_SERVICE_NOT_ACTIVE,
 };
 
+use super::super::within::{Unanswered, within as answered_within};
 use super::super::{
     Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Unregistered,
 };
+use super::hosted::TOLD_BEFORE_STOP;
 use super::{default_state_directory, sys, system_log};
 
 /// Whether this program registers itself as a service here.
@@ -33,10 +34,14 @@ const DESCRIPTION: &str =
 const RESTARTS_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
 /// A service that has run for so long counts its failures anew.
 const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a system that goes down waits for it: until no service of an agent is down because of a rotation, as `TimeoutStopSec` of the
-/// unit for systemd.
-const PRESHUTDOWN_WITHIN: Duration = Duration::from_secs(390);
+/// How long a system that goes down waits for it: until no service of an agent is down because of a rotation, with the defaults 390 s as
+/// `TimeoutStopSec` of the unit for systemd has it, the seconds in which it is told before, and half a minute for what a host that goes
+/// down is slow at. Whoever has set it longer, for longer timeouts of an agent, keeps that.
+const PRESHUTDOWN_WITHIN: Duration =
+    Duration::from_secs(390).saturating_add(TOLD_BEFORE_STOP).saturating_add(Duration::from_secs(30));
 const POLL: Duration = Duration::from_millis(200);
+/// Of the manager, beside what it waits for.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where the configuration of the service is, and its log: nobody but administrators may enter it.
 ///
@@ -112,7 +117,7 @@ fn settle(service: &Service) -> Result<Vec<&'static str>, RegistrationError> {
     let settings = [
         ("the description", service.set_description(DESCRIPTION)),
         ("the delayed start", service.set_delayed_auto_start(true)),
-        ("the time that a shutdown waits for it", service.set_preshutdown_timeout(PRESHUTDOWN_WITHIN)),
+        ("the time that a shutdown waits for it", wait_at_shutdown(service)),
         // So that access can be given to this service alone, as `NT SERVICE\kagiban-exporter`.
         ("the security identifier of its own", service.set_config_service_sid_info(ServiceSidType::Unrestricted)),
         ("the recovery after failures", service.update_failure_actions(recovery)),
@@ -130,12 +135,35 @@ fn settle(service: &Service) -> Result<Vec<&'static str>, RegistrationError> {
     Ok(unknown)
 }
 
+fn wait_at_shutdown(service: &Service) -> windows_service::Result<()> {
+    let is_longer = |set: Duration| set >= PRESHUTDOWN_WITHIN;
+    // A system that does not tell it says the same of what is set.
+    if sys::preshutdown_timeout(service).is_ok_and(is_longer) {
+        return Ok(());
+    }
+    service.set_preshutdown_timeout(PRESHUTDOWN_WITHIN)
+}
+
+/// Stops the service.
+///
+/// # Errors
+/// When it is not there, or does not stop in time: then it is left as it is. When the service control manager refuses, or does not answer.
+pub fn stop_service(stops_within: Duration) -> Result<(), RegistrationError> {
+    const TRIED: &str = "stop the service";
+    let patience = stops_within.saturating_add(ANSWERS_WITHIN);
+    within(patience, TRIED, move || {
+        let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
+        let service = open(&manager, ServiceAccess::QUERY_STATUS | ServiceAccess::STOP, TRIED)?;
+        stop(&service, stops_within)
+    })
+}
+
 /// Stops the service and removes it, with its source of events. What it has written stays.
 ///
 /// # Errors
 /// When it does not stop in time: then it is left as it is. When the service control manager refuses, or does not answer.
 pub fn unregister_service(stops_within: Duration) -> Result<Unregistered, RegistrationError> {
-    let patience = stops_within.saturating_add(Duration::from_secs(30));
+    let patience = stops_within.saturating_add(ANSWERS_WITHIN);
     within(patience, "remove the service", move || unregister(stops_within))
 }
 
@@ -256,16 +284,18 @@ fn failed(tried: &'static str, error: Error) -> RegistrationError {
     }
 }
 
-/// A manager that hangs is left to a thread, which ends with this process.
+/// A manager that hangs is left to a thread.
 fn within<T: Send + 'static>(
     deadline: Duration,
     tried: &'static str,
     work: impl FnOnce() -> Result<T, RegistrationError> + Send + 'static,
 ) -> Result<T, RegistrationError> {
-    let (answer, answered) = mpsc::channel();
-    let working = thread::Builder::new().name("services".to_owned()).spawn(move || _ = answer.send(work()));
-    working.map_err(|source| RegistrationError::Failed { tried, source })?;
-    answered.recv_timeout(deadline).unwrap_or(Err(RegistrationError::NoAnswer { tried, deadline }))
+    answered_within("services", deadline, work).unwrap_or_else(|why| match why {
+        Unanswered::NoThread => {
+            Err(RegistrationError::Failed { tried, source: io::Error::other("there is no thread for it") })
+        }
+        Unanswered::TimedOut => Err(RegistrationError::NoAnswer { tried, deadline }),
+    })
 }
 
 #[cfg(test)]
@@ -285,6 +315,36 @@ mod tests {
             assert_eq!(error.reason(), reason, "{code}");
             assert!(error.to_string().contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn a_longer_wait_at_a_shutdown_is_left_as_somebody_has_set_it() {
+        let _alone = super::super::testing::alone_with_the_manager();
+        let rights = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
+        let manager = manager(rights, "try").expect("the manager");
+        let name = format!("kagiban-waits-{}", std::process::id());
+        let info = ServiceInfo {
+            name: name.clone().into(),
+            display_name: name.into(),
+            service_type: ServiceType::OWN_PROCESS,
+            start_type: ServiceStartType::OnDemand,
+            error_control: ServiceErrorControl::Normal,
+            executable_path: std::env::current_exe().expect("this program"),
+            launch_arguments: Vec::new(),
+            dependencies: Vec::new(),
+            account_name: None,
+            account_password: None,
+        };
+        let service = manager.create_service(&info, ServiceAccess::ALL_ACCESS).expect("created");
+        let hour = Duration::from_secs(3600);
+        let told = [Duration::from_secs(10), hour].map(|set| {
+            service.set_preshutdown_timeout(set).expect("set");
+            wait_at_shutdown(&service).expect("set");
+            sys::preshutdown_timeout(&service).expect("told")
+        });
+        service.delete().expect("deleted");
+        assert_eq!(told, [PRESHUTDOWN_WITHIN, hour]);
+        assert!(PRESHUTDOWN_WITHIN > Duration::from_secs(390) + TOLD_BEFORE_STOP);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DEPENDENT_SERVICES_RUNNING, ERROR_INVALID_NAME, ERROR_INVALID_SERVICE_CONTROL,
     ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_CANNOT_ACCEPT_CTRL, ERROR_SERVICE_DISABLED,
-    ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_NOT_ACTIVE, ERROR_SERVICE_REQUEST_TIMEOUT,
+    ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_NOT_ACTIVE, ERROR_SERVICE_REQUEST_TIMEOUT, ERROR_SHUTDOWN_IN_PROGRESS,
 };
 use windows_sys::Win32::System::Services::SERVICE_ENUMERATE_DEPENDENTS;
 
@@ -67,7 +67,11 @@ pub(super) fn carry_out(
         match next(verb, status.current_state, was_asked) {
             Next::Done => return Ok(()),
             Next::Ended => return Err(ServiceError::Ended { name: name.to_owned(), code: code(status.exit_code) }),
-            _ if Instant::now() >= until || !is_wanted() => {
+            // Where it only had to be asked, nobody has.
+            Next::Ask if Instant::now() >= until || !is_wanted() => {
+                return Err(ServiceError::NotAsked { name: name.to_owned(), verb });
+            }
+            Next::Wait if Instant::now() >= until || !is_wanted() => {
                 let state = shown(status.current_state);
                 return Err(ServiceError::Pending { name: name.to_owned(), verb, state, deadline });
             }
@@ -182,6 +186,7 @@ impl Asked<'_> {
             Some(ERROR_SERVICE_DOES_NOT_EXIST | ERROR_INVALID_NAME) => ServiceError::NotFound { name },
             Some(ERROR_ACCESS_DENIED) => ServiceError::Denied { name, verb },
             Some(ERROR_SERVICE_DISABLED) => self.disabled(),
+            Some(ERROR_SHUTDOWN_IN_PROGRESS) => ServiceError::HostGoesDown { name, verb },
             _ => ServiceError::Refused { name, verb, source },
         }
     }
@@ -322,7 +327,8 @@ mod tests {
             assert_eq!(double.state(), ServiceState::Stopped);
         }
         let unwanted = carry_out(&double.name, ServiceVerb::Start, LONG, || false).expect_err("nobody waits for it");
-        assert_eq!((unwanted.reason(), double.state()), ("start_pending", ServiceState::Stopped));
+        assert_eq!((unwanted.reason(), double.state()), ("not_started", ServiceState::Stopped));
+        assert!(unwanted.to_string().contains("was not asked to start"), "{unwanted}");
     }
 
     #[test]
@@ -347,6 +353,22 @@ mod tests {
         let ended = double.carry_out(ServiceVerb::Start, LONG).expect_err("it ends");
         assert_eq!(ended.reason(), "failed");
         assert!(ended.to_string().contains(&format!("code {CODE} of its own")), "{ended}");
+    }
+
+    /// Wine goes down without a word: docs/windows.md.
+    #[test]
+    fn what_the_manager_refuses_is_told_apart() {
+        let asked = Asked { name: "web", verb: ServiceVerb::Start };
+        for (code, reason, told) in [
+            (1115, "host_goes_down", "goes down"),
+            (1060, "not_runnable", "getkeyname"),
+            (1058, "not_runnable", "start= demand"),
+            (5, "not_runnable", "sdset"),
+            (1069, "not_started", "could not be asked to start"),
+        ] {
+            let error = asked.told(io::Error::from_raw_os_error(code));
+            assert!(error.reason() == reason && error.to_string().contains(told), "{code}: {error}");
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::ffi::c_void;
 use std::io;
 use std::mem::{offset_of, size_of, size_of_val};
 use std::net::SocketAddr;
-use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::os::windows::io::{
+    AsHandle, AsRawHandle, AsRawSocket, BorrowedHandle, BorrowedSocket, FromRawHandle, OwnedHandle,
+};
 use std::process::Child;
 use std::ptr::{null, null_mut};
 use std::time::Duration;
@@ -22,7 +24,7 @@ use windows_sys::Win32::Foundation::{
     WAIT_TIMEOUT,
 };
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
-use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
+use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6, SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
 use windows_sys::Win32::Security::Authorization::{ConvertSidToStringSidW, ConvertStringSidToSidW};
 use windows_sys::Win32::Security::Cryptography::{
     CERT_CONTEXT, CERT_FRIENDLY_NAME_PROP_ID, CERT_KEY_PROV_INFO_PROP_ID, CERT_OPEN_STORE_FLAGS,
@@ -49,8 +51,8 @@ use windows_sys::Win32::System::Power::{GetSystemPowerStatus, SYSTEM_POWER_STATU
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Registry::RegQueryValueExW;
 use windows_sys::Win32::System::Services::{
-    ControlService, ENUM_SERVICE_STATUSW, EnumDependentServicesW, SERVICE_ACTIVE, SERVICE_CONTROL_PARAMCHANGE,
-    SERVICE_STATUS,
+    ControlService, ENUM_SERVICE_STATUSW, EnumDependentServicesW, QueryServiceConfig2W, SERVICE_ACTIVE,
+    SERVICE_CONFIG_PRESHUTDOWN_INFO, SERVICE_CONTROL_PARAMCHANGE, SERVICE_PRESHUTDOWN_INFO, SERVICE_STATUS,
 };
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading::{
@@ -171,7 +173,8 @@ impl Job {
     }
 }
 
-/// Lets a process begin that was created suspended: it has one thread.
+/// Lets a process begin that was created suspended. The standard library keeps no handle of its thread, and does not tell its number: all
+/// that are listed are resumed, of which a program that watches over others may have put one there. One that runs already runs on.
 pub(super) fn resume(process: &Child) -> io::Result<()> {
     // SAFETY: it has no pointers.
     let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0) };
@@ -182,6 +185,7 @@ pub(super) fn resume(process: &Child) -> io::Result<()> {
     let mut entry = THREADENTRY32 { dwSize: length, ..Default::default() };
     // SAFETY: it is given a structure that says how long it is.
     let mut listed = unsafe { Thread32First(snapshot.as_raw_handle(), &raw mut entry) };
+    let mut resumed = Err(io::Error::other("its thread is not listed"));
     while listed != 0 {
         if entry.th32OwnerProcessID == process.id() {
             // SAFETY: it has no pointers.
@@ -190,13 +194,16 @@ pub(super) fn resume(process: &Child) -> io::Result<()> {
             // SAFETY: it was opened just now, and nothing else closes it.
             let thread = unsafe { OwnedHandle::from_raw_handle(thread) };
             // SAFETY: the handle is open.
-            return if unsafe { ResumeThread(thread.as_raw_handle()) } == u32::MAX { Err(last()) } else { Ok(()) };
+            if unsafe { ResumeThread(thread.as_raw_handle()) } == u32::MAX {
+                return Err(last());
+            }
+            resumed = Ok(());
         }
         entry.dwSize = length;
         // SAFETY: as above.
         listed = unsafe { Thread32Next(snapshot.as_raw_handle(), &raw mut entry) };
     }
-    Err(io::Error::other("its thread is not listed"))
+    resumed
 }
 
 /// The names of services that run and depend on this one, which must have been opened with the right to list them: no more than fit.
@@ -225,6 +232,47 @@ pub(super) fn running_dependents(service: &Service) -> io::Result<Vec<String>> {
     let listed = unsafe { std::slice::from_raw_parts(told.as_ptr().cast::<ENUM_SERVICE_STATUSW>(), count) };
     // SAFETY: their names end with a zero, within what was written.
     Ok(listed.iter().map(|service| unsafe { text_at(service.lpServiceName) }).collect())
+}
+
+/// How long a system that goes down waits for a service, which must have been opened with the right to ask for its settings.
+pub(super) fn preshutdown_timeout(service: &Service) -> io::Result<Duration> {
+    let (mut told, mut needed) = (SERVICE_PRESHUTDOWN_INFO::default(), 0);
+    let length = u32::try_from(size_of::<SERVICE_PRESHUTDOWN_INFO>()).unwrap_or(u32::MAX);
+    // SAFETY: the handle is open as long as the service; it is given as many bytes as it may write, of the structure of this kind.
+    done(unsafe {
+        QueryServiceConfig2W(
+            service.raw_handle(),
+            SERVICE_CONFIG_PRESHUTDOWN_INFO,
+            (&raw mut told).cast(),
+            length,
+            &raw mut needed,
+        )
+    })?;
+    Ok(Duration::from_millis(told.dwPreshutdownTimeout.into()))
+}
+
+/// Lets nobody else listen at a socket's address, once it has one. Else a program of any account that asks for the address to be shared
+/// (`SO_REUSEADDR`) gets some of the connections.
+pub(super) fn take_alone(socket: BorrowedSocket<'_>) -> io::Result<()> {
+    let is_alone = 1_u32;
+    let length = i32::try_from(size_of::<u32>()).unwrap_or_default();
+    let at = usize::try_from(socket.as_raw_socket()).map_err(io::Error::other)?;
+    // SAFETY: the socket is open, and the option is a number of this length, which lives until the call is over.
+    let set = unsafe { setsockopt(at, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (&raw const is_alone).cast(), length) };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether a socket was told so.
+#[cfg(test)]
+pub(super) fn is_taken_alone(socket: BorrowedSocket<'_>) -> bool {
+    use windows_sys::Win32::Networking::WinSock::getsockopt;
+    let mut is_alone = 0_u32;
+    let mut length = i32::try_from(size_of::<u32>()).expect("4");
+    let at = usize::try_from(socket.as_raw_socket()).expect("a socket");
+    // SAFETY: the socket is open, and it is given as many bytes as it may write.
+    let told = unsafe { getsockopt(at, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (&raw mut is_alone).cast(), &raw mut length) };
+    assert_eq!(told, 0, "{}", io::Error::last_os_error());
+    is_alone != 0
 }
 
 /// What a process acts as, by security identifiers.

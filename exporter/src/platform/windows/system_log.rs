@@ -1,11 +1,13 @@
 //! The Application log of Windows: what this program warns of stands there, under a source of its own.
 
 use std::io;
+use std::time::Duration;
 
 use winreg::RegKey;
 use winreg::enums::{HKEY_LOCAL_MACHINE, REG_EXPAND_SZ};
 use winreg::types::ToRegValue as _;
 
+use super::super::within::within;
 use super::super::{SERVICE_NAME, Severity};
 use super::sys::EventSource;
 
@@ -15,25 +17,36 @@ pub(super) const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Ap
 const MESSAGES: &str = r"%SystemRoot%\System32\EventCreate.exe";
 /// Errors, warnings and information.
 const TYPES: u32 = 7;
-/// Windows takes 31 839 letters.
-const MAX_LETTERS: usize = 30_000;
+/// Of UTF-16, as many as Windows takes.
+const MAX_UNITS: usize = 31_839;
+/// The service that keeps the log may hang, and whoever starts waits for it.
+const OPENS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The log, under this program's source.
 #[derive(Debug)]
 pub struct SystemLog(EventSource);
 
 impl SystemLog {
-    /// None where the system does not give it.
+    /// None where the system does not give it, or not in time.
     pub fn open() -> Option<Self> {
-        EventSource::open(SERVICE_NAME).ok().map(Self)
+        within("event log", OPENS_WITHIN, || EventSource::open(SERVICE_NAME)).ok()?.ok().map(Self)
     }
 
     /// # Errors
     /// When the system does not take it.
     pub fn write(&self, severity: Severity, text: &str) -> io::Result<()> {
-        let text: String = text.chars().filter(|letter| *letter != '\0').take(MAX_LETTERS).collect();
-        self.0.report(severity, event_id(severity), text.trim_end())
+        self.0.report(severity, event_id(severity), taken(text).trim_end())
     }
+}
+
+/// As much of a text as the log takes.
+fn taken(text: &str) -> String {
+    let mut units = 0;
+    let fits = |letter: &char| {
+        units += letter.len_utf16();
+        units <= MAX_UNITS
+    };
+    text.chars().filter(|letter| *letter != '\0').take_while(fits).collect()
 }
 
 /// Who has a task that is attached to an event counts on its number.
@@ -85,6 +98,17 @@ mod tests {
         unregister_source().expect("removed");
         unregister_source().expect("it is not there");
         assert!(RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey(format!(r"{SOURCES}\{SERVICE_NAME}")).is_err());
+    }
+
+    /// Wine takes longer ones too.
+    #[test]
+    fn as_much_of_a_text_is_written_as_windows_takes() {
+        for (letter, taken_letters) in [("a", MAX_UNITS), ("\u{9375}", MAX_UNITS), ("\u{1f50b}", MAX_UNITS / 2)] {
+            let text = taken(&letter.repeat(40_000));
+            assert_eq!(text.chars().count(), taken_letters, "{letter}");
+            assert!(text.encode_utf16().count() <= MAX_UNITS);
+        }
+        assert_eq!(taken("a\0b"), "ab");
     }
 
     /// Wine keeps none: docs/windows.md.

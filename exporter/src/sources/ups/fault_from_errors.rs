@@ -20,7 +20,8 @@ impl From<&FileError> for UpsFault {
             | FileError::UntrustedLink { .. }
             | FileError::LinkOnTheWay { .. }
             | FileError::HardLinked { .. }
-            | FileError::ForeignOwner { .. } => Self::ReadFailed,
+            | FileError::ForeignOwner { .. }
+            | FileError::Exposed(_) => Self::ReadFailed,
         }
     }
 }

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use windows_service::service::{
-    Service, ServiceAccess, ServiceDependency, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceState,
-    ServiceType,
+    Service, ServiceAccess, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceState, ServiceType,
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
@@ -33,9 +32,6 @@ enum Command {
     Install {
         #[command(flatten)]
         settings: Settings,
-        /// Another service, without which it does not run.
-        #[arg(long)]
-        needs: Option<String>,
     },
     Start {
         name: String,
@@ -71,7 +67,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn done(command: Command) -> Result<()> {
     match command {
-        Command::Install { settings, needs } => install(settings, needs),
+        Command::Install { settings } => install(settings),
         Command::Start { name } => {
             let service = open(&name, ServiceAccess::START | ServiceAccess::QUERY_STATUS)?;
             service.start::<&str>(&[])?;
@@ -87,7 +83,7 @@ fn done(command: Command) -> Result<()> {
     }
 }
 
-fn install(settings: Settings, needs: Option<String>) -> Result<()> {
+fn install(settings: Settings) -> Result<()> {
     let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
     let manager = ServiceManager::local_computer(None::<&str>, access)?;
     let words: [OsString; 6] = [
@@ -107,7 +103,7 @@ fn install(settings: Settings, needs: Option<String>) -> Result<()> {
             error_control: ServiceErrorControl::Normal,
             executable_path: std::env::current_exe()?,
             launch_arguments: words.into(),
-            dependencies: needs.map(|name| ServiceDependency::Service(name.into())).into_iter().collect(),
+            dependencies: Vec::new(),
             account_name: None,
             account_password: None,
         },

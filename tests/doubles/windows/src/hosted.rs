@@ -1,7 +1,6 @@
 //! The service, as the service control manager has it.
 
 use std::ffi::OsString;
-use std::fs;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -52,9 +51,6 @@ fn serve(settings: &Settings) -> windows_service::Result<()> {
     let handle = service_control_handler::register(&settings.name, handler)?;
     let switch = |name: &str| settings.directory.join(name);
     set(handle, ServiceState::StartPending, ServiceExitCode::Win32(0))?;
-    if let Ok(code) = fs::read_to_string(switch("ends-when-started")) {
-        return set(handle, ServiceState::Stopped, ServiceExitCode::ServiceSpecific(code.trim().parse().unwrap_or(1)));
-    }
     let Ok(agent) = Agent::start(&settings.directory, settings.listen) else {
         return set(handle, ServiceState::Stopped, ServiceExitCode::ServiceSpecific(UNUSABLE_FILES));
     };

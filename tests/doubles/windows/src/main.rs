@@ -3,12 +3,12 @@
 //! `pcssconfig.ini` is the store's password, and it does not start without those files. It serves a page over TLS.
 //!
 //! ```text
-//!   agent-double install NAME --directory DIR --listen ADDRESS [--needs OTHER]
+//!   agent-double install NAME --directory DIR --listen ADDRESS
 //!   agent-double start|stop|remove NAME
 //! ```
 //!
-//! Tests tell it to fail by files in its directory: while `hangs-when-stopped` is there, it stays in `STOP_PENDING`; a number in
-//! `ends-when-started` is the code with which it ends instead of starting; with the SHA-256 of a leaf in `only`, it starts with no other.
+//! Tests tell it to fail by files in its directory: while `hangs-when-stopped` is there, it stays in `STOP_PENDING`; with the SHA-256 of
+//! a leaf in `only`, it starts with no other.
 //! `starts` has a line for each start.
 
 #[cfg(windows)]

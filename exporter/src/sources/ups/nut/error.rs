@@ -14,7 +14,7 @@ pub(super) enum NutError {
     Password(#[from] FilesUnavailable<PasswordFileError>),
     #[error("the user name or the password has a line end in it, which upsd cannot be told; take it out")]
     Unspeakable,
-    #[error("cannot read the CA file: {0}")]
+    #[error("cannot read the authorities to trust: {0}")]
     Trust(#[from] FilesUnavailable<RootsError>),
     #[error("{address}: no authorities to check upsd's certificate against; set `startTls.caFile`")]
     NoTrust { address: String },

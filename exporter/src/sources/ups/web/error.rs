@@ -15,7 +15,7 @@ pub(super) enum WebError {
     Password(#[from] FilesUnavailable<PasswordFileError>),
     #[error("{}: holds no password yet, and none is tried; write the password into its first line", path.display())]
     NoPassword { path: PathBuf },
-    #[error("cannot read the CA file: {0}")]
+    #[error("cannot read the authorities to trust: {0}")]
     Trust(#[from] FilesUnavailable<RootsError>),
     #[error(
         "{address}: no authorities to check it against; set caFile to its CA, or to the agent's own certificate in PEM"

@@ -1,0 +1,112 @@
+//! Whether only administrators decide what lies at a path: what tells a privileged program what to do has to be so, and each directory on
+//! the way to it, since whoever may give the name of one to another has exchanged all that lies below.
+
+use std::io;
+use std::os::windows::io::AsHandle;
+use std::path::{Path, PathBuf};
+
+use windows_sys::Wdk::Storage::FileSystem::FILE_OPEN;
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_READ_ATTRIBUTES, READ_CONTROL,
+};
+
+use super::access::Access;
+use super::attributes::own_account;
+use super::held::{access_of, walk_past};
+use super::names::{SHARED, wide};
+use super::sys::{self, How};
+use super::way::Way;
+use crate::file::{Exposure, FileError};
+
+const LOOK: u32 = FILE_READ_ATTRIBUTES | READ_CONTROL;
+
+/// Whether nobody but administrators may change what lies at a path, or put something there where nothing is. Administrators are SYSTEM,
+/// the group of that name, Windows itself, and the account that this program runs under where it is none of them. The directory itself
+/// lets nobody else add names: beside a program lie the libraries that it loads.
+///
+/// # Errors
+/// [`FileError::Exposed`] with what is to be done, and whatever keeps one from being looked at. That nothing is there is none.
+pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
+    let refused = |kind| FileError::NotRegular { path: path.to_owned(), kind };
+    let failed = |error| FileError::from_io(path, error);
+    let mut way = Way::of(path).map_err(refused)?;
+    let name = way.names.pop();
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    let mut parts: Vec<_> = absolute.ancestors().map(Path::to_owned).collect();
+    let mut seen: Vec<(PathBuf, Access)> = Vec::new();
+    let walked = walk_past(path, &way, LOOK, |directory| {
+        let access = access_of(directory).map_err(failed)?;
+        let part = parts.pop().unwrap_or_default();
+        if let Some(why) = access.exchangeable_by(seen.is_empty(), own_account()) {
+            return Err(
+                Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part, &access), part, why }).into()
+            );
+        }
+        seen.push((part, access));
+        Ok(())
+    });
+    let closed = |(part, access): (PathBuf, Access)| match access.writable_by(own_account()) {
+        Some(why) => {
+            Err(Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part, &access), part, why }).into())
+        }
+        None => Ok(()),
+    };
+    let directory = match walked {
+        // Who may add names in the last that is there decides what is to be found.
+        Err(not_there @ FileError::NotFound { .. }) => return seen.pop().map_or(Err(not_there), closed),
+        walked => walked?,
+    };
+    seen.pop().map_or(Ok(()), closed)?;
+    let Some(name) = name else { return Ok(()) };
+    let how = How { access: LOOK, share: SHARED, disposition: FILE_OPEN, options: 0 };
+    let opened = wide(&name).and_then(|name| sys::open(Some(directory.as_handle()), &name, how, None));
+    let opened = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(failed)?,
+    };
+    let look = sys::look(opened.as_handle()).map_err(failed)?;
+    if look.attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+        return Err(FileError::LinkOnTheWay { path: path.to_owned(), name });
+    }
+    let access = access_of(&opened).map_err(failed)?;
+    let Some(why) = access.writable_by(own_account()) else { return Ok(()) };
+    let fix = if look.attributes & FILE_ATTRIBUTE_DIRECTORY != 0 {
+        of_directory(&absolute, &access)
+    } else {
+        of_file(&absolute)
+    };
+    Err(Box::new(Exposure { path: path.to_owned(), part: absolute, why, fix }).into())
+}
+
+/// What makes a directory that others have had a hand in one of administrators alone, with all that is in it.
+pub(crate) fn made_private(directory: &Path) -> String {
+    let shown = directory.display();
+    format!(
+        "if nobody has put anything there that is not yours, run as an administrator: takeown /f \"{shown}\" /a /r, then icacls \"{shown}\" \
+         /reset /t, then icacls \"{shown}\" /inheritance:r /grant:r *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F"
+    )
+}
+
+fn of_file(path: &Path) -> String {
+    let shown = path.display();
+    format!(
+        "look what is in it, and run as an administrator: takeown /f \"{shown}\" /a, then icacls \"{shown}\" /reset"
+    )
+}
+
+/// Without what it inherits: in the root of a volume everybody may change what others have made. Whoever could read it still can.
+fn of_directory(path: &Path, access: &Access) -> String {
+    if path.file_name().is_none() {
+        return of_volume();
+    }
+    let (shown, own) = (path.display(), own_account());
+    let readers = if access.is_readable_by_others(own) { " *S-1-5-32-545:(OI)(CI)RX" } else { "" };
+    format!(
+        "have it below %ProgramFiles%, or in %ProgramData%\\kagiban; or run as an administrator: takeown /f \"{shown}\" /a, then icacls \
+         \"{shown}\" /reset, then icacls \"{shown}\" /inheritance:r /grant:r *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F{readers}"
+    )
+}
+
+fn of_volume() -> String {
+    "have it on a volume in whose root others may change only what they have made, as on drive C:".to_owned()
+}
