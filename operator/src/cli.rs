@@ -33,7 +33,7 @@ const DEFAULT_LOG: &str = "info";
 /// The client's library logs an answer that it cannot read as it is, a Secret among them; the error is told by us.
 const NEVER: &str = "kube_client::client=off";
 
-impl RunArgs {
+impl WorkArgs {
     /// What is logged, whatever was chosen: no answer of the API server as a whole.
     ///
     /// # Errors
@@ -47,6 +47,8 @@ impl RunArgs {
 pub enum Command {
     /// Watch and act (the default).
     Run(RunArgs),
+    /// Watch and act without a cluster: resources from a directory of manifests, the same that a cluster would take.
+    Standalone(Box<StandaloneArgs>),
     /// Print what would be done about the resources in a file, and what blocks it. Changes nothing anywhere.
     ///
     /// The API server is asked for a dry run, the Secrets that the resources name are read with what they say of themselves,
@@ -130,11 +132,58 @@ pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     #[command(flatten)]
-    pub reach: ReachArgs,
+    pub work: WorkArgs,
     /// Only this namespace. By default all of them, for which a ClusterRole is needed. The Lease is then named
     /// kagiban-operator-NAME, so that operators for different namespaces do not wait for each other.
     #[arg(long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
+    /// Act only while holding a Lease. Turn it off only where a second operator cannot exist.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_elect: bool,
+    /// The namespace of the Lease. By default the pod's own, else the kubeconfig's.
+    #[arg(long, value_name = "NAME")]
+    pub leader_election_namespace: Option<String>,
+    /// The name of this installation, such as the cluster's. A host obeys the first name that it hears, and refuses the orders
+    /// of other installations and of those without one, whatever their epoch. Exporters from before there was this option refuse them.
+    #[arg(long, value_name = "NAME")]
+    pub lineage: Option<Lineage>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct StandaloneArgs {
+    /// The directory of the manifests: every *.yaml and *.yml below it is read, and what it says is followed.
+    #[arg(long, value_name = "DIR")]
+    pub manifests: PathBuf,
+    /// Secrets as files: DIR/NAMESPACE/NAME/KEY, which nobody but this program's account may read, and .secret.yaml beside
+    /// them, which says what the Secret may be used for. By default only Secrets among the manifests are used.
+    #[arg(long, value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
+    /// Where this program keeps what it knows: which certificate is in force, and what it has asked of hosts. It is of one process.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
+    pub state: PathBuf,
+    /// The longest time until a change of the manifests is seen.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = resync)]
+    pub read_every: Duration,
+    /// Delete what is gone from the manifests when they are first read, however much it is. Without it, more than three resources
+    /// and a fifth of all that go at once are kept, and so are all where none is left.
+    #[arg(long)]
+    pub confirm_deletions: bool,
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// The name of this installation. It is kept with the state, and made there where none is given first. A host obeys the first
+    /// name that it hears, and refuses the orders of other installations.
+    #[arg(long, value_name = "NAME")]
+    pub lineage: Option<Lineage>,
+}
+
+/// As systemd's StateDirectory= makes it.
+const DEFAULT_STATE: &str = "/var/lib/kagiban-operator";
+
+/// How it works, whoever keeps the resources.
+#[derive(Clone, Debug, Args)]
+pub struct WorkArgs {
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// The longest time between two looks at a host.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = resync)]
     pub resync: Duration,
@@ -148,16 +197,6 @@ pub struct RunArgs {
     /// The port of the exporters' metrics on the hosts, for /sd.
     #[arg(long, value_name = "PORT", default_value_t = 9996, value_parser = clap::value_parser!(u16).range(1..))]
     pub discovery_port: u16,
-    /// Act only while holding a Lease. Turn it off only where a second operator cannot exist.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub leader_elect: bool,
-    /// The namespace of the Lease. By default the pod's own, else the kubeconfig's.
-    #[arg(long, value_name = "NAME")]
-    pub leader_election_namespace: Option<String>,
-    /// The name of this installation, such as the cluster's. A host obeys the first name that it hears, and refuses the orders
-    /// of other installations and of those without one, whatever their epoch. Exporters from before there was this option refuse them.
-    #[arg(long, value_name = "NAME")]
-    pub lineage: Option<Lineage>,
     /// How logs are written to stderr.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -234,7 +273,7 @@ mod tests {
     fn flags_without_a_command_run() {
         let cli = Cli::try_parse_from(["kagiban-operator", "--resync", "10s", "--leader-elect=false"]).expect("parses");
         assert!(cli.command.is_none());
-        assert_eq!((cli.run.resync, cli.run.leader_elect), (Duration::from_secs(10), false));
+        assert_eq!((cli.run.work.resync, cli.run.leader_elect), (Duration::from_secs(10), false));
     }
 
     #[test]

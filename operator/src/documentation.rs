@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::cluster::watch::Event;
 use crate::fleet::Fleet;
 use crate::fleet_series::FleetSeries;
+use crate::manifest_health::ManifestSigns;
 use crate::metrics::Metrics;
 use crate::schedule::Schedule;
 
@@ -54,6 +55,7 @@ fn page() -> String {
     metrics.leading(true);
     metrics.freshness().listed(Instant::now(), now);
     metrics.freshness().watched(Instant::now(), now);
+    metrics.manifests().set(ManifestSigns { read: Some(now), problems: 1, held: 1 });
     let mut text = String::new();
     metrics.write(&mut text).expect("a string takes everything");
     text

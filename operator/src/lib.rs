@@ -1,4 +1,4 @@
-//! kagiban-operator, in the cluster.
+//! kagiban-operator, in the cluster or without one.
 //!
 //! ```text
 //!   API server ──watch──> fleet ──> schedule ──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
@@ -7,7 +7,7 @@
 //!                                         decide   (pure: which step, which status, what to tell)
 //!                                            │
 //!                     cluster <──status──────┤
-//!                     (Kubernetes)           v
+//!          (Kubernetes, or standalone)       v
 //!                                           act ──> issuer (signs) ──> agent_api (opens, delivers, rolls back)
 //!
 //!   leader: a Lease gives the epoch that every request to a host carries       metrics, web: what is seen of it all
@@ -44,7 +44,7 @@ pub mod host_pattern;
 pub mod issuer;
 pub mod leader;
 pub mod ledger;
-pub mod manifest;
+pub mod manifest_health;
 pub mod metrics;
 mod passwords;
 pub mod plan;

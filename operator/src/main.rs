@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser};
-use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
+use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, WorkArgs};
 use kagiban_operator::foreign::told;
 use kagiban_operator::{enroll, plan, run};
 use kagiban_process::errors::said_once;
@@ -17,7 +17,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let failed = match cli.command {
         Some(Command::Plan(_)) => PlanExit::NoPlan.code().into(),
-        Some(Command::Run(_) | Command::Enroll(_) | Command::Completion(_)) | None => ExitCode::FAILURE,
+        Some(Command::Run(_) | Command::Standalone(_) | Command::Enroll(_) | Command::Completion(_)) | None => {
+            ExitCode::FAILURE
+        }
     };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
     if let Err(error) = forbid_dumps() {
@@ -33,7 +35,10 @@ fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => {
-            log(&args).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
+            log(&args.work).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Standalone(args) => {
+            log(&args.work).and_then(|_flush| runtime.block_on(run::run_standalone(*args))).map(|()| ExitCode::SUCCESS)
         }
         Command::Enroll(args) => runtime.block_on(enroll::enroll(&args)).map(|()| ExitCode::SUCCESS),
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
@@ -52,7 +57,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn log(args: &RunArgs) -> anyhow::Result<Flush> {
+fn log(args: &WorkArgs) -> anyhow::Result<Flush> {
     let filter = args.log_filter()?;
     let (writer, flush) = log_lines::to_stderr();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

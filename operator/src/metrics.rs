@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 
 use crate::expiries::{SecretExpiries, SecretUse};
 use crate::freshness::Freshness;
+use crate::manifest_health::ManifestHealth;
 use crate::samples::Labels;
 use crate::text_format::TextFormat;
 
@@ -35,6 +36,7 @@ pub struct Metrics {
     failures: Family<Labels, Counter>,
     expiries: SecretExpiries,
     freshness: Freshness,
+    manifests: ManifestHealth,
     withheld: Family<Labels, Counter>,
 }
 
@@ -58,7 +60,7 @@ impl Metrics {
         let reconciles = Histogram::new(RECONCILE_BUCKETS);
         registry.register(
             "kagiban_api_requests",
-            "Requests to the Kubernetes API, by how they ended",
+            "Requests to the Kubernetes API, or to the state of a standalone operator, by how they ended",
             api_requests.clone(),
         );
         registry.register("kagiban_host_requests", "Requests to host APIs, by how they ended", host_requests.clone());
@@ -85,6 +87,8 @@ impl Metrics {
         registry.register_collector(Box::new(expiries.clone()));
         let freshness = Freshness::new(Instant::now());
         registry.register_collector(Box::new(freshness.clone()));
+        let manifests = ManifestHealth::default();
+        registry.register_collector(Box::new(manifests.clone()));
         registry.register("kagiban_build_info", "Always 1; the version is a label", build);
         registry.register_collector(Box::new(DroppedLines));
         if let Some(series) = fleet {
@@ -101,6 +105,7 @@ impl Metrics {
             withheld,
             expiries,
             freshness,
+            manifests,
         }
     }
 
@@ -115,6 +120,11 @@ impl Metrics {
     /// How old what is known of the resources is.
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    /// What a standalone operator's manifests are like.
+    pub(crate) fn manifests(&self) -> &ManifestHealth {
+        &self.manifests
     }
 
     pub(crate) fn api_request(&self, verb: &'static str, resource: &'static str, code: &str) {

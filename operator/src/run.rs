@@ -1,4 +1,4 @@
-//! `kagiban-operator run`: puts the parts together and ends them in order.
+//! `kagiban-operator run` and `standalone`: puts the parts together and ends them in order.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use kagiban_crds::Epoch;
+use kagiban_crds::{Epoch, Lineage};
 use kagiban_process::system::{Request, Requests};
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
 use crate::agent_api::Reach;
-use crate::cli::{ReachArgs, RunArgs};
+use crate::cli::{ReachArgs, RunArgs, StandaloneArgs, WorkArgs};
 use crate::cluster::SharedCluster;
 use crate::cluster::kubernetes::{Kubernetes, client, connect};
+use crate::cluster::standalone::{Places, Standalone};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::discovery::Discovery;
@@ -34,43 +35,122 @@ const LEASE: &str = "kagiban-operator";
 /// Between looks whether the resources can be listed; a kubelet asks about as often.
 const READINESS_RETRY: Duration = Duration::from_secs(5);
 
-/// Until SIGTERM or SIGINT.
+/// What every operator has, whoever keeps its resources.
+struct Parts {
+    fleet: Arc<Fleet>,
+    schedule: SharedSchedule,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    stopping: CancellationToken,
+    closing: CancellationToken,
+}
+
+impl Parts {
+    /// `elects`: whether an election must go on.
+    fn new(args: &WorkArgs, elects: bool) -> Self {
+        let fleet = Arc::new(Fleet::default());
+        let schedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
+        let series = FleetSeries { fleet: fleet.clone(), schedule: schedule.clone() };
+        Self {
+            fleet,
+            schedule,
+            health: Arc::new(Health::new(elects, Instant::now())),
+            metrics: Arc::new(Metrics::new(Some(Box::new(series)))),
+            stopping: CancellationToken::new(),
+            closing: CancellationToken::new(),
+        }
+    }
+}
+
+/// Who speaks to hosts, and where from.
+struct Speaker {
+    leadership: Leadership,
+    lineage: Option<Lineage>,
+    reach: Reach,
+}
+
+/// In a cluster, until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When it cannot start: no cluster, no address to listen on.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = connect(&args.cluster).await?;
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let reach = reach(&args.reach, config.cluster_url.host());
+    let reach = reach(&args.work.reach, config.cluster_url.host());
     let client = client(config).context("the cluster's address or credentials cannot be used")?;
-    let fleet = Arc::new(Fleet::default());
-    let schedule: SharedSchedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
-    let health = Arc::new(Health::new(args.leader_elect, Instant::now()));
-    let metrics =
-        Arc::new(Metrics::new(Some(Box::new(FleetSeries { fleet: fleet.clone(), schedule: schedule.clone() }))));
-    let cluster: SharedCluster = Arc::new(Kubernetes::new(client, metrics.clone(), identity()));
-    let events = cluster.watch(args.namespace.as_deref(), metrics.freshness().clone());
+    let parts = Parts::new(&args.work, args.leader_elect);
+    let cluster: SharedCluster = Arc::new(Kubernetes::new(client, parts.metrics.clone(), identity()));
+    let (leadership, election) = lead(&args, &cluster, lease_namespace, &parts);
+    let speaker = Speaker { leadership, lineage: args.lineage.clone(), reach };
+    let operating = operate(&args.work, args.namespace.as_deref(), cluster, speaker, parts);
+    let Some(mut election) = election else { return operating.await };
+    tokio::select! {
+        ended = operating => ended?,
+        // Without it nothing would ever be done again, and nobody would notice
+        ended = &mut election => anyhow::bail!("the election ended by itself: {ended:?}"),
+    }
+    // The Lease is held until the last pass has ended, which it has
+    let _ = election.await;
+    Ok(())
+}
+
+/// Without a cluster, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start: no state, one that another process has, no address to listen on.
+pub async fn run_standalone(args: StandaloneArgs) -> anyhow::Result<()> {
+    let parts = Parts::new(&args.work, false);
+    let places = Places {
+        manifests: args.manifests,
+        secrets: args.secrets,
+        state: args.state,
+        every: args.read_every,
+        confirm_deletions: args.confirm_deletions,
+    };
+    let (standalone, tenure, following) =
+        Standalone::open(places, args.lineage.as_ref(), identity(), parts.metrics.clone()).await?;
+    tracing::info!(epoch = %tenure.epoch, lineage = %tenure.lineage, "this process leads: the state is its own");
+    parts.metrics.leading(true);
+    let speaker = Speaker {
+        leadership: Leadership::alone(tenure.epoch),
+        lineage: Some(tenure.lineage),
+        reach: reach(&args.work.reach, None),
+    };
+    let following = tokio::spawn(following);
+    let operating = operate(&args.work, None, Arc::new(standalone), speaker, parts);
+    tokio::select! {
+        ended = operating => ended,
+        ended = following => anyhow::bail!("the manifests are followed no more: {ended:?}"),
+    }
+}
+
+/// Until it is told to stop, and the last pass has ended.
+async fn operate(
+    args: &WorkArgs,
+    namespace: Option<&str>,
+    cluster: SharedCluster,
+    speaker: Speaker,
+    parts: Parts,
+) -> anyhow::Result<()> {
+    let Parts { fleet, schedule, health, metrics, stopping, closing } = parts;
+    let Speaker { leadership, lineage, reach } = speaker;
+    let events = cluster.watch(namespace, metrics.freshness().clone());
     let probes = Probes {
-        ready: readiness(cluster.clone(), args.namespace.clone()),
+        ready: readiness(cluster.clone(), namespace.map(str::to_owned)),
         fault: liveness(health.clone(), schedule.clone(), metrics.freshness().clone()),
     };
-
-    let stopping = CancellationToken::new();
-    let closing = CancellationToken::new();
-    let (leadership, election) = lead(&args, &cluster, lease_namespace, &metrics, &health, &closing);
-
     let discovery = Discovery::new(fleet.clone(), args.discovery_port);
     let address = web::serve(args.metrics_address, metrics.clone(), discovery, probes, closing.clone())
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", args.metrics_address))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), %address, identity = cluster.identity(),
-        namespace = args.namespace.as_deref().unwrap_or("(all)"), "kagiban-operator runs"
+        namespace = namespace.unwrap_or("(all)"), "kagiban-operator runs"
     );
 
     tokio::spawn(stop_on_signal(stopping.clone()));
     // Orders are given in the name by which it is decided whether a host would take them
-    let policy = Policy { resync: args.resync, lineage: args.lineage.clone(), ..Policy::default() };
+    let policy = Policy { resync: args.resync, lineage, ..Policy::default() };
     let context = Context {
         agents: AgentClient::new(cluster.clone(), metrics.clone(), reach).speaking_for(policy.lineage.clone()),
         cluster,
@@ -78,23 +158,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         ledger: Ledger::default(),
         leadership,
         policy,
-        metrics: metrics.clone(),
+        metrics,
         stopping: stopping.clone(),
     };
-    let work = work(events, schedule, health, Arc::new(context));
-    let Some(mut election) = election else {
-        work.await;
-        closing.cancel();
-        return ended(&stopping);
-    };
-    tokio::select! {
-        () = work => {}
-        // Without it nothing would ever be done again, and nobody would notice
-        ended = &mut election => anyhow::bail!("the election ended by itself: {ended:?}"),
-    }
-    // Only now: the Lease is held until the last pass has ended
+    work(events, schedule, health, Arc::new(context)).await;
+    // Only now: an election holds its Lease until then
     closing.cancel();
-    let _ = election.await;
     ended(&stopping)
 }
 
@@ -140,20 +209,18 @@ fn lead(
     args: &RunArgs,
     cluster: &SharedCluster,
     namespace: String,
-    metrics: &Arc<Metrics>,
-    health: &Arc<Health>,
-    closing: &CancellationToken,
+    parts: &Parts,
 ) -> (Leadership, Option<tokio::task::JoinHandle<()>>) {
     if !args.leader_elect {
-        metrics.leading(true);
+        parts.metrics.leading(true);
         // The clock is the only thing that grows without a Lease
         let epoch = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
         return (Leadership::alone(Epoch(epoch)), None);
     }
     let name = lease_name(args.namespace.as_deref());
     let (election, leadership) = Election::new(cluster.clone(), namespace, name);
-    let (metrics, health) = (metrics.clone(), health.clone());
-    let task = tokio::spawn(election.run(closing.clone(), move |leading| {
+    let (metrics, health) = (parts.metrics.clone(), parts.health.clone());
+    let task = tokio::spawn(election.run(parts.closing.clone(), move |leading| {
         metrics.leading(leading);
         health.elected(Instant::now());
     }));

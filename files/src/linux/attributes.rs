@@ -54,6 +54,12 @@ impl Attributes {
         Self { uid, gid, mode: PRIVATE_MODE, extended: BTreeMap::new() }
     }
 
+    /// Whether anybody but its owner may do anything with the file. Where there is an access control list, the group's bits are its
+    /// mask: no entry gives more.
+    pub const fn lets_others_in(&self) -> bool {
+        self.mode & 0o077 != 0
+    }
+
     /// For a file of this program alone.
     pub(crate) fn ours() -> Self {
         Self::private_to(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())

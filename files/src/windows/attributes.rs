@@ -55,6 +55,13 @@ impl Attributes {
         Ok(Self { sddl })
     }
 
+    /// Whether anybody but its owner, administrators and this program may read or write the file; also where nobody can tell.
+    pub fn lets_others_in(&self) -> bool {
+        self.access().map_or(true, |access| {
+            access.is_readable_by_others(own_account()) || access.is_writable_by_others(own_account())
+        })
+    }
+
     pub(super) fn access(&self) -> io::Result<Access> {
         Access::of(&self.sddl).ok_or_else(|| io::Error::other("its access control list cannot be read"))
     }

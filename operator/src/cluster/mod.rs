@@ -7,15 +7,18 @@
 //!   plan ──> a dry run
 //! ```
 //!
-//! [`kubernetes`] is the first; the tests have one in memory. Every call has a deadline of its own.
+//! [`kubernetes`] is one; [`standalone`] another, for sites without a cluster. Every call has a deadline of its own.
 
 mod elements;
 mod error;
 pub mod kubernetes;
 mod lease;
+pub mod manifest;
+mod note;
 mod object;
 mod rotate_word;
 mod secret;
+pub mod standalone;
 mod tree;
 pub mod watch;
 mod watched;

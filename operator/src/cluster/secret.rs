@@ -51,6 +51,12 @@ impl SecretData {
         &self.written
     }
 
+    /// With the word of one that was read before, where its values are the same.
+    pub(super) fn written_as(self, before: &Self) -> Self {
+        let written = if self.values == before.values { before.written.clone() } else { self.written };
+        Self { written, ..self }
+    }
+
     /// About as many bytes as it has in an answer: keys stand there twice, among the values and in the record of who wrote them.
     pub(crate) fn size(&self) -> usize {
         self.values.iter().map(|(key, value)| 2 * key.len() + value.len()).sum()

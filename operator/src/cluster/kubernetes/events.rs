@@ -10,11 +10,9 @@ use kube::{Resource, ResourceExt};
 use serde::de::IgnoredAny;
 
 use super::{Kubernetes, MANAGER, Unreadable, Watched};
+use crate::cluster::note;
 use crate::decide::{self, EventKind};
-use crate::foreign::within;
 
-/// The API server refuses a longer note; it counts bytes.
-const LONGEST_NOTE: usize = 1000;
 /// The API server refuses a longer name; the rest is the time.
 const LONGEST_NAME: usize = 200;
 
@@ -34,12 +32,7 @@ impl Kubernetes {
         K: Resource<DynamicType = ()>,
     {
         let name = object.name_any();
-        let (namespace, reason) = (object.namespace(), told.reason.as_str());
-        let note = within(&told.message, LONGEST_NOTE);
-        match told.kind {
-            EventKind::Normal => tracing::info!(namespace, name, host, reason, "{note}"),
-            EventKind::Warning => tracing::warn!(namespace, name, host, reason, "{note}"),
-        }
+        let note = note::logged(object.meta(), host, told);
         let now = Timestamp::now();
         let stem: String = name.chars().take(LONGEST_NAME).collect();
         let event = Event {

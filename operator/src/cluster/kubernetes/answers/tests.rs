@@ -379,7 +379,7 @@ async fn a_secret_that_cannot_be_read_is_told_of_without_its_values() {
     }
     for level in ["info", "trace"] {
         let args = crate::cli::Cli::try_parse_from(["kagiban-operator", "--log-level", level]).expect("a command line");
-        let (log, filter) = (Log::default(), args.run.log_filter().expect("a filter"));
+        let (log, filter) = (Log::default(), args.run.work.log_filter().expect("a filter"));
         let writer = log.clone();
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).finish();
         let _told = tracing::subscriber::set_default(logs);

@@ -2,15 +2,18 @@
 //! the YAML reader.
 
 mod differing;
+mod lines;
 mod written;
 mod yaml_1_1;
+
+pub(super) use lines::line;
 
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate, ManagedAgentCertificateSpec};
 use serde::Deserialize;
 use serde_yaml::Value;
 
 use self::written::Written;
-use crate::cluster::kubernetes::admission;
+use super::kubernetes::admission;
 
 /// A file with ten thousand resources is under this.
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
@@ -48,12 +51,36 @@ pub struct Manifest {
     pub object: serde_json::Value,
 }
 
+/// What a file says of one object, whatever kind it is.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    /// Counted from 1. The items of a list have that of their list.
+    pub(super) number: usize,
+    /// Its place in the list that it is an item of.
+    pub(super) item: Option<usize>,
+    /// A word in it that `kubectl` reads otherwise, and what to do about it.
+    pub(super) ambiguous: Option<String>,
+    value: Value,
+}
+
 /// Each document that is one of ours, or says why it cannot be read; others are passed over. The items of a `kind: List`, which
 /// `kubectl apply` takes too, are documents of their own.
 ///
 /// # Errors
 /// When the text is no YAML, or something is in it that readers of YAML take differently: what `kubectl` makes of it cannot be known.
 pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestFileError> {
+    let read = |document: Result<Document, ManifestError>| match document {
+        Ok(document) => document.is_ours().then(|| parse(&document.value, document.ambiguous, document.number)),
+        Err(error) => Some(Err(error)),
+    };
+    Ok(documents(text)?.into_iter().filter_map(read).collect())
+}
+
+/// All that the text says, object by object; of a list, its items.
+///
+/// # Errors
+/// See [`read`].
+pub(super) fn documents(text: &str) -> Result<Vec<Result<Document, ManifestError>>, ManifestFileError> {
     let written = Written::of(text)?;
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
@@ -66,13 +93,42 @@ pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, Manifest
         }
         match listed(&value) {
             Ok(()) => {
-                let ours = items(value).into_iter().filter(|(_, value)| is_ours(value));
-                found.extend(ours.map(|(item, value)| parse(&value, written.ambiguous(index, item), number)));
+                found.extend(items(value).into_iter().map(|(item, value)| {
+                    Ok(Document { number, item, ambiguous: written.ambiguous(index, item), value })
+                }))
             }
             Err(what) => found.push(Err(wrong(what))),
         }
     }
     Ok(found)
+}
+
+impl Document {
+    pub(super) fn kind(&self) -> &str {
+        word(&self.value, "kind")
+    }
+
+    pub(super) fn api_version(&self) -> &str {
+        word(&self.value, "apiVersion")
+    }
+
+    /// Whether nothing is said in it at all, as between two lines `---`.
+    pub(super) fn is_empty(&self) -> bool {
+        self.value.is_null()
+    }
+
+    /// Whether it is one of ours, of whatever version.
+    pub(super) fn is_ours(&self) -> bool {
+        is_ours(&self.value)
+    }
+
+    /// As JSON, which is what the API server is given.
+    ///
+    /// # Errors
+    /// When something in it is no JSON, such as a key that is no text.
+    pub(super) fn object(&self) -> Result<serde_json::Value, String> {
+        serde_json::to_value(&self.value).map_err(|error| error.to_string())
+    }
 }
 
 /// A value and all in it, keys too.
@@ -198,43 +254,48 @@ impl Manifest {
 
     /// The first field that the schema does not know. The API server refuses it, where it is asked.
     pub fn unknown_field(&self) -> Option<String> {
-        let schema = admission::schema()?;
-        // The schema says nothing of what all objects have
-        let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object)?.keys();
-        let of_metadata = metadata.find(|key| !admission::OF_METADATA.contains(&key.as_str()));
-        let of_metadata = of_metadata.map(|key| format!("metadata.{key}"));
-        of_metadata.or_else(|| self.unknown_of_owners()).or_else(|| {
-            let mut own = self.object.clone();
-            for common in ["apiVersion", "kind", "metadata"] {
-                own.as_object_mut()?.remove(common);
-            }
-            unknown(&own, schema)
-        })
-    }
-
-    fn unknown_of_owners(&self) -> Option<String> {
-        let owners = self.object.pointer("/metadata/ownerReferences")?.as_array()?;
-        owners.iter().enumerate().find_map(|(at, owner)| {
-            let field = owner.as_object()?.keys().find(|key| !admission::OF_OWNERS.contains(&key.as_str()))?;
-            Some(format!("metadata.ownerReferences[{at}].{field}"))
-        })
+        unknown_fields(&self.object).into_iter().next()
     }
 }
 
-fn unknown(value: &serde_json::Value, schema: &serde_json::Value) -> Option<String> {
-    let within = |key: &str, value, schema| {
-        unknown(value, schema)
-            .map(|field| if field.starts_with('[') { format!("{key}{field}") } else { format!("{key}.{field}") })
-    };
+/// The fields of an object as it stands in a file that the schema does not know. The API server refuses them.
+pub(super) fn unknown_fields(object: &serde_json::Value) -> Vec<String> {
+    let (Some(schema), Some(members)) = (admission::schema(), object.as_object()) else { return Vec::new() };
+    // The schema says nothing of what all objects have
+    let metadata = object.get("metadata").and_then(serde_json::Value::as_object);
+    let of_metadata = metadata.into_iter().flat_map(serde_json::Map::keys);
+    let of_metadata = of_metadata.filter(|key| !admission::OF_METADATA.contains(&key.as_str()));
+    let mut found: Vec<_> = of_metadata.map(|key| format!("metadata.{key}")).collect();
+    let owners = object.pointer("/metadata/ownerReferences").and_then(serde_json::Value::as_array);
+    for (at, owner) in owners.into_iter().flatten().enumerate() {
+        let fields = owner.as_object().into_iter().flat_map(serde_json::Map::keys);
+        let unknown = fields.filter(|key| !admission::OF_OWNERS.contains(&key.as_str()));
+        found.extend(unknown.map(|field| format!("metadata.ownerReferences[{at}].{field}")));
+    }
+    let mut own = members.clone();
+    own.retain(|key, _| !["apiVersion", "kind", "metadata"].contains(&key.as_str()));
+    add_unknown(&serde_json::Value::Object(own), schema, "", &mut found);
+    found
+}
+
+fn add_unknown(value: &serde_json::Value, schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
     match (value, schema.get("properties").and_then(serde_json::Value::as_object)) {
-        (serde_json::Value::Object(fields), Some(properties)) => fields.iter().find_map(|(key, value)| {
-            properties.get(key).map_or_else(|| Some(key.clone()), |schema| within(key, value, schema))
-        }),
-        (serde_json::Value::Array(items), _) => {
-            let schema = schema.get("items")?;
-            items.iter().enumerate().find_map(|(at, item)| within(&format!("[{at}]"), item, schema))
+        (serde_json::Value::Object(fields), Some(properties)) => {
+            for (key, value) in fields {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                match properties.get(key) {
+                    Some(schema) => add_unknown(value, schema, &path, found),
+                    None => found.push(path),
+                }
+            }
         }
-        _ => None,
+        (serde_json::Value::Array(items), _) => {
+            let Some(schema) = schema.get("items") else { return };
+            for (at, item) in items.iter().enumerate() {
+                add_unknown(item, schema, &format!("{path}[{at}]"), found);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -247,7 +308,7 @@ mod tests {
     }
 
     /// It follows the `---` of the document before.
-    const GOOD: &str = concat!("\n", include_str!("../tests/support/good.yaml"));
+    const GOOD: &str = concat!("\n", include_str!("../../tests/support/good.yaml"));
 
     #[test]
     fn other_kinds_are_passed_over_and_ours_are_read() {

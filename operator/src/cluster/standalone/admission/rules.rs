@@ -1,0 +1,194 @@
+//! The CRD's own rules, in the Common Expression Language (CEL), asked as the API server asks them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use cel::objects::{Key, Map, OptionalValue};
+use cel::{Context, Env, Program, Value as CelValue};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::SchemaError;
+use super::functions;
+use super::schema::Schema;
+use super::structure::{Violation, below};
+
+/// As it stands in the CRD.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WrittenRule {
+    rule: String,
+    message: String,
+    reason: Option<Reason>,
+    field_path: Option<String>,
+    #[serde(default)]
+    optional_old_self: bool,
+}
+
+/// What kind of error a rule's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum Reason {
+    #[serde(rename = "FieldValueRequired")]
+    Required,
+    #[serde(rename = "FieldValueForbidden")]
+    Forbidden,
+    #[serde(rename = "FieldValueInvalid")]
+    Invalid,
+}
+
+/// A rule that can be asked.
+pub(super) struct Rule {
+    program: Program,
+    message: String,
+    reason: Reason,
+    /// Below the node of the rule, with its dots.
+    field: String,
+    /// Whether it compares with what was there.
+    is_transition: bool,
+    optional_old_self: bool,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+/// What rules may call.
+pub(super) struct RuleEnvironment {
+    environment: Arc<Env>,
+}
+
+impl RuleEnvironment {
+    pub(super) fn new() -> Self {
+        Self { environment: Arc::new(functions::environment()) }
+    }
+
+    pub(super) fn compile(&self, written: WrittenRule) -> Result<Rule, SchemaError> {
+        let program = self.environment.compile(&written.rule);
+        let program = program.map_err(|error| SchemaError::Rule(format!("{}: {error}", written.rule)))?;
+        let is_transition = program.references().has_variable("oldSelf");
+        Ok(Rule {
+            program,
+            message: written.message,
+            reason: written.reason.unwrap_or(Reason::Invalid),
+            field: written.field_path.unwrap_or_default(),
+            is_transition,
+            optional_old_self: written.optional_old_self,
+        })
+    }
+
+    /// Asks all rules that speak of something that is there.
+    pub(super) fn check(&self, root: &Schema, value: &Value, old: Option<&Value>, found: &mut Vec<Violation>) {
+        let mut root_context = Context::with_env(Arc::clone(&self.environment));
+        functions::add_to(&mut root_context);
+        ask(&root_context, root, value, old, "", found);
+    }
+}
+
+fn ask(
+    context: &Context<'_, '_>,
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    path: &str,
+    found: &mut Vec<Violation>,
+) {
+    // Of what is null, only what is around it speaks
+    if value.is_null() {
+        return;
+    }
+    let old = old.filter(|old| !old.is_null());
+    if !schema.rules.is_empty() {
+        let (this, that) = (cel_value(value), old.map(cel_value));
+        for rule in &schema.rules {
+            // What is as it was has been taken once, and stays
+            let is_as_it_was = !rule.is_transition && old == Some(value);
+            if !is_as_it_was && !rule.allows(context, &this, that.as_ref()) {
+                found.push(rule.violation(path, value));
+            }
+        }
+    }
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if let Some(of) = schema.properties.get(name) {
+                    let old = old.and_then(|old| old.get(name));
+                    ask(context, of, value, old, &below(path, name), found);
+                }
+            }
+        }
+        // Of an item nobody can tell which one it was before
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                if let Some(of) = &schema.items {
+                    ask(context, of, item, None, &format!("{path}[{at}]"), found);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+impl Rule {
+    fn allows(&self, context: &Context<'_, '_>, this: &CelValue, old: Option<&CelValue>) -> bool {
+        if self.is_transition && old.is_none() && !self.optional_old_self {
+            return true;
+        }
+        let mut context = context.new_inner_scope();
+        context.add_variable_from_value("self", this.clone());
+        if self.is_transition {
+            let old = if self.optional_old_self {
+                let old = old.map_or_else(OptionalValue::none, |old| OptionalValue::of(old.clone()));
+                CelValue::Opaque(Arc::new(old))
+            } else {
+                old.cloned().unwrap_or(CelValue::Null)
+            };
+            context.add_variable_from_value("oldSelf", old);
+        }
+        match self.program.execute(&context) {
+            Ok(CelValue::Bool(allows)) => allows,
+            // A rule that cannot answer lets nothing in, as in the API server
+            Ok(_) => false,
+            Err(error) => {
+                tracing::debug!(%error, rule = self.message, "a rule has no answer");
+                false
+            }
+        }
+    }
+
+    fn violation(&self, path: &str, value: &Value) -> Violation {
+        let path = if path.is_empty() {
+            self.field.strip_prefix('.').unwrap_or_default().to_owned()
+        } else {
+            format!("{path}{}", self.field)
+        };
+        let message = &self.message;
+        let message = match self.reason {
+            Reason::Required => format!("Required value: {message}"),
+            Reason::Forbidden => format!("Forbidden: {message}"),
+            Reason::Invalid => match value {
+                Value::Object(_) | Value::Array(_) => format!("Invalid value: {message}"),
+                value => format!("Invalid value: {value}: {message}"),
+            },
+        };
+        Violation::new(&path, message)
+    }
+}
+
+fn cel_value(value: &Value) -> CelValue {
+    match value {
+        Value::Null => CelValue::Null,
+        Value::Bool(value) => CelValue::Bool(*value),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| CelValue::Float(number.as_f64().unwrap_or(f64::NAN)), CelValue::Int)
+        }
+        Value::String(text) => CelValue::String(Arc::new(text.clone())),
+        Value::Array(items) => CelValue::List(Arc::new(items.iter().map(cel_value).collect())),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (Key::String(Arc::new(name.clone())), cel_value(value)));
+            CelValue::Map(Map { map: Arc::new(fields.collect::<HashMap<_, _>>()) })
+        }
+    }
+}

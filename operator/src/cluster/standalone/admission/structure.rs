@@ -1,0 +1,151 @@
+//! What the schema says of types, lengths, patterns and ranges, in the API server's words.
+
+use serde_json::{Number, Value};
+
+use super::FieldError;
+use super::schema::{Format, Kind, Schema};
+
+/// What is wrong, and whether the rules can still be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    pub(super) error: FieldError,
+    hides_rules: bool,
+}
+
+impl Violation {
+    pub(super) fn new(path: &str, message: String) -> Self {
+        Self { error: FieldError { path: path.to_owned(), message }, hides_rules: false }
+    }
+
+    /// The API server asks no rule about an object that lacks something, has something of another type, or too much of it.
+    fn hiding(path: &str, message: String) -> Self {
+        Self { hides_rules: true, ..Self::new(path, message) }
+    }
+
+    pub(super) const fn hides_rules(&self) -> bool {
+        self.hides_rules
+    }
+}
+
+pub(super) fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+impl Schema {
+    /// What is as it was in `old` was taken once, and stays.
+    pub(super) fn validate(&self, value: &Value, old: Option<&Value>, path: &str, found: &mut Vec<Violation>) {
+        if old == Some(value) || value.is_null() && self.nullable {
+            return;
+        }
+        if !self.is_of_kind(value) {
+            let (is, kind) = (kind_of(value), self.kind.as_str());
+            return found.push(Violation::hiding(
+                path,
+                format!("Invalid value: \"{is}\": {path} in body must be of type {kind}: \"{is}\""),
+            ));
+        }
+        self.validate_word(value, path, found);
+        match value {
+            Value::Object(fields) => {
+                for name in self.required.iter().filter(|name| !fields.contains_key(*name)) {
+                    found.push(Violation::hiding(&below(path, name), "Required value".to_owned()));
+                }
+                for (name, value) in fields {
+                    if let Some(of) = self.properties.get(name) {
+                        let old = old.and_then(|old| old.get(name));
+                        of.validate(value, old, &below(path, name), found);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                self.validate_length_of_list(items.len(), path, found);
+                for (at, item) in items.iter().enumerate() {
+                    if let Some(of) = &self.items {
+                        of.validate(item, None, &format!("{path}[{at}]"), found);
+                    }
+                }
+            }
+            Value::String(text) => self.validate_text(text, path, found),
+            Value::Number(number) => self.validate_number(number, path, found),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn is_of_kind(&self, value: &Value) -> bool {
+        match self.kind {
+            Kind::Object => value.is_object(),
+            Kind::Array => value.is_array(),
+            Kind::String => value.is_string(),
+            Kind::Integer => value.is_i64() || value.is_u64(),
+            Kind::Boolean => value.is_boolean(),
+        }
+    }
+
+    fn validate_word(&self, value: &Value, path: &str, found: &mut Vec<Violation>) {
+        let Some(words) = self.words.as_ref().filter(|words| !words.contains(value)) else { return };
+        let words: Vec<_> = words.iter().map(Value::to_string).collect();
+        let message = format!("Unsupported value: {value}: supported values: {}", words.join(", "));
+        found.push(Violation::new(path, message));
+    }
+
+    fn validate_length_of_list(&self, length: usize, path: &str, found: &mut Vec<Violation>) {
+        if let Some(least) = self.min_items.filter(|least| length < *least) {
+            found.push(Violation::new(
+                path,
+                format!("Invalid value: {length}: {path} in body should have at least {least} items"),
+            ));
+        }
+        if let Some(most) = self.max_items.filter(|most| length > *most) {
+            found.push(Violation::hiding(path, format!("Too many: {length}: must have at most {most} items")));
+        }
+    }
+
+    fn validate_text(&self, text: &str, path: &str, found: &mut Vec<Violation>) {
+        let length = text.chars().count();
+        if let Some(most) = self.max_length.filter(|most| length > *most) {
+            found.push(Violation::hiding(path, format!("Too long: may not be more than {most} bytes")));
+        }
+        let invalid = |why: String| Violation::new(path, format!("Invalid value: {text:?}: {path} in body {why}"));
+        if let Some(least) = self.min_length.filter(|least| length < *least) {
+            found.push(invalid(format!("should be at least {least} chars long")));
+        }
+        if let Some((written, _)) = self.pattern.as_ref().filter(|(_, pattern)| !pattern.is_match(text)) {
+            found.push(invalid(format!("should match '{written}'")));
+        }
+    }
+
+    fn validate_number(&self, number: &Number, path: &str, found: &mut Vec<Violation>) {
+        let invalid = |why: String| Violation::new(path, format!("Invalid value: {number}: {path} in body {why}"));
+        let exceeds = |limit: &Number| number.as_f64() > limit.as_f64();
+        if let Some(most) = self.maximum.as_ref().filter(|most| exceeds(most)) {
+            found.push(invalid(format!("should be less than or equal to {}", whole(most))));
+        }
+        if let Some(least) = self.minimum.as_ref().filter(|least| number.as_f64() < least.as_f64()) {
+            found.push(invalid(format!("should be greater than or equal to {}", whole(least))));
+        }
+        let fits = match self.format {
+            Some(Format::Int32) => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+            Some(Format::Int64 | Format::DateTime) | None => number.is_i64(),
+        };
+        if !fits {
+            found.push(invalid("does not fit".to_owned()));
+        }
+    }
+}
+
+/// Limits stand in the schema as floating-point numbers.
+fn whole(number: &Number) -> String {
+    number.as_f64().map_or_else(|| number.to_string(), |number| format!("{number}"))
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

@@ -1,0 +1,136 @@
+//! An operator without a cluster: resources from a directory of manifests, their state in a file, Secrets from either.
+//!
+//! ```text
+//!   --manifests DIR ──manifests──> resources ──admission──> store ──watch──> controller
+//!                        └───────> Secrets ──┐                ^
+//!   --secrets DIR ──────────────────────── secrets <──────────┴── seam <── passes: status, finalizers, events
+//! ```
+//!
+//! What the API server does for the other sibling, is done here the same way: uid, generation, resource version, finalizers,
+//! conflicts. It knows no network.
+
+pub mod admission;
+mod manifests;
+mod seam;
+mod secrets;
+mod store;
+mod watch;
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::{Epoch, Lineage};
+use tokio::sync::watch as signal;
+
+use crate::cluster::ClusterError;
+use crate::metrics::SharedMetrics;
+use admission::{Admission, SchemaError};
+use manifests::Follower;
+use secrets::Secrets;
+use store::{OpenError, Session, Store, StoreError};
+
+const RESOURCE: &str = "managedagentcertificates";
+const STATUS: &str = "managedagentcertificates/status";
+/// Of a manifest that names none, as `kubectl` has it.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Where everything lies.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) manifests: PathBuf,
+    pub(crate) secrets: Option<PathBuf>,
+    pub(crate) state: PathBuf,
+    /// Between two looks at the manifests.
+    pub(crate) every: Duration,
+    /// What is gone from the manifests when this process first reads them is deleted, however much it is.
+    pub(crate) confirm_deletions: bool,
+}
+
+/// Who this process is to hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct Tenure {
+    pub(crate) epoch: Epoch,
+    pub(crate) lineage: Lineage,
+}
+
+/// Why there is nothing to work with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StandaloneError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    State(#[from] ClusterError),
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// The place where resources are kept, as the operator asks it.
+pub(crate) struct Standalone {
+    store: Store,
+    admission: Arc<Admission>,
+    secrets: Arc<Secrets>,
+    metrics: SharedMetrics,
+    identity: String,
+    /// Whether the manifests were looked at: what the state says may be old until then.
+    looked: signal::Receiver<bool>,
+}
+
+impl fmt::Debug for Standalone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standalone").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl Standalone {
+    /// Opens the state, which begins a tenure: its epoch is higher than that of each process before. The last is what has the
+    /// manifests followed, for as long as it is polled.
+    ///
+    /// # Errors
+    /// When the state cannot be used, or is another installation's than is said.
+    pub(crate) async fn open(
+        places: Places,
+        lineage: Option<&Lineage>,
+        identity: String,
+        metrics: SharedMetrics,
+    ) -> Result<(Self, Tenure, impl Future<Output = ()> + Send + use<>), StandaloneError> {
+        let admission = Arc::new(Admission::new()?);
+        let store = Store::open(&places.state)?;
+        let (said, made) = (lineage.cloned(), new_lineage()?);
+        // Both in one transaction: a process that may not speak for this installation takes no epoch either
+        let take = move |state: &mut Session<'_>| {
+            let lineage = state.take_lineage(said.as_ref(), &made)?;
+            Ok(Tenure { lineage, epoch: state.take_epoch(Timestamp::now())? })
+        };
+        let tenure = store.call("update", "leases", take).await?;
+        let secrets = Arc::new(Secrets::new(places.secrets.clone()));
+        let (tell, looked) = signal::channel(false);
+        let follower = Follower::new(&places, store.clone(), admission.clone(), secrets.clone(), metrics.clone());
+        let standalone = Self { store, admission, secrets, metrics, identity, looked };
+        Ok((standalone, tenure, follower.run(places.every, tell)))
+    }
+
+    /// One call of the state, counted as one of an API server's would be.
+    async fn call<T: Send + 'static>(
+        &self,
+        verb: &'static str,
+        resource: &'static str,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ClusterError> {
+        let result = self.store.call(verb, resource, work).await;
+        self.metrics.api_request(verb, resource, result.as_ref().map_or_else(ClusterError::reason, |_| "2xx"));
+        result
+    }
+}
+
+/// For an installation that nobody has named.
+fn new_lineage() -> Result<Lineage, StandaloneError> {
+    let mut random = [0; 6];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| StandaloneError::Random)?;
+    format!("standalone-{}", hex::encode(random)).parse().map_err(|_| StandaloneError::Random)
+}
