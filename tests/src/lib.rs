@@ -54,6 +54,7 @@ pub mod scratch;
 pub mod snmpd;
 pub mod sockets;
 pub mod stage;
+pub mod standalone;
 pub mod strace;
 pub mod system_bus;
 pub mod tools;

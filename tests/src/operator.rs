@@ -11,6 +11,7 @@ use crate::http;
 use crate::ports::{Port, on_ports};
 use crate::process::Program;
 use crate::reference::documented;
+use crate::standalone::Standalone;
 use crate::tools;
 
 /// It is ready once it has listed its resources.
@@ -51,17 +52,41 @@ impl Operator {
         resync: Duration,
         words: &[&str],
     ) -> Result<Self> {
-        let ours = tools::ours("kagiban-operator")?;
+        let mut command = Command::new(tools::ours("kagiban-operator")?);
+        command
+            .arg("run")
+            .args(["--namespace", namespace, "--leader-election-namespace", namespace])
+            .env("KUBECONFIG", kubeconfig);
+        Self::start_on_ports(&command, directory, resync, words)
+    }
+
+    /// The same without a cluster.
+    pub fn start_standalone(
+        directory: &Path,
+        standalone: &Standalone,
+        resync: Duration,
+        words: &[&str],
+    ) -> Result<Self> {
+        let mut command = Command::new(tools::ours("kagiban-operator")?);
+        command.arg("standalone").args(["--read-every", "1s"]);
+        command.arg("--manifests").arg(&standalone.manifests);
+        command.arg("--secrets").arg(&standalone.secrets);
+        command.arg("--state").arg(&standalone.state);
+        // No cluster of whoever runs the tests is reached by chance
+        command.env("KUBECONFIG", "/nonexistent");
+        Self::start_on_ports(&command, directory, resync, words)
+    }
+
+    fn start_on_ports(begun: &Command, directory: &Path, resync: Duration, words: &[&str]) -> Result<Self> {
         on_ports(|[metrics]| {
-            let mut command = Command::new(&ours);
+            let mut command = Command::new(begun.get_program());
             command
-                .arg("run")
-                .args(["--namespace", namespace, "--leader-election-namespace", namespace])
+                .args(begun.get_args())
                 .args(["--metrics-address", &metrics.address().to_string()])
                 .args(["--allow-hosts", THIS_MACHINE])
                 .args(["--resync", &format!("{}s", resync.as_secs())])
                 .args(words)
-                .env("KUBECONFIG", kubeconfig);
+                .envs(begun.get_envs().filter_map(|(name, value)| Some((name, value?))));
             let mut program = Program::start("operator", &command, directory)?;
             let ready = || http::get(metrics.address(), "/readyz").is_ok_and(|answer| answer.status == 200);
             program.wait_ready_on(metrics.number(), READY_DEADLINE, ready)?;

@@ -52,39 +52,67 @@ impl Fleet {
     }
 
     /// The three Secrets that the example names, each with what it may be used for and for whom.
-    pub fn apply_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
+    pub fn secrets(&self, store_password: &str) -> Result<Vec<Secret>> {
         let mut client = tls(&self.client_identity()?);
-        client["ca.crt"] = json!(self.transport.identity.certificate);
-        create(kubectl, CLIENT_SECRET, "client-tls", "kubernetes.io/tls", &client)?;
-        self.apply_own_secrets(kubectl, store_password)
+        client.push(("ca.crt", self.transport.identity.certificate.clone()));
+        let client = Secret { name: CLIENT_SECRET, purpose: "client-tls", kind: "kubernetes.io/tls", values: client };
+        Ok([vec![client], self.own_secrets(store_password)].concat())
     }
 
     /// Those of them that `kagiban-operator enroll` does not make.
+    pub fn own_secrets(&self, store_password: &str) -> Vec<Secret> {
+        let password = vec![("password", store_password.to_owned())];
+        let issuer = tls(&self.issuer.identity);
+        vec![
+            Secret { name: ISSUER_SECRET, purpose: "issuer", kind: "kubernetes.io/tls", values: issuer },
+            Secret { name: PASSWORD_SECRET, purpose: "keystore-password", kind: "Opaque", values: password },
+        ]
+    }
+
+    /// All three, in the cluster.
+    pub fn apply_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
+        self.secrets(store_password)?.iter().try_for_each(|secret| secret.create(kubectl))
+    }
+
+    /// Those of [`Fleet::own_secrets`], in the cluster.
     pub fn apply_own_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
-        for (name, purpose, kind, data) in [
-            (ISSUER_SECRET, "issuer", "kubernetes.io/tls", tls(&self.issuer.identity)),
-            (PASSWORD_SECRET, "keystore-password", "Opaque", json!({"password": store_password})),
-        ] {
-            create(kubectl, name, purpose, kind, &data)?;
+        self.own_secrets(store_password).iter().try_for_each(|secret| secret.create(kubectl))
+    }
+}
+
+/// A Secret as a user makes it.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    pub name: &'static str,
+    pub purpose: &'static str,
+    pub kind: &'static str,
+    pub values: Vec<(&'static str, String)>,
+}
+
+impl Secret {
+    /// Without its values.
+    pub fn manifest(&self) -> Value {
+        let metadata = json!({
+            "name": self.name,
+            "labels": {"kagiban.dev/purpose": self.purpose},
+            "annotations": {"kagiban.dev/allowed-hosts": ALLOWED_HOSTS, "kagiban.dev/allowed-clients": CLIENT_SECRET},
+        });
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": self.kind})
+    }
+
+    pub fn create(&self, kubectl: &Kubectl) -> Result<()> {
+        let mut secret = self.manifest();
+        for (key, value) in &self.values {
+            secret["stringData"][*key] = json!(value);
         }
+        // Not `apply`: it would keep a copy of the data in an annotation.
+        kubectl.run_with_input(&["create", "-f", "-"], &secret.to_string())?;
         Ok(())
     }
 }
 
-fn tls(identity: &Identity) -> Value {
-    json!({"tls.crt": identity.certificate, "tls.key": identity.key})
-}
-
-fn create(kubectl: &Kubectl, name: &str, purpose: &str, kind: &str, data: &Value) -> Result<()> {
-    let metadata = json!({
-        "name": name,
-        "labels": {"kagiban.dev/purpose": purpose},
-        "annotations": {"kagiban.dev/allowed-hosts": ALLOWED_HOSTS, "kagiban.dev/allowed-clients": CLIENT_SECRET},
-    });
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "stringData": data});
-    // Not `apply`: it would keep a copy of the data in an annotation.
-    kubectl.run_with_input(&["create", "-f", "-"], &secret.to_string())?;
-    Ok(())
+fn tls(identity: &Identity) -> Vec<(&'static str, String)> {
+    vec![("tls.crt", identity.certificate.clone()), ("tls.key", identity.key.clone())]
 }
 
 /// The CRD from `crds/`, and the wait until the API server serves it.

@@ -1,4 +1,5 @@
-//! The whole product on one machine: a namespace of the shared control plane, a fleet of one host, an operator.
+//! The whole product on one machine: a namespace of the shared control plane, or a directory in its place, a fleet of one host, an
+//! operator.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,14 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::audit::{self, Request};
+use crate::audit;
 use crate::control_plane::{ControlPlane, OPERATOR_ACCOUNT};
 use crate::host::Host;
 use crate::keystore::StoreType;
 use crate::kubectl::Kubectl;
 use crate::operator::Operator;
 use crate::powerchute::Installation;
-use crate::quickstart::{self, Fleet, HOST, RESOURCE};
+use crate::quickstart::{self, CLIENT_SECRET, Fleet, HOST, RESOURCE, Secret};
+use crate::standalone::Standalone;
 use crate::{scratch, wait};
 
 /// Short, so that what happens at rest is seen in seconds.
@@ -36,17 +38,25 @@ pub struct Scene {
 /// A host, an operator and a namespace of their own.
 #[derive(Debug)]
 pub struct Stage {
-    pub kubectl: Kubectl,
+    pub keeper: Keeper,
     pub namespace: String,
     pub fleet: Fleet,
+    /// The key with which the operator shows itself to hosts.
+    pub client_key: String,
     // Before the host: it must not push while the host goes away.
     pub operator: Operator,
     pub host: Host,
     /// The leaf that was served before anything was rotated.
     pub first_leaf: String,
     directory: PathBuf,
-    audit_log: PathBuf,
     names_secret: bool,
+}
+
+/// Who keeps the resources.
+#[derive(Debug)]
+pub enum Keeper {
+    Cluster { kubectl: Kubectl, audit_log: PathBuf },
+    Standalone(Standalone),
 }
 
 impl Stage {
@@ -61,6 +71,30 @@ impl Stage {
         let admin = plane.admin()?;
         let kubectl = admin.create_namespace(name)?;
         quickstart::install_rbac(&admin, name)?;
+        let begin = |directory: &Path, secrets: &[Secret]| {
+            let operator = Operator::start_with_log(directory, kubeconfig, name, RESYNC, "debug")?;
+            secrets.iter().try_for_each(|secret| secret.create(&kubectl))?;
+            Ok((operator, Keeper::Cluster { kubectl: kubectl.clone(), audit_log: plane.audit_log() }))
+        };
+        Self::set_with(name, scene, begin)
+    }
+
+    /// The same without a cluster: the operator has directories of its own.
+    pub fn set_standalone(name: &str, scene: &Scene) -> Result<Self> {
+        let begin = |directory: &Path, secrets: &[Secret]| {
+            let standalone = Standalone::new(directory)?;
+            standalone.write_secrets(secrets)?;
+            let operator = Operator::start_standalone(directory, &standalone, RESYNC, &["--log-level", "debug"])?;
+            Ok((operator, Keeper::Standalone(standalone)))
+        };
+        Self::set_with(name, scene, begin)
+    }
+
+    fn set_with(
+        name: &str,
+        scene: &Scene,
+        begin: impl FnOnce(&Path, &[Secret]) -> Result<(Operator, Keeper)>,
+    ) -> Result<Self> {
         let directory = scratch::directory(name)?;
         let fleet = Fleet::new()?;
         let installation = Installation {
@@ -76,19 +110,32 @@ impl Stage {
         // A secret that is logged at all is found in these logs.
         host.log_everything();
         host.start_exporter()?;
-        let operator = Operator::start_with_log(&directory, kubeconfig, name, RESYNC, "debug")?;
-        fleet.apply_secrets(&kubectl, scene.secret_password.as_deref().unwrap_or("not-used"))?;
+        let secrets = fleet.secrets(scene.secret_password.as_deref().unwrap_or("not-used"))?;
+        let of_client = secrets.iter().find(|secret| secret.name == CLIENT_SECRET).context("no client Secret")?;
+        let client_key = of_client.values.iter().find(|(key, _)| *key == "tls.key").context("no key")?.1.clone();
+        let (operator, keeper) = begin(&directory, &secrets)?;
         Ok(Self {
-            kubectl,
+            keeper,
             namespace: name.to_owned(),
             fleet,
+            client_key,
             operator,
             host,
             first_leaf,
             directory,
-            audit_log: plane.audit_log(),
             names_secret: scene.secret_password.is_some(),
         })
+    }
+
+    /// For what only a cluster has.
+    ///
+    /// # Panics
+    /// On a stage without one.
+    pub fn kubectl(&self) -> &Kubectl {
+        match &self.keeper {
+            Keeper::Cluster { kubectl, .. } => kubectl,
+            Keeper::Standalone(_) => panic!("this stage has no cluster"),
+        }
     }
 
     /// The example's resource, for this stage.
@@ -101,12 +148,19 @@ impl Stage {
     }
 
     pub fn apply(&self) -> Result<()> {
-        self.kubectl.apply(&self.resource()?.to_string())?;
-        Ok(())
+        let resource = self.resource()?;
+        match &self.keeper {
+            Keeper::Cluster { kubectl, .. } => kubectl.apply(&resource.to_string()).map(drop),
+            Keeper::Standalone(standalone) => standalone.apply(&resource),
+        }
     }
 
     pub fn status(&self) -> Result<Value> {
-        Ok(self.kubectl.json(&["get", "mac", RESOURCE])?["status"].take())
+        let mut resource = match &self.keeper {
+            Keeper::Cluster { kubectl, .. } => kubectl.json(&["get", "mac", RESOURCE])?,
+            Keeper::Standalone(standalone) => standalone.resource()?,
+        };
+        Ok(resource["status"].take())
     }
 
     /// Waits until this generation is committed and the resource is ready; its status.
@@ -121,9 +175,17 @@ impl Stage {
 
     /// Asks for a rotation, as a person would.
     pub fn annotate(&self, value: &str) -> Result<()> {
-        let annotation = format!("kagiban.dev/rotate={value}");
-        self.kubectl.run(&["annotate", "--overwrite", "mac", RESOURCE, &annotation])?;
-        Ok(())
+        match &self.keeper {
+            Keeper::Cluster { kubectl, .. } => {
+                let annotation = format!("kagiban.dev/rotate={value}");
+                kubectl.run(&["annotate", "--overwrite", "mac", RESOURCE, &annotation]).map(drop)
+            }
+            Keeper::Standalone(standalone) => {
+                let mut resource = self.resource()?;
+                resource["metadata"]["annotations"]["kagiban.dev/rotate"] = json!(value);
+                standalone.apply(&resource)
+            }
+        }
     }
 
     /// Waits until the status is as wanted; it.
@@ -136,9 +198,13 @@ impl Stage {
         seen.with_context(|| format!("the status is another: {last:#}"))
     }
 
-    /// The operator's writes in this namespace, heartbeats left out.
-    pub fn writes(&self) -> Result<Vec<Request>> {
-        audit::writes(&self.audit_log, OPERATOR_ACCOUNT, &self.namespace)
+    /// How often the operator has written in this namespace, heartbeats left out.
+    pub fn writes(&self) -> Result<usize> {
+        match &self.keeper {
+            Keeper::Cluster { audit_log, .. } => Ok(audit::writes(audit_log, OPERATOR_ACCOUNT, &self.namespace)?.len()),
+            // One that makes the resource is a person's
+            Keeper::Standalone(standalone) => Ok(standalone.writes()?.saturating_sub(1)),
+        }
     }
 
     pub fn directory(&self) -> &Path {

@@ -36,7 +36,7 @@ fn apply_values(stage: &Stage, manager: &str, field: &str, password: &str, hosts
     secret[field] = json!({"password": password});
     let manager = format!("--field-manager={manager}");
     let apply = ["apply", "--server-side", "--force-conflicts", &manager, "-f", "-"];
-    stage.kubectl.run_with_input(&apply, &secret.to_string())?;
+    stage.kubectl().run_with_input(&apply, &secret.to_string())?;
     Ok(())
 }
 

@@ -6,14 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::canary::{self, Canary};
 use kagiban_tests::keystore::{self, StoreType};
+use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS};
 use kagiban_tests::process::run;
-use kagiban_tests::quickstart::{CLIENT_SECRET, RESOURCE};
-use kagiban_tests::stage::{RESYNC, Scene, Stage};
+use kagiban_tests::quickstart::RESOURCE;
+use kagiban_tests::stage::{Keeper, RESYNC, Scene, Stage, condition};
+use kagiban_tests::standalone::Standalone;
 use kagiban_tests::{tools, wait};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -24,52 +27,87 @@ const NEW_PASSWORD: &str = "canary-store-0815";
 /// story, and the finalizer is set once.
 const MOST_WRITES: usize = 6;
 
+/// Whoever keeps the resources: what is asked of it is the same.
+#[derive(Clone, Copy)]
+enum Place {
+    Cluster,
+    Standalone,
+}
+
+impl Place {
+    fn stage(self, name: &str, scene: &Scene) -> Result<Stage> {
+        match self {
+            Self::Cluster => Stage::set(name, scene),
+            Self::Standalone => Stage::set_standalone(&format!("{name}-standalone"), scene),
+        }
+    }
+}
+
 #[test]
 fn a_jks_whose_password_only_the_secret_still_knows_is_rotated() -> Result<()> {
+    jks_is_rotated(Place::Cluster)
+}
+
+#[test]
+fn a_jks_whose_password_only_the_secret_still_knows_is_rotated_without_a_cluster() -> Result<()> {
+    jks_is_rotated(Place::Standalone)
+}
+
+fn jks_is_rotated(place: Place) -> Result<()> {
     let scene = Scene {
         store_type: StoreType::Jks,
         password: PASSWORD.to_owned(),
         deletes_credentials: true,
         secret_password: Some(PASSWORD.to_owned()),
     };
-    rotated_end_to_end("e2e-jks", &scene, PASSWORD)
+    rotated_end_to_end(place.stage("e2e-jks", &scene)?, &scene, PASSWORD)
 }
 
 #[test]
 fn a_pkcs12_whose_password_is_in_the_ini_file_is_rotated() -> Result<()> {
+    pkcs12_is_rotated(Place::Cluster)
+}
+
+#[test]
+fn a_pkcs12_whose_password_is_in_the_ini_file_is_rotated_without_a_cluster() -> Result<()> {
+    pkcs12_is_rotated(Place::Standalone)
+}
+
+fn pkcs12_is_rotated(place: Place) -> Result<()> {
     let scene = Scene {
         store_type: StoreType::Pkcs12,
         password: PASSWORD.to_owned(),
         deletes_credentials: false,
         secret_password: None,
     };
-    rotated_end_to_end("e2e-pkcs12", &scene, PASSWORD)
+    rotated_end_to_end(place.stage("e2e-pkcs12", &scene)?, &scene, PASSWORD)
 }
 
 #[test]
 fn a_new_password_in_the_secret_goes_to_the_store_and_to_the_agent_together() -> Result<()> {
-    let scene = Scene {
-        store_type: StoreType::Jks,
-        password: PASSWORD.to_owned(),
-        deletes_credentials: false,
-        secret_password: Some(NEW_PASSWORD.to_owned()),
-    };
-    password_changed("e2e-password-jks", &scene)
+    password_changed(Place::Cluster.stage("e2e-password-jks", &new_password(StoreType::Jks))?)
+}
+
+#[test]
+fn a_new_password_goes_to_the_store_and_to_the_agent_together_without_a_cluster() -> Result<()> {
+    password_changed(Place::Standalone.stage("e2e-password-jks", &new_password(StoreType::Jks))?)
 }
 
 #[test]
 fn a_pkcs12_is_opened_with_its_old_password_and_sealed_with_the_new_one() -> Result<()> {
-    let scene = Scene {
-        store_type: StoreType::Pkcs12,
+    password_changed(Place::Cluster.stage("e2e-password-pkcs12", &new_password(StoreType::Pkcs12))?)
+}
+
+fn new_password(store_type: StoreType) -> Scene {
+    Scene {
+        store_type,
         password: PASSWORD.to_owned(),
         deletes_credentials: false,
         secret_password: Some(NEW_PASSWORD.to_owned()),
-    };
-    password_changed("e2e-password-pkcs12", &scene)
+    }
 }
 
-fn password_changed(name: &str, scene: &Scene) -> Result<()> {
-    let mut stage = Stage::set(name, scene)?;
+fn password_changed(mut stage: Stage) -> Result<()> {
     let listing_before = stage.host.agent.listing(PASSWORD)?;
     stage.apply()?;
     let status = stage.wait_committed(1)?;
@@ -86,12 +124,13 @@ fn password_changed(name: &str, scene: &Scene) -> Result<()> {
     no_secret_is_found_where_none_may_be(&mut stage, NEW_PASSWORD)
 }
 
-fn rotated_end_to_end(name: &str, scene: &Scene, password: &str) -> Result<()> {
-    let mut stage = Stage::set(name, scene)?;
+fn rotated_end_to_end(mut stage: Stage, scene: &Scene, password: &str) -> Result<()> {
     let listing_before = stage.host.agent.listing(&scene.password)?;
     let files_before = names_in(stage.host.agent.directory())?;
     stage.apply()?;
-    stage.kubectl.run(&["wait", "--for=condition=Ready", "--timeout=120s", &format!("mac/{RESOURCE}")])?;
+    if let Keeper::Cluster { kubectl, .. } = &stage.keeper {
+        kubectl.run(&["wait", "--for=condition=Ready", "--timeout=120s", &format!("mac/{RESOURCE}")])?;
+    }
     let status = stage.wait_committed(1)?;
     let leaf = stage.host.agent.served()?.leaf_sha256();
     ensure!(leaf != stage.first_leaf, "the old leaf is still served");
@@ -110,10 +149,16 @@ fn rotated_end_to_end(name: &str, scene: &Scene, password: &str) -> Result<()> {
     ensure!(files == files_before, "left in the agent's directory: {files:?}");
     ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
 
-    kubectl_tells_the_story(&stage)?;
+    match &stage.keeper {
+        Keeper::Cluster { .. } => kubectl_tells_the_story(&stage)?,
+        Keeper::Standalone(standalone) => events_tell_the_story(standalone)?,
+    }
     at_rest_nothing_is_written(&stage)?;
     no_secret_is_found_where_none_may_be(&mut stage, password)?;
-    a_resource_without_its_status_restarts_nothing(&stage, &leaf)?;
+    match &stage.keeper {
+        Keeper::Cluster { .. } => a_resource_without_its_status_restarts_nothing(&stage, &leaf)?,
+        Keeper::Standalone(standalone) => a_lost_state_restarts_nothing(&standalone.clone(), &mut stage, &leaf)?,
+    }
     an_annotation_rotates_once_more(&stage, &leaf)
 }
 
@@ -152,10 +197,10 @@ fn the_old_store_is_in_the_backup(stage: &Stage, password: &str) -> Result<()> {
 }
 
 fn kubectl_tells_the_story(stage: &Stage) -> Result<()> {
-    let table = stage.kubectl.run(&["get", "mac", RESOURCE, "--no-headers"])?;
+    let table = stage.kubectl().run(&["get", "mac", RESOURCE, "--no-headers"])?;
     let columns: Vec<_> = table.split_whitespace().collect();
     ensure!(columns[..4] == [RESOURCE, "ups-01.example.com", "powerchute-serial-shutdown", "True"], "{table}");
-    let described = || stage.kubectl.run(&["describe", "mac", RESOURCE]);
+    let described = || stage.kubectl().run(&["describe", "mac", RESOURCE]);
     let in_order = |text: &str| {
         let events = text.split("Events:").nth(1).unwrap_or_default();
         let at = |reason: &str| events.find(reason);
@@ -166,13 +211,40 @@ fn kubectl_tells_the_story(stage: &Stage) -> Result<()> {
         .with_context(|| format!("the events do not tell what happened in order:\n{}", described().unwrap_or_default()))
 }
 
+fn events_tell_the_story(standalone: &Standalone) -> Result<()> {
+    let in_order = |reasons: &[String]| {
+        let at = |reason: &str| reasons.iter().position(|it| it == reason);
+        at("RotationStarted").is_some() && at("RotationStarted") < at("Verified")
+    };
+    wait::until(RESYNC * 5, || standalone.events().is_ok_and(|reasons| in_order(&reasons)))
+        .with_context(|| format!("the events do not tell what happened in order: {:?}", standalone.events()))
+}
+
 fn at_rest_nothing_is_written(stage: &Stage) -> Result<()> {
     let writes = stage.writes()?;
-    ensure!(writes.len() <= MOST_WRITES, "{} writes for one rotation: {writes:#?}", writes.len());
+    ensure!((1..=MOST_WRITES).contains(&writes), "{writes} writes for one rotation");
+    let files = || match &stage.keeper {
+        Keeper::Cluster { .. } => Ok(Vec::new()),
+        Keeper::Standalone(standalone) => written_files(&standalone.state),
+    };
+    let before = files()?;
     thread::sleep(RESYNC * 3 + RESYNC / 2);
-    let later = stage.writes()?;
-    ensure!(later.len() == writes.len(), "written at rest: {:#?}", &later[writes.len()..]);
+    ensure!(stage.writes()? == writes, "written at rest: {} writes after {writes}", stage.writes()?);
+    ensure!(files()? == before, "files are written at rest: {:?} after {before:?}", files()?);
     Ok(())
+}
+
+/// Which files there are, how large, and when they were written.
+fn written_files(directory: &Path) -> Result<Vec<(PathBuf, u64, SystemTime)>> {
+    let files = files_under(directory)?.into_iter();
+    // What readers and writers agree by has no times of its own: the test is such a reader
+    let mut files = files.filter(|path| !path.to_string_lossy().ends_with("-shm")).collect::<Vec<_>>();
+    files.sort();
+    let looked = files.into_iter().map(|path| {
+        let metadata = fs::metadata(&path)?;
+        Ok((path, metadata.len(), metadata.modified()?))
+    });
+    looked.collect()
 }
 
 fn no_secret_is_found_where_none_may_be(stage: &mut Stage, password: &str) -> Result<()> {
@@ -185,15 +257,17 @@ fn no_secret_is_found_where_none_may_be(stage: &mut Stage, password: &str) -> Re
         !path.starts_with(&state_directory)
             && path.extension().is_some_and(|e| e == "key" || e == "pem" || e == "der" || e == "p12")
     };
-    let excluded = |path: &Path| path == agent_directory || path == backups || of_the_test(path);
+    let given = stage.directory().join("secrets");
+    let excluded = |path: &Path| path == agent_directory || path == backups || path == given || of_the_test(path);
     let mut leaks = canary::search_files(&canaries, stage.directory(), excluded)?;
-    for (place, text) in [
-        ("exporter /metrics", stage.host.metrics()?),
-        ("operator /metrics", stage.operator.metrics()?),
-        ("resource", stage.kubectl.run(&["get", "mac", "-o", "yaml", "--show-managed-fields"])?),
-        ("events", stage.kubectl.run(&["get", "events.events.k8s.io", "-o", "yaml"])?),
-        ("lease", stage.kubectl.run(&["get", "leases", "-o", "yaml"])?),
-    ] {
+    let mut told = vec![("exporter /metrics", stage.host.metrics()?), ("operator /metrics", stage.operator.metrics()?)];
+    // Without a cluster, the state is among the files
+    if let Keeper::Cluster { kubectl, .. } = &stage.keeper {
+        told.push(("resource", kubectl.run(&["get", "mac", "-o", "yaml", "--show-managed-fields"])?));
+        told.push(("events", kubectl.run(&["get", "events.events.k8s.io", "-o", "yaml"])?));
+        told.push(("lease", kubectl.run(&["get", "leases", "-o", "yaml"])?));
+    }
+    for (place, text) in told {
         leaks.extend(canary::search(&canaries, place, text.as_bytes()));
     }
     leaks.extend(canary::search_process(&canaries, stage.operator.program.id())?);
@@ -206,9 +280,7 @@ fn no_secret_is_found_where_none_may_be(stage: &mut Stage, password: &str) -> Re
 fn canaries(stage: &Stage, password: &str) -> Result<Vec<Canary>> {
     let key = keystore::open_key(&stage.host.agent.keystore(), password, ALIAS, stage.directory())?;
     let issuer = PrivateKeyDer::from_pem_slice(stage.fleet.issuer.identity.key.as_bytes())?;
-    let template = r#"go-template={{index .data "tls.key" | base64decode}}"#;
-    let client = stage.kubectl.run(&["get", "secret", CLIENT_SECRET, "-o", template])?;
-    let client = PrivateKeyDer::from_pem_slice(client.as_bytes())?;
+    let client = PrivateKeyDer::from_pem_slice(stage.client_key.as_bytes())?;
     let canaries = vec![
         Canary::password("the store's password", PASSWORD),
         Canary::password("the store's new password", NEW_PASSWORD),
@@ -224,13 +296,28 @@ fn canaries(stage: &Stage, password: &str) -> Result<Vec<Canary>> {
 
 /// Holds B17: as in a cluster that was restored from manifests.
 fn a_resource_without_its_status_restarts_nothing(stage: &Stage, leaf: &str) -> Result<()> {
-    stage.kubectl.run(&["delete", "mac", RESOURCE, "--timeout=60s"])?;
+    stage.kubectl().run(&["delete", "mac", RESOURCE, "--timeout=60s"])?;
     stage.apply()?;
-    stage.kubectl.run(&["wait", "--for=condition=Ready", "--timeout=120s", &format!("mac/{RESOURCE}")])?;
+    stage.kubectl().run(&["wait", "--for=condition=Ready", "--timeout=120s", &format!("mac/{RESOURCE}")])?;
     let status = stage.status()?;
     ensure!(status["leaf"]["sha256"] == leaf, "{leaf} is served, the status says {}", status["leaf"]);
     ensure!(status["rotation"].is_null(), "it was rotated: {status:#}");
     ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
+    Ok(())
+}
+
+/// The same without a cluster: whoever says what its hosts obey goes on where the state was lost.
+fn a_lost_state_restarts_nothing(standalone: &Standalone, stage: &mut Stage, leaf: &str) -> Result<()> {
+    let (epoch, lineage) = (standalone.epoch()?, standalone.lineage()?);
+    stage.operator.program.terminate(RESYNC * 10)?;
+    fs::remove_dir_all(&standalone.state)?;
+    let words = ["--lineage", &*lineage];
+    stage.operator = Operator::start_standalone(stage.directory(), standalone, RESYNC, &words)?;
+    let status = stage.wait_status(|status| condition(status, "Ready")["status"] == "True")?;
+    ensure!(status["leaf"]["sha256"] == leaf, "{leaf} is served, the status says {}", status["leaf"]);
+    ensure!(status["rotation"].is_null(), "it was rotated: {status:#}");
+    ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
+    ensure!(standalone.epoch()? > epoch, "the epoch did not grow");
     Ok(())
 }
 

@@ -113,7 +113,7 @@ fn a_scheduled_shutdown_holds_a_rotation_back_until_it_is_called_off() -> Result
     ensure!(blocked["rotation"].is_null(), "a rotation was opened: {blocked:#}");
     ensure!(stage.host.agent.served()?.leaf_sha256() == stage.first_leaf, "another leaf is served");
     ensure!(stage.host.agent.starts() == 1, "the agent was restarted");
-    let table = stage.kubectl.run(&["get", "mac", RESOURCE])?;
+    let table = stage.kubectl().run(&["get", "mac", RESOURCE])?;
     ensure!(table.contains("ShutdownPending"), "{table}");
     events_tell(&stage, "ShutdownPending", "about to shut down")?;
 
@@ -136,7 +136,7 @@ fn a_pkcs12_that_no_known_password_opens_is_left_alone() -> Result<()> {
     ensure!(stage.host.agent.starts() == 1, "the agent was restarted: {later:#}");
     let listing = stage.host.agent.listing(PASSWORD)?;
     ensure!(listing.entries[ALIAS].chain == [stage.first_leaf.clone()], "{listing:?}");
-    let told = stage.kubectl.run(&["describe", "mac", RESOURCE])?;
+    let told = stage.kubectl().run(&["describe", "mac", RESOURCE])?;
     ensure!(told.contains("password"), "nothing says why:\n{told}");
     Ok(())
 }
@@ -148,7 +148,7 @@ fn hold(stage: &Stage) -> Result<Value> {
 }
 
 fn events_tell(stage: &Stage, reason: &str, words: &str) -> Result<()> {
-    let described = || stage.kubectl.run(&["describe", "mac", RESOURCE]).unwrap_or_default();
+    let described = || stage.kubectl().run(&["describe", "mac", RESOURCE]).unwrap_or_default();
     let is_told = |text: &str| {
         let events = text.split("Events:").nth(1).unwrap_or_default();
         events.lines().any(|line| line.contains(reason) && line.contains(words))

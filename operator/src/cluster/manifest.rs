@@ -93,9 +93,10 @@ pub(super) fn documents(text: &str) -> Result<Vec<Result<Document, ManifestError
         }
         match listed(&value) {
             Ok(()) => {
-                found.extend(items(value).into_iter().map(|(item, value)| {
+                let document = |(item, value)| {
                     Ok(Document { number, item, ambiguous: written.ambiguous(index, item), value })
-                }))
+                };
+                found.extend(items(value).into_iter().map(document));
             }
             Err(what) => found.push(Err(wrong(what))),
         }
@@ -290,7 +291,9 @@ fn add_unknown(value: &serde_json::Value, schema: &serde_json::Value, path: &str
             }
         }
         (serde_json::Value::Array(items), _) => {
-            let Some(schema) = schema.get("items") else { return };
+            // Where no list belongs, nothing in it is known
+            let nothing = serde_json::json!({"properties": {}});
+            let schema = schema.get("items").unwrap_or(&nothing);
             for (at, item) in items.iter().enumerate() {
                 add_unknown(item, schema, &format!("{path}[{at}]"), found);
             }

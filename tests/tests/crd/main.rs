@@ -2,6 +2,7 @@
 
 mod classes;
 mod edges;
+mod standalone;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_crds::resource::ManagedAgentCertificateSpec;
@@ -58,8 +59,11 @@ fn in_new_namespace(name: &str) -> Result<Kubectl> {
     ControlPlane::shared()?.admin()?.create_namespace(name)
 }
 
+/// What the API server makes of it. A standalone operator makes the same of it, in the same words.
 fn try_create(kubectl: &Kubectl, object: &Value) -> Result<String> {
-    kubectl.run_with_input(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &object.to_string())
+    let answer = kubectl.run_with_input(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &object.to_string());
+    standalone::expect_the_same(object, None, &answer);
+    answer
 }
 
 #[test]
@@ -287,8 +291,9 @@ fn what_identifies_the_agent_cannot_be_changed() -> Result<()> {
     kubectl.apply(&accepted().to_string())?;
     for (pointer, value) in [("host", json!("ups-02.example.com")), ("agent", json!({"name": "other"}))] {
         let patch = json!({"spec": {pointer: value}}).to_string();
-        let error = kubectl.run(&["patch", "mac", "ups-01-powerchute", "--type=merge", "-p", &patch]);
-        let error = error.err().with_context(|| format!("{pointer} could be changed"))?;
+        let answer = kubectl.run(&["patch", "mac", "ups-01-powerchute", "--type=merge", "-p", &patch, "-o", "json"]);
+        standalone::expect_the_same(&standalone::merged(accepted(), pointer, &value), Some(&accepted()), &answer);
+        let error = answer.err().with_context(|| format!("{pointer} could be changed"))?;
         ensure!(format!("{error:#}").contains("immutable"), "{error:#}");
     }
     kubectl.run(&[

@@ -139,7 +139,7 @@ fn feed_host(stage: &mut Stage, nut: &Nut, card: &Snmpd, community: &Path) -> Re
 
 fn renew_before(stage: &Stage, time: &str) -> Result<()> {
     let patch = json!({"spec": {"certificate": {"renewBefore": time}}}).to_string();
-    stage.kubectl.run(&["patch", "mac", RESOURCE, "--type=merge", "-p", &patch]).map(drop)
+    stage.kubectl().run(&["patch", "mac", RESOURCE, "--type=merge", "-p", &patch]).map(drop)
 }
 
 /// As the chart has it: what the operator says of a resource's namespace stands, and a host is asked by its name.

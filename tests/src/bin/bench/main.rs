@@ -208,7 +208,7 @@ fn rotation() -> Result<Vec<Row>> {
     stage.wait_committed(1)?;
     let seconds = format!("{:.1} s", applied.elapsed().as_secs_f64());
     thread::sleep(SETTLED);
-    let writes = stage.writes()?.len().to_string();
+    let writes = stage.writes()?.to_string();
     Ok(vec![
         Row::new("rotation", "kubectl apply to verified", seconds, Aim::None),
         Row::new("", "API writes", writes, Aim::None),

@@ -31,11 +31,23 @@ pub struct FieldError {
     /// As the API server writes it: `spec.certificate.dnsNames[0]`. Empty where it is about the whole.
     pub path: String,
     pub message: String,
+    /// Whether the message names the fields itself, which may be several.
+    names_fields: bool,
+}
+
+impl FieldError {
+    fn new(path: &str, message: String) -> Self {
+        Self { path: path.to_owned(), message, names_fields: false }
+    }
 }
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
+        if self.path.is_empty() || self.names_fields {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path, self.message)
+        }
     }
 }
 
@@ -76,21 +88,19 @@ impl Admission {
     /// # Errors
     /// With all that is wrong with it, as far as one thing does not hide another.
     pub fn admit(&self, object: &Value, old: Option<&Value>) -> Result<Value, Vec<FieldError>> {
-        let whole = |message: String| vec![FieldError { path: String::new(), message }];
+        let whole = |message: String| vec![FieldError::new("", message)];
         let version = metadata::api_version();
         if object.get("apiVersion").and_then(Value::as_str) != Some(version.as_str()) {
             let said = object.get("apiVersion").cloned().unwrap_or_default();
-            return Err(vec![FieldError {
-                path: "apiVersion".to_owned(),
-                message: format!("{said}: this version knows {version} only"),
-            }]);
+            let message = format!("{said}: this version knows {version} only");
+            return Err(vec![FieldError::new("apiVersion", message)]);
         }
         let unknown = unknown_fields(object);
         if !unknown.is_empty() {
             let fields = unknown.iter().take(MOST_ERRORS);
-            let path = unknown[0].clone();
             let fields: Vec<_> = fields.map(|field| format!("unknown field \"{field}\"")).collect();
-            return Err(vec![FieldError { path, message: format!("strict decoding error: {}", fields.join(", ")) }]);
+            let message = format!("strict decoding error: {}", fields.join(", "));
+            return Err(vec![FieldError { names_fields: true, ..FieldError::new(&unknown[0], message) }]);
         }
         let said = object.get("metadata").cloned().unwrap_or_else(|| json!({}));
         let read = Metadata::deserialize(&said).map_err(|error| whole(format!("metadata: {error}")))?;
@@ -98,7 +108,7 @@ impl Admission {
             let path = message.split_once(": ").map_or("metadata", |(path, _)| path);
             let path = path.split('[').next().unwrap_or("metadata").to_owned();
             let message = message.strip_prefix(&format!("{path}: ")).map_or_else(|| message.clone(), str::to_owned);
-            vec![FieldError { path, message }]
+            vec![FieldError::new(&path, message)]
         })?;
         let mut kept = Map::new();
         kept.insert("apiVersion".to_owned(), json!(version));

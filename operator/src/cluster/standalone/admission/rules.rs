@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::SchemaError;
 use super::functions;
 use super::schema::Schema;
-use super::structure::{Violation, below};
+use super::structure::{Violation, below, quoted};
 
 /// As it stands in the CRD.
 #[derive(Deserialize)]
@@ -170,7 +170,8 @@ impl Rule {
             Reason::Forbidden => format!("Forbidden: {message}"),
             Reason::Invalid => match value {
                 Value::Object(_) | Value::Array(_) => format!("Invalid value: {message}"),
-                value => format!("Invalid value: {value}: {message}"),
+                Value::String(text) => format!("Invalid value: {}: {message}", quoted(text)),
+                Value::Null | Value::Bool(_) | Value::Number(_) => format!("Invalid value: {value}: {message}"),
             },
         };
         Violation::new(&path, message)
@@ -187,7 +188,9 @@ fn cel_value(value: &Value) -> CelValue {
         Value::String(text) => CelValue::String(Arc::new(text.clone())),
         Value::Array(items) => CelValue::List(Arc::new(items.iter().map(cel_value).collect())),
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (Key::String(Arc::new(name.clone())), cel_value(value)));
+            // To a rule, what is null is not there
+            let fields = fields.iter().filter(|(_, value)| !value.is_null());
+            let fields = fields.map(|(name, value)| (Key::String(Arc::new(name.clone())), cel_value(value)));
             CelValue::Map(Map { map: Arc::new(fields.collect::<HashMap<_, _>>()) })
         }
     }

@@ -134,13 +134,15 @@ impl Schema {
         })
     }
 
-    /// Sets what is left out and has a default. What is null and has one has it too.
+    /// Sets what is left out and has a default. What is null is left out, unless it may be null.
     pub(super) fn give_defaults(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
+                let may_be_null = |name: &String| self.properties.get(name).is_none_or(|of| of.nullable);
+                fields.retain(|name, value| !value.is_null() || may_be_null(name));
                 for (name, of) in &self.properties {
                     if let Some(default) = &of.default
-                        && fields.get(name).is_none_or(|value| value.is_null() && !of.nullable)
+                        && !fields.contains_key(name)
                     {
                         fields.insert(name.clone(), default.clone());
                     }

@@ -14,7 +14,7 @@ pub(super) struct Violation {
 
 impl Violation {
     pub(super) fn new(path: &str, message: String) -> Self {
-        Self { error: FieldError { path: path.to_owned(), message }, hides_rules: false }
+        Self { error: FieldError::new(path, message), hides_rules: false }
     }
 
     /// The API server asks no rule about an object that lacks something, has something of another type, or too much of it.
@@ -38,7 +38,11 @@ impl Schema {
             return;
         }
         if !self.is_of_kind(value) {
-            let (is, kind) = (kind_of(value), self.kind.as_str());
+            let (is, kind) = match (value, self.format) {
+                (Value::Number(_), Some(Format::Int32)) => ("float64", "int32"),
+                (Value::Number(_), Some(Format::Int64)) => ("float64", "int64"),
+                (value, _) => (kind_of(value), self.kind.as_str()),
+            };
             return found.push(Violation::hiding(
                 path,
                 format!("Invalid value: \"{is}\": {path} in body must be of type {kind}: \"{is}\""),
@@ -100,17 +104,20 @@ impl Schema {
         }
     }
 
+    /// The first thing that is wrong.
     fn validate_text(&self, text: &str, path: &str, found: &mut Vec<Violation>) {
         let length = text.chars().count();
         if let Some(most) = self.max_length.filter(|most| length > *most) {
-            found.push(Violation::hiding(path, format!("Too long: may not be more than {most} bytes")));
+            return found.push(Violation::hiding(path, format!("Too long: may not be more than {most} bytes")));
         }
-        let invalid = |why: String| Violation::new(path, format!("Invalid value: {text:?}: {path} in body {why}"));
+        let mut invalid = |why: String| {
+            found.push(Violation::new(path, format!("Invalid value: {}: {path} in body {why}", quoted(text))));
+        };
         if let Some(least) = self.min_length.filter(|least| length < *least) {
-            found.push(invalid(format!("should be at least {least} chars long")));
+            return invalid(format!("should be at least {least} chars long"));
         }
         if let Some((written, _)) = self.pattern.as_ref().filter(|(_, pattern)| !pattern.is_match(text)) {
-            found.push(invalid(format!("should match '{written}'")));
+            invalid(format!("should match '{written}'"));
         }
     }
 
@@ -130,6 +137,29 @@ impl Schema {
         if !fits {
             found.push(invalid("does not fit".to_owned()));
         }
+    }
+}
+
+/// As the API server quotes, which is written in Go.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
+}
+
+fn escaped(c: char) -> String {
+    match c {
+        '"' | '\\' => format!("\\{c}"),
+        '\u{7}' => "\\a".to_owned(),
+        '\u{8}' => "\\b".to_owned(),
+        '\u{b}' => "\\v".to_owned(),
+        '\u{c}' => "\\f".to_owned(),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\u{0}'..='\u{1f}' | '\u{7f}' => format!("\\x{:02x}", u32::from(c)),
+        // What can be seen is written as it is
+        c if c == '\'' || c.escape_debug().count() == 1 => c.to_string(),
+        c if u32::from(c) <= 0xffff => format!("\\u{:04x}", u32::from(c)),
+        c => format!("\\U{:08x}", u32::from(c)),
     }
 }
 
