@@ -30,9 +30,9 @@ fn killed_at_random_it_rotates_once_for_each_word_and_its_epoch_grows() -> Resul
     for generation in 1..=ROTATIONS {
         let starts = stage.host.agent.starts();
         if generation == 1 {
-            stage.apply()?
+            stage.apply()?;
         } else {
-            stage.annotate(&generation.to_string())?
+            stage.annotate(&generation.to_string())?;
         }
         for _ in 0..KILLS {
             let mut random = [0; 2];
