@@ -93,9 +93,8 @@ pub(super) fn documents(text: &str) -> Result<Vec<Result<Document, ManifestError
         }
         match listed(&value) {
             Ok(()) => {
-                let document = |(item, value)| {
-                    Ok(Document { number, item, ambiguous: written.ambiguous(index, item), value })
-                };
+                let document =
+                    |(item, value)| Ok(Document { number, item, ambiguous: written.ambiguous(index, item), value });
                 found.extend(items(value).into_iter().map(document));
             }
             Err(what) => found.push(Err(wrong(what))),

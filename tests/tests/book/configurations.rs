@@ -42,7 +42,11 @@ fn every_configuration_and_every_resource_in_the_documentation_is_taken() -> Res
 /// Who goes from one page to the next, or from a page to what `discover` and the chart propose, meets the same names.
 #[test]
 fn an_agent_and_its_resource_are_called_the_same_on_every_page_and_in_the_examples() -> Result<()> {
-    let files = ["examples/quickstart/managedagentcertificate.yaml", "examples/self-renewing-service.yaml"];
+    let files = [
+        "examples/quickstart/managedagentcertificate.yaml",
+        "examples/self-renewing-service.yaml",
+        "examples/standalone/manifests/ups-01.example.com-powerchute.yaml",
+    ];
     let mut texts = Vec::new();
     for page in pages::all()?.values() {
         let blocks = page.blocks.iter().filter(|block| block.language == "yaml");

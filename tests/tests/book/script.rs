@@ -263,6 +263,10 @@ const LEFT_OUT: &[Step] = &[
         "curl -s 'http://PROMETHEUS:9090/api/v1/query?query=up%7Brack%3D%22RACK%22%7D==0'",
         "`tests/outage_pages.rs` has that Prometheus",
     ),
+    left_out(
+        "kagiban-operator standalone --manifests manifests --secrets secrets --state state",
+        "`tests/rotation_e2e.rs` runs it",
+    ),
     left_out("make test", ITSELF),
     left_out("cargo test -p kagiban-tests --test rotation_e2e", ITSELF),
     left_out(".ci/run", ITSELF),

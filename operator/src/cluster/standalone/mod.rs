@@ -134,3 +134,6 @@ fn new_lineage() -> Result<Lineage, StandaloneError> {
     aws_lc_rs::rand::fill(&mut random).map_err(|_| StandaloneError::Random)?;
     format!("standalone-{}", hex::encode(random)).parse().map_err(|_| StandaloneError::Random)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus, Metadata};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::store::{Session, StoreError, WrittenEvent};
 use super::{RESOURCE, STATUS, Standalone, watch};
+use crate::cluster::error::CALL_DEADLINE;
 use crate::cluster::watch::{Event, WatchError};
 use crate::cluster::{Cluster, ClusterError, ClusterFuture, Lease, SecretData, Unreadable, Watched, note};
 use crate::decide::{self, ConditionType, EventKind};
@@ -26,7 +28,10 @@ impl Cluster for Standalone {
 
     fn can_list<'a>(&'a self, _namespace: Option<&'a str>) -> ClusterFuture<'a, ()> {
         let listed = async {
-            if !*self.looked.borrow() {
+            // Until then, what is stored may be old
+            let mut looked = self.looked.clone();
+            let looked = timeout(CALL_DEADLINE, async { looked.wait_for(|looked| *looked).await.is_ok() }).await;
+            if looked != Ok(true) {
                 let message = "the manifests were not looked at yet".to_owned();
                 return Err(ClusterError::Transport { verb: "list", resource: RESOURCE, message });
             }

@@ -219,6 +219,8 @@ pub(in crate::cluster::standalone) fn claims_of(name: &SecretName, text: &str) -
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const SECRET: &str = "apiVersion: v1
@@ -298,6 +300,22 @@ stringData:
         ] {
             let error = claims_of(&name, &text).expect_err(words);
             assert!(error.contains(words) || text.is_empty(), "{error}");
+        }
+    }
+
+    /// Those of the example are what they are for.
+    #[test]
+    fn the_example_is_read() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/standalone");
+        let read = |path: &str| std::fs::read_to_string(example.join(path)).expect(path);
+        let found = contents(&read("manifests/ups-01.example.com-powerchute.yaml"));
+        assert_eq!((found.resources.len(), found.problems.len()), (1, 0));
+        for (secret, purpose) in [("fleet-client", "client-tls"), ("fleet-ca", "issuer")] {
+            let claims =
+                claims_of(&secret.parse().expect("a name"), &read(&format!("secrets/fleet/{secret}/.secret.yaml")));
+            let claims = claims.expect(secret);
+            assert_eq!((claims.purpose.as_deref(), claims.kind.as_str()), (Some(purpose), "kubernetes.io/tls"));
+            assert_eq!(claims.allowed_hosts.as_deref(), Some("*.example.com"));
         }
     }
 }
