@@ -189,14 +189,16 @@ async fn a_pass_writes_as_to_an_api_server() {
     cluster.call("patch", STATUS, add).await.expect("it is written");
     let seen = cluster.named(&held).await.expect("it is asked").expect("it is there");
     let written = cluster.write_status(&seen, &status).await.expect("the last version");
-    let conditions = written.status.as_ref().map(|status| serde_json::to_value(&status.conditions).expect("plain data"));
+    let conditions =
+        written.status.as_ref().map(|status| serde_json::to_value(&status.conditions).expect("plain data"));
     assert_eq!(conditions, Some(json!([of_others])));
     let again = cluster.write_status(&written, &status).await.expect("the last version");
     assert_eq!(again.metadata.resource_version, written.metadata.resource_version, "nothing to write");
     let told = decide::Event { kind: EventKind::Warning, reason: Reason::Verified, message: "x".to_owned() };
     cluster.tell(&written, &told).await;
     cluster.tell(&written, &told).await;
-    let events = cluster.call("list", "events", |state| state.events("default", "ups-01")).await.expect("they are read");
+    let events =
+        cluster.call("list", "events", |state| state.events("default", "ups-01")).await.expect("they are read");
     assert_eq!((events.len(), events[0].count, events[0].kind.as_str()), (1, 2, "Warning"));
     cluster.release(&written).await.expect("it is let go");
     let released = cluster.named(&written).await.expect("it is asked").expect("it is there");
@@ -225,7 +227,8 @@ async fn a_secret_of_files_is_used_only_where_nobody_else_may_read_it() {
     assert_eq!(read().await.expect("it is there").written(), word);
     put("tls.key", "hunter23", 0o600);
     assert_ne!(read().await.expect("it is there").written(), word);
-    let claims = "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {labels: {kagiban.dev/purpose: issuer}}\n";
+    let claims =
+        "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {labels: {kagiban.dev/purpose: issuer}}\n";
     put(".secret.yaml", claims, 0o600);
     assert_eq!(read().await.expect("it is there").claims().purpose.as_deref(), Some("issuer"));
     for (name, mode) in [("tls.key", 0o640), ("tls.key", 0o604), (".secret.yaml", 0o620)] {

@@ -7,9 +7,11 @@
 //! ```
 
 mod functions;
+mod questions;
 mod rules;
 mod schema;
 mod structure;
+mod violation;
 
 use std::fmt;
 
@@ -21,6 +23,7 @@ use crate::cluster::kubernetes::admission as metadata;
 use crate::cluster::manifest::unknown_fields;
 use rules::RuleEnvironment;
 use schema::Schema;
+use violation::Violation;
 
 /// As long as what is told of one object may be: of a list with a wrong item each, every item is told.
 const MOST_ERRORS: usize = 32;
@@ -120,8 +123,8 @@ impl Admission {
         let old = old.map(|old| json!({"metadata": old["metadata"], "spec": old["spec"]}));
         let mut errors = Vec::new();
         self.root.validate(&kept, old.as_ref(), "", &mut errors);
-        if !errors.iter().any(structure::Violation::hides_rules) {
-            self.rules.check(&self.root, &kept, old.as_ref(), &mut errors);
+        if !errors.iter().any(Violation::hides_rules) {
+            self.root.ask_rules(&self.rules, &kept, old.as_ref(), &mut errors);
         }
         if errors.is_empty() {
             return Ok(kept);

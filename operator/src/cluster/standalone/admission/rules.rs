@@ -11,8 +11,7 @@ use serde_json::Value;
 
 use super::SchemaError;
 use super::functions;
-use super::schema::Schema;
-use super::structure::{Violation, below, quoted};
+use super::violation::{Violation, quoted};
 
 /// As it stands in the CRD.
 #[derive(Deserialize)]
@@ -45,7 +44,7 @@ pub(super) struct Rule {
     /// Below the node of the rule, with its dots.
     field: String,
     /// Whether it compares with what was there.
-    is_transition: bool,
+    pub(super) is_transition: bool,
     optional_old_self: bool,
 }
 
@@ -79,60 +78,16 @@ impl RuleEnvironment {
         })
     }
 
-    /// Asks all rules that speak of something that is there.
-    pub(super) fn check(&self, root: &Schema, value: &Value, old: Option<&Value>, found: &mut Vec<Violation>) {
-        let mut root_context = Context::with_env(Arc::clone(&self.environment));
-        functions::add_to(&mut root_context);
-        ask(&root_context, root, value, old, "", found);
-    }
-}
-
-fn ask(
-    context: &Context<'_, '_>,
-    schema: &Schema,
-    value: &Value,
-    old: Option<&Value>,
-    path: &str,
-    found: &mut Vec<Violation>,
-) {
-    // Of what is null, only what is around it speaks
-    if value.is_null() {
-        return;
-    }
-    let old = old.filter(|old| !old.is_null());
-    if !schema.rules.is_empty() {
-        let (this, that) = (cel_value(value), old.map(cel_value));
-        for rule in &schema.rules {
-            // What is as it was has been taken once, and stays
-            let is_as_it_was = !rule.is_transition && old == Some(value);
-            if !is_as_it_was && !rule.allows(context, &this, that.as_ref()) {
-                found.push(rule.violation(path, value));
-            }
-        }
-    }
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                if let Some(of) = schema.properties.get(name) {
-                    let old = old.and_then(|old| old.get(name));
-                    ask(context, of, value, old, &below(path, name), found);
-                }
-            }
-        }
-        // Of an item nobody can tell which one it was before
-        Value::Array(items) => {
-            for (at, item) in items.iter().enumerate() {
-                if let Some(of) = &schema.items {
-                    ask(context, of, item, None, &format!("{path}[{at}]"), found);
-                }
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    /// Where rules are asked.
+    pub(super) fn context(&self) -> Context<'_, '_> {
+        let mut context = Context::with_env(Arc::clone(&self.environment));
+        functions::add_to(&mut context);
+        context
     }
 }
 
 impl Rule {
-    fn allows(&self, context: &Context<'_, '_>, this: &CelValue, old: Option<&CelValue>) -> bool {
+    pub(super) fn allows(&self, context: &Context<'_, '_>, this: &CelValue, old: Option<&CelValue>) -> bool {
         if self.is_transition && old.is_none() && !self.optional_old_self {
             return true;
         }
@@ -158,7 +113,7 @@ impl Rule {
         }
     }
 
-    fn violation(&self, path: &str, value: &Value) -> Violation {
+    pub(super) fn violation(&self, path: &str, value: &Value) -> Violation {
         let path = if path.is_empty() {
             self.field.strip_prefix('.').unwrap_or_default().to_owned()
         } else {
@@ -178,7 +133,8 @@ impl Rule {
     }
 }
 
-fn cel_value(value: &Value) -> CelValue {
+/// As rules see it.
+pub(super) fn cel_value(value: &Value) -> CelValue {
     match value {
         Value::Null => CelValue::Null,
         Value::Bool(value) => CelValue::Bool(*value),
