@@ -145,8 +145,10 @@ impl Directory {
         is_same.then(|| String::from_utf8_lossy(&read.bytes).into_owned())
     }
 
+    /// Alike on every system.
     fn below(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned()
+        let names = path.strip_prefix(&self.root).unwrap_or(path).iter();
+        names.map(|name| name.to_string_lossy()).collect::<Vec<_>>().join("/")
     }
 }
 
