@@ -19,6 +19,9 @@ use super::super::DEFAULT_NAMESPACE;
 
 /// Values of a Secret together; the API server takes no more.
 const MOST_SECRET_BYTES: usize = 1 << 20;
+/// What is said of a Secret with a word that `kubectl` reads otherwise.
+const AMBIGUOUS_SECRET: &str =
+    "kubectl reads a word in this Secret as a boolean or a number, which is text here: put its values in quotes";
 /// Problems of one file that are told.
 const MOST_PROBLEMS: usize = 16;
 
@@ -112,6 +115,8 @@ impl Contents {
         let line = line(text, document.number, document.item, "");
         let place = Place { number: document.number, item: document.item, line };
         let object = match (&document.ambiguous, document.object()) {
+            // The word is quoted, and may be a password
+            (Some(_), _) if is_secret => return self.wrong(file, line, AMBIGUOUS_SECRET.to_owned()),
             (Some(what), _) => return self.wrong(file, line, what.clone()),
             (None, Err(error)) => return self.wrong(file, line, error),
             (None, Ok(object)) => object,
@@ -261,12 +266,12 @@ stringData:
             ("tls.crt: YWJj", "tls.crt: [hunter22]", "it is no Secret"),
             ("name: ca", "name: C_A", "metadata.name"),
             ("name: ca", "name: ca\n  namespace: a.b", "metadata.namespace"),
-            ("tls.key: other", "tls.key: 'x'\n  password: on", "put it in quotes"),
+            ("tls.key: other", "tls.key: 'x'\n  password: 0_22", "put its values in quotes"),
         ] {
             let found = contents(&SECRET.replace(from, to));
             let [problem] = &*found.problems else { panic!("{to}: {:?}", found.problems) };
             assert!(problem.what.contains(words) && problem.line == Some(1), "{problem:?}");
-            assert!(!problem.what.contains("hunter22"), "{problem:?}");
+            assert!(!problem.what.contains("hunter22") && !problem.what.contains("0_22"), "{problem:?}");
             assert!(found.secrets.is_empty());
         }
     }

@@ -104,8 +104,10 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, File), OpenError> {
 
 /// Held until the process ends, however it does.
 fn lock(path: &Path) -> Result<File, OpenError> {
+    // Whoever may open it may hold it
+    prepare(path)?;
     let failed = |error| OpenError::Io(path.to_owned(), error);
-    let file = File::options().create(true).write(true).truncate(false).open(path).map_err(failed)?;
+    let file = File::options().write(true).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Held(path.to_owned())),
@@ -113,7 +115,8 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// SQLite gives its other files the rights of the first one, and an empty file is a new database.
+/// A file that nobody else may open, empty where there was none. SQLite gives its other files the rights of the first one, and takes
+/// an empty file for a new database.
 fn prepare(path: &Path) -> Result<(), OpenError> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(OpenError::NotRegular(path.to_owned())),

@@ -244,3 +244,31 @@ async fn a_file_of_somebody_else_or_of_a_later_version_is_refused_with_what_to_d
     let held = directory.path().join("lock");
     assert!(held.is_file());
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_may_open_a_file_of_the_state_and_none_is_a_link() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("as systemd makes it");
+    let store = open(directory.path()).await;
+    apply(&store, manifest("a")).await;
+    for name in ["lock", "state.db", "state.db-wal", "state.db-shm"] {
+        let metadata = std::fs::metadata(directory.path().join(name)).expect(name);
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o600, "{name}");
+    }
+    let other = tempfile::tempdir().expect("a directory");
+    symlink(directory.path().join("state.db"), other.path().join("state.db")).expect("a link");
+    assert!(matches!(Store::open(other.path()), Err(OpenError::NotRegular(_))));
+    drop(store);
+    std::fs::set_permissions(directory.path().join("state.db"), PermissionsExt::from_mode(0o644)).expect("its mode");
+    let error = loop {
+        match Store::open(directory.path()) {
+            Err(OpenError::Held(_)) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            Err(error) => break error,
+            Ok(_) => panic!("it was opened"),
+        }
+    };
+    assert!(matches!(error, OpenError::Open(_)), "{error}");
+}
