@@ -54,10 +54,12 @@ Test-One 'its port is its own' "a second socket at $Address that asks to share i
     $second = New-Object System.Net.Sockets.Socket 'InterNetwork', 'Stream', 'Tcp'
     try {
         $second.SetSocketOption('Socket', 'ReuseAddress', $true)
-        $second.Bind((New-Object System.Net.IPEndPoint ([System.Net.IPAddress]::Any), ([uri]$Address).Port))
+        $at = $null
+        if (-not [System.Net.IPAddress]::TryParse(([uri]$Address).Host, [ref]$at)) { $at = [System.Net.IPAddress]::Loopback }
+        $second.Bind((New-Object System.Net.IPEndPoint $at, ([uri]$Address).Port))
         $false
     } catch [System.Net.Sockets.SocketException] {
-        $true
+        $_.Exception.GetBaseException().SocketErrorCode -eq 'AccessDenied'
     } finally {
         $second.Dispose()
     }
@@ -121,7 +123,10 @@ Test-One 'the question for PowerChute''s events is one that the Application log 
 }
 Test-One 'where PowerChute writes to the Application log, that is read' "$Address/metrics" {
     $page = (Invoke-WebRequest -UseBasicParsing -Uri "$Address/metrics" -TimeoutSec 10 -ErrorAction Stop).Content
-    -not (Test-Path $agent) -or $page -match 'kagiban_source_up\{source_kind="host",source_name="Application/APCPBEAgent"\} 1'
+    if ($page -notmatch 'kagiban_source_up\{source_kind="host",source_name="Application/APCPBEAgent"\} (\d)') {
+        return 'not read here: no agent is configured or found, or shutdown.windowsEventLog is false'
+    }
+    $Matches[1] -eq '1'
 }
 Test-One 'nobody but administrators enters its directory' "Get-Acl $data" {
     $administrators = 'S-1-5-18', 'S-1-5-32-544'

@@ -33,6 +33,8 @@ pub enum ServiceCommandError {
     Path { path: PathBuf, source: io::Error },
     #[error("others could have the service, which acts as the system, do what they like: {0}")]
     Exposed(FileError),
+    #[error("it cannot be seen who may change what decides what the service does: {0}")]
+    Unseen(FileError),
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -46,7 +48,7 @@ impl ServiceCommandError {
             Self::Refused(_) => "config",
             Self::Write(_) => "first_configuration",
             Self::Path { .. } => "path",
-            Self::Exposed(error) => error.reason(),
+            Self::Exposed(error) | Self::Unseen(error) => error.reason(),
             Self::Print(_) => "print",
         }
     }
@@ -86,10 +88,14 @@ fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandErr
     let program = std::env::current_exe().map_err(|source| ServiceCommandError::Path { path: "".into(), source })?;
     let deciding = [Some(&program), Some(&config_file), args.web_config_file.as_ref(), args.log_file.as_ref()];
     for path in deciding.into_iter().flatten() {
-        platform::check_unexposed(path).map_err(ServiceCommandError::Exposed)?;
+        platform::check_unexposed(path).map_err(|error| match error {
+            FileError::Exposed(_) => ServiceCommandError::Exposed(error),
+            error => ServiceCommandError::Unseen(error),
+        })?;
     }
     let checked = service::check(&config_file, args.web_config_file.as_deref())?;
-    for warning in &checked.warnings {
+    // What it is refused for is told with the refusal.
+    for warning in checked.warnings.iter().filter(|warning| !checked.exposed.contains(warning)) {
         writeln!(out, "warning: {}", one_line(warning))?;
     }
     let problems = [checked.problems, checked.exposed].concat();

@@ -1,7 +1,7 @@
 //! `hostApi:` and `power:` — who may rotate this host's agents, and when.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kagiban_crds::Lineage;
@@ -35,6 +35,19 @@ pub struct HostApiConfig {
     /// From a request's head to its answer.
     #[serde(default, deserialize_with = "duration")]
     pub request_timeout: Option<Duration>,
+}
+
+impl HostApiConfig {
+    /// The files that decide who may order rotations, each with its setting.
+    pub fn deciding_files(&self) -> Vec<(&'static str, &Path)> {
+        let named = [
+            ("hostApi.certificateFile", Some(&self.certificate_file)),
+            ("hostApi.keyFile", Some(&self.key_file)),
+            ("hostApi.clientCaFile", Some(&self.client_ca_file)),
+            ("hostApi.clientCrlFile", self.client_crl_file.as_ref()),
+        ];
+        named.into_iter().filter_map(|(setting, path)| Some((setting, path?.as_path()))).collect()
+    }
 }
 
 /// A client that may speak, by a subject alternative name of its certificate: of the same kind, and the same byte for byte.

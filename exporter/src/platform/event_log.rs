@@ -21,7 +21,8 @@ pub struct EventRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum EventLogError {
     #[error(
-        "{log}: there is no source {provider}; it comes with its product, and `Get-WinEvent -ListProvider {provider}` in PowerShell shows it"
+        "{log}: there is no source {provider}; it comes with its product, and `Get-WinEvent -ListProvider {provider}` in PowerShell shows it; install it, or take \
+         shutdown.windowsEventLog out of the configuration"
     )]
     NoProvider { log: &'static str, provider: String },
     #[error(

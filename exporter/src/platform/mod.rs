@@ -24,6 +24,7 @@ mod severity;
 mod shutdown;
 mod stores;
 mod trust;
+mod trusted;
 #[cfg(windows)]
 mod windows;
 mod within;
@@ -73,6 +74,7 @@ pub use system::{
     unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
+pub use trusted::check_trusted;
 
 #[cfg(test)]
 pub(crate) use system::testing;

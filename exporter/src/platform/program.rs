@@ -41,9 +41,12 @@ pub enum ProgramError {
 }
 
 impl ProgramError {
+    /// Known before anything was run.
+    pub const NOT_RUNNABLE: &str = "not_runnable";
+
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::NotRunnable { .. } => "not_runnable",
+            Self::NotRunnable { .. } => Self::NOT_RUNNABLE,
             Self::NotStarted { .. } | Self::NotLaunched { .. } => "not_started",
             Self::Failed { .. } => "failed",
             Self::TimedOut { .. } => "timed_out",

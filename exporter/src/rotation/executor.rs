@@ -8,7 +8,7 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 use tokio::time::Instant;
 
-use super::agent::Procedure;
+use super::agent::{AgentConfigError, Procedure};
 use super::failure::RotationFailure;
 use super::journal::{FileSwap, Record, Rotation};
 use super::live;
@@ -227,11 +227,14 @@ impl Rotator {
         }
     }
 
-    /// What could not be started again is not stopped.
+    /// What could not be started again is not stopped; nor is anything run that others may have exchanged since this agent was looked at
+    /// last.
     pub(super) fn check_service(&self) -> Result<(), RotationFailure> {
         let told =
             |(setting, error): (_, ProgramError)| RotationFailure::new(error.reason(), format!("{setting}: {error}"));
-        self.agent.check_commands().map_err(told)
+        self.agent.check_commands().map_err(told)?;
+        let exposed = |error: AgentConfigError| RotationFailure::new(ProgramError::NOT_RUNNABLE, error.to_string());
+        self.agent.check_unexposed().map_err(exposed)
     }
 
     /// A service that this host cannot look at is not stopped: it could not be verified afterwards.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
 
 use tokio::time::{Duration, Instant};
 use tracing::warn;
@@ -30,10 +31,22 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
     of_agents.chain(of_power(config)).collect()
 }
 
+/// The files that decide what a service of this system does, which it refuses where others may exchange them.
+pub(super) fn of_deciding<'a>(files: impl Iterator<Item = (&'static str, &'a Path)>) -> impl Iterator<Item = Warning> {
+    files.filter(|_| platform::REGISTERS_ITSELF).filter_map(|(setting, path)| {
+        let error = platform::check_unexposed(path).err()?;
+        Some(Warning {
+            setting: setting.to_owned(),
+            message: format!("{error}; the service refuses it"),
+            lets_others_act: true,
+        })
+    })
+}
+
 /// The secrets that others may read, which the log tells of while the program runs, too.
 pub(super) fn of_secrets(config: &Config) -> Vec<Warning> {
     let exposed = config.secret_files().into_iter().filter(|file| platform::is_readable_by_others(&file.path));
-    let told = |path: &std::path::Path| {
+    let told = |path: &Path| {
         format!("{}: others may read this secret; {} and change the secret", path.display(), HINTS.make_private)
     };
     exposed.map(|file| Warning { message: told(&file.path), setting: file.setting, lets_others_act: false }).collect()

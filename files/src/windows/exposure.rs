@@ -82,8 +82,8 @@ pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
 pub(crate) fn made_private(directory: &Path) -> String {
     let shown = directory.display();
     format!(
-        "if nobody has put anything there that is not yours, run as an administrator: takeown /f \"{shown}\" /a /r, then icacls \"{shown}\" \
-         /reset /t, then icacls \"{shown}\" /inheritance:r /grant:r *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F"
+        "if nobody has put anything there that is not yours, run as an administrator: takeown /f \"{shown}\" /a /r /d y, then icacls \"{shown}\" \
+         /reset /t, then icacls \"{shown}\" /inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \"*S-1-5-32-544:(OI)(CI)F\""
     )
 }
 
@@ -100,10 +100,10 @@ fn of_directory(path: &Path, access: &Access) -> String {
         return of_volume();
     }
     let (shown, own) = (path.display(), own_account());
-    let readers = if access.is_readable_by_others(own) { " *S-1-5-32-545:(OI)(CI)RX" } else { "" };
+    let readers = if access.is_readable_by_others(own) { " \"*S-1-5-32-545:(OI)(CI)RX\"" } else { "" };
     format!(
         "have it below %ProgramFiles%, or in %ProgramData%\\kagiban; or run as an administrator: takeown /f \"{shown}\" /a, then icacls \
-         \"{shown}\" /reset, then icacls \"{shown}\" /inheritance:r /grant:r *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F{readers}"
+         \"{shown}\" /reset, then icacls \"{shown}\" /inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \"*S-1-5-32-544:(OI)(CI)F\"{readers}"
     )
 }
 

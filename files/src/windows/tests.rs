@@ -324,7 +324,7 @@ fn only_a_directory_in_which_nobody_else_changes_names_is_ours() {
     fs::create_dir(&theirs).expect("made");
     let_everybody_write(&theirs);
     let told = create_private_directory(&theirs).expect_err("others may write in it").to_string();
-    assert!(told.contains("takeown /f ") && told.contains("/grant:r *S-1-5-18:(OI)(CI)F"), "{told}");
+    assert!(told.contains("takeown /f ") && told.contains("/grant:r \"*S-1-5-18:(OI)(CI)F\""), "{told}");
     write_new_guarded(&path.join("c").join("key"), b"k").expect("written");
     replace_guarded(&path.join("c").join("key"), b"l").expect("replaced");
     assert_eq!(fs::read(path.join("c").join("key")).expect("read"), b"l");
