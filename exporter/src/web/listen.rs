@@ -236,7 +236,8 @@ impl ListenAddress {
             Some(host) => platform::bind_to((host.as_str(), self.port)).await,
             // Both families where there are two; a host without IPv6 refuses the first.
             None => match platform::bind_both_families(self.port).await {
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                // Nor is half of it taken where another program has the other half; Windows calls that a want of rights.
+                Err(error) if !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
                     platform::bind_to(("0.0.0.0", self.port)).await
                 }
                 bound => bound,

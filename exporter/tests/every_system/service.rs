@@ -172,7 +172,7 @@ fn a_service_lives_as_its_manager_says() {
     if let Some(mut chmod) = opening(directory) {
         until("it is open", || !service_of(&program, &install).status.success());
         let said = refused_of(&install);
-        assert!(said.contains("may be changed by Everyone") && said.contains("takeown /f "), "{said}");
+        assert!(said.contains("may be changed by Everyone") && said.contains("below %ProgramFiles%"), "{said}");
         done(&program, &["reload"]);
         until("it has refused one that others may exchange", || logged().contains("reason=\"exposed\""));
         assert!(is(ServiceState::Running), "the one before stays in force");

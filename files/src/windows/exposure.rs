@@ -38,17 +38,13 @@ pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
         let access = access_of(directory).map_err(failed)?;
         let part = parts.pop().unwrap_or_default();
         if let Some(why) = access.exchangeable_by(seen.is_empty(), own_account()) {
-            return Err(
-                Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part, &access), part, why }).into()
-            );
+            return Err(Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part), part, why }).into());
         }
         seen.push((part, access));
         Ok(())
     });
     let closed = |(part, access): (PathBuf, Access)| match access.writable_by(own_account()) {
-        Some(why) => {
-            Err(Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part, &access), part, why }).into())
-        }
+        Some(why) => Err(Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part), part, why }).into()),
         None => Ok(()),
     };
     let directory = match walked {
@@ -70,20 +66,19 @@ pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
     }
     let access = access_of(&opened).map_err(failed)?;
     let Some(why) = access.writable_by(own_account()) else { return Ok(()) };
-    let fix = if look.attributes & FILE_ATTRIBUTE_DIRECTORY != 0 {
-        of_directory(&absolute, &access)
-    } else {
-        of_file(&absolute)
-    };
+    let fix =
+        if look.attributes & FILE_ATTRIBUTE_DIRECTORY != 0 { of_directory(&absolute) } else { of_file(&absolute) };
     Err(Box::new(Exposure { path: path.to_owned(), part: absolute, why, fix }).into())
 }
 
-/// What makes a directory that others have had a hand in one of administrators alone, with all that is in it.
+/// What gives us a directory of ours where others have had a hand in one. It is not mended: whoever has made what lies in it owns that, and a
+/// command that goes through all of it goes where they lead it.
 pub(crate) fn made_private(directory: &Path) -> String {
-    let shown = directory.display();
+    let name = directory.file_name().unwrap_or_default().display();
     format!(
-        "if nobody has put anything there that is not yours, run as an administrator: takeown /f \"{shown}\" /a /r /d y, then icacls \"{shown}\" \
-         /reset /t, then icacls \"{shown}\" /inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \"*S-1-5-32-544:(OI)(CI)F\""
+        "give it another name as an administrator (ren \"{}\" \"{name}.theirs\"): it is made anew, and what is surely yours can be copied \
+         into that",
+        directory.display()
     )
 }
 
@@ -94,17 +89,12 @@ fn of_file(path: &Path) -> String {
     )
 }
 
-/// Without what it inherits: in the root of a volume everybody may change what others have made. Whoever could read it still can.
-fn of_directory(path: &Path, access: &Access) -> String {
+/// It is not mended either: what others have put into it stays theirs, such as a library beside a program.
+fn of_directory(path: &Path) -> String {
     if path.file_name().is_none() {
         return of_volume();
     }
-    let (shown, own) = (path.display(), own_account());
-    let readers = if access.is_readable_by_others(own) { " \"*S-1-5-32-545:(OI)(CI)RX\"" } else { "" };
-    format!(
-        "have it below %ProgramFiles%, or in %ProgramData%\\kagiban; or run as an administrator: takeown /f \"{shown}\" /a, then icacls \
-         \"{shown}\" /reset, then icacls \"{shown}\" /inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \"*S-1-5-32-544:(OI)(CI)F\"{readers}"
-    )
+    "have it in a directory that an administrator makes below %ProgramFiles%, or in %ProgramData%\\kagiban".to_owned()
 }
 
 fn of_volume() -> String {

@@ -234,7 +234,7 @@ pub fn check_program(agent: &str, command: &Command) -> Result<(), ProgramError>
 /// Whether this program works for the system in a way that others than administrators must not be able to turn: as a service, which acts
 /// as SYSTEM or as an account that is trusted with services.
 pub fn refuses_exposed() -> bool {
-    hosted::is_hosted() || AccountId::own().is_ok_and(|own| own == AccountId::system())
+    hosted::is_hosted() || AccountId::own().is_ok_and(|own| own.acts_as(&AccountId::system()))
 }
 
 /// What of a program somebody else than an administrator may exchange: itself, a script that it is given, or a directory on the way to
