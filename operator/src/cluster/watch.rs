@@ -1,11 +1,19 @@
 //! The resources as a stream, whoever keeps them: all of them, then what changes.
 
-use std::time::Duration;
+use std::future::Future;
+use std::time::{Duration, Instant};
 
+use futures::stream;
 use futures::{Stream, StreamExt as _};
+use tokio::time::sleep;
 
 use super::{ClusterError, Watched};
+use crate::decide::doubled;
+use crate::freshness::Freshness;
 
+/// After the first failure; it doubles with each further one.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// In which a page is whole. What trickles in would hold up everything that a watch shows, for ever.
 pub(super) const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// After so many failures a list that nobody watches after is given up, and after this time.
@@ -67,6 +75,32 @@ impl WatchError {
             Self::NoVersion | Self::TooManyPages => false,
         }
     }
+}
+
+/// What tells of resources, one event after another.
+pub(super) trait Source: Send {
+    fn next(&mut self) -> impl Future<Output = Result<Event, WatchError>> + Send;
+
+    /// Told of each failure.
+    fn freshness(&self) -> &Freshness;
+}
+
+/// All that a source tells. After failures in a row it is asked later and later.
+pub(super) fn events<S: Source>(source: S) -> impl Stream<Item = Result<Event, WatchError>> + Send {
+    stream::unfold((source, 0_u32), |(mut source, failures)| async move {
+        if failures > 0 {
+            sleep(doubled(FIRST_PAUSE, failures, LONGEST_PAUSE)).await;
+        }
+        let event = source.next().await;
+        let failures = match &event {
+            Ok(_) => 0,
+            Err(error) => {
+                source.freshness().failed(Instant::now(), error);
+                failures.saturating_add(1)
+            }
+        };
+        Some((event, (source, failures)))
+    })
 }
 
 /// All resources that are shown, as they are, for whoever does not watch what becomes of them.

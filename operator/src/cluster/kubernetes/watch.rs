@@ -9,14 +9,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
 use super::{ListPage, RESOURCE, Watched, classed};
-use crate::cluster::watch::{Event, PAGE_DEADLINE, WatchError};
+use crate::cluster::watch::{self, Event, FIRST_PAUSE, LONGEST_PAUSE, PAGE_DEADLINE, WatchError};
 use crate::decide::doubled;
 use crate::foreign::told;
 use crate::freshness::{Freshness, WATCH_SECONDS};
@@ -26,9 +26,6 @@ pub const PAGE: u32 = 16;
 /// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
 /// shows nothing of what happens there, and says nothing.
 const LIST_AGAIN: Duration = Duration::from_secs(600);
-/// After the first failure, and between two watches; it doubles with each further failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Answers in a row that give another version to go on from, and no resource.
 const MOST_BARREN: u32 = 3;
 
@@ -43,25 +40,7 @@ pub fn watch_listing(
     again: Duration,
     freshness: Freshness,
 ) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
-    let source = Source::new(api, again, freshness);
-    stream::unfold(source, |mut source| async move {
-        if source.failures > 0 {
-            tokio::time::sleep(doubled(FIRST_PAUSE, source.failures, LONGEST_PAUSE)).await;
-        }
-        let event = loop {
-            if let Some(event) = source.step().await {
-                break event;
-            }
-        };
-        source.failures = match &event {
-            Ok(_) => 0,
-            Err(error) => {
-                source.freshness.failed(Instant::now(), error);
-                source.failures.saturating_add(1)
-            }
-        };
-        Some((event, source))
-    })
+    watch::events(Source::new(api, again, freshness))
 }
 
 struct Source {
@@ -69,8 +48,6 @@ struct Source {
     again: Duration,
     /// When the last list was whole.
     listed: Instant,
-    /// In a row.
-    failures: u32,
     /// Watches in a row that were refused before they showed anything, so that all was listed anew.
     unwatched: u32,
     state: Position,
@@ -104,9 +81,23 @@ struct List {
     barren: u32,
 }
 
+impl watch::Source for Source {
+    async fn next(&mut self) -> Result<Event, WatchError> {
+        loop {
+            if let Some(event) = self.step().await {
+                return event;
+            }
+        }
+    }
+
+    fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+}
+
 impl Source {
     fn new(api: Api<Watched>, again: Duration, freshness: Freshness) -> Self {
-        Self { api, again, listed: Instant::now(), failures: 0, unwatched: 0, state: Position::Empty, freshness }
+        Self { api, again, listed: Instant::now(), unwatched: 0, state: Position::Empty, freshness }
     }
 
     /// Nothing where there is nothing to tell yet. Each call ends in time: the client's connections do.
@@ -278,6 +269,8 @@ fn is_final(error: &kube::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use futures::stream;
 
     use super::*;
 

@@ -3,26 +3,22 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use futures::{Stream, stream};
+use futures::Stream;
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::watch as signal;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::RESOURCE;
 use super::store::{Change, Store};
-use crate::cluster::watch::{Event, WatchError};
+use crate::cluster::watch::{self, Event, WatchError};
 use crate::cluster::{ClusterError, Watched};
-use crate::decide::doubled;
 use crate::freshness::Freshness;
 
 /// Between two looks whether the state is still there, where nothing changes.
 const PULSE: Duration = Duration::from_secs(60);
-/// After the first failure; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) fn watch(
     store: Store,
@@ -30,21 +26,7 @@ pub(super) fn watch(
     looked: signal::Receiver<bool>,
     freshness: Freshness,
 ) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
-    let source = Source { store, namespace, looked, freshness, failures: 0, position: Position::Empty };
-    stream::unfold(source, |mut source| async move {
-        if source.failures > 0 {
-            sleep(doubled(FIRST_PAUSE, source.failures, LONGEST_PAUSE)).await;
-        }
-        let event = source.next().await;
-        source.failures = match &event {
-            Ok(_) => 0,
-            Err(error) => {
-                source.freshness.failed(Instant::now(), error);
-                source.failures.saturating_add(1)
-            }
-        };
-        Some((event, source))
-    })
+    watch::events(Source { store, namespace, looked, freshness, position: Position::Empty })
 }
 
 struct Source {
@@ -52,8 +34,6 @@ struct Source {
     namespace: Option<String>,
     looked: signal::Receiver<bool>,
     freshness: Freshness,
-    /// In a row.
-    failures: u32,
     position: Position,
 }
 
@@ -64,7 +44,7 @@ enum Position {
     Watching { version: u64, changes: Receiver<Change> },
 }
 
-impl Source {
+impl watch::Source for Source {
     async fn next(&mut self) -> Result<Event, WatchError> {
         loop {
             match std::mem::replace(&mut self.position, Position::Empty) {
@@ -128,6 +108,12 @@ impl Source {
         }
     }
 
+    fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+}
+
+impl Source {
     fn is_of_namespace(&self, object: &Value) -> bool {
         self.namespace.as_ref().is_none_or(|namespace| object["metadata"]["namespace"] == namespace.as_str())
     }
