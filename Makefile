@@ -8,6 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
+	@echo '                 CLUSTER=1 has etcd and kube-apiserver built and the operator run in a cluster;'
 	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG;'
 	@echo '                 WINDOWS=1 has agent and exporter run for Windows, under Wine'
 	@echo 'make test        every test: units, keytool, a real API server, end to end with Java, the crash sweep'
@@ -35,10 +36,11 @@ help:
 prepare:
 	@tests/tools/prepare.sh
 
-demo: prepare
+demo:
+	@tests/tools/prepare.sh demo $(if $(CLUSTER),etcd kube-apiserver kubectl,$(if $(DEMO_USE_KUBECONFIG),kubectl))
 	@[ -z '$(WINDOWS)' ] || tests/tools/windows-programs.sh
-	@$(CARGO) build --workspace --bins --locked
-	@ONCE='$(ONCE)' WINDOWS='$(WINDOWS)' $(TARGET)/debug/demo
+	@$(CARGO) build --workspace --bin demo --bin kagiban-exporter --bin kagiban-operator --locked
+	@ONCE='$(ONCE)' WINDOWS='$(WINDOWS)' CLUSTER='$(CLUSTER)' $(TARGET)/debug/demo
 
 test: prepare
 	$(CARGO) build --workspace --bins --locked

@@ -33,6 +33,7 @@ pub mod host;
 pub mod http;
 pub mod images;
 pub mod jks;
+pub mod keeper;
 pub mod keystore;
 pub mod kubeconform;
 pub mod kubectl;

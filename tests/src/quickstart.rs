@@ -73,11 +73,6 @@ impl Fleet {
     pub fn apply_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
         self.secrets(store_password)?.iter().try_for_each(|secret| secret.create(kubectl))
     }
-
-    /// Those of [`Fleet::own_secrets`], in the cluster.
-    pub fn apply_own_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
-        self.own_secrets(store_password).iter().try_for_each(|secret| secret.create(kubectl))
-    }
 }
 
 /// A Secret as a user makes it.

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use crate::audit;
 use crate::control_plane::{ControlPlane, OPERATOR_ACCOUNT};
 use crate::host::Host;
+use crate::keeper::Keeper;
 use crate::keystore::StoreType;
 use crate::kubectl::Kubectl;
 use crate::operator::Operator;
 use crate::powerchute::Installation;
-use crate::quickstart::{self, CLIENT_SECRET, Fleet, HOST, RESOURCE, Secret};
+use crate::quickstart::{self, CLIENT_SECRET, Fleet, HOST, Secret};
+use crate::scratch;
 use crate::standalone::Standalone;
-use crate::{scratch, wait};
 
 /// Short, so that what happens at rest is seen in seconds.
 pub const RESYNC: Duration = Duration::from_secs(2);
@@ -52,29 +53,23 @@ pub struct Stage {
     names_secret: bool,
 }
 
-/// Who keeps the resources.
-#[derive(Debug)]
-pub enum Keeper {
-    Cluster { kubectl: Kubectl, audit_log: PathBuf },
-    Standalone(Standalone),
-}
-
 impl Stage {
     /// Agent, exporter and operator run; nothing is applied yet.
     pub fn set(name: &str, scene: &Scene) -> Result<Self> {
         let plane = ControlPlane::shared()?;
-        Self::set_for(name, scene, plane, plane.operator_kubeconfig())
+        Self::set_for(name, scene, plane.operator_kubeconfig())
     }
 
     /// The same, with an operator that reaches the API server by another kubeconfig.
-    pub fn set_for(name: &str, scene: &Scene, plane: &ControlPlane, kubeconfig: &Path) -> Result<Self> {
-        let admin = plane.admin()?;
+    pub fn set_for(name: &str, scene: &Scene, kubeconfig: &Path) -> Result<Self> {
+        let admin = ControlPlane::shared()?.admin()?;
         let kubectl = admin.create_namespace(name)?;
         quickstart::install_rbac(&admin, name)?;
         let begin = |directory: &Path, secrets: &[Secret]| {
             let operator = Operator::start_with_log(directory, kubeconfig, name, RESYNC, "debug")?;
-            secrets.iter().try_for_each(|secret| secret.create(&kubectl))?;
-            Ok((operator, Keeper::Cluster { kubectl: kubectl.clone(), audit_log: plane.audit_log() }))
+            let keeper = Keeper::Cluster(kubectl);
+            keeper.add_secrets(secrets)?;
+            Ok((operator, keeper))
         };
         Self::set_with(name, scene, begin)
     }
@@ -133,7 +128,7 @@ impl Stage {
     /// On a stage without one.
     pub fn kubectl(&self) -> &Kubectl {
         match &self.keeper {
-            Keeper::Cluster { kubectl, .. } => kubectl,
+            Keeper::Cluster(kubectl) => kubectl,
             Keeper::Standalone(_) => panic!("this stage has no cluster"),
         }
     }
@@ -148,19 +143,11 @@ impl Stage {
     }
 
     pub fn apply(&self) -> Result<()> {
-        let resource = self.resource()?;
-        match &self.keeper {
-            Keeper::Cluster { kubectl, .. } => kubectl.apply(&resource.to_string()).map(drop),
-            Keeper::Standalone(standalone) => standalone.apply(&resource),
-        }
+        self.keeper.apply(&self.resource()?)
     }
 
     pub fn status(&self) -> Result<Value> {
-        let mut resource = match &self.keeper {
-            Keeper::Cluster { kubectl, .. } => kubectl.json(&["get", "mac", RESOURCE])?,
-            Keeper::Standalone(standalone) => standalone.resource()?,
-        };
-        Ok(resource["status"].take())
+        self.keeper.status()
     }
 
     /// Waits until this generation is committed and the resource is ready; its status.
@@ -175,33 +162,21 @@ impl Stage {
 
     /// Asks for a rotation, as a person would.
     pub fn annotate(&self, value: &str) -> Result<()> {
-        match &self.keeper {
-            Keeper::Cluster { kubectl, .. } => {
-                let annotation = format!("kagiban.dev/rotate={value}");
-                kubectl.run(&["annotate", "--overwrite", "mac", RESOURCE, &annotation]).map(drop)
-            }
-            Keeper::Standalone(standalone) => {
-                let mut resource = self.resource()?;
-                resource["metadata"]["annotations"]["kagiban.dev/rotate"] = json!(value);
-                standalone.apply(&resource)
-            }
-        }
+        self.keeper.rotate(&self.resource()?, value)
     }
 
     /// Waits until the status is as wanted; it.
     pub fn wait_status(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let mut last = Value::Null;
-        let seen = wait::for_some(ROTATION_DEADLINE, || {
-            last = self.status().ok()?;
-            wanted(&last).then(|| last.clone())
-        });
-        seen.with_context(|| format!("the status is another: {last:#}"))
+        self.keeper.wait_status(ROTATION_DEADLINE, wanted)
     }
 
     /// How often the operator has written in this namespace, heartbeats left out.
     pub fn writes(&self) -> Result<usize> {
         match &self.keeper {
-            Keeper::Cluster { audit_log, .. } => Ok(audit::writes(audit_log, OPERATOR_ACCOUNT, &self.namespace)?.len()),
+            Keeper::Cluster(_) => {
+                let log = ControlPlane::shared()?.audit_log();
+                Ok(audit::writes(&log, OPERATOR_ACCOUNT, &self.namespace)?.len())
+            }
             // One that makes the resource is a person's
             Keeper::Standalone(standalone) => Ok(standalone.writes()?.saturating_sub(1)),
         }

@@ -51,7 +51,12 @@ impl Standalone {
     pub fn apply(&self, resource: &Value) -> Result<()> {
         let new = self.manifests.join(".new");
         fs::write(&new, serde_yaml::to_string(resource)?)?;
-        Ok(fs::rename(new, self.manifests.join("resource.yaml"))?)
+        Ok(fs::rename(new, self.manifest())?)
+    }
+
+    /// The file of the resource.
+    pub fn manifest(&self) -> PathBuf {
+        self.manifests.join("resource.yaml")
     }
 
     /// The resource as it is kept; null where there is none.

@@ -35,7 +35,7 @@ fn sweep(name: &str, moment: Moment) -> Result<()> {
         deletes_credentials: false,
         secret_password: None,
     };
-    let mut stage = Stage::set_for(name, &scene, plane, proxy.kubeconfig())?;
+    let mut stage = Stage::set_for(name, &scene, proxy.kubeconfig())?;
     let kubeconfig: PathBuf = proxy.kubeconfig().to_owned();
     let mut starts = stage.host.agent.starts();
     for write in 1..=MOST_WRITES {

@@ -10,12 +10,13 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::canary::{self, Canary};
+use kagiban_tests::keeper::Keeper;
 use kagiban_tests::keystore::{self, StoreType};
 use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS};
 use kagiban_tests::process::run;
 use kagiban_tests::quickstart::RESOURCE;
-use kagiban_tests::stage::{Keeper, RESYNC, Scene, Stage, condition};
+use kagiban_tests::stage::{RESYNC, Scene, Stage, condition};
 use kagiban_tests::standalone::Standalone;
 use kagiban_tests::{tools, wait};
 use rustls::pki_types::PrivateKeyDer;
@@ -128,7 +129,7 @@ fn rotated_end_to_end(mut stage: Stage, scene: &Scene, password: &str) -> Result
     let listing_before = stage.host.agent.listing(&scene.password)?;
     let files_before = names_in(stage.host.agent.directory())?;
     stage.apply()?;
-    if let Keeper::Cluster { kubectl, .. } = &stage.keeper {
+    if let Keeper::Cluster(kubectl) = &stage.keeper {
         kubectl.run(&["wait", "--for=condition=Ready", "--timeout=120s", &format!("mac/{RESOURCE}")])?;
     }
     let status = stage.wait_committed(1)?;
@@ -150,13 +151,13 @@ fn rotated_end_to_end(mut stage: Stage, scene: &Scene, password: &str) -> Result
     ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
 
     match &stage.keeper {
-        Keeper::Cluster { .. } => kubectl_tells_the_story(&stage)?,
+        Keeper::Cluster(_) => kubectl_tells_the_story(&stage)?,
         Keeper::Standalone(standalone) => events_tell_the_story(standalone)?,
     }
     at_rest_nothing_is_written(&stage)?;
     no_secret_is_found_where_none_may_be(&mut stage, password)?;
     match &stage.keeper {
-        Keeper::Cluster { .. } => a_resource_without_its_status_restarts_nothing(&stage, &leaf)?,
+        Keeper::Cluster(_) => a_resource_without_its_status_restarts_nothing(&stage, &leaf)?,
         Keeper::Standalone(standalone) => a_lost_state_restarts_nothing(&standalone.clone(), &mut stage, &leaf)?,
     }
     an_annotation_rotates_once_more(&stage, &leaf)
@@ -224,7 +225,7 @@ fn at_rest_nothing_is_written(stage: &Stage) -> Result<()> {
     let writes = stage.writes()?;
     ensure!((1..=MOST_WRITES).contains(&writes), "{writes} writes for one rotation");
     let files = || match &stage.keeper {
-        Keeper::Cluster { .. } => Ok(Vec::new()),
+        Keeper::Cluster(_) => Ok(Vec::new()),
         Keeper::Standalone(standalone) => written_files(&standalone.state),
     };
     let before = files()?;
@@ -262,7 +263,7 @@ fn no_secret_is_found_where_none_may_be(stage: &mut Stage, password: &str) -> Re
     let mut leaks = canary::search_files(&canaries, stage.directory(), excluded)?;
     let mut told = vec![("exporter /metrics", stage.host.metrics()?), ("operator /metrics", stage.operator.metrics()?)];
     // Without a cluster, the state is among the files
-    if let Keeper::Cluster { kubectl, .. } = &stage.keeper {
+    if let Keeper::Cluster(kubectl) = &stage.keeper {
         told.push(("resource", kubectl.run(&["get", "mac", "-o", "yaml", "--show-managed-fields"])?));
         told.push(("events", kubectl.run(&["get", "events.events.k8s.io", "-o", "yaml"])?));
         told.push(("lease", kubectl.run(&["get", "leases", "-o", "yaml"])?));

@@ -5,9 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use kagiban_tests::keeper::Keeper;
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::operator::Operator;
-use kagiban_tests::stage::{Keeper, RESYNC, Scene, Stage};
+use kagiban_tests::stage::{RESYNC, Scene, Stage};
 
 /// Rotations, and kills within each. A rotation takes three seconds or four.
 const ROTATIONS: u64 = 5;

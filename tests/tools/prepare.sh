@@ -5,6 +5,7 @@
 #
 #   tests/tools/prepare.sh            everything
 #   tests/tools/prepare.sh TOOL...    these alone, such as nfpm; msitools and windows are had in this way only
+#   tests/tools/prepare.sh demo [TOOL...]   the same, where a machine has what the demo needs
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -59,8 +60,10 @@ windows_home=$cache/windows-$(cat "$here"/windows/* | sha256sum | cut -c1-16)
 
 # One that is asked for certain tools alone says by itself what it misses.
 tools_asked=$*
+demo=
+[ "${1:-}" != demo ] || { demo=yes; shift; }
 need() { # program, Debian package
-    [ -n "$tools_asked" ] || command -v "$1" >/dev/null 2>&1 || fail "missing $1: apt-get install $2"
+    command -v "$1" >/dev/null 2>&1 || fail "missing $1: apt-get install $2"
 }
 
 java_home() {
@@ -68,29 +71,32 @@ java_home() {
 }
 
 need_from_jdk() {
-    [ -n "$tools_asked" ] || command -v "$1" >/dev/null 2>&1 || [ -x "$(java_home)/bin/$1" ] || fail "missing $1: apt-get install openjdk-17-jdk-headless"
+    command -v "$1" >/dev/null 2>&1 || [ -x "$(java_home)/bin/$1" ] || fail "missing $1: apt-get install openjdk-17-jdk-headless"
 }
 
 command -v cargo >/dev/null 2>&1 || fail "missing cargo: install Rust 1.95 or later, see https://rustup.rs"
-need cc gcc
-need java openjdk-17-jdk-headless
-need_from_jdk javac
-need_from_jdk keytool
-need strace strace
-need python3 python3
-need dbus-daemon dbus
-need openssl openssl
-need curl curl
-need jq jq
-need setsid util-linux
-need unshare util-linux
-need mount mount
-need ip iproute2
-need setpriv util-linux
-need flock util-linux
-need strip binutils
-need chroot coreutils
-
+if [ -n "$demo" ] || [ -z "$tools_asked" ]; then
+    need cc gcc
+    need java openjdk-17-jdk-headless
+    need_from_jdk javac
+    need_from_jdk keytool
+    need openssl openssl
+    need setpriv util-linux
+fi
+if [ -z "$tools_asked" ]; then
+    need strace strace
+    need python3 python3
+    need dbus-daemon dbus
+    need curl curl
+    need jq jq
+    need setsid util-linux
+    need unshare util-linux
+    need mount mount
+    need ip iproute2
+    need flock util-linux
+    need strip binutils
+    need chroot coreutils
+fi
 
 # What is to be obtained.
 
@@ -128,7 +134,7 @@ unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 # `make test` needs none of it.
 case " $tools_asked " in *" msitools "*) unpacked msitools usr/bin/msibuild || todo+=(msitools) ;; esac
 case " $tools_asked " in *" windows "*) [ -d "$windows_home" ] || todo+=(windows) ;; esac
-if [ $# -gt 0 ]; then
+if [ -n "$tools_asked" ]; then
     asked=()
     for tool in "${todo[@]}"; do case " $* " in *" $tool "*) asked+=("$tool") ;; esac done
     todo=("${asked[@]}")
@@ -165,8 +171,12 @@ else
     say "to be fetched and built, times for 2 cores, into $cache:"
     for tool in "${todo[@]}"; do announce "$tool"; done
 fi
-if [ $# -eq 0 ] && [ ! -d "${CARGO_TARGET_DIR:-$root/target}/debug/deps" ]; then
-    say "  then the Rust workspace with its dependencies, by cargo: about 6 min, 3 GB"
+if [ ! -d "${CARGO_TARGET_DIR:-$root/target}/debug/deps" ]; then
+    if [ -n "$demo" ]; then
+        say "  then our programs with their dependencies in Rust, by cargo: about 4 min, 1.5 GB"
+    elif [ -z "$tools_asked" ]; then
+        say "  then the Rust workspace with its dependencies, by cargo: about 6 min, 3 GB"
+    fi
 fi
 [ ${#todo[@]} -eq 0 ] && exit 0
 

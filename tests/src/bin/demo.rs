@@ -1,4 +1,5 @@
-//! `make demo`: one PowerChute keystore rotated end to end, line by line, with everything real but the UPS agent.
+//! `make demo`: one PowerChute keystore rotated end to end, line by line, with everything real but the UPS agent; from directories, or
+//! with `CLUSTER=1` from an API server.
 
 use std::env;
 use std::fs;
@@ -11,14 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::enroll::enroll;
 use kagiban_tests::host::Host;
+use kagiban_tests::keeper::Keeper;
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS, Installation};
 use kagiban_tests::quickstart::{self, CLIENT_SECRET, Fleet, HOST, RESOURCE};
+use kagiban_tests::scratch;
 use kagiban_tests::stage::condition;
+use kagiban_tests::standalone::Standalone;
 use kagiban_tests::wine::Wine;
-use kagiban_tests::{scratch, wait};
 use serde_json::Value;
 
 const NAMESPACE: &str = "kagiban-demo";
@@ -45,6 +48,16 @@ fn main() -> ExitCode {
 }
 
 fn demo(say: &Progress, directory: &Path) -> Result<()> {
+    if is_told("CLUSTER") || is_told("DEMO_USE_KUBECONFIG") {
+        return demo_in_a_cluster(say, directory);
+    }
+    let standalone = Standalone::new(directory)?;
+    say.line("without a cluster: manifests, Secrets and what the operator keeps are directories of this machine");
+    let start = || Operator::start_standalone(directory, &standalone, RESYNC, &[]);
+    rotate(say, directory, &Keeper::Standalone(standalone.clone()), start)
+}
+
+fn demo_in_a_cluster(say: &Progress, directory: &Path) -> Result<()> {
     let cluster = Cluster::obtain(say)?;
     let admin = Kubectl::new(&cluster.admin_kubeconfig)?;
     quickstart::install_crd(&admin)?;
@@ -54,7 +67,8 @@ fn demo(say: &Progress, directory: &Path) -> Result<()> {
         quickstart::install_rbac(&admin, NAMESPACE)?;
         say.line("the operator may do what examples/operator/00-rbac.yaml says, and no more");
     }
-    let rotated = rotate(say, directory, &cluster, &kubectl);
+    let start = || Operator::start(directory, &cluster.operator_kubeconfig, NAMESPACE, RESYNC);
+    let rotated = rotate(say, directory, &Keeper::Cluster(kubectl), start);
     if cluster.own.is_none() {
         // Somebody's own cluster is left as it was found.
         let _ = admin.run(&["delete", "namespace", NAMESPACE, "--wait=false"]);
@@ -62,7 +76,12 @@ fn demo(say: &Progress, directory: &Path) -> Result<()> {
     rotated
 }
 
-fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl) -> Result<()> {
+fn rotate(
+    say: &Progress,
+    directory: &Path,
+    keeper: &Keeper,
+    start_operator: impl FnOnce() -> Result<Operator>,
+) -> Result<()> {
     let fleet = Fleet::new()?;
     let installation = Installation {
         store_type: StoreType::Jks,
@@ -93,18 +112,20 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
         host.metrics_address(),
         host.url()
     ));
-    let operator = Operator::start(directory, &cluster.operator_kubeconfig, NAMESPACE, RESYNC)?;
+    let operator = start_operator()?;
     say.line("kagiban-operator watches");
 
-    kubectl.run(&["create", "-f", &client_secret.to_string_lossy()])?;
-    fleet.apply_own_secrets(kubectl, STORE_PASSWORD)?;
-    kubectl.apply(&quickstart::resource(&host.url())?.to_string())?;
+    keeper.add_file(&client_secret)?;
+    keeper.add_secrets(&fleet.own_secrets(STORE_PASSWORD))?;
+    keeper.apply(&quickstart::resource(&host.url())?)?;
     let applied = Instant::now();
     say.line("applied examples/quickstart: one resource, and the Secrets that it names");
-    let status = follow(say, kubectl)?;
-    say.line(&format!("Ready {:.1} s after kubectl apply", applied.elapsed().as_secs_f64()));
-    for line in kubectl.run(&["get", "mac"])?.lines() {
-        say.line(&format!("  {line}"));
+    let status = follow(say, keeper)?;
+    say.line(&format!("Ready {:.1} s after it was applied", applied.elapsed().as_secs_f64()));
+    if let Keeper::Cluster(kubectl) = keeper {
+        for line in kubectl.run(&["get", "mac"])?.lines() {
+            say.line(&format!("  {line}"));
+        }
     }
 
     let leaf = host.agent.served()?.leaf_sha256();
@@ -117,7 +138,7 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
     say.line(&format!("keytool opens the store: {ALIAS} with a chain of {}, {EXTRA_ALIAS} kept", ours.chain.len()));
 
     if !is_told("ONCE") {
-        say.where_to_look(&host, &operator, kubectl);
+        say.where_to_look(&host, &operator, keeper);
         wait_for_a_signal()?;
         say.line("stopping");
     }
@@ -152,18 +173,17 @@ fn enrolled(directory: &Path, host: &Host) -> Result<PathBuf> {
 }
 
 /// Prints what changes until the resource is ready; its status.
-fn follow(say: &Progress, kubectl: &Kubectl) -> Result<Value> {
+fn follow(say: &Progress, keeper: &Keeper) -> Result<Value> {
     let mut shown = String::new();
-    let ready = wait::for_some(ROTATION_DEADLINE, || {
-        let status = kubectl.json(&["get", "mac", RESOURCE]).ok()?["status"].take();
-        let told = story(&status);
+    let ready = keeper.wait_status(ROTATION_DEADLINE, |status| {
+        let told = story(status);
         if told != shown && !told.is_empty() {
             say.line(&format!("  {told}"));
-            shown.clone_from(&told);
+            shown = told;
         }
-        (condition(&status, "Ready")["status"] == "True").then_some(status)
+        condition(status, "Ready")["status"] == "True"
     });
-    ready.with_context(|| format!("{RESOURCE} is not Ready; last seen: {shown}"))
+    ready.with_context(|| format!("{RESOURCE} is not Ready"))
 }
 
 fn story(status: &Value) -> String {
@@ -190,7 +210,7 @@ fn wait_for_a_signal() -> Result<()> {
     })
 }
 
-/// Where the demo runs: in a control plane of its own, or in the user's, when told to.
+/// A control plane of the demo's own, or the user's, when told to.
 struct Cluster {
     admin_kubeconfig: PathBuf,
     operator_kubeconfig: PathBuf,
@@ -199,7 +219,7 @@ struct Cluster {
 
 impl Cluster {
     fn obtain(say: &Progress) -> Result<Self> {
-        if env::var_os("DEMO_USE_KUBECONFIG").is_some_and(|told| told == "1") {
+        if is_told("DEMO_USE_KUBECONFIG") {
             let Some(kubeconfig) = env::var_os("KUBECONFIG").map(PathBuf::from) else {
                 bail!("DEMO_USE_KUBECONFIG=1, but KUBECONFIG names no file");
             };
@@ -239,14 +259,26 @@ impl Progress {
         ExitCode::FAILURE
     }
 
-    fn where_to_look(&self, host: &Host, operator: &Operator, kubectl: &Kubectl) {
-        let kubectl = kubectl.command_line();
+    fn where_to_look(&self, host: &Host, operator: &Operator, keeper: &Keeper) {
         let address = host.agent.address();
         let store = host.agent.keystore();
-        for (what, how) in [
-            ("the resource", format!("{kubectl} get mac")),
-            ("what happened", format!("{kubectl} describe mac {RESOURCE}")),
-            ("rotate again", format!("{kubectl} annotate --overwrite mac {RESOURCE} kagiban.dev/rotate=\"$(date)\"")),
+        let of_keeper = match keeper {
+            Keeper::Cluster(kubectl) => {
+                let kubectl = kubectl.command_line();
+                let again = format!("{kubectl} annotate --overwrite mac {RESOURCE} kagiban.dev/rotate=\"$(date)\"");
+                [
+                    ("the resource", format!("{kubectl} get mac")),
+                    ("what happened", format!("{kubectl} describe mac {RESOURCE}")),
+                    ("rotate again", again),
+                ]
+            }
+            Keeper::Standalone(standalone) => [
+                ("the resource", standalone.manifest().display().to_string()),
+                ("what happened", format!("tail {}", operator.program.log().display())),
+                ("rotate again", "a value of kagiban.dev/rotate under annotations in that file".to_owned()),
+            ],
+        };
+        let elsewhere = [
             ("the leaf", format!("openssl s_client -connect {address} </dev/null | openssl x509 -noout -text")),
             ("the store", format!("keytool -list -v -keystore {} -storepass {STORE_PASSWORD}", store.display())),
             ("the old store", format!("ls -R {}/backups", host.state_directory().display())),
@@ -266,7 +298,8 @@ impl Progress {
                     operator.program.log().display()
                 ),
             ),
-        ] {
+        ];
+        for (what, how) in of_keeper.into_iter().chain(elsewhere) {
             self.line(&format!("  {what:14} {how}"));
         }
         self.line("it stays up until Ctrl-C");
