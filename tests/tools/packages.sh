@@ -98,6 +98,7 @@ package kagiban-exporter exporter/packaging
 
 STAGE=$work/kagiban-operator
 stage kagiban-operator
+put 0644 examples/systemd/kagiban-operator.service usr/lib/systemd/system/kagiban-operator.service
 examples kagiban-operator quickstart/managedagentcertificate.yaml
 package kagiban-operator operator/packaging
 

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 pub(super) const METRICS: &str = "kagiban-exporter.service";
 pub(super) const HOST_API: &str = "kagiban-exporter-host-api.service";
+const OPERATOR: &str = "kagiban-operator.service";
 const AGENT: &str = "web";
 pub(super) const UNIT: &str = "web.service";
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
@@ -103,6 +104,28 @@ fn what_the_package_enables_is_up_after_a_boot_serves_reloads_and_stops() -> Res
     ensure!(host.property(METRICS, "MainPID")? == id, "a reload is no restart");
     host.run("systemctl", &["stop", METRICS])?;
     ensure!(host.property(METRICS, "Result")? == "success", "{}", host.journal());
+    the_operator_works(&host)
+}
+
+/// Its unit reads Secrets of its own account, keeps its state, and ends when it is told to.
+fn the_operator_works(host: &Booted<'_>) -> Result<()> {
+    host.root().put(&Packages::shared()?.operator_deb, "/root/2.deb")?;
+    host.run("dpkg", &["--install", "/root/2.deb"])?;
+    ensure!(host.property(OPERATOR, "ActiveState")? == "inactive", "nobody has started it: {}", host.journal());
+    let resource = "examples/quickstart/managedagentcertificate.yaml";
+    host.root().put(&tools::workspace().join(resource), "/etc/kagiban-operator/manifests/ups-01.yaml")?;
+    host.run("bash", &["-euc", "install -d -o kagiban-operator -m 700 /etc/kagiban-operator/secrets/fleet/fleet-ca"])?;
+    host.run("systemctl", &["enable", "--now", OPERATOR])?;
+    let address = SocketAddr::from(([127, 0, 0, 1], 9994));
+    let told = || host.within(|| http::get(address, "/metrics")).map(|told| told.body).unwrap_or_default();
+    // There are no keys to speak to a host with
+    wait::until(DEADLINE, || told().contains(r#"reason="SecretUnavailable""#))
+        .with_context(|| format!("{}\n{}", told(), host.journal()))?;
+    let state =
+        host.run("stat", &["--format=%a %U", "/var/lib/kagiban-operator", "/var/lib/kagiban-operator/state.db"])?;
+    ensure!(state == "700 kagiban-operator\n600 kagiban-operator\n", "{state}");
+    host.run("systemctl", &["stop", OPERATOR])?;
+    ensure!(host.property(OPERATOR, "Result")? == "success", "{}", host.journal());
     Ok(())
 }
 

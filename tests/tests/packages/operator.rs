@@ -1,19 +1,25 @@
-//! The packages of kagiban-operator, for the machine that somebody types on.
+//! The packages of kagiban-operator, for the machine that somebody types on, and for a site without a cluster.
 
 use anyhow::{Result, ensure};
 use kagiban_tests::debian_root::DebianRoot;
 use kagiban_tests::packages::Packages;
 
 /// What both have, and where each has the completion of zsh.
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
+    "/etc/kagiban-operator/manifests",
     "/usr/bin/kagiban-operator",
+    "/usr/lib/systemd/system/kagiban-operator.service",
     "/usr/share/bash-completion/completions/kagiban-operator",
     "/usr/share/doc/kagiban-operator/kagiban-operator.cdx.json",
     "/usr/share/man/man1/kagiban-operator-enroll.1.gz",
 ];
 
+/// Nobody but the account of the unit reads what lies there.
+const SECRETS: &str = "/etc/kagiban-operator/secrets";
+const PRIVATE: &str = "700 kagiban-operator:kagiban-operator\n";
+
 #[test]
-fn the_operator_is_installed_without_a_unit_or_a_script_enrolls_a_host_and_leaves_nothing() -> Result<()> {
+fn the_operator_is_installed_with_its_unit_off_enrolls_a_host_and_leaves_nothing() -> Result<()> {
     let root = DebianRoot::unpack("operator-deb")?;
     root.put(&Packages::shared()?.operator_deb, "/root/1.deb")?;
     let before = root.files()?;
@@ -21,13 +27,23 @@ fn the_operator_is_installed_without_a_unit_or_a_script_enrolls_a_host_and_leave
     let version = root.run("kagiban-operator", &["--version"])?;
     ensure!(version == concat!("kagiban-operator ", env!("CARGO_PKG_VERSION"), "\n"), "{version}");
     has_no_more_than_it_should(&root.bash("dpkg --listfiles kagiban-operator")?, "vendor-completions")?;
-    let scripts = root.bash("cd /var/lib/dpkg/info && ls kagiban-operator.*")?;
-    ensure!(scripts == "kagiban-operator.list\nkagiban-operator.md5sums\n", "{scripts}");
+    ensure!(root.run("stat", &["--format=%a %U:%G", SECRETS])? == PRIVATE);
+    let enabled = || root.bash("systemctl is-enabled kagiban-operator || true");
+    ensure!(enabled()? == "disabled\n", "nobody has asked for it: {}", enabled()?);
+    ensure!(!root.at("/var/lib/kagiban-operator").exists(), "only the unit makes a state");
 
     let enrolled =
         root.bash("cd \"$(mktemp -d)\"; kagiban-operator enroll ups-01.example.com --new-ca ca --allowed-hosts '*.example.com'; ls *; rm -r \"$PWD\"")?;
     ensure!(enrolled.contains("host-api.crt") && enrolled.contains("host-api.key"), "{enrolled}");
 
+    // An upgrade keeps what an administrator has set.
+    root.bash(&format!(
+        "systemctl enable kagiban-operator && chown root:root {SECRETS} && mkdir /var/lib/kagiban-operator"
+    ))?;
+    root.run("dpkg", &["--install", "/root/1.deb"])?;
+    ensure!(enabled()? == "enabled\n" && root.run("stat", &["--format=%U", SECRETS])? == "root\n");
+    root.run("dpkg", &["--remove", "kagiban-operator"])?;
+    ensure!(root.at("/var/lib/kagiban-operator").exists(), "only a purge takes the state away");
     root.run("dpkg", &["--purge", "kagiban-operator"])?;
     let left = root.changes_since(&before)?;
     ensure!(left.is_empty(), "{left:#?}");
@@ -35,20 +51,24 @@ fn the_operator_is_installed_without_a_unit_or_a_script_enrolls_a_host_and_leave
 }
 
 #[test]
-fn the_rpm_of_the_operator_has_the_same_and_no_scriptlet() -> Result<()> {
+fn the_rpm_of_the_operator_has_the_same() -> Result<()> {
     let root = DebianRoot::unpack("operator-rpm")?;
     root.put(&Packages::shared()?.operator_rpm, "/root/1.rpm")?;
     let query = |what: &str| root.run("rpm", &["--query", "--package", "--nosignature", what, "/root/1.rpm"]);
     has_no_more_than_it_should(&query("--list")?, "site-functions")?;
-    let scripts = query("--scripts")?;
-    ensure!(scripts.is_empty(), "{scripts}");
     let needs = query("--requires")?;
     ensure!(needs.lines().any(|line| line == "glibc >= 2.17"), "{needs}");
     root.run("rpm", &["--install", "--nodeps", "--nosignature", "/root/1.rpm"])?;
     let version = root.run("kagiban-operator", &["--version"])?;
     ensure!(version.starts_with("kagiban-operator "), "{version}");
-    let verified = root.run("rpm", &["--verify", "--nodeps", "kagiban-operator"])?;
+    ensure!(root.run("stat", &["--format=%a %U:%G", SECRETS])? == PRIVATE);
+    let verified = root.bash(&format!("rpm --verify --nodeps kagiban-operator | grep -v ' {SECRETS}$' || true"))?;
     ensure!(verified.is_empty(), "{verified}");
+    root.run("rpm", &["--erase", "--nodeps", "kagiban-operator"])?;
+    ensure!(
+        !root.at("/usr/bin/kagiban-operator").exists() && !root.at("/etc/kagiban-operator").exists(),
+        "left behind"
+    );
     Ok(())
 }
 
@@ -57,8 +77,6 @@ fn has_no_more_than_it_should(files: &str, zsh: &str) -> Result<()> {
     for file in FILES.into_iter().chain([zsh.as_str()]) {
         ensure!(files.lines().any(|line| line == file), "{file} is not among {files}");
     }
-    for part in ["systemd", "/etc", "/var"] {
-        ensure!(!files.contains(part), "{part}: {files}");
-    }
+    ensure!(!files.contains("/var"), "{files}");
     Ok(())
 }

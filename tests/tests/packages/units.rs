@@ -1,18 +1,20 @@
-//! The units of systemd: that they are read without a complaint, and how far they shut the exporter in.
+//! The units of systemd: that they are read without a complaint, and how far they shut each program in.
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::debian_root::DebianRoot;
 use kagiban_tests::packages::Packages;
 
-const UNITS: [&str; 2] = ["kagiban-exporter.service", "kagiban-exporter-host-api.service"];
+const UNITS: [&str; 3] = ["kagiban-exporter.service", "kagiban-exporter-host-api.service", "kagiban-operator.service"];
 const MARKS: [&str; 2] = ["<!-- exposure -->\n", "<!-- end of exposure -->\n"];
 
 /// The one is for a host whose agents are rotated: root, and so more than the other.
 #[test]
 fn the_documentation_has_the_exposure_of_each_unit_and_systemd_has_no_complaint() -> Result<()> {
     let root = DebianRoot::unpack("units")?;
-    root.put(&Packages::shared()?.deb, "/root/1.deb")?;
-    root.run("dpkg", &["--install", "/root/1.deb"])?;
+    let packages = Packages::shared()?;
+    root.put(&packages.deb, "/root/1.deb")?;
+    root.put(&packages.operator_deb, "/root/2.deb")?;
+    root.run("dpkg", &["--install", "/root/1.deb", "/root/2.deb"])?;
     let mut rows = Vec::new();
     for unit in UNITS {
         let path = format!("/usr/lib/systemd/system/{unit}");

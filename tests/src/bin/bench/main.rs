@@ -4,7 +4,7 @@
 //!   fleet (certificate files) ──┐
 //!   upsd (a double of NUT's) ───┤
 //!   a TLS server ───────────────┴─> exporter under gauge (/proc) ──> table, with the aim and what others need
-//!   resources (in a real API server) ──> operator under gauge ──┘
+//!   resources (in a real API server, in a directory) ──> operator under gauge ──┘
 //! ```
 
 mod fleet;
@@ -42,13 +42,14 @@ const PER_STORE: u32 = 10;
 type Part = fn() -> Result<Vec<Row>>;
 
 /// What can be asked for by name; without a name, all of it.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("sizes", sizes),
     ("certificates", certificates),
     ("ups", one_ups),
     ("outside", outside::rows),
     ("rotation", rotation),
     ("resources", resources::rows),
+    ("directory", resources::from_a_directory_and_from_a_cluster),
 ];
 
 fn main() -> Result<()> {

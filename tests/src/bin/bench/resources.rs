@@ -1,9 +1,11 @@
-//! An operator with ten thousand resources: what it holds, and what a scrape of it costs.
+//! An operator with ten thousand resources: what it holds, and what a scrape of it costs; and with a thousand, from a directory and
+//! from a cluster.
 //!
-//! The resources are written into the store of the API server, as the API server itself writes them: ten thousand creations
-//! through it take longer than the rest of the benchmark. Nobody answers at their hosts' addresses, so each of them is looked
-//! at, fails and has its status written.
+//! Ten thousand are written into the store of the API server, as the API server itself writes them: ten thousand creations
+//! through it take longer than the rest of the benchmark. A thousand are new, and made as a person would. Nobody answers at their
+//! hosts' addresses, so each of them is looked at, fails and has its status written.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kagiban_tests::control_plane::ControlPlane;
+use kagiban_tests::audit;
+use kagiban_tests::control_plane::{ControlPlane, OPERATOR_ACCOUNT};
+use kagiban_tests::keeper::Keeper;
 use kagiban_tests::operator::Operator;
 use kagiban_tests::quickstart::{self, Fleet};
+use kagiban_tests::standalone::Standalone;
 use kagiban_tests::{http, scratch};
 use serde_json::{Value, json};
 
@@ -21,7 +26,8 @@ use super::SETTLED;
 use super::gauge::Process;
 use super::table::{Aim, Row, megabytes, milliseconds};
 
-const RESOURCES: u16 = 10_000;
+const MANY: u16 = 10_000;
+const FEW: u16 = 1_000;
 /// Below the ports that tests take: nothing answers there.
 const FIRST_PORT: u16 = 10_000;
 /// Of one request to the store, which takes 128 writes at most.
@@ -30,6 +36,8 @@ const BATCH: usize = 100;
 const RESYNC: Duration = Duration::from_secs(300);
 const SERIAL: &str = "1234567890abcdef1234567890abcdef";
 const LOOKS_DEADLINE: Duration = Duration::from_secs(600);
+/// How long the operator is watched once all were looked at. Hosts that do not answer are looked at again in it.
+const RESTS: Duration = Duration::from_secs(60);
 
 pub(crate) fn rows() -> Result<Vec<Row>> {
     let plane = ControlPlane::shared()?;
@@ -44,17 +52,14 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
     let operator = Operator::start(&scratch::directory(namespace)?, plane.operator_kubeconfig(), namespace, RESYNC)?;
     let ready = started.elapsed();
     let process = Process::of(operator.program.id());
-    while !all_looked_at(&operator.metrics()?) {
-        ensure!(started.elapsed() < LOOKS_DEADLINE, "not all were looked at in {LOOKS_DEADLINE:?}");
-        thread::sleep(SETTLED);
-    }
+    wait_looked_at(&operator, MANY, SETTLED)?;
     let looks = started.elapsed();
     thread::sleep(SETTLED);
     let memory = process.memory()?;
     let scraped = process.scrapes(operator.metrics_address())?;
     Ok(vec![
         Row::new("10,000 resources", "time to ready", milliseconds(ready), Aim::None),
-        Row::new("", "all looked at, no host", format!("{:.0} s", looks.as_secs_f64()), Aim::None),
+        Row::new("", "all looked at, no host", seconds(looks), Aim::None),
         Row::new("", "resident", memory.shown(), Aim::Below("80 MB")),
         Row::new("", "resident at its peak", memory.shown_peak(), Aim::None),
         Row::new("", "CPU per scrape", milliseconds(scraped.cpu), Aim::None),
@@ -62,14 +67,80 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
     ])
 }
 
-/// Each is blocked by its host then.
-fn all_looked_at(metrics: &str) -> bool {
+/// The same thousand for both siblings.
+pub(crate) fn from_a_directory_and_from_a_cluster() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+
+    let directory = scratch::directory("bench-directory")?;
+    let standalone = Standalone::new(&directory)?;
+    for number in 0..FEW {
+        let file = standalone.manifests.join(format!("{number:05}.yaml"));
+        fs::write(file, serde_yaml::to_string(&new_object(number)?)?)?;
+    }
+    let keeper = Keeper::Standalone(standalone.clone());
+    let start = || Operator::start_standalone(&directory, &standalone, RESYNC, &[]);
+    let written = || standalone.writes();
+    rows.extend(watched("1,000 in a directory", &keeper, start, written)?);
+
+    let plane = ControlPlane::shared()?;
+    let admin = plane.admin()?;
+    let namespace = "bench-cluster";
+    let kubectl = admin.create_namespace(namespace)?;
+    quickstart::install_rbac(&admin, namespace)?;
+    let items = (0..FEW).map(new_object).collect::<Result<Vec<_>>>()?;
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    kubectl.run_with_input(&["create", "-f", "-"], &list.to_string())?;
+    let directory = scratch::directory(namespace)?;
+    let start = || Operator::start(&directory, plane.operator_kubeconfig(), namespace, RESYNC);
+    let written = || Ok(audit::writes(&plane.audit_log(), OPERATOR_ACCOUNT, namespace)?.len());
+    rows.extend(watched("1,000 in a cluster", &Keeper::Cluster(kubectl), start, written)?);
+    Ok(rows)
+}
+
+fn watched(
+    subject: &'static str,
+    keeper: &Keeper,
+    start: impl FnOnce() -> Result<Operator>,
+    written: impl Fn() -> Result<usize>,
+) -> Result<[Row; 5]> {
+    keeper.add_secrets(&Fleet::new()?.secrets("not-used")?)?;
+    let started = Instant::now();
+    let operator = start()?;
+    let process = Process::of(operator.program.id());
+    wait_looked_at(&operator, FEW, SETTLED / 20)?;
+    let looks = started.elapsed();
+    thread::sleep(SETTLED);
+    let (cpu, writes) = (process.cpu()?, written()?);
+    thread::sleep(RESTS);
+    let share = (process.cpu()?.saturating_sub(cpu)).as_secs_f64() / RESTS.as_secs_f64();
+    let writes = written()? - writes;
+    let memory = process.memory()?;
+    Ok([
+        Row::new(subject, "all looked at, no host", seconds(looks), Aim::None),
+        Row::new("", "resident", memory.shown(), Aim::None),
+        Row::new("", "resident at its peak", memory.shown_peak(), Aim::None),
+        Row::new("", "of a core, after that", format!("{:.2} %", share * 100.0), Aim::None),
+        Row::new("", "writes in a minute of it", writes.to_string(), Aim::None),
+    ])
+}
+
+fn wait_looked_at(operator: &Operator, many: u16, pause: Duration) -> Result<()> {
+    let started = Instant::now();
+    // Each is blocked by its host then.
     let blocked = |line: &&str| line.starts_with("kagiban_certificate_blocked{") && line.contains("HostUnreachable");
-    metrics.lines().filter(blocked).count() >= usize::from(RESOURCES)
+    while operator.metrics()?.lines().filter(blocked).count() < usize::from(many) {
+        ensure!(started.elapsed() < LOOKS_DEADLINE, "not all were looked at in {LOOKS_DEADLINE:?}");
+        thread::sleep(pause);
+    }
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 fn plant(etcd: SocketAddr, namespace: &str) -> Result<()> {
-    let numbers: Vec<_> = (0..RESOURCES).collect();
+    let numbers: Vec<_> = (0..MANY).collect();
     for batch in numbers.chunks(BATCH) {
         let put = |number: &u16| {
             let object = object(namespace, *number)?;
@@ -85,14 +156,21 @@ fn plant(etcd: SocketAddr, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-/// As big as one that was rotated three times and is applied by `kubectl`: 6 kB.
-fn object(namespace: &str, number: u16) -> Result<Value> {
-    let name = format!("ups-{number:05}-powerchute");
+/// As a person writes it.
+fn new_object(number: u16) -> Result<Value> {
     let host = format!("ups-{number:05}.example.com");
-    let time = "2026-06-01T12:00:00Z";
     let mut object = quickstart::resource(&format!("https://127.0.0.1:{}", FIRST_PORT + number))?;
     object["spec"]["host"] = json!(host);
     object["spec"]["certificate"]["dnsNames"] = json!([host]);
+    object["metadata"]["name"] = json!(format!("ups-{number:05}-powerchute"));
+    Ok(object)
+}
+
+/// As big as one that was rotated three times and is applied by `kubectl`: 6 kB.
+fn object(namespace: &str, number: u16) -> Result<Value> {
+    let time = "2026-06-01T12:00:00Z";
+    let mut object = new_object(number)?;
+    let name = object["metadata"]["name"].take();
     let applied = json!({"kubectl.kubernetes.io/last-applied-configuration": object.to_string()});
     let fields = json!({"f:spec": fields_of(&object["spec"])});
     object["metadata"] = json!({
