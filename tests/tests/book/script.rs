@@ -220,6 +220,7 @@ const BY_HAND: &[Step] = &[run("(the script of docs/host-api.md)")];
 
 const NO_KUBELET: &str = "the API server of the tests has no nodes, so no pod runs";
 const BOOTED: &str = "`tests/packages` runs it on a host that systemd has booted";
+const UNIT_BOOTED: &str = "`tests/packages` runs it where systemd has booted a site without a cluster";
 const IN_A_ROOT: &str = "`tests/packages` installs, upgrades and removes them in a root of its own";
 const ITSELF: &str = "the suite is what it runs";
 
@@ -231,6 +232,9 @@ const LEFT_OUT: &[Step] = &[
         NO_KUBELET,
     ),
     left_out("sudo systemctl enable --now kagiban-exporter-host-api", BOOTED),
+    left_out("sudo install -o kagiban-operator -m 600 fleet-client.yaml /etc/kagiban-operator/manifests/", UNIT_BOOTED),
+    left_out("sudo install -m 644 mac.yaml /etc/kagiban-operator/manifests/", UNIT_BOOTED),
+    left_out("sudo systemctl enable --now kagiban-operator", UNIT_BOOTED),
     left_out("systemctl status SERVICE", BOOTED),
     left_out("ssh HOST systemctl status 'kagiban-exporter*'", BOOTED),
     left_out("journalctl -u 'kagiban-exporter*' -n 50", BOOTED),
