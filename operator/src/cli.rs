@@ -1,6 +1,7 @@
 //! The command line.
 
 mod enroll;
+mod standalone;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 pub use enroll::{EnrollArgs, SecretAddress, SubjectName};
+pub use standalone::{
+    ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
+};
 
 use crate::host_pattern::HostPattern;
 
@@ -49,6 +53,8 @@ pub enum Command {
     Run(RunArgs),
     /// Watch and act without a cluster: resources from a directory of manifests, the same that a cluster would take.
     Standalone(Box<StandaloneArgs>),
+    #[command(flatten)]
+    Local(LocalCommand),
     /// Print what would be done about the resources in a file, and what blocks it. Changes nothing anywhere.
     ///
     /// The API server is asked for a dry run, the Secrets that the resources name are read with what they say of themselves,

@@ -13,6 +13,7 @@
 //!   leader: a Lease gives the epoch that every request to a host carries       metrics, web: what is seen of it all
 //!   plan: the same look and the same decide, printed
 //!   discovery: the hosts of the fleet, for Prometheus
+//!   commands: what a person asks of a standalone operator on this machine, and how it is printed
 //!   enroll: the certificates by which operator and hosts know each other
 //! ```
 //!
@@ -27,6 +28,7 @@ mod allowance;
 pub mod certificate;
 pub mod cli;
 pub mod cluster;
+pub mod commands;
 pub mod controller;
 pub mod decide;
 pub mod discovery;

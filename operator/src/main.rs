@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser};
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, WorkArgs};
 use kagiban_operator::foreign::told;
-use kagiban_operator::{enroll, plan, run};
+use kagiban_operator::{commands, enroll, plan, run};
 use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use kagiban_process::made_or_ended;
@@ -17,9 +17,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let failed = match cli.command {
         Some(Command::Plan(_)) => PlanExit::NoPlan.code().into(),
-        Some(Command::Run(_) | Command::Standalone(_) | Command::Enroll(_) | Command::Completion(_)) | None => {
-            ExitCode::FAILURE
-        }
+        _ => ExitCode::FAILURE,
     };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
     if let Err(error) = forbid_dumps() {
@@ -46,6 +44,7 @@ fn main() -> ExitCode {
             std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;
             Ok(plan.exit.code().into())
         }),
+        Command::Local(command) => runtime.block_on(commands::run(&command)).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => {
             let printed = std::io::stdout().write_all(args.script(&mut Cli::command()).as_bytes());
             printed.context("cannot print").map(|()| ExitCode::SUCCESS)

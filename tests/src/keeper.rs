@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::kubectl::Kubectl;
 use crate::quickstart::{RESOURCE, Secret};
-use crate::standalone::Standalone;
+use crate::standalone::{NAMESPACE, Standalone};
 use crate::wait;
 
 /// What a person does with either.
@@ -46,18 +46,14 @@ impl Keeper {
         }
     }
 
-    /// Asks for a rotation of what is applied; of a directory the file is written again.
-    pub fn rotate(&self, resource: &Value, value: &str) -> Result<()> {
+    /// Asks for a rotation of what is applied.
+    pub fn rotate(&self, value: &str) -> Result<()> {
         match self {
             Self::Cluster(kubectl) => {
                 let annotation = format!("kagiban.dev/rotate={value}");
                 kubectl.run(&["annotate", "--overwrite", "mac", RESOURCE, &annotation]).map(drop)
             }
-            Self::Standalone(standalone) => {
-                let mut resource = resource.clone();
-                resource["metadata"]["annotations"]["kagiban.dev/rotate"] = json!(value);
-                standalone.apply(&resource)
-            }
+            Self::Standalone(standalone) => standalone.command(&["rotate", RESOURCE, "--as", value]).map(drop),
         }
     }
 
@@ -68,6 +64,14 @@ impl Keeper {
             Self::Standalone(standalone) => standalone.resource()?,
         };
         Ok(resource["status"].take())
+    }
+
+    /// The table of resources that a person asks for.
+    pub fn table(&self) -> Result<String> {
+        match self {
+            Self::Cluster(kubectl) => kubectl.run(&["get", "mac"]),
+            Self::Standalone(standalone) => standalone.command(&["get", "--namespace", NAMESPACE]),
+        }
     }
 
     /// Waits until the status is as wanted; it.

@@ -162,7 +162,7 @@ impl Stage {
 
     /// Asks for a rotation, as a person would.
     pub fn annotate(&self, value: &str) -> Result<()> {
-        self.keeper.rotate(&self.resource()?, value)
+        self.keeper.rotate(value)
     }
 
     /// Waits until the status is as wanted; it.

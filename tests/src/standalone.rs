@@ -4,15 +4,17 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::quickstart::Secret;
+use crate::{process, tools};
 
 /// Of a manifest that names none.
-const NAMESPACE: &str = "default";
+pub const NAMESPACE: &str = "default";
 
 /// Three directories.
 #[derive(Clone, Debug)]
@@ -51,12 +53,19 @@ impl Standalone {
     pub fn apply(&self, resource: &Value) -> Result<()> {
         let new = self.manifests.join(".new");
         fs::write(&new, serde_yaml::to_string(resource)?)?;
-        Ok(fs::rename(new, self.manifest())?)
+        Ok(fs::rename(new, self.manifests.join("resource.yaml"))?)
     }
 
-    /// The file of the resource.
-    pub fn manifest(&self) -> PathBuf {
-        self.manifests.join("resource.yaml")
+    /// What a command prints that is asked of the operator that runs.
+    pub fn command(&self, words: &[&str]) -> Result<String> {
+        let mut command = Command::new(tools::ours("kagiban-operator")?);
+        process::run(command.args(words).arg("--state").arg(&self.state))
+    }
+
+    /// The command line that a person would type.
+    pub fn command_line(&self, words: &str) -> Result<String> {
+        let program = tools::ours("kagiban-operator")?;
+        Ok(format!("{} {words} --state {}", program.display(), self.state.display()))
     }
 
     /// The resource as it is kept; null where there is none.

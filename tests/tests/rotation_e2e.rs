@@ -9,6 +9,9 @@ use std::thread;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+use kagiban_operator::cli::Output;
+use kagiban_operator::commands::{described, listed};
 use kagiban_tests::canary::{self, Canary};
 use kagiban_tests::keeper::Keeper;
 use kagiban_tests::keystore::{self, StoreType};
@@ -21,6 +24,7 @@ use kagiban_tests::standalone::Standalone;
 use kagiban_tests::{tools, wait};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde_json::Value;
 
 const PASSWORD: &str = "canary-store-4711";
 const NEW_PASSWORD: &str = "canary-store-0815";
@@ -208,11 +212,43 @@ fn kubectl_tells_the_story(stage: &Stage) -> Result<()> {
         at("RotationStarted").is_some() && at("RotationStarted") < at("Verified")
     };
     // The last event may be on its way when the status already says Ready.
-    wait::until(RESYNC * 5, || described().is_ok_and(|text| in_order(&text)))
-        .with_context(|| format!("the events do not tell what happened in order:\n{}", described().unwrap_or_default()))
+    wait::until(RESYNC * 5, || described().is_ok_and(|text| in_order(&text))).with_context(|| {
+        format!("the events do not tell what happened in order:\n{}", described().unwrap_or_default())
+    })?;
+    our_commands_print_what_kubectl_prints(stage)
+}
+
+/// What a standalone operator's commands make of the very object that the API server has.
+fn our_commands_print_what_kubectl_prints(stage: &Stage) -> Result<()> {
+    let object = stage.kubectl().json(&["get", "mac", RESOURCE])?;
+    // It grows between two looks
+    let without_age = |text: &str| text.trim_end().trim_end_matches(|c: char| c.is_ascii_alphanumeric()).to_owned();
+    let asked = |words: &[&str]| stage.kubectl().run(&[&["get", "mac", RESOURCE], words].concat());
+    let ours = |output| listed(vec![object.clone()], output, true, false, Timestamp::now());
+    for (words, output) in [(&[][..], None), (&["-o", "wide"], Some(Output::Wide))] {
+        let (theirs, ours) = (asked(words)?, ours(output)?);
+        ensure!(without_age(&theirs) == without_age(&ours), "kubectl prints\n{theirs}\nand we\n{ours}");
+    }
+    ensure!(asked(&["-o", "name"])? == ours(Some(Output::Name))?);
+    ensure!(asked(&["-o", "json"])? == ours(Some(Output::Json))?, "{}", ours(Some(Output::Json))?);
+    let yaml = [asked(&["-o", "yaml"])?, ours(Some(Output::Yaml))?];
+    let [theirs, ours] = yaml.map(|text| serde_yaml::from_str::<Value>(&text));
+    ensure!(theirs? == ours?, "another YAML");
+    let told = stage.kubectl().run(&["describe", "mac", RESOURCE])?;
+    let ours = described(&object, &[], Timestamp::now());
+    let [theirs, ours] = [told.as_str(), &ours].map(|text| text.split("Events:").next().unwrap_or_default().to_owned());
+    ensure!(theirs == ours, "kubectl describes\n{theirs}\nand we\n{ours}");
+    Ok(())
 }
 
 fn events_tell_the_story(standalone: &Standalone) -> Result<()> {
+    let described = standalone.command(&["describe", RESOURCE])?;
+    ensure!(
+        described.contains("RotationStarted") && described.contains("Kind:         ManagedAgentCertificate"),
+        "{described}"
+    );
+    let table = standalone.command(&["get", RESOURCE])?;
+    ensure!(table.lines().nth(1).is_some_and(|row| row.contains("powerchute-serial-shutdown   True")), "{table}");
     let in_order = |reasons: &[String]| {
         let at = |reason: &str| reasons.iter().position(|it| it == reason);
         at("RotationStarted").is_some() && at("RotationStarted") < at("Verified")

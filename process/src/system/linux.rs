@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::io;
 pub(super) use std::os::fd::AsFd as AsOutput;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
-use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Signal, geteuid, set_dumpable_behavior};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{self, SignalKind, signal};
 
 use super::Request;
@@ -48,6 +50,50 @@ impl Requests {
 /// When the kernel refuses.
 pub fn forbid_dumps() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Where programs of this machine are heard: a socket in a directory.
+#[derive(Debug)]
+pub struct LocalListener(UnixListener);
+
+impl LocalListener {
+    /// Takes the place of a socket that is there: whoever calls knows that its process is gone. The directory lets nobody else in.
+    ///
+    /// # Errors
+    /// When something else is there, or the path is longer than a socket's may be (107 bytes).
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.file_type().is_socket() => fs::remove_file(path)?,
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is no socket")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        Ok(Self(listener))
+    }
+
+    /// The next program of this process's account, or of root.
+    ///
+    /// # Errors
+    /// When the system gives no connection, or the one who asks is another.
+    pub async fn accept(&self) -> io::Result<UnixStream> {
+        let (stream, _) = self.0.accept().await?;
+        let asks = stream.peer_cred()?.uid();
+        if asks != 0 && asks != geteuid().as_raw() {
+            let message = format!("the account {asks} may not ask this program");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        Ok(stream)
+    }
+}
+
+/// To whoever listens at a path, as [`LocalListener`] has it.
+///
+/// # Errors
+/// When nobody does, or this account may not ask.
+pub async fn connect_local(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(path).await
 }
 
 pub(super) const NULL: &str = "/dev/null";

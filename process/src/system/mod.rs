@@ -13,7 +13,7 @@ use windows as side;
 use std::fs::File;
 use std::io::{self, Write as _};
 
-pub use side::{Requests, forbid_dumps};
+pub use side::{LocalListener, Requests, connect_local, forbid_dumps};
 
 /// What somebody asks of the process from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

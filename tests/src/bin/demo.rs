@@ -122,10 +122,8 @@ fn rotate(
     say.line("applied examples/quickstart: one resource, and the Secrets that it names");
     let status = follow(say, keeper)?;
     say.line(&format!("Ready {:.1} s after it was applied", applied.elapsed().as_secs_f64()));
-    if let Keeper::Cluster(kubectl) = keeper {
-        for line in kubectl.run(&["get", "mac"])?.lines() {
-            say.line(&format!("  {line}"));
-        }
+    for line in keeper.table()?.lines() {
+        say.line(&format!("  {line}"));
     }
 
     let leaf = host.agent.served()?.leaf_sha256();
@@ -138,7 +136,7 @@ fn rotate(
     say.line(&format!("keytool opens the store: {ALIAS} with a chain of {}, {EXTRA_ALIAS} kept", ours.chain.len()));
 
     if !is_told("ONCE") {
-        say.where_to_look(&host, &operator, keeper);
+        say.where_to_look(&host, &operator, keeper)?;
         wait_for_a_signal()?;
         say.line("stopping");
     }
@@ -259,7 +257,7 @@ impl Progress {
         ExitCode::FAILURE
     }
 
-    fn where_to_look(&self, host: &Host, operator: &Operator, keeper: &Keeper) {
+    fn where_to_look(&self, host: &Host, operator: &Operator, keeper: &Keeper) -> Result<()> {
         let address = host.agent.address();
         let store = host.agent.keystore();
         let of_keeper = match keeper {
@@ -273,9 +271,9 @@ impl Progress {
                 ]
             }
             Keeper::Standalone(standalone) => [
-                ("the resource", standalone.manifest().display().to_string()),
-                ("what happened", format!("tail {}", operator.program.log().display())),
-                ("rotate again", "a value of kagiban.dev/rotate under annotations in that file".to_owned()),
+                ("the resource", standalone.command_line("get")?),
+                ("what happened", standalone.command_line(&format!("describe {RESOURCE}"))?),
+                ("rotate again", standalone.command_line(&format!("rotate {RESOURCE}"))?),
             ],
         };
         let elsewhere = [
@@ -303,6 +301,7 @@ impl Progress {
             self.line(&format!("  {what:14} {how}"));
         }
         self.line("it stays up until Ctrl-C");
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@
 //! conflicts. It knows no network.
 
 pub mod admission;
+mod control;
 mod manifests;
 mod seam;
 mod secrets;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +31,8 @@ use tokio::sync::watch as signal;
 use crate::cluster::ClusterError;
 use crate::metrics::SharedMetrics;
 use admission::{Admission, SchemaError};
+use control::Control;
+pub(crate) use control::socket;
 use manifests::Follower;
 use secrets::Secrets;
 use store::{OpenError, Session, Store, StoreError};
@@ -89,7 +93,7 @@ impl fmt::Debug for Standalone {
 
 impl Standalone {
     /// Opens the state, which begins a tenure: its epoch is higher than that of each process before. The last is what has the
-    /// manifests followed, for as long as it is polled.
+    /// manifests followed and commands answered, for as long as it is polled.
     ///
     /// # Errors
     /// When the state cannot be used, or is another installation's than is said.
@@ -110,9 +114,24 @@ impl Standalone {
         let tenure = store.call("update", "leases", take).await?;
         let secrets = Arc::new(Secrets::new(places.secrets.clone()));
         let (tell, looked) = signal::channel(false);
-        let follower = Follower::new(&places, store.clone(), admission.clone(), secrets.clone(), metrics.clone());
+        let confirmed = Arc::new(AtomicBool::new(places.confirm_deletions));
+        let control = Control { store: store.clone(), metrics: metrics.clone(), confirmed: confirmed.clone() };
+        let control = control.serve(&places.state);
+        let follower =
+            Follower::new(&places, store.clone(), admission.clone(), secrets.clone(), metrics.clone(), confirmed);
         let standalone = Self { store, admission, secrets, metrics, identity, looked };
-        Ok((standalone, tenure, follower.run(places.every, tell)))
+        let following = async move {
+            let follow = follower.run(places.every, tell);
+            match control {
+                Ok(control) => drop(tokio::join!(follow, control)),
+                Err(error) => {
+                    let path = socket(&places.state).display().to_string();
+                    tracing::error!(%error, path, "commands such as `kagiban-operator get` are not answered");
+                    follow.await;
+                }
+            }
+        };
+        Ok((standalone, tenure, following))
     }
 
     /// One call of the state, counted as one of an API server's would be.

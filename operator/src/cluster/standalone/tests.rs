@@ -197,8 +197,10 @@ async fn a_pass_writes_as_to_an_api_server() {
     let told = decide::Event { kind: EventKind::Warning, reason: Reason::Verified, message: "x".to_owned() };
     cluster.tell(&written, &told).await;
     cluster.tell(&written, &told).await;
-    let events =
-        cluster.call("list", "events", |state| state.events("default", "ups-01")).await.expect("they are read");
+    let events = cluster
+        .call("list", "events", |state| state.events(Some("default"), Some("ups-01")))
+        .await
+        .expect("they are read");
     assert_eq!((events.len(), events[0].count, events[0].kind.as_str()), (1, 2, "Warning"));
     cluster.release(&written).await.expect("it is let go");
     let released = cluster.named(&written).await.expect("it is asked").expect("it is there");
@@ -251,4 +253,47 @@ async fn a_secret_of_files_is_used_only_where_nobody_else_may_read_it() {
     timeout(SOON, both).await.expect("it is seen");
     let error = read().await.expect_err("it stands in both").to_string();
     assert!(error.contains("ca.yaml") && error.contains("--secrets"), "{error}");
+}
+
+/// Asks the process as a command does.
+async fn asked(directory: &Path, words: &[&str]) -> Result<(), String> {
+    let state = directory.join("state").display().to_string();
+    let words = ["kagiban-operator"].iter().chain(words).copied().chain(["--state", &state]);
+    let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(words).map_err(|error| error.to_string())?;
+    let Some(crate::cli::Command::Local(command)) = cli.command else { panic!("another command") };
+    crate::commands::run(&command).await.map_err(|error| format!("{error:#}"))
+}
+
+#[tokio::test]
+async fn a_person_asks_the_running_process() {
+    let site = site();
+    write(site.path(), "a.yaml", MANIFEST);
+    let none = asked(site.path(), &["get"]).await.expect_err("nobody runs");
+    assert!(none.contains("no kagiban-operator standalone works with the state"), "{none}");
+    let process = Process::begin(site.path(), false).await;
+    let mut events = process.watch();
+    listed(&mut events).await;
+    for words in [&["get"][..], &["get", "mac", "ups-01", "-o", "yaml"], &["describe", "ups-01"], &["events"]] {
+        asked(site.path(), words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    }
+    let error = asked(site.path(), &["rotate", "ups-01", "other"]).await.expect_err("one is not there");
+    assert!(error.contains("managedagentcertificate.kagiban.dev/other") && error.contains("not found"), "{error}");
+    asked(site.path(), &["rotate", "ups-01", "--as", "ticket-7"]).await.expect("it is asked for");
+    let asked_for = applied(&mut events).await;
+    assert_eq!(asked_for.metadata.annotations.unwrap_or_default()["kagiban.dev/rotate"], "ticket-7");
+    asked(site.path(), &["pause", "ups-01"]).await.expect("it is paused");
+    assert!(applied(&mut events).await.spec.rotation.paused);
+    asked(site.path(), &["resume", "mac/ups-01"]).await.expect("it is resumed");
+    assert!(!applied(&mut events).await.spec.rotation.paused);
+    let error = asked(site.path(), &["wait", "ups-01", "--timeout", "0s"]).await.expect_err("it is not ready");
+    assert!(error.contains("timed out waiting for condition=Ready=True"), "{error}");
+    // The manifest that is read again undoes nothing, and what is gone goes once it is confirmed
+    let error = asked(site.path(), &["confirm-deletions"]).await.expect_err("nothing is held");
+    assert!(error.contains("no deletion waits"), "{error}");
+    std::fs::remove_file(site.path().join("manifests/a.yaml")).expect("it is there");
+    process.shows("kagiban_manifest_deletions_held 1").await;
+    asked(site.path(), &["confirm-deletions"]).await.expect("it is confirmed");
+    assert!(matches!(next(&mut events).await, Event::Delete(_)));
+    asked(site.path(), &["wait", "ups-01", "--for", "delete"]).await.expect("it is gone");
+    process.end().await;
 }

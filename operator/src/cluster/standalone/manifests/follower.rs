@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -37,7 +38,8 @@ pub(in crate::cluster::standalone) struct Follower {
     admission: Arc<Admission>,
     secrets: Arc<Secrets>,
     metrics: SharedMetrics,
-    confirmed: bool,
+    /// That whatever is gone is meant to be; said once, by whoever has the other end.
+    confirmed: Arc<AtomicBool>,
     missing: Missing,
     /// Whether something is left to do although no file changes.
     unfinished: bool,
@@ -61,6 +63,7 @@ impl Follower {
         admission: Arc<Admission>,
         secrets: Arc<Secrets>,
         metrics: SharedMetrics,
+        confirmed: Arc<AtomicBool>,
     ) -> Self {
         Self {
             directory: Some(Directory::new(places.manifests.clone())),
@@ -68,7 +71,7 @@ impl Follower {
             admission,
             secrets,
             metrics,
-            confirmed: places.confirm_deletions,
+            confirmed,
             missing: Missing::default(),
             unfinished: true,
             problems: BTreeSet::new(),
@@ -96,7 +99,7 @@ impl Follower {
             }
         };
         self.remark(&look);
-        if look.changed || self.unfinished {
+        if look.changed || self.unfinished || self.confirmed.load(Ordering::Relaxed) {
             match self.follow(&look).await {
                 Ok(Round { problems, verdict, unfinished }) => {
                     self.tell(problems);
@@ -104,8 +107,8 @@ impl Follower {
                     if verdict.held > 0 && verdict.held != self.signs.held {
                         tracing::warn!(
                             resources = verdict.held,
-                            "so many resources are gone from the manifests at once that they are kept: put them back, or start once with \
-                             --confirm-deletions"
+                            "so many resources are gone from the manifests at once that they are kept: put them back, or have them deleted by \
+                             kagiban-operator confirm-deletions"
                         );
                     }
                     self.signs.held = verdict.held;
@@ -171,7 +174,7 @@ impl Follower {
             !declared.contains_key(*key) && !twice.contains(*key) && !unclear.contains(&stored.source)
         };
         let gone: BTreeSet<Key> = live.clone().filter(is_gone).map(|(key, _)| key.clone()).collect();
-        let confirmed = std::mem::take(&mut self.confirmed);
+        let confirmed = self.confirmed.swap(false, Ordering::Relaxed);
         let named = declared.len() + twice.len() + usize::from(!unclear.is_empty());
         let verdict = self.missing.judge(live.count(), named, &gone, confirmed, Instant::now());
         for (namespace, name) in verdict.delete.clone() {

@@ -14,7 +14,7 @@ const LOCK: &str = "lock";
 /// In SQLite's header, so that another program's file is known as that: "Kgbn".
 const APPLICATION: i32 = 0x4b67_626e;
 /// Of the tables.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// Of whoever looks into the file with a tool of SQLite.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -34,6 +34,15 @@ const TABLES: &str = "
     CREATE INDEX events_by_age ON events (last);
     CREATE TABLE leases (
         namespace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, lease TEXT NOT NULL,
+        PRIMARY KEY (namespace, name)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// What came with version 2.
+const BY_HAND: &str = "
+    CREATE TABLE by_hand (
+        namespace TEXT NOT NULL, name TEXT NOT NULL, rotate TEXT, declared_rotate TEXT,
+        paused INTEGER NOT NULL, declared_paused INTEGER NOT NULL,
         PRIMARY KEY (namespace, name)
     ) STRICT, WITHOUT ROWID;
 ";
@@ -90,11 +99,11 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, File), OpenError> {
     let version = pragma(&connection, "user_version").map_err(sql)?;
     match (application, version) {
         (0, 0) if is_empty(&connection).map_err(sql)? => {}
-        (APPLICATION, VERSION) => {}
+        (APPLICATION, 1..=VERSION) => {}
         (APPLICATION, version) => return Err(OpenError::Later(path, version)),
         _ => return Err(OpenError::Foreign(path)),
     }
-    set_up(&mut connection, version == 0).map_err(sql)?;
+    set_up(&mut connection, version).map_err(sql)?;
     let check: String = connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(sql)?;
     if check != "ok" {
         return Err(OpenError::Damaged(path, check));
@@ -127,7 +136,8 @@ fn prepare(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn set_up(connection: &mut Connection, is_new: bool) -> rusqlite::Result<()> {
+/// `version` is that of the tables that are there; 0 where there are none.
+fn set_up(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
@@ -135,9 +145,12 @@ fn set_up(connection: &mut Connection, is_new: bool) -> rusqlite::Result<()> {
         tracing::warn!(mode, "the state has no write-ahead log here; each write takes longer");
     }
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
-    if is_new {
+    if version < VERSION {
         let transaction = connection.transaction()?;
-        transaction.execute_batch(TABLES)?;
+        if version < 1 {
+            transaction.execute_batch(TABLES)?;
+        }
+        transaction.execute_batch(BY_HAND)?;
         transaction
             .execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"))?;
         transaction.commit()?;

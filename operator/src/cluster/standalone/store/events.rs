@@ -8,6 +8,8 @@ use super::{Session, StoreError};
 const MOST: i64 = 64;
 /// Of all.
 const MOST_OF_ALL: i64 = 100_000;
+/// Of those that are asked for at once.
+const MOST_SHOWN: i64 = 2000;
 /// After which one is gone, with the next that is written. Months lie between two rotations of an agent.
 const KEPT_SECONDS: i64 = 400 * 24 * 3600;
 
@@ -26,9 +28,10 @@ pub(in crate::cluster::standalone) struct WrittenEvent {
 }
 
 /// One that was written, perhaps several times.
-#[cfg(test)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cluster::standalone) struct StoredEvent {
+    pub(in crate::cluster::standalone) namespace: String,
+    pub(in crate::cluster::standalone) name: String,
     pub(in crate::cluster::standalone) kind: String,
     pub(in crate::cluster::standalone) reason: String,
     pub(in crate::cluster::standalone) note: String,
@@ -68,24 +71,27 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Of one resource, the oldest first.
-    #[cfg(test)]
+    /// Those of one resource, of a namespace, or all: the last of them, the oldest first.
     pub(in crate::cluster::standalone) fn events(
         &self,
-        namespace: &str,
-        name: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut rows = self.connection.prepare(
-            "SELECT kind, reason, note, first, last, count FROM events WHERE namespace = ?1 AND name = ?2 ORDER BY last, id",
+            "SELECT namespace, name, kind, reason, note, first, last, count FROM
+             (SELECT * FROM events WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2)
+              ORDER BY last DESC, id DESC LIMIT ?3) ORDER BY last, id",
         )?;
-        let rows = rows.query_map(params![namespace, name], |row| {
+        let rows = rows.query_map(params![namespace, name, MOST_SHOWN], |row| {
             Ok(StoredEvent {
-                kind: row.get(0)?,
-                reason: row.get(1)?,
-                note: row.get(2)?,
-                first: row.get(3)?,
-                last: row.get(4)?,
-                count: row.get(5)?,
+                namespace: row.get(0)?,
+                name: row.get(1)?,
+                kind: row.get(2)?,
+                reason: row.get(3)?,
+                note: row.get(4)?,
+                first: row.get(5)?,
+                last: row.get(6)?,
+                count: row.get(7)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

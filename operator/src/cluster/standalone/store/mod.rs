@@ -6,6 +6,7 @@
 //!
 //! SQLite blocks, and a disk may hang: who asks waits no longer than a call's deadline. Nothing is written where nothing changes.
 
+mod by_hand;
 mod database;
 mod events;
 mod leases;
@@ -24,8 +25,9 @@ use tokio::time::timeout;
 use crate::cluster::ClusterError;
 use crate::cluster::error::CALL_DEADLINE;
 
+pub(super) use by_hand::Pausing;
 pub(crate) use database::OpenError;
-pub(super) use events::WrittenEvent;
+pub(super) use events::{StoredEvent, WrittenEvent};
 pub(super) use resources::{Applied, Stored};
 
 /// Calls that wait for the thread. Passes have one each at a time.

@@ -77,6 +77,7 @@ impl Session<'_> {
         source: &str,
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
+        let admitted = &self.with_by_hand(admitted.clone())?;
         let (namespace, name) = key(admitted);
         let Some(stored) = self.get(&namespace, &name)? else {
             let mut object = admitted.clone();
@@ -157,7 +158,7 @@ impl Session<'_> {
         if is_being_deleted(&object) && !is_held { self.remove(object) } else { self.put(object, source) }
     }
 
-    fn put(&mut self, mut object: Value, source: &str) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, mut object: Value, source: &str) -> Result<(), StoreError> {
         let version = self.next("version")?;
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         let (namespace, name) = key(&object);
@@ -175,17 +176,18 @@ impl Session<'_> {
         self.connection
             .prepare("DELETE FROM resources WHERE namespace = ?1 AND name = ?2")?
             .execute(params![namespace, name])?;
+        self.forget_by_hand(&namespace, &name)?;
         self.changes.push(Change { version, object: Arc::new(object), gone: true });
         Ok(())
     }
 }
 
-fn key(object: &Value) -> (String, String) {
+pub(super) fn key(object: &Value) -> (String, String) {
     let word = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
     (word("namespace"), word("name"))
 }
 
-fn grow(object: &mut Value) {
+pub(super) fn grow(object: &mut Value) {
     let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
     object["metadata"]["generation"] = json!(generation.saturating_add(1));
 }

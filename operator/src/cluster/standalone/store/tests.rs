@@ -188,13 +188,98 @@ async fn the_same_event_is_counted_and_the_oldest_go() {
         }
         state.tell(&event("same".to_owned(), 500))?;
         state.tell(&event("note 99".to_owned(), 501))?;
-        state.events("fleet", "a")
+        state.events(Some("fleet"), Some("a"))
     });
     let events = events.await.expect("events");
     assert_eq!(events.len(), 64);
     let last = &events[63];
     assert_eq!((&*last.note, last.first, last.last, last.count), ("note 99", 109, 501, 2));
     assert_eq!((&*events[62].note, events[62].count), ("same", 1), "the first ones had gone");
+}
+
+fn declared(rotate: Option<&str>, paused: bool) -> Value {
+    let mut manifest = manifest("a");
+    if let Some(value) = rotate {
+        manifest["metadata"]["annotations"] = json!({"kagiban.dev/rotate": value});
+    }
+    manifest["spec"]["rotation"] = json!({"paused": paused});
+    manifest
+}
+
+#[tokio::test]
+async fn what_is_asked_for_by_hand_stays_until_the_manifest_says_something_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path()).await;
+    let rotate = |object: &Value| object["metadata"]["annotations"]["kagiban.dev/rotate"].as_str().map(str::to_owned);
+    let ask = |word: &'static str| call(&store, move |state| state.rotate_by_hand("fleet", "a", word));
+    assert!(matches!(ask("first").await, Err(ClusterError::NotFound { .. })));
+    apply(&store, declared(Some("file"), false)).await;
+    ask("first").await.expect("it is there");
+    let asked = get(&store).await;
+    assert_eq!((rotate(&asked).as_deref(), &asked["metadata"]["generation"]), (Some("first"), &json!(1)));
+    // The same file again, as after each of its other changes, and a new process
+    assert_eq!(apply(&store, declared(Some("file"), false)).await, Applied::Unchanged);
+    drop(store);
+    let store = open(directory.path()).await;
+    assert_eq!(apply(&store, declared(Some("file"), false)).await, Applied::Unchanged);
+    call(&store, |state| state.rotate_by_hand("fleet", "a", "second")).await.expect("it is there");
+    apply(&store, declared(Some("file"), false)).await;
+    assert_eq!(rotate(&get(&store).await).as_deref(), Some("second"));
+    apply(&store, declared(Some("later"), false)).await;
+    assert_eq!(rotate(&get(&store).await).as_deref(), Some("later"));
+    apply(&store, declared(Some("file"), false)).await;
+    assert_eq!(rotate(&get(&store).await).as_deref(), Some("file"), "what was asked for by hand is over");
+}
+
+#[tokio::test]
+async fn a_pause_by_hand_outlasts_the_manifest_and_its_end_leaves_what_that_says() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path()).await;
+    let pause = |pause: bool| call(&store, move |state| state.pause_by_hand("fleet", "a", pause));
+    let told = async || {
+        let object = get(&store).await;
+        (object["spec"]["rotation"]["paused"].clone(), object["metadata"]["generation"].as_i64())
+    };
+    apply(&store, declared(None, false)).await;
+    assert_eq!(pause(false).await.expect("it is there"), Pausing::Already);
+    assert_eq!(pause(true).await.expect("it is there"), Pausing::Done);
+    assert_eq!(pause(true).await.expect("it is there"), Pausing::Already);
+    assert_eq!(told().await, (json!(true), Some(2)));
+    assert_eq!(apply(&store, declared(None, false)).await, Applied::Unchanged);
+    assert_eq!(pause(false).await.expect("it is there"), Pausing::Done);
+    assert_eq!(told().await, (json!(false), Some(3)));
+    // Both
+    assert_eq!(pause(true).await.expect("it is there"), Pausing::Done);
+    apply(&store, declared(None, true)).await;
+    assert_eq!(pause(false).await.expect("it is there"), Pausing::ByManifest);
+    assert_eq!(pause(false).await.expect("it is there"), Pausing::ByManifest);
+    assert_eq!(told().await, (json!(true), Some(4)));
+    apply(&store, declared(None, false)).await;
+    assert_eq!(told().await, (json!(false), Some(5)));
+    // Of one that is gone nothing stays
+    assert_eq!(pause(true).await.expect("it is there"), Pausing::Done);
+    let uid = get(&store).await["metadata"]["uid"].as_str().expect("a uid").to_owned();
+    call(&store, move |state| state.delete("fleet", "a", &uid, now())).await.expect("it is gone");
+    apply(&store, declared(None, false)).await;
+    assert_eq!(told().await, (json!(false), Some(1)));
+}
+
+/// One that was made before anything could be asked for by hand.
+#[tokio::test]
+async fn a_state_of_the_first_version_is_taken_over() {
+    let directory = tempfile::tempdir().expect("a directory");
+    apply(&open(directory.path()).await, manifest("a")).await;
+    let old = || -> rusqlite::Result<()> {
+        let connection = Connection::open(directory.path().join("state.db"))?;
+        connection.execute_batch("DROP TABLE by_hand; PRAGMA user_version = 1")
+    };
+    drop(open(directory.path()).await);
+    // The thread of the one before may have it for a moment
+    while old().is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let store = open(directory.path()).await;
+    call(&store, |state| state.rotate_by_hand("fleet", "a", "now")).await.expect("it is there");
 }
 
 #[tokio::test]
@@ -232,7 +317,7 @@ async fn a_file_of_somebody_else_or_of_a_later_version_is_refused_with_what_to_d
     let (directory, path) = state();
     drop(open(directory.path()).await);
     drop(open(directory.path()).await);
-    Connection::open(&path).and_then(|it| it.execute_batch("PRAGMA user_version = 2")).expect("it is ours");
+    Connection::open(&path).and_then(|it| it.execute_batch("PRAGMA user_version = 3")).expect("it is ours");
     let error = loop {
         match Store::open(directory.path()) {
             Err(OpenError::Held(_)) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
@@ -240,7 +325,7 @@ async fn a_file_of_somebody_else_or_of_a_later_version_is_refused_with_what_to_d
             Ok(_) => panic!("it was opened"),
         }
     };
-    assert!(matches!(error, OpenError::Later(_, 2)) && error.to_string().contains("run that version"), "{error}");
+    assert!(matches!(error, OpenError::Later(_, 3)) && error.to_string().contains("run that version"), "{error}");
     let held = directory.path().join("lock");
     assert!(held.is_file());
 }
