@@ -61,18 +61,16 @@ pub(super) fn interval(event: &Value, now: Timestamp) -> String {
 }
 
 fn columns() -> Vec<Column> {
-    let versions = crd().spec.versions.into_iter();
-    let columns = versions.flat_map(|version| version.additional_printer_columns.unwrap_or_default());
-    let column =
-        |column: k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceColumnDefinition| {
-            Column {
-                name: column.name,
-                path: column.json_path,
-                is_date: column.type_ == "date",
-                is_wide: column.priority.is_some_and(|priority| priority > 0),
-            }
-        };
-    columns.map(column).collect()
+    let crd = serde_json::to_value(crd()).unwrap_or_default();
+    let columns = crd.pointer("/spec/versions/0/additionalPrinterColumns").and_then(Value::as_array);
+    let word = |column: &Value, key: &str| column[key].as_str().unwrap_or_default().to_owned();
+    let column = |column: &Value| Column {
+        name: word(column, "name"),
+        path: word(column, "jsonPath"),
+        is_date: column["type"] == "date",
+        is_wide: column["priority"].as_i64().is_some_and(|priority| priority > 0),
+    };
+    columns.into_iter().flatten().map(column).collect()
 }
 
 /// The text at a JSONPath of the kind that the CRD has: `.a.b`, and `[?(@.key=="value")]` for the one of a list.
@@ -153,6 +151,7 @@ mod tests {
         let mut object = object();
         object["status"]["leaf"] = json!({"notAfter": "2027-01-01T00:00:00Z", "sha256": "ab"});
         object["status"]["renewalTime"] = json!("2026-12-01T00:00:00Z");
+        assert!(columns().len() > 5);
         for column in columns() {
             assert!(at(&object, &column.path).is_some(), "{column:?}");
         }

@@ -221,6 +221,7 @@ const BY_HAND: &[Step] = &[run("(the script of docs/host-api.md)")];
 const NO_KUBELET: &str = "the API server of the tests has no nodes, so no pod runs";
 const BOOTED: &str = "`tests/packages` runs it on a host that systemd has booted";
 const UNIT_BOOTED: &str = "`tests/packages` runs it where systemd has booted a site without a cluster";
+const COMMANDS: &str = "the operator's own tests ask a process by each of these commands";
 const IN_A_ROOT: &str = "`tests/packages` installs, upgrades and removes them in a root of its own";
 const ITSELF: &str = "the suite is what it runs";
 
@@ -271,6 +272,14 @@ const LEFT_OUT: &[Step] = &[
         "kagiban-operator standalone --manifests manifests --secrets secrets --state state",
         "`tests/rotation_e2e.rs` runs it",
     ),
+    left_out("sudo kagiban-operator get", COMMANDS),
+    left_out("sudo kagiban-operator describe ups-01.example.com-powerchute", COMMANDS),
+    left_out("sudo kagiban-operator events ups-01.example.com-powerchute", COMMANDS),
+    left_out("sudo kagiban-operator wait ups-01.example.com-powerchute --timeout 5m", COMMANDS),
+    left_out("sudo kagiban-operator rotate ups-01.example.com-powerchute --as ticket-4711", COMMANDS),
+    left_out("sudo kagiban-operator pause ups-01.example.com-powerchute", COMMANDS),
+    left_out("sudo kagiban-operator resume ups-01.example.com-powerchute", COMMANDS),
+    left_out("sudo kagiban-operator confirm-deletions", COMMANDS),
     left_out("make test", ITSELF),
     left_out("cargo test -p kagiban-tests --test rotation_e2e", ITSELF),
     left_out(".ci/run", ITSELF),
