@@ -47,7 +47,7 @@ pub fn read_ends(path: &Path, head: u64, tail: u64) -> Result<FileEnds, FileErro
     Ok(ends)
 }
 
-fn read_open(path: &Path, (file, metadata): (File, Metadata), limit: u64) -> Result<FileRead, FileError> {
+pub(crate) fn read_open(path: &Path, (file, metadata): (File, Metadata), limit: u64) -> Result<FileRead, FileError> {
     let bytes = read_at_most(path, file, metadata.len(), limit)?;
     Ok(FileRead { bytes, identity: system::identity(&metadata) })
 }

@@ -86,13 +86,13 @@ fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandErr
     };
     let args = WorkArgs { config_file: Some(config_file.clone()), ..args };
     let program = std::env::current_exe().map_err(|source| ServiceCommandError::Path { path: "".into(), source })?;
-    let deciding = [Some(&program), Some(&config_file), args.web_config_file.as_ref(), args.log_file.as_ref()];
-    for path in deciding.into_iter().flatten() {
-        platform::check_unexposed(path).map_err(|error| match error {
-            FileError::Exposed(_) => ServiceCommandError::Exposed(error),
-            error => ServiceCommandError::Unseen(error),
-        })?;
-    }
+    let refused = |error| match error {
+        FileError::Exposed(_) => ServiceCommandError::Exposed(error),
+        error => ServiceCommandError::Unseen(error),
+    };
+    platform::check_unexposed_program(&program).map_err(refused)?;
+    let deciding = [Some(&config_file), args.web_config_file.as_ref(), args.log_file.as_ref()];
+    deciding.into_iter().flatten().try_for_each(|path| platform::check_unexposed(path)).map_err(refused)?;
     let checked = service::check(&config_file, args.web_config_file.as_deref())?;
     // What it is refused for is told with the refusal.
     for warning in checked.warnings.iter().filter(|warning| !checked.exposed.contains(warning)) {

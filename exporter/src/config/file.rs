@@ -62,6 +62,8 @@ impl ConfigError {
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let config = parse(&read(path)?, path)?;
     asks_for_what_is_here(&config, &path.display())?;
+    // What was begun and how it is undone lies there.
+    platform::check_trusted_way(&config.state_directory())?;
     Ok(config)
 }
 
@@ -94,8 +96,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
 
 /// What a configuration says is done with this program's rights.
 fn read_own(path: &Path) -> Result<FileRead, FileError> {
-    platform::check_trusted(path)?;
-    platform::read_regular(path, MAX_CONFIG_BYTES)
+    platform::read_trusted(path, MAX_CONFIG_BYTES)
 }
 
 /// Parses a configuration; `path` is only for messages. An empty text is the default configuration.

@@ -65,16 +65,16 @@ pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
     NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id,
     announce, asked_by_manager, bind_both_families, bind_to, boot_id, boot_time, booted_at, certificate_store,
-    check_program, check_unexposed, command_process, default_state_directory, event_records, exposed_part,
-    has_event_provider, host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop,
-    is_running, is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account,
-    pending_reboots, power_status, queued_start, receive_at, refuses_exposed, register_service, registered_service,
-    reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file, service_directory, services_of,
-    spawn, started_process, state_directory_of_running_unit, stop_service, system_authorities, system_trust,
-    unit_behind, unregister_service, usage,
+    check_program, check_unexposed, check_unexposed_program, command_process, default_state_directory, event_records,
+    exposed_part, has_event_provider, host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized,
+    is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere,
+    own_account, pending_reboots, power_status, queued_start, receive_at, refuses_exposed, register_service,
+    registered_service, reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file,
+    service_directory, services_of, spawn, started_process, state_directory_of_running_unit, stop_service,
+    system_authorities, system_trust, unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
-pub use trusted::check_trusted;
+pub use trusted::{check_trusted_way, read_trusted};
 
 #[cfg(test)]
 pub(crate) use system::testing;

@@ -1,14 +1,22 @@
-//! Files that decide what is done with this program's rights.
+//! Files that decide what is done with this program's rights. Where this program works for the system, as a service of Windows, they are
+//! refused unless administrators alone decide what lies there. Elsewhere people are told what is exposed, and nothing is refused.
 
 use std::path::Path;
 
-use super::{FileError, system};
+use super::{FileError, FileRead, system};
 
-/// Whether administrators alone decide what lies there, where this program works for the system: as a service of Windows. Elsewhere it is
-/// told of what is exposed, and refuses nothing.
+/// Reads such a file of at most `limit` bytes: judged and read by one handle.
+///
+/// # Errors
+/// [`FileError::Exposed`], and why it cannot be read.
+pub fn read_trusted(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+    if system::refuses_exposed() { system::read_unexposed(path, limit) } else { super::read_regular(path, limit) }
+}
+
+/// Whether a directory of ours lies where only administrators can put another one in its place.
 ///
 /// # Errors
 /// [`FileError::Exposed`], or that it cannot be looked at.
-pub fn check_trusted(path: &Path) -> Result<(), FileError> {
-    if system::refuses_exposed() { system::check_unexposed(path) } else { Ok(()) }
+pub fn check_trusted_way(path: &Path) -> Result<(), FileError> {
+    if system::refuses_exposed() { system::check_way(path) } else { Ok(()) }
 }

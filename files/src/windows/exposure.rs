@@ -1,24 +1,35 @@
 //! Whether only administrators decide what lies at a path: what tells a privileged program what to do has to be so, and each directory on
 //! the way to it, since whoever may give the name of one to another has exchanged all that lies below.
 
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::windows::io::AsHandle;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use windows_sys::Wdk::Storage::FileSystem::FILE_OPEN;
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_READ_ATTRIBUTES, READ_CONTROL,
+    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_SHARE_DELETE,
+    FILE_SHARE_READ, READ_CONTROL,
 };
 
 use super::access::Access;
 use super::attributes::own_account;
 use super::held::{access_of, walk_past};
-use super::names::{SHARED, wide};
+use super::names::{Directory, SHARED, is_busy, wide};
+use super::read::{Metadata, regular};
 use super::sys::{self, How};
 use super::way::Way;
-use crate::file::{Exposure, FileError};
+use crate::file::{Exposure, FileError, FileRead};
+use crate::read::read_open;
 
 const LOOK: u32 = FILE_READ_ATTRIBUTES | READ_CONTROL;
+
+/// So long a program may have a file open that is to be read: an editor that saves it, a scanner that looks at it.
+const SETTLES: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether nobody but administrators may change what lies at a path, or put something there where nothing is. Administrators are SYSTEM,
 /// the group of that name, Windows itself, and the account that this program runs under where it is none of them. The directory itself
@@ -27,37 +38,93 @@ const LOOK: u32 = FILE_READ_ATTRIBUTES | READ_CONTROL;
 /// # Errors
 /// [`FileError::Exposed`] with what is to be done, and whatever keeps one from being looked at. That nothing is there is none.
 pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
+    open_unexposed(path, LOOK, SHARED).map(drop)
+}
+
+/// Reads a regular file of at most `limit` bytes that nobody but administrators may change, as [`check_unexposed`] has it, by the very
+/// handle that was judged. Nobody has it open for writing meanwhile: whoever had opened it before its list was mended could write to it
+/// still.
+///
+/// # Errors
+/// As [`check_unexposed`], and [`FileError`].
+pub fn read_unexposed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+    let until = Instant::now() + SETTLES;
+    let opened = loop {
+        match open_unexposed(path, LOOK | FILE_READ_DATA, FILE_SHARE_READ | FILE_SHARE_DELETE) {
+            Err(FileError::Read { source, .. }) if is_busy(&source) && Instant::now() < until => sleep(PAUSE),
+            Err(FileError::Read { source, path }) if is_busy(&source) => {
+                let words = "a program has it open for writing; end that, or have it close the file";
+                return Err(FileError::Read { path, source: io::Error::other(words) });
+            }
+            opened => break opened?,
+        }
+    };
+    let (file, metadata) = opened.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
+    regular(path, &metadata)?;
+    read_open(path, (file, metadata), limit)
+}
+
+/// Whether nobody but administrators may give the name of a directory above a path to another one. Directories that are not there yet
+/// are nobody's.
+///
+/// # Errors
+/// As [`check_unexposed`].
+pub fn check_way(path: &Path) -> Result<(), FileError> {
+    match walk_unexposed(path).map(|walked| walked.directory) {
+        Ok(Err(FileError::NotFound { .. })) => Ok(()),
+        Ok(walked) => walked.map(drop),
+        Err(error) => Err(error),
+    }
+}
+
+/// Directories on a way, as far as they are there and nobody can exchange them.
+struct Walked {
+    /// The last one, or why it is not reached.
+    directory: Result<Directory, FileError>,
+    /// Of the last one that is there.
+    last: Option<(PathBuf, Access)>,
+    name: Option<OsString>,
+}
+
+fn walk_unexposed(path: &Path) -> Result<Walked, FileError> {
     let refused = |kind| FileError::NotRegular { path: path.to_owned(), kind };
     let failed = |error| FileError::from_io(path, error);
     let mut way = Way::of(path).map_err(refused)?;
     let name = way.names.pop();
     let absolute = std::path::absolute(path).map_err(failed)?;
     let mut parts: Vec<_> = absolute.ancestors().map(Path::to_owned).collect();
-    let mut seen: Vec<(PathBuf, Access)> = Vec::new();
-    let walked = walk_past(path, &way, LOOK, |directory| {
+    let mut last: Option<(PathBuf, Access)> = None;
+    let directory = walk_past(path, &way, LOOK, |directory| {
         let access = access_of(directory).map_err(failed)?;
         let part = parts.pop().unwrap_or_default();
-        if let Some(why) = access.exchangeable_by(seen.is_empty(), own_account()) {
+        if let Some(why) = access.exchangeable_by(last.is_none(), own_account()) {
             return Err(Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part), part, why }).into());
         }
-        seen.push((part, access));
+        last = Some((part, access));
         Ok(())
     });
+    Ok(Walked { directory, last, name })
+}
+
+/// None where nothing is there, and nobody but administrators may put something there.
+fn open_unexposed(path: &Path, access: u32, share: u32) -> Result<Option<(File, Metadata)>, FileError> {
+    let failed = |error| FileError::from_io(path, error);
+    let Walked { directory, last, name } = walk_unexposed(path)?;
     let closed = |(part, access): (PathBuf, Access)| match access.writable_by(own_account()) {
         Some(why) => Err(Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part), part, why }).into()),
         None => Ok(()),
     };
-    let directory = match walked {
+    let directory = match directory {
         // Who may add names in the last that is there decides what is to be found.
-        Err(not_there @ FileError::NotFound { .. }) => return seen.pop().map_or(Err(not_there), closed),
+        Err(not_there @ FileError::NotFound { .. }) => return last.map_or(Err(not_there), closed).map(|()| None),
         walked => walked?,
     };
-    seen.pop().map_or(Ok(()), closed)?;
-    let Some(name) = name else { return Ok(()) };
-    let how = How { access: LOOK, share: SHARED, disposition: FILE_OPEN, options: 0 };
+    last.map_or(Ok(()), closed)?;
+    let Some(name) = name else { return Ok(None) };
+    let how = How { access, share, disposition: FILE_OPEN, options: 0 };
     let opened = wide(&name).and_then(|name| sys::open(Some(directory.as_handle()), &name, how, None));
     let opened = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(failed)?,
     };
     let look = sys::look(opened.as_handle()).map_err(failed)?;
@@ -65,7 +132,8 @@ pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
         return Err(FileError::LinkOnTheWay { path: path.to_owned(), name });
     }
     let access = access_of(&opened).map_err(failed)?;
-    let Some(why) = access.writable_by(own_account()) else { return Ok(()) };
+    let Some(why) = access.writable_by(own_account()) else { return Ok(Some((opened.into(), Metadata(look)))) };
+    let absolute = std::path::absolute(path).map_err(failed)?;
     let fix =
         if look.attributes & FILE_ATTRIBUTE_DIRECTORY != 0 { of_directory(&absolute) } else { of_file(&absolute) };
     Err(Box::new(Exposure { path: path.to_owned(), part: absolute, why, fix }).into())

@@ -399,3 +399,47 @@ fn what_cannot_be_looked_at_is_not_taken_for_safe() {
         check_unexposed(Path::new(path)).expect_err(path);
     }
 }
+
+/// A handle from before the list was mended writes what administrators are read to have written.
+#[test]
+fn what_somebody_has_open_for_writing_is_not_read_as_an_administrators() {
+    let room = Room::new();
+    let path = room.at("config.yaml");
+    fs::write(&path, "host: a").expect("a file");
+    let read = || read_unexposed(&path, 100).map(|read| read.bytes.to_vec());
+    assert_eq!(read().expect("nobody has it"), b"host: a");
+    let looking = fs::File::open(&path).expect("it is there");
+    assert_eq!(read().expect("one who reads is in nobody's way"), b"host: a");
+    drop(looking);
+    let writing = fs::File::options().append(true).open(&path).expect("it is there");
+    let told = read().expect_err("somebody writes").to_string();
+    assert!(told.contains("open for writing"), "{told}");
+    let ends = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        drop(writing);
+    });
+    assert_eq!(read().expect("it is waited for"), b"host: a");
+    ends.join().expect("it has ended");
+    assert!(matches!(read_unexposed(&room.at("none"), 100), Err(FileError::NotFound { .. })));
+    assert!(matches!(read_unexposed(room.0.path(), 100), Err(FileError::NotRegular { .. })));
+    let_everybody_write(&path);
+    assert_eq!(read().expect_err("everybody may write it").reason(), "exposed");
+}
+
+#[test]
+fn the_way_to_a_directory_of_ours_is_judged_and_it_may_be_to_come() {
+    for (open, is_exposed) in [("a", true), ("a/b", false), ("a/b/state", false)] {
+        let room = Room::new();
+        fs::create_dir_all(room.at("a/b/state")).expect("directories");
+        let there = [room.at("a/b/state"), room.at("a/b/none"), room.at("a/none/none")];
+        for path in &there {
+            check_way(path).expect("nobody else may");
+        }
+        let_everybody_write(&room.at(open));
+        let is_on_all = open == "a";
+        for path in &there[..if is_on_all { 3 } else { 0 }] {
+            assert_eq!(check_way(path).expect_err("exposed").reason(), "exposed");
+        }
+        assert_eq!(check_way(&there[0]).is_err(), is_exposed || open == "a/b", "{open}");
+    }
+}

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use kagiban_files::{Exposure, FileError, is_writable_by_others, read_regular};
+use kagiban_files::{Exposure, FileError, FileRead, is_writable_by_others, read_regular};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 /// As much of a file as the kernel looks at to tell what it is.
@@ -76,6 +76,30 @@ pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
     let why = "may be written by others than root and the account of kagiban-exporter".to_owned();
     let fix = "`chown root` and `chmod go-w` it".to_owned();
     Err(Box::new(Exposure { path: path.to_owned(), part, why, fix }).into())
+}
+
+/// Reads a file that decides what is done; nothing is refused here for who may exchange it.
+///
+/// # Errors
+/// See [`FileError`].
+pub(in super::super) fn read_unexposed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+    read_regular(path, limit)
+}
+
+/// The same of a program of ours, whose libraries are the system's.
+///
+/// # Errors
+/// As [`check_unexposed`].
+pub fn check_unexposed_program(path: &Path) -> Result<(), FileError> {
+    check_unexposed(path)
+}
+
+/// The same of the directories above a path alone.
+///
+/// # Errors
+/// As [`check_unexposed`].
+pub(in super::super) fn check_way(path: &Path) -> Result<(), FileError> {
+    path.parent().map_or(Ok(()), check_unexposed)
 }
 
 /// As it is named and, behind links, as it is: every directory on the way, and every link.

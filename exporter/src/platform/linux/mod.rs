@@ -30,7 +30,8 @@ mod unit;
 pub use accounts::{AccountId, EXPORTERS, account_called, account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
 pub use event_log::{event_records, has_event_provider};
-pub use executable::check_unexposed;
+pub use executable::{check_unexposed, check_unexposed_program};
+pub(super) use executable::{check_way, read_unexposed};
 pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file,
     state_directory_of_running_unit,

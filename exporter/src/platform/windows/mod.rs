@@ -1,6 +1,7 @@
 //! Windows, from version 10 and Server 2016 on. What it has no side for yet stands in [`LACKS`].
 
 mod accounts;
+mod arguments;
 mod event_log;
 mod host;
 mod hosted;
@@ -30,11 +31,14 @@ pub use host::{
 };
 pub use hosted::{announce, asked_by_manager, run_as_service};
 pub use kagiban_files::check_unexposed;
+pub(super) use kagiban_files::{check_way, read_unexposed};
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use power_status::power_status;
 pub use process::{is_running, is_shortage, started_process, usage};
-pub use program::{check_program, command_process, exposed_part, refuses_exposed, run, run_commands_by, spawn};
+pub use program::{
+    check_program, check_unexposed_program, command_process, exposed_part, refuses_exposed, run, run_commands_by, spawn,
+};
 pub use reboot::pending_reboots;
 pub use registration::{
     REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, stop_service,

@@ -23,6 +23,7 @@ use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 use super::super::left::{LEFT, LOOK, MAX_LEFT, Unlooked, look_at};
 use super::super::within::Unanswered;
 use super::super::{Command, ProgramError, ServiceError, StartedProcess};
+use super::arguments::{is_loaded, paths};
 use super::sys::{self, Job};
 use super::{AccountId, hosted, service_control, started_process};
 
@@ -37,8 +38,8 @@ const CREATION: Duration = Duration::from_secs(2);
 
 /// What Windows starts by its name alone.
 const PROGRAMS: [&str; 4] = ["exe", "com", "bat", "cmd"];
-/// What another program is given to run.
-const SCRIPTS: [&str; 6] = ["bat", "cmd", "ps1", "vbs", "js", "py"];
+/// Files beside a program that are looked at. More lie in Windows' own directories alone.
+const MOST_BESIDE: usize = 4096;
 /// Of this program's environment, what programs of Windows do not run without. Nothing else of it is theirs.
 const ENVIRONMENT: [&str; 16] = [
     "ALLUSERSPROFILE",
@@ -237,9 +238,9 @@ pub fn refuses_exposed() -> bool {
     hosted::is_hosted() || AccountId::own().is_ok_and(|own| own.acts_as(&AccountId::system()))
 }
 
-/// What of a program somebody else than an administrator may exchange: itself, a script that it is given, or a directory on the way to
-/// either; of one that is named without its directory, also where it would be found sooner. What cannot be looked at is not known to be
-/// safe. Who may change a service, its manager knows.
+/// What of a command somebody else than an administrator may exchange: its program, what is loaded from beside that, what a path in an
+/// argument leads to, or a directory on the way to any of them; of a program that is named without its directory, also where it would be
+/// found sooner. What cannot be looked at is not known to be safe. Who may change a service, its manager knows.
 pub fn exposed_part(agent: &str, command: &Command) -> Option<FileError> {
     let Command::Program(argv) = command else { return None };
     let unseen = |why: Unlooked| FileError::from_io(Path::new(&command.to_string()), io::Error::other(why.of_files()));
@@ -253,8 +254,53 @@ fn exposed(argv: &[String], path: &OsStr) -> Option<FileError> {
     if let Some(found) = candidates.iter().position(|candidate| candidate.is_file()) {
         candidates.truncate(found + 1);
     }
-    let scripts = argv.iter().skip(1).map(PathBuf::from).filter(|path| path.is_absolute() && ends_with(path, &SCRIPTS));
-    candidates.into_iter().chain(scripts).find_map(|part| check_unexposed(&part).err())
+    let program = candidates.pop()?;
+    let variable = |name: &str| env::var(name).ok();
+    let named = argv.iter().skip(1).flat_map(|argument| paths(argument, variable));
+    // A part of an argument may be a path by chance
+    let named = named.filter(|named| named.is_whole || named.path.exists()).map(|named| named.path);
+    let sooner = candidates.into_iter().find_map(|part| check_unexposed(&part).err());
+    sooner
+        .or_else(|| check_unexposed_program(&program).err())
+        .or_else(|| named.into_iter().find_map(|path| check_unexposed(&path).err()))
+}
+
+/// The same of one program's file: itself, and what Windows loads from beside it before it looks elsewhere.
+///
+/// # Errors
+/// As [`check_unexposed`].
+pub fn check_unexposed_program(program: &Path) -> Result<(), FileError> {
+    check_unexposed(program)?;
+    let Some(directory) = program.parent() else { return Ok(()) };
+    // Thousands lie there, which nobody but Windows may change.
+    let system = env::var_os("SystemRoot").map(PathBuf::from);
+    if system.is_some_and(|system| is_below(directory, &system)) {
+        return Ok(());
+    }
+    let failed = |error| FileError::from_io(directory, error);
+    let beside = match directory.read_dir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        beside => beside.map_err(failed)?,
+    };
+    for (count, entry) in beside.enumerate() {
+        let entry = entry.map_err(failed)?;
+        if count >= MOST_BESIDE {
+            let words = format!(
+                "more than {MOST_BESIDE} files lie beside the program, too many to look at: have it in a directory of its own"
+            );
+            return Err(failed(io::Error::other(words)));
+        }
+        if is_loaded(&entry.file_name()) {
+            check_unexposed(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// In any letters.
+fn is_below(directory: &Path, above: &Path) -> bool {
+    let lower = |path: &Path| PathBuf::from(path.to_string_lossy().to_lowercase());
+    lower(directory).starts_with(lower(above))
 }
 
 /// The program's file, where Windows can run it with these arguments.
@@ -443,6 +489,12 @@ mod tests {
             (&[own.as_str()][..], system.to_owned(), false),
             (&[&own, &script], system.to_owned(), false),
             (&[&own, &theirs], system.to_owned(), true),
+            (&["cmd", "/c", &theirs], system.to_owned(), true),
+            (&["cmd", "/c", &format!("/x={theirs},Entry")], system.to_owned(), true),
+            (&["cmd", "/c", &script], system.to_owned(), false),
+            (&["cmd", "/c", r"C:\windows\system32\kagiban-none"], system.to_owned(), false),
+            (&["cmd", "/c", r"Z:\tmp\kagiban-none"], system.to_owned(), true),
+            (&["cmd", "/c", r"\\.\pipe\a"], system.to_owned(), true),
             (&[&theirs], system.to_owned(), true),
             (&["hostname"], system.to_owned(), false),
             (&["hostname"], format!(r"{system};Z:\tmp"), false),
