@@ -56,8 +56,10 @@ amend Upgrade 7 WIX_UPGRADE_DETECTED 5 768
 # In the transaction, so that the program that was there is back when the new one is refused.
 amend InstallExecuteSequence 1 RemoveExistingProducts 3 1501
 # What undoes an action that stands behind it: 256 beside what wixl has made of it.
-for action in UnregisterService RegisterAgain; do amend CustomAction 1 "$action" 2 $((18 + 64 + 256 + 1024 + 2048)); done
+for action in UnregisterService RestoreService RegisterAgain StartAgain StopAgain; do amend CustomAction 1 "$action" 2 $((18 + 64 + 256 + 1024 + 2048)); done
 amend CustomAction 1 CloseFirewallAgain 2 $((50 + 64 + 256 + 1024 + 2048))
+# What the part that shows a dialogue has found would not reach the part that installs, which then does not look by itself.
+msitool msibuild "$work/$name" -q "DELETE FROM InstallUISequence WHERE Action = 'AppSearch'" || fail 'InstallUISequence keeps AppSearch'
 cp "$work/$name" "$out/$name"
 checksums "$out" "$name"
 say "$out/$name: $(stat -c %s "$out/$name") bytes"

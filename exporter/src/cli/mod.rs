@@ -2,12 +2,14 @@
 
 mod check;
 mod discover;
+mod given;
 mod keystore;
 mod listing;
 mod rotation;
 mod service;
 mod shutdown;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -17,6 +19,7 @@ use kagiban_process::completion::CompletionArgs;
 
 pub use check::print as print_check;
 pub use discover::print as print_discovered;
+pub use given::GivenArgs;
 pub use keystore::list as list_keystore;
 pub use rotation::{RotationError, run as run_rotation};
 pub use service::{ServiceCommandError, run as run_service};
@@ -97,9 +100,18 @@ pub enum ServiceCommand {
     ///
     /// Run it as an administrator. The configuration is checked first, as --config.check does, and nothing is registered when it is
     /// refused. Without --config.file it is `%ProgramData%\kagiban\exporter.yaml`, which is written where it is not there and is never
-    /// written over. Every other option is kept for the service as it is given here; one that is not given again goes back to its default. The service is not started: `sc start
-    /// kagiban-exporter` does that, and what runs already has the new settings from its next start on.
-    Install(WorkArgs),
+    /// written over. Every other option is kept for the service as it is given here; one that is not given again goes back to its default,
+    /// unless --keep says otherwise. The service is not started: `sc start kagiban-exporter` does that, and what runs already has the
+    /// new settings from its next start on.
+    Install(InstallArgs),
+    /// Register the service for the program and with the options of this command line, as the registry has it: what undoes an
+    /// installation of the package. Nothing of it is looked at.
+    #[command(hide = true)]
+    Restore(RestoreArgs),
+    /// Have the service started. One that is disabled is left so.
+    ///
+    /// Exits with 0 when it runs already, or is disabled. The start is not waited for.
+    Start,
     /// Stop the service and remove it; its configuration, state and logs stay.
     ///
     /// Exits with 0 when it is not there, too. A rotation that is being finished is waited for; a service that does not stop in time is
@@ -118,6 +130,25 @@ pub enum ServiceCommand {
     /// It logs to `%ProgramData%\kagiban\logs\kagiban-exporter.log` unless --log.file says otherwise, and its warnings and errors to the
     /// Application log, under the source kagiban-exporter.
     Run(WorkArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Leave every option that is not given here as it is registered, and how the service starts as somebody has set it: what an
+    /// upgrade does.
+    ///
+    /// Nothing is changed where an option is registered that this version does not know.
+    #[arg(long)]
+    pub keep: bool,
+    #[command(flatten)]
+    pub given: GivenArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The command line.
+    #[arg(last = true, required = true)]
+    pub command_line: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

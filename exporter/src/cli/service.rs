@@ -1,13 +1,19 @@
-//! `service install`, `remove` and `reload`: this program as a service that its system starts.
+//! `service install`, `remove`, `start`, `stop` and `reload`: this program as a service that its system starts.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, LogFormat, ServiceCommand, StopArgs, WorkArgs, one_line};
+use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
+
+use super::{
+    Cli, Command, DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, GivenArgs, InstallArgs, LogFormat, RestoreArgs,
+    ServiceCommand, StopArgs, WorkArgs, one_line,
+};
 use crate::platform::{
-    self, FileError, Registered, Registration, RegistrationError, SERVICE_NAME, Unregistered, WriteError,
+    self, FileError, Registered, Registration, RegistrationError, SERVICE_NAME, Started, Unregistered, WriteError,
 };
 use crate::service::{self, ServiceError};
 
@@ -35,6 +41,11 @@ pub enum ServiceCommandError {
     Exposed(FileError),
     #[error("it cannot be seen who may change what decides what the service does: {0}")]
     Unseen(FileError),
+    #[error(
+        "the service is registered as `{registered}`, of which nothing can be kept: {why}; nothing was changed; register it by \
+         `kagiban-exporter service install`, with every option that it needs and without --keep, and then do this again"
+    )]
+    NotKept { registered: String, why: String },
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -49,6 +60,7 @@ impl ServiceCommandError {
             Self::Write(_) => "first_configuration",
             Self::Path { .. } => "path",
             Self::Exposed(error) | Self::Unseen(error) => error.reason(),
+            Self::NotKept { .. } => "not_kept",
             Self::Print(_) => "print",
         }
     }
@@ -61,7 +73,9 @@ impl ServiceCommandError {
 pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
     match command {
         ServiceCommand::Install(args) => install(args, out),
+        ServiceCommand::Restore(args) => restore(args, out),
         ServiceCommand::Remove(args) => remove(args, out),
+        ServiceCommand::Start => start(out),
         ServiceCommand::Stop(args) => stop(args, out),
         ServiceCommand::Reload => {
             platform::reload_service(MANAGER_DEADLINE)?;
@@ -72,13 +86,18 @@ pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceC
     }
 }
 
-fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
     let directory = platform::service_directory()?;
+    let there = if install.keep { platform::registered_service(MANAGER_DEADLINE)? } else { None };
+    let args = match there {
+        Some(there) => kept(&there.arguments, &install.given)?,
+        None => install.given.alone().clone(),
+    };
     let args = WorkArgs {
         config_file: args.config_file.as_deref().map(absolute).transpose()?,
         web_config_file: args.web_config_file.as_deref().map(absolute).transpose()?,
         log_file: args.log_file.as_deref().map(absolute).transpose()?,
-        ..args.clone()
+        ..args
     };
     let config_file = match args.config_file {
         Some(path) => path,
@@ -102,7 +121,7 @@ fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandErr
     if !problems.is_empty() {
         return Err(ServiceCommandError::Refused(problems));
     }
-    let registration = Registration { arguments: arguments(&args) };
+    let registration = Registration { program: None, arguments: arguments(&args), keeps_start: install.keep };
     let (registered, unknown) = platform::register_service(&registration, MANAGER_DEADLINE)?;
     if !unknown.is_empty() {
         writeln!(out, "warning: the service manager of this system does not know {}", unknown.join(", "))?;
@@ -113,6 +132,55 @@ fn install(args: &WorkArgs, out: &mut dyn Write) -> Result<(), ServiceCommandErr
         Registered::AsBefore => "is registered already, with these settings",
     };
     writeln!(out, "{SERVICE_NAME} {done}; start it with `sc start {SERVICE_NAME}`")?;
+    Ok(())
+}
+
+/// What the service has already, in its place what is given now.
+fn kept(registered: &[OsString], given: &GivenArgs) -> Result<WorkArgs, ServiceCommandError> {
+    let not_kept = |why| {
+        let words: Vec<_> = registered.iter().map(|word| one_line(&word.to_string_lossy())).collect();
+        ServiceCommandError::NotKept { registered: words.join(" "), why }
+    };
+    // As the program reads them when it is started.
+    let words = std::iter::once(SERVICE_NAME.into()).chain(registered.iter().cloned());
+    let cli = Cli::try_parse_from(words).map_err(|error| not_kept(unknown(&error)))?;
+    match cli.command {
+        Some(Command::Service(ServiceCommand::Run(there))) => Ok(given.over(there)),
+        _ => Err(not_kept("it does not run this program as a service".to_owned())),
+    }
+}
+
+/// What this version does not take, with its name. clap's own words are several lines, with a usage that nobody asked for.
+fn unknown(error: &clap::Error) -> String {
+    let kind = error.kind().as_str().unwrap_or("it is not understood");
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => format!("{kind}, {}", one_line(argument)),
+        _ => kind.to_owned(),
+    }
+}
+
+/// No file is looked at: it was so before, and an installation that fails leaves it as it was.
+fn restore(args: &RestoreArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    let Some((program, arguments)) = args.command_line.split_first() else { return Ok(()) };
+    let program = PathBuf::from(unmarked(program));
+    let registration = Registration { program: Some(program), arguments: arguments.to_vec(), keeps_start: true };
+    platform::register_service(&registration, MANAGER_DEADLINE)?;
+    Ok(writeln!(out, "{SERVICE_NAME} is registered as it was")?)
+}
+
+/// Windows Installer writes `#%` before what the registry has as text with variables.
+fn unmarked(program: &OsStr) -> OsString {
+    match program.to_str().and_then(|program| program.strip_prefix("#%")) {
+        Some(program) => program.into(),
+        None => program.to_owned(),
+    }
+}
+
+fn start(out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match platform::start_service(MANAGER_DEADLINE)? {
+        Started::Asked => writeln!(out, "{SERVICE_NAME} was asked to start")?,
+        Started::IsDisabled => writeln!(out, "{SERVICE_NAME} is disabled, and left so")?,
+    }
     Ok(())
 }
 
@@ -184,17 +252,87 @@ fn arguments(args: &WorkArgs) -> Vec<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
-    use super::super::{Cli, Command};
     use super::*;
 
-    fn installed(words: &[&str]) -> WorkArgs {
+    fn given(words: &[&str]) -> GivenArgs {
         let cli = Cli::try_parse_from([&["x", "service", "install"], words].concat()).expect("good words");
         match cli.command {
-            Some(Command::Service(ServiceCommand::Install(args))) => args,
+            Some(Command::Service(ServiceCommand::Install(args))) => args.given,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn installed(words: &[&str]) -> WorkArgs {
+        given(words).alone().clone()
+    }
+
+    fn after_upgrade(registered: &[&str], words: &[&str]) -> Result<Vec<OsString>, ServiceCommandError> {
+        let registered: Vec<OsString> = registered.iter().map(Into::into).collect();
+        kept(&registered, &given(words)).map(|args| arguments(&args))
+    }
+
+    #[test]
+    fn what_is_not_given_again_is_kept_and_what_is_given_takes_its_place() {
+        for (registered, given, expected) in [
+            ("service run", "", "service run"),
+            ("service run --config.file /a~b.yaml --web.config.file /w.yaml", "", "AS BEFORE"),
+            (
+                "service run --web.config.file=/w.yaml --log.file=/l --log.format json",
+                "--log.level debug",
+                "service run --web.config.file /w.yaml --log.file /l --log.level debug --log.format json",
+            ),
+            (
+                "service run --web.listen-address :1 --web.listen-address [::1]:2 --web.telemetry-path /m",
+                "",
+                "AS BEFORE",
+            ),
+            (
+                "service run --web.config.file /w --web.listen-address :1 --web.listen-address :2",
+                "--web.listen-address :3",
+                "service run --web.config.file /w --web.listen-address :3",
+            ),
+            // A default that is given is given.
+            (
+                "service run --config.file /c --web.listen-address :1 --log.level debug",
+                "--web.listen-address :9996 --log.level info --config.file /d",
+                "service run --config.file /d",
+            ),
+        ] {
+            let parted = |line: &'static str| -> Vec<&'static str> { line.split_whitespace().collect() };
+            let expected = if expected == "AS BEFORE" { registered } else { expected };
+            let told = after_upgrade(&parted(registered), &parted(given)).expect("it is kept");
+            assert_eq!(told, parted(expected), "{registered} with {given}");
+        }
+        let with_space = ["service", "run", "--config.file", "/Program Data/a \"b\".yaml"];
+        assert_eq!(after_upgrade(&with_space, &[]).expect("it is kept"), with_space);
+    }
+
+    #[test]
+    fn a_registered_option_that_is_not_known_is_refused_by_its_name() {
+        for (registered, named) in [
+            (&["service", "run", "--web.old-option", "x"][..], "--web.old-option"),
+            (&["service", "run", "--config.file", "a", "--config.file", "b"], "--config.file"),
+            (&["service", "run", "--log.level", "shout"], "--log.level"),
+            (&["service", "stop"], "does not run this program"),
+            (&["--config.file", "c"], "does not run this program"),
+            (&[], "does not run this program"),
+        ] {
+            let error = after_upgrade(registered, &[]).expect_err("it is refused");
+            let text = error.to_string();
+            assert!(error.reason() == "not_kept" && text.contains(named) && !text.contains('\n'), "{text}");
+            assert!(text.contains("nothing was changed") && text.contains("without --keep"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_command_line_of_the_registry_comes_back_whole_from_behind_two_dashes() {
+        let line = ["#%C:\\Program Files\\x.exe", "service", "run", "--config.file", "--", "--version"];
+        let words = ["x", "service", "restore", "--"].iter().chain(&line);
+        let cli = Cli::try_parse_from(words).expect("good words");
+        let Some(Command::Service(ServiceCommand::Restore(args))) = cli.command else { panic!("another command") };
+        assert_eq!(args.command_line, line);
+        assert_eq!(unmarked(&args.command_line[0]), "C:\\Program Files\\x.exe");
+        assert_eq!(unmarked(OsStr::new("/x")), "/x");
     }
 
     #[test]
@@ -232,8 +370,7 @@ mod tests {
 
     #[test]
     fn nobody_but_the_service_manager_runs_the_service() {
-        let args = installed(&[]);
-        let error = run(&ServiceCommand::Run(args), &mut Vec::new()).expect_err("refused");
+        let error = run(&ServiceCommand::Run(installed(&[])), &mut Vec::new()).expect_err("refused");
         assert_eq!(error.reason(), "not_started_by_manager");
     }
 }

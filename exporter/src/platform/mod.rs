@@ -7,6 +7,8 @@
 mod ability;
 mod boot;
 mod command;
+#[cfg(any(windows, test))]
+mod command_line;
 mod event_log;
 mod hints;
 mod left;
@@ -55,7 +57,7 @@ pub use process::Usage;
 pub use program::{ProgramError, StartedProcess};
 pub use reboot::{PendingReboots, RebootError, RebootReason};
 pub use registration::{
-    Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Unregistered,
+    Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Started, Unregistered,
 };
 pub use service::ServiceError;
 pub use severity::Severity;
@@ -70,8 +72,8 @@ pub use system::{
     is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere,
     own_account, pending_reboots, power_status, queued_start, receive_at, refuses_exposed, register_service,
     registered_service, reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file,
-    service_directory, services_of, spawn, started_process, state_directory_of_running_unit, stop_service,
-    system_authorities, system_trust, unit_behind, unregister_service, usage,
+    service_directory, services_of, spawn, start_service, started_process, state_directory_of_running_unit,
+    stop_service, system_authorities, system_trust, unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
 pub use trusted::{check_trusted_way, read_trusted};

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What the service is called.
@@ -10,8 +11,12 @@ pub const SERVICE_NAME: &str = "kagiban-exporter";
 /// How the service is to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
+    /// None is this one.
+    pub program: Option<PathBuf>,
     /// What the program is given: paths are absolute, since a service's current directory is the system's.
     pub arguments: Vec<OsString>,
+    /// Whether how a service that is there starts stays as somebody has set it.
+    pub keeps_start: bool,
 }
 
 /// What had to be done for that.
@@ -22,6 +27,15 @@ pub enum Registered {
     Changed,
     /// It was there already, and its settings were written once more.
     AsBefore,
+}
+
+/// What became of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It was asked to start, or runs already.
+    Asked,
+    /// Somebody has disabled it, and it is left so.
+    IsDisabled,
 }
 
 /// What was there to be removed.
@@ -36,6 +50,8 @@ pub enum Unregistered {
 pub struct RegisteredService {
     /// As the manager starts it: the program and its arguments, quoted.
     pub command_line: OsString,
+    /// The same without the program, parted as it parts them when it is started.
+    pub arguments: Vec<OsString>,
     pub starts_by_itself: bool,
     pub state: ServiceState,
     /// Before each of its starts after a failure; the last one holds for every later failure. None where the system does not tell.

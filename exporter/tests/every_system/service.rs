@@ -74,7 +74,9 @@ fn where_the_system_starts_programs_by_units_it_is_said_so() {
     if REGISTERS_ITSELF {
         return;
     }
-    for arguments in [&["install"][..], &["remove"], &["stop"], &["reload"], &["run"]] {
+    for arguments in
+        [&["install"][..], &["install", "--keep"], &["remove"], &["start"], &["stop"], &["reload"], &["run"]]
+    {
         let said = refused(arguments);
         assert!(said.starts_with("kagiban-exporter: systemd: ") && said.contains("systemctl enable"), "{said}");
     }

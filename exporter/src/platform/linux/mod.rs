@@ -44,7 +44,7 @@ pub use program::{check_program, exposed_part, refuses_exposed, run, spawn};
 pub use reboot::pending_reboots;
 pub use registration::{
     REGISTERS_ITSELF, SystemLog, asked_by_manager, register_service, registered_service, reload_service,
-    run_as_service, service_directory, stop_service, unregister_service,
+    run_as_service, service_directory, start_service, stop_service, unregister_service,
 };
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{Registered, RegisteredService, Registration, RegistrationError, Unregistered};
+use super::super::{Registered, RegisteredService, Registration, RegistrationError, Started, Unregistered};
 
 /// Whether this program registers itself as a service here.
 pub const REGISTERS_ITSELF: bool = false;
@@ -29,6 +29,12 @@ pub const fn register_service(
 /// # Errors
 /// Always.
 pub const fn unregister_service(_stops_within: Duration) -> Result<Unregistered, RegistrationError> {
+    Err(RegistrationError::OfSystemd)
+}
+
+/// # Errors
+/// Always.
+pub const fn start_service(_deadline: Duration) -> Result<Started, RegistrationError> {
     Err(RegistrationError::OfSystemd)
 }
 

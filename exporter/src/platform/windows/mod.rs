@@ -41,8 +41,8 @@ pub use program::{
 };
 pub use reboot::pending_reboots;
 pub use registration::{
-    REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, stop_service,
-    unregister_service,
+    REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, start_service,
+    stop_service, unregister_service,
 };
 pub use service::{
     ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,

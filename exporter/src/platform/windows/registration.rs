@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,13 +14,14 @@ use windows_service::service::{
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE,
-    ERROR_SERVICE_NOT_ACTIVE,
+    ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_DISABLED,
+    ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOT_ACTIVE,
 };
 
+use super::super::command_line::parted;
 use super::super::within::{Unanswered, within as answered_within};
 use super::super::{
-    Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Unregistered,
+    Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Started, Unregistered,
 };
 use super::hosted::TOLD_BEFORE_STOP;
 use super::{default_state_directory, sys, system_log};
@@ -61,14 +63,16 @@ pub fn register_service(
     registration: &Registration,
     deadline: Duration,
 ) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
-    let arguments = registration.arguments.clone();
-    within(deadline, "register the service", move || register(arguments))
+    let registration = registration.clone();
+    within(deadline, "register the service", move || register(registration))
 }
 
-fn register(arguments: Vec<OsString>) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
+fn register(registration: Registration) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
     const TRIED: &str = "register the service";
     let failed = |error| failed(TRIED, error);
-    let program = std::env::current_exe().map_err(|source| RegistrationError::Failed { tried: TRIED, source })?;
+    let Registration { program, arguments, keeps_start } = registration;
+    let program = program.map_or_else(std::env::current_exe, Ok);
+    let program = program.map_err(|source| RegistrationError::Failed { tried: TRIED, source })?;
     let info = ServiceInfo {
         name: SERVICE_NAME.into(),
         display_name: DISPLAY_NAME.into(),
@@ -77,27 +81,25 @@ fn register(arguments: Vec<OsString>) -> Result<(Registered, Vec<&'static str>),
         error_control: ServiceErrorControl::Normal,
         executable_path: program,
         launch_arguments: arguments,
+        // None where it is made. One that is there keeps those that somebody has given it, and so does its account.
         dependencies: Vec::new(),
-        // LocalSystem where it is made. One that is there keeps the account that somebody has given it.
         account_name: None,
         account_password: None,
     };
     let access =
         ServiceAccess::QUERY_CONFIG | ServiceAccess::CHANGE_CONFIG | ServiceAccess::START | ServiceAccess::DELETE;
     let manager = manager(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE, TRIED)?;
-    let (service, registered) = match open(&manager, access, TRIED) {
+    let (service, registered, start_stays) = match open(&manager, access, TRIED) {
         Err(RegistrationError::NotThere) => {
-            (manager.create_service(&info, access).map_err(failed)?, Registered::Created)
+            (manager.create_service(&info, access).map_err(failed)?, Registered::Created, false)
         }
         there => {
             let service = there?;
-            let before = service.query_config().map_err(failed)?.executable_path;
-            service.change_config(&info).map_err(failed)?;
-            let after = service.query_config().map_err(failed)?.executable_path;
-            (service, if before == after { Registered::AsBefore } else { Registered::Changed })
+            let registered = change(&service, info, keeps_start).map_err(failed)?;
+            (service, registered, keeps_start)
         }
     };
-    let settled = settle(&service);
+    let settled = settle(&service, start_stays);
     if settled.is_err() && registered == Registered::Created {
         // Half of a service would start without what keeps it up.
         let _ = service.delete();
@@ -105,8 +107,18 @@ fn register(arguments: Vec<OsString>) -> Result<(Registered, Vec<&'static str>),
     Ok((registered, settled?))
 }
 
+fn change(service: &Service, mut info: ServiceInfo, keeps_start: bool) -> windows_service::Result<Registered> {
+    let before = service.query_config()?;
+    if keeps_start {
+        info.start_type = before.start_type;
+    }
+    service.change_config(&info)?;
+    let is_same = before.executable_path == service.query_config()?.executable_path;
+    Ok(if is_same { Registered::AsBefore } else { Registered::Changed })
+}
+
 /// What can only be said of a service that is there. Returns what this system has no word for.
-fn settle(service: &Service) -> Result<Vec<&'static str>, RegistrationError> {
+fn settle(service: &Service, start_stays: bool) -> Result<Vec<&'static str>, RegistrationError> {
     let actions = RESTARTS_AFTER.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
     let recovery = ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(FAILURES_FORGOTTEN_AFTER),
@@ -116,7 +128,7 @@ fn settle(service: &Service) -> Result<Vec<&'static str>, RegistrationError> {
     };
     let settings = [
         ("the description", service.set_description(DESCRIPTION)),
-        ("the delayed start", service.set_delayed_auto_start(true)),
+        ("the delayed start", if start_stays { Ok(()) } else { service.set_delayed_auto_start(true) }),
         ("the time that a shutdown waits for it", wait_at_shutdown(service)),
         // So that access can be given to this service alone, as `NT SERVICE\kagiban-exporter`.
         ("the security identifier of its own", service.set_config_service_sid_info(ServiceSidType::Unrestricted)),
@@ -142,6 +154,22 @@ fn wait_at_shutdown(service: &Service) -> windows_service::Result<()> {
         return Ok(());
     }
     service.set_preshutdown_timeout(PRESHUTDOWN_WITHIN)
+}
+
+/// Has the service manager start the service, which is not waited for.
+///
+/// # Errors
+/// When it is not there, or the service control manager refuses or does not answer.
+pub fn start_service(deadline: Duration) -> Result<Started, RegistrationError> {
+    const TRIED: &str = "start the service";
+    within(deadline, TRIED, || {
+        let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
+        match open(&manager, ServiceAccess::START, TRIED)?.start::<&OsStr>(&[]) {
+            Err(Error::Winapi(source)) if sys::is(&source, ERROR_SERVICE_ALREADY_RUNNING) => Ok(Started::Asked),
+            Err(Error::Winapi(source)) if sys::is(&source, ERROR_SERVICE_DISABLED) => Ok(Started::IsDisabled),
+            asked => asked.map(|()| Started::Asked).map_err(|error| failed(TRIED, error)),
+        }
+    })
 }
 
 /// Stops the service.
@@ -255,8 +283,11 @@ fn look() -> Result<Option<RegisteredService>, RegistrationError> {
             ServiceState::Pending
         }
     };
+    let command_line = config.executable_path.into_os_string();
+    let units: Vec<u16> = command_line.encode_wide().collect();
     Ok(Some(RegisteredService {
-        command_line: config.executable_path.into_os_string(),
+        arguments: parted(&units).iter().skip(1).map(|word| OsString::from_wide(word)).collect(),
+        command_line,
         starts_by_itself: config.start_type == ServiceStartType::AutoStart,
         state,
         restarts_after,
@@ -300,6 +331,8 @@ fn within<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use windows_service::service::ServiceDependency;
+
     use super::*;
 
     #[test]
@@ -320,22 +353,7 @@ mod tests {
     #[test]
     fn a_longer_wait_at_a_shutdown_is_left_as_somebody_has_set_it() {
         let _alone = super::super::testing::alone_with_the_manager();
-        let rights = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
-        let manager = manager(rights, "try").expect("the manager");
-        let name = format!("kagiban-waits-{}", std::process::id());
-        let info = ServiceInfo {
-            name: name.clone().into(),
-            display_name: name.into(),
-            service_type: ServiceType::OWN_PROCESS,
-            start_type: ServiceStartType::OnDemand,
-            error_control: ServiceErrorControl::Normal,
-            executable_path: std::env::current_exe().expect("this program"),
-            launch_arguments: Vec::new(),
-            dependencies: Vec::new(),
-            account_name: None,
-            account_password: None,
-        };
-        let service = manager.create_service(&info, ServiceAccess::ALL_ACCESS).expect("created");
+        let service = created(&info("kagiban-waits"));
         let hour = Duration::from_secs(3600);
         let told = [Duration::from_secs(10), hour].map(|set| {
             service.set_preshutdown_timeout(set).expect("set");
@@ -345,6 +363,73 @@ mod tests {
         service.delete().expect("deleted");
         assert_eq!(told, [PRESHUTDOWN_WITHIN, hour]);
         assert!(PRESHUTDOWN_WITHIN > Duration::from_secs(390) + TOLD_BEFORE_STOP);
+    }
+
+    fn info(what: &str) -> ServiceInfo {
+        let name = OsString::from(format!("{what}-{}", std::process::id()));
+        ServiceInfo {
+            name: name.clone(),
+            display_name: name,
+            service_type: ServiceType::OWN_PROCESS,
+            start_type: ServiceStartType::OnDemand,
+            error_control: ServiceErrorControl::Normal,
+            executable_path: std::env::current_exe().expect("this program"),
+            launch_arguments: Vec::new(),
+            dependencies: Vec::new(),
+            account_name: None,
+            account_password: None,
+        }
+    }
+
+    fn created(info: &ServiceInfo) -> Service {
+        let rights = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
+        let manager = manager(rights, "try").expect("the manager");
+        manager.create_service(info, ServiceAccess::ALL_ACCESS).expect("created")
+    }
+
+    #[test]
+    fn an_upgrade_leaves_the_start_the_account_and_the_dependencies_as_an_administrator_has_set_them() {
+        let _alone = super::super::testing::alone_with_the_manager();
+        let of_administrator = ServiceInfo {
+            start_type: ServiceStartType::Disabled,
+            dependencies: vec![ServiceDependency::Service("RpcSs".into())],
+            account_name: Some(r"NT AUTHORITY\LocalService".into()),
+            ..info("kagiban-kept")
+        };
+        let service = created(&of_administrator);
+        // Wine 8 tells no dependencies: docs/windows.md.
+        let before = service.query_config().expect("told");
+        let ours = ServiceInfo {
+            start_type: ServiceStartType::AutoStart,
+            launch_arguments: vec!["service".into(), "run".into()],
+            ..info("kagiban-kept")
+        };
+        let mut told = Vec::new();
+        for keeps_start in [true, true, false] {
+            let registered = change(&service, ours.clone(), keeps_start).expect("changed");
+            let config = service.query_config().expect("told");
+            assert_eq!(config.dependencies, before.dependencies, "{keeps_start}");
+            assert_eq!(config.account_name, before.account_name, "{keeps_start}");
+            told.push((registered, config.start_type));
+        }
+        service.delete().expect("deleted");
+        let (same, disabled) = (Registered::AsBefore, ServiceStartType::Disabled);
+        let expected = [(Registered::Changed, disabled), (same, disabled), (same, ServiceStartType::AutoStart)];
+        assert_eq!(told, expected);
+    }
+
+    /// As administrators and Windows Installer register it: what is parted is what the program is given.
+    #[test]
+    fn what_is_registered_is_parted_into_what_was_given() {
+        let _alone = super::super::testing::alone_with_the_manager();
+        let given = ["service", "run", "--config.file", r"C:\Program Data\a.yaml", r"C:\d e\", r#"a"b"#, ""];
+        let launch_arguments = given.map(OsString::from).to_vec();
+        let service = created(&ServiceInfo { launch_arguments, ..info("kagiban-parted") });
+        let line: Vec<u16> = service.query_config().expect("told").executable_path.as_os_str().encode_wide().collect();
+        service.delete().expect("deleted");
+        let parts: Vec<_> = parted(&line).iter().map(|word| OsString::from_wide(word)).collect();
+        assert_eq!(parts[0], std::env::current_exe().expect("this program"));
+        assert_eq!(parts[1..], given);
     }
 
     #[test]
