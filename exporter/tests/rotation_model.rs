@@ -392,10 +392,7 @@ fn successors(world: &World) -> Vec<World> {
         };
         let stop_begun = outcome.stop_begun.filter(|_| was_begun(&world.state, &outcome.event));
         let begun = |state: &Phase| stopping::stop_begun(stop_begun, state, || false);
-        let leaves = world.is_stopping
-            && stopping::leaves_after_failure(world.state.effect())
-            && matches!(outcome.event, Event::Failed(_));
-        if leaves {
+        if stopping::decides_nothing(world.state.effect(), &outcome.event, world.is_stopping) {
             // Not before a stop can end it no more.
             next.extend(kept_up(&after).iter().map(|outcome| left(&after.with(outcome))));
             next.extend(crashed(&after));

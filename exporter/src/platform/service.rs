@@ -45,9 +45,6 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// The reason of what says nothing of the service.
-    pub const HOST_GOES_DOWN: &str = "host_goes_down";
-
     /// Stable, for logs and metric labels.
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -59,7 +56,7 @@ impl ServiceError {
             Self::Pending { verb: ServiceVerb::Start, .. } => "start_pending",
             Self::Ended { .. } => "failed",
             Self::Silent { .. } => "timed_out",
-            Self::HostGoesDown { .. } => Self::HOST_GOES_DOWN,
+            Self::HostGoesDown { .. } => "host_goes_down",
             Self::NotAsked { .. } | Self::Refused { .. } => "not_started",
         }
     }

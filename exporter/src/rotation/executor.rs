@@ -56,7 +56,7 @@ impl Rotator {
                 }
             };
             if decides_nothing(effect, &event, self.host.stop.is_cancelled()) {
-                tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
+                tracing::warn!(agent = %self.agent.name, ?event, "the rotation goes on from here at the next start");
                 self.keep_up_for_next_start().await;
                 break;
             }

@@ -18,16 +18,35 @@ pub struct RotationFailure {
     /// What happened last in a rollback from it. What was between is in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<String>,
+    /// It counts when the step ends: what is in the journal has been decided.
+    #[serde(skip)]
+    pub of: FailureOf,
+}
+
+/// What a failure tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FailureOf {
+    /// What was tried does not work.
+    #[default]
+    Step,
+    /// Nothing but that the host goes down: a service manager then stops and starts no service for anybody.
+    HostGoingDown,
 }
 
 impl RotationFailure {
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: bounded(message.into()), then: None }
+        Self { reason: reason.into(), message: bounded(message.into()), then: None, of: FailureOf::Step }
+    }
+
+    /// Of a service manager that refuses because the host goes down.
+    pub fn of_host_going_down(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { of: FailureOf::HostGoingDown, ..Self::new(reason, message) }
     }
 
     /// A freeze may be tried again for months: the first cause stays, and only the last of those that followed it.
     pub(super) fn followed_by(self, then: Self, reason: &str) -> Self {
-        Self { reason: reason.to_owned(), message: self.message, then: Some(then.then.unwrap_or(then.message)) }
+        let then = Some(then.then.unwrap_or(then.message));
+        Self { reason: reason.to_owned(), message: self.message, then, of: FailureOf::Step }
     }
 
     /// All that is told of it.

@@ -12,10 +12,9 @@
 use std::time::Duration;
 
 use super::agent::{Agent, DEFAULT_COMMAND_TIMEOUT, Procedure, Service};
-use super::failure::RotationFailure;
+use super::failure::{FailureOf, RotationFailure};
 use super::machine::{Effect, Event, Phase, Rollback};
 use super::trigger::renewal::Renewal;
-use crate::platform::ServiceError;
 
 /// How many times `stopTimeout` a service may take to end after its stop was begun, however the stop command ended.
 const LONGEST_DRAIN: u32 = 2;
@@ -139,17 +138,15 @@ pub(super) const fn only_waits(effect: Effect) -> bool {
     )
 }
 
-/// Whether a failure of this effect decides nothing now: the service manager may refuse to start anything while the system
-/// goes down, and the next start of the program tries again.
-pub const fn leaves_after_failure(effect: Effect) -> bool {
-    matches!(effect, Effect::EnsureStarted)
-}
-
-/// Whether what came of this effect decides nothing now, and the next start of the program goes on from here: see
-/// [`leaves_after_failure`]. A host that goes down starts no service, whatever its files are.
+/// Whether what came of this effect decides nothing now, and the next start of the program goes on from here. A host that goes down
+/// stops and starts no service, whatever its files are. Not every service manager says that this is why: while this program is to end,
+/// no last start that fails decides anything.
 pub fn decides_nothing(effect: Effect, event: &Event, is_stopping: bool) -> bool {
     let Event::Failed(failure) = event else { return false };
-    (is_stopping && leaves_after_failure(effect)) || failure.reason == ServiceError::HOST_GOES_DOWN
+    match failure.of {
+        FailureOf::HostGoingDown => true,
+        FailureOf::Step => is_stopping && matches!(effect, Effect::EnsureStarted),
+    }
 }
 
 /// Whether a service that is down at the last look is started. One that nobody has started since it was watched always is,
@@ -199,15 +196,15 @@ mod tests {
         RotationFailure::new("any", "any")
     }
 
-    /// A service that a host which goes down does not start says nothing of its new files.
+    /// A service that a host which goes down neither stops nor starts says nothing of its files.
     #[test]
-    fn a_start_that_a_host_refuses_because_it_goes_down_decides_nothing() {
-        let failed = |reason: &str| Event::Failed(RotationFailure::new(reason, "any"));
-        for effect in [Effect::Start, Effect::EnsureStarted, Effect::VerifyNew, Effect::Settle] {
+    fn what_a_host_refuses_because_it_goes_down_decides_nothing() {
+        let refused = Event::Failed(RotationFailure::of_host_going_down("any", "any"));
+        for effect in [Effect::Stop, Effect::EnsureStopped, Effect::Start, Effect::EnsureStarted, Effect::Settle] {
             for is_stopping in [true, false] {
-                assert!(decides_nothing(effect, &failed("host_goes_down"), is_stopping), "{effect:?}");
+                assert!(decides_nothing(effect, &refused, is_stopping), "{effect:?}");
                 let is_left = is_stopping && effect == Effect::EnsureStarted;
-                assert_eq!(decides_nothing(effect, &failed("start_failed"), is_stopping), is_left, "{effect:?}");
+                assert_eq!(decides_nothing(effect, &Event::Failed(failure()), is_stopping), is_left, "{effect:?}");
                 assert!(!decides_nothing(effect, &Event::Done, is_stopping));
             }
         }
@@ -238,11 +235,12 @@ mod tests {
                     Event::Done
                 }
                 AtStop::GoOn => {
+                    let failed = Event::Failed(failure());
                     begun.push(state.effect());
-                    if leaves_after_failure(state.effect()) {
+                    if decides_nothing(state.effect(), &failed, true) {
                         return (begun, state);
                     }
-                    Event::Failed(failure())
+                    failed
                 }
             };
             state = state.after(event);

@@ -16,7 +16,7 @@ use super::machine::{Before, Phase, Rollback};
 use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_roll_back, is_last_start_due, longest_drain, may_still_come_up};
-use crate::platform::{self, Command, ProgramError, ServiceError};
+use crate::platform::{self, Command, ProgramError, ServiceError, ServiceVerb};
 
 /// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
 /// the stop was still ending.
@@ -41,10 +41,7 @@ impl Rotator {
         self.drained = Some(Instant::now() + longest_drain(service));
         let Some(stop) = &service.stop else { return Ok(()) };
         let stopped = platform::run(self.agent.name.as_str(), stop, service.stop_timeout).await;
-        stopped.map_err(|error| {
-            let hangs = matches!(&error, ProgramError::Service(ServiceError::Pending { .. }));
-            RotationFailure::new(if hangs { error.reason() } else { reason }, error.to_string())
-        })
+        stopped.map_err(|error| not_done(&error, reason))
     }
 
     pub(super) async fn start(&mut self, reason: &str) -> Result<(), RotationFailure> {
@@ -77,10 +74,7 @@ impl Rotator {
         self.was_started_at_stop |= self.host.stop.is_cancelled();
         let is_queued = queued.is_some() && started.is_ok();
         self.last_start = if is_queued { LastStart::Queued } else { LastStart::Ended };
-        started.map_err(|error| {
-            let says_nothing = matches!(&error, ProgramError::Service(ServiceError::HostGoesDown { .. }));
-            RotationFailure::new(if says_nothing { error.reason() } else { reason }, error.to_string())
-        })
+        started.map_err(|error| not_done(&error, reason))
     }
 
     /// Runs the start command, or waits for the one that runs: whoever waited for that may have been broken off by the end of
@@ -451,13 +445,47 @@ fn begun<'a>(
     rotation.as_mut().map_or(none, |rotation| &mut rotation.stop_begun)
 }
 
+/// What it means for the rotation that a service was not stopped or started, as which it fails: `reason`.
+fn not_done(error: &ProgramError, reason: &str) -> RotationFailure {
+    match error {
+        ProgramError::Service(ServiceError::HostGoesDown { .. }) => {
+            RotationFailure::of_host_going_down(error.reason(), error.to_string())
+        }
+        // It may end yet.
+        ProgramError::Service(ServiceError::Pending { verb: ServiceVerb::Stop, .. }) => {
+            RotationFailure::new(error.reason(), error.to_string())
+        }
+        _ => RotationFailure::new(reason, error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use super::super::failure::FailureOf;
     use super::super::scene::{put_into, rotator};
     use super::*;
     use crate::platform::testing::FaultyThread;
+
+    /// A host that goes down refuses both, and neither says that the service or its files are bad.
+    #[test]
+    fn what_a_service_manager_answers_is_a_failure_of_the_step_unless_the_host_goes_down() {
+        let name = || "web".to_owned();
+        let deadline = Duration::from_secs(1);
+        for verb in [ServiceVerb::Stop, ServiceVerb::Start] {
+            let pending = if verb == ServiceVerb::Stop { "stop_pending" } else { "tried" };
+            for (error, reason, of) in [
+                (ServiceError::HostGoesDown { name: name(), verb }, "host_goes_down", FailureOf::HostGoingDown),
+                (ServiceError::Pending { name: name(), verb, state: "X", deadline }, pending, FailureOf::Step),
+                (ServiceError::NotAsked { name: name(), verb }, "tried", FailureOf::Step),
+                (ServiceError::NotFound { name: name() }, "tried", FailureOf::Step),
+            ] {
+                let failure = not_done(&ProgramError::from(error), "tried");
+                assert_eq!((failure.reason.as_str(), failure.of), (reason, of), "{verb:?}");
+            }
+        }
+    }
 
     fn lines(path: &std::path::Path) -> usize {
         fs::read_to_string(path).map_or(0, |text| text.lines().count())
