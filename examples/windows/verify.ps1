@@ -117,7 +117,7 @@ $agent = 'HKLM:\SYSTEM\CurrentControlSet\Services\EventLog\Application\APCPBEAge
 Test-One 'the question for PowerChute''s events is one that the Application log takes' 'Get-WinEvent -FilterXPath' {
     $newest = Get-WinEvent -LogName Application -MaxEvents 1 -ErrorAction Stop
     $id = $newest.RecordId
-    $agents = "Provider[@Name='APCPBEAgent'] and (EventID<2206 or EventID>2210)"
+    $agents = "Provider[@Name='APCPBEAgent'] and ((EventID>=1000 and EventID<=1003) or EventID=1006 or EventID=1016 or (EventID>=1025 and EventID<=1027) or EventID=1053 or EventID=2000 or EventID=2003 or EventID=2060 or EventID=3000 or EventID=3004 or EventID=3005 or EventID=3030)"
     $read = @(Get-WinEvent -LogName Application -FilterXPath "*[System[($agents and EventRecordID>$id) or EventRecordID=$id]]" -ErrorAction Stop)
     $read[-1].RecordId -eq $id -and $read[-1].TimeCreated -eq $newest.TimeCreated
 }

@@ -41,6 +41,7 @@ use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 pub(super) const REASONS: &[&str] = &[
     "bus",
     "busy",
+    "events_passed_over",
     "malformed",
     "not_found",
     "not_regular",
@@ -263,7 +264,9 @@ mod tests {
         let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
         let reasons = reasons.chain(unread.iter().map(RebootError::reason));
         let reasons = reasons.chain(events.iter().map(EventLogError::reason));
-        for reason in reasons.chain(blocked).chain([event_log::MALFORMED, panicked("panic").reason]) {
+        for reason in
+            reasons.chain(blocked).chain([event_log::MALFORMED, event_log::PASSED_OVER, panicked("panic").reason])
+        {
             assert!(REASONS.contains(&reason), "{reason} has no counter");
         }
     }

@@ -69,6 +69,10 @@ impl LogEventKind {
         })
     }
 
+    /// Every number that [`LogEventKind::of_number`] knows, in their order.
+    pub(super) const NUMBERS: [u16; 17] =
+        [1000, 1001, 1002, 1003, 1006, 1016, 1025, 1026, 1027, 1053, 2000, 2003, 2060, 3000, 3004, 3005, 3030];
+
     /// Of the number that the agent gives an event in the log of Windows, and whether it began. What is planned for a time to come (1005)
     /// is not pending yet, and of a battery that is charged again (1010) or empty (3003) nobody says when that is over.
     pub(super) const fn of_number(number: u16) -> Option<(Self, bool)> {

@@ -39,6 +39,8 @@ use crate::shutdown::Evidence;
 use crate::snapshot::{Observation, Trouble};
 use crate::sources::blocking::Blocking;
 
+/// The reason of a log in which more was written than is read.
+pub(super) const PASSED_OVER: &str = "events_passed_over";
 /// The reason of a log that cannot be followed to its end.
 pub(super) const MALFORMED: &str = "malformed";
 
@@ -72,12 +74,15 @@ impl EventLogSource {
     }
 }
 
+/// What a log has told of this boot, and what is wrong with it.
+type Seen = (Vec<Evidence>, Option<Trouble>);
+
 /// The Application log of Windows, for what an agent of PowerChute writes there.
 #[derive(Debug)]
 pub(in crate::sources) struct ApplicationLogSource {
     must_exist: bool,
     deadline: Duration,
-    reading: Blocking<Reading, Result<Vec<Evidence>, Trouble>>,
+    reading: Blocking<Reading, Result<Seen, Trouble>>,
 }
 
 impl ApplicationLogSource {
@@ -96,39 +101,54 @@ impl ApplicationLogSource {
             seen.map_err(|error| Trouble::new(error.reason(), error))
         };
         match self.reading.run(Reading::default, work).await.flatten() {
-            Ok(evidence) => (Observation::Host(evidence), None),
+            Ok((evidence, trouble)) => (Observation::Host(evidence), trouble),
             Err(trouble) => (Observation::Nothing, Some(trouble)),
         }
     }
 }
 
-/// What the agent has written of this boot. As of other logs, what was told stands when the log is cleared or the agent removed.
-fn look_at_application_log(
-    reading: &mut Reading,
-    must_exist: bool,
-    deadline: Duration,
-) -> Result<Vec<Evidence>, EventLogError> {
+/// What the agent has written of this boot, and whether some of it was not seen. As of other logs, what was told stands when the log is
+/// cleared or the agent removed.
+fn look_at_application_log(reading: &mut Reading, must_exist: bool, deadline: Duration) -> Result<Seen, EventLogError> {
     let (name, until) = (Path::new(ApplicationLogSource::NAME), Instant::now() + deadline);
     match check_application_log() {
         Err(EventLogError::NoProvider { .. }) if !must_exist => {
-            return Ok(with_followed(name, |followed| followed.evidence()));
+            return Ok((with_followed(name, |followed| followed.evidence()), None));
         }
         checked => checked?,
     }
     let ask = |question: &str| platform::event_records(question, until.saturating_duration_since(Instant::now()));
     let newest = ask(numbered::NEWEST)?.next().transpose()?;
     let course = reading.go_on(newest, |since| ask(&numbered::question(since)))?;
+    let trouble = passed_over(course);
     if course == Course::BegunAnew {
         tracing::info!(
             log = ApplicationLogSource::NAME,
             "event log no longer has the record that was read last: read anew"
         );
     }
-    let Some(booted_at) = platform::booted_at() else { return Ok(Vec::new()) };
-    Ok(with_followed(name, |followed| {
+    let Some(booted_at) = platform::booted_at() else { return Ok((Vec::new(), trouble)) };
+    let evidence = with_followed(name, |followed| {
         followed.follow(&reading.events, booted_at, Timestamp::now());
         followed.evidence()
-    }))
+    });
+    Ok((evidence, trouble))
+}
+
+/// What was seen counts, and what was not seen is told.
+fn passed_over(course: Course) -> Option<Trouble> {
+    match course {
+        Course::Continued | Course::BegunAnew => None,
+        Course::PassedOver => Some(Trouble::new(
+            PASSED_OVER,
+            format!(
+                "{}: more than {} events were written between two looks, and those before the newest were passed over; no agent writes as \
+                 many, so find out which program does, and ask the UPS itself too",
+                ApplicationLogSource::NAME,
+                numbered::MAX_RECORDS,
+            ),
+        )),
+    }
 }
 
 /// Whether the agent is known to the log.

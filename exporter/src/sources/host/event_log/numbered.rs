@@ -6,20 +6,39 @@ use crate::platform::EventRecord;
 /// The agent of Serial Shutdown and of Business Edition, as a source of events.
 pub(super) const PROVIDER: &str = "APCPBEAgent";
 
-/// How far back a log is read for events that tell of power and shutdown.
-const MAX_RECORDS: usize = 4 * MAX_EVENTS;
+/// How many records are read that were written between two looks. All of them count: one is written every few minutes, unless somebody
+/// forges them.
+pub(super) const MAX_RECORDS: usize = 4 * MAX_EVENTS;
 
 /// Asks for the newest record, whoever has written it.
 pub(super) const NEWEST: &str = "*";
 
-/// Asks for what the agent has written: all of it, or what came after a record, with that one, so that it is known to be there still.
-/// Who signs in at the agent's console is left out (2206 to 2210): a program that reads its page writes that twice a minute.
+/// Asks for what the agent has written that counts: all of it, or what came after a record, with that one, so that it is known to be
+/// there still. The log leaves out what does not count: a program that reads the agent's page has it write two events a minute, and
+/// whoever forges others makes nobody read them.
 pub(super) fn question(since: Option<u64>) -> String {
-    let agents = format!("Provider[@Name='{PROVIDER}'] and (EventID<2206 or EventID>2210)");
+    let agents = format!("Provider[@Name='{PROVIDER}'] and ({})", counting());
     match since {
         None => format!("*[System[{agents}]]"),
         Some(id) => format!("*[System[({agents} and EventRecordID>{id}) or EventRecordID={id}]]"),
     }
+}
+
+/// Numbers that follow one another are asked for by their ends: Windows takes about twenty comparisons in one question.
+fn counting() -> String {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for number in LogEventKind::NUMBERS {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let asked = runs.into_iter().map(|(first, last)| match last - first {
+        0 => format!("EventID={first}"),
+        1 => format!("EventID={first} or EventID={last}"),
+        _ => format!("(EventID>={first} and EventID<={last})"),
+    });
+    asked.collect::<Vec<_>>().join(" or ")
 }
 
 /// How far a log was read, and what it told.
@@ -37,6 +56,8 @@ pub(super) enum Course {
     Continued,
     /// The record that was read last is no longer there: the log was cleared, or has been overwritten since.
     BegunAnew,
+    /// More has been written than is read. The oldest of it, and the record that was read last, were not seen.
+    PassedOver,
 }
 
 impl Reading {
@@ -55,8 +76,9 @@ impl Reading {
             (_, None) => (Course::BegunAnew, Vec::new()),
             (None, Some(newest)) => (Course::Continued, all(newest, ask(None)?)?),
             (Some(before), Some(newest)) => match since(before, newest, ask(Some(before.record_id))?)? {
-                Some(new) => (Course::Continued, [&self.events[..], &new].concat()),
-                None => (Course::BegunAnew, all(newest, ask(None)?)?),
+                Since::Found(new) => (Course::Continued, [&self.events[..], &new].concat()),
+                Since::Gone => (Course::BegunAnew, all(newest, ask(None)?)?),
+                Since::TooMany(new) => (Course::PassedOver, new),
             },
         };
         let events = events[events.len().saturating_sub(MAX_EVENTS)..].to_vec();
@@ -65,22 +87,36 @@ impl Reading {
     }
 }
 
-/// What came after a record; none where that is not found.
+/// What came after a record, in the order of writing.
+#[derive(Debug, PartialEq, Eq)]
+enum Since {
+    Found(Vec<LogEvent>),
+    /// The record is not there.
+    Gone,
+    /// The newest, of more than are read.
+    TooMany(Vec<LogEvent>),
+}
+
 fn since<E>(
     before: EventRecord,
     newest: EventRecord,
     records: impl Iterator<Item = Result<EventRecord, E>>,
-) -> Result<Option<Vec<LogEvent>>, E> {
+) -> Result<Since, E> {
     let mut events = Vec::new();
-    for record in records.take(MAX_RECORDS) {
+    for (number, record) in records.enumerate() {
         let record = record?;
-        if record.record_id <= before.record_id {
+        let is_before = record.record_id <= before.record_id;
+        if is_before || number >= MAX_RECORDS {
             events.reverse();
-            return Ok(Some(events).filter(|_| record == before));
+            return Ok(match is_before {
+                true if record == before => Since::Found(events),
+                true => Since::Gone,
+                false => Since::TooMany(events),
+            });
         }
         events.extend(event_of(record, newest));
     }
-    Ok(None)
+    Ok(Since::Gone)
 }
 
 fn all<E>(newest: EventRecord, records: impl Iterator<Item = Result<EventRecord, E>>) -> Result<Vec<LogEvent>, E> {
@@ -153,7 +189,7 @@ mod tests {
         fn answer(&mut self, since: Option<u64>) -> Vec<Result<EventRecord, Infallible>> {
             self.asked.push(since);
             let is_asked = |record: &&EventRecord| {
-                let is_agents = record.event_id != OTHER && !(2206..=2210).contains(&record.event_id);
+                let is_agents = LogEventKind::NUMBERS.contains(&record.event_id);
                 since.map_or(is_agents, |id| is_agents && record.record_id > id || record.record_id == id)
             };
             self.records.iter().rev().filter(is_asked).copied().map(Ok).collect()
@@ -215,12 +251,26 @@ mod tests {
     }
 
     #[test]
-    fn the_question_names_the_agent_and_the_record_that_was_read_last() {
-        assert_eq!(question(None), "*[System[Provider[@Name='APCPBEAgent'] and (EventID<2206 or EventID>2210)]]");
-        assert_eq!(
-            question(Some(7)),
-            "*[System[(Provider[@Name='APCPBEAgent'] and (EventID<2206 or EventID>2210) and EventRecordID>7) or EventRecordID=7]]"
-        );
+    fn the_question_names_the_agent_every_number_that_counts_and_the_record_that_was_read_last() {
+        let known: Vec<u16> = (0..=u16::MAX).filter(|number| LogEventKind::of_number(*number).is_some()).collect();
+        assert_eq!(known, LogEventKind::NUMBERS);
+        let agents = "Provider[@Name='APCPBEAgent'] and ((EventID>=1000 and EventID<=1003) or EventID=1006 or EventID=1016 or \
+                      (EventID>=1025 and EventID<=1027) or EventID=1053 or EventID=2000 or EventID=2003 or EventID=2060 or \
+                      EventID=3000 or EventID=3004 or EventID=3005 or EventID=3030)";
+        assert_eq!(question(None), format!("*[System[{agents}]]"));
+        let since = question(Some(7));
+        assert_eq!(since, format!("*[System[({agents} and EventRecordID>7) or EventRecordID=7]]"));
+        assert!(since.matches(['=', '<', '>']).count() <= 23, "Windows refuses a question of so many parts: {since}");
+    }
+
+    #[test]
+    fn what_is_put_to_windows_by_hand_is_the_question_that_is_asked() {
+        let script = include_str!("../../../../../examples/windows/verify.ps1");
+        let agents = question(None);
+        let agents = agents.strip_prefix("*[System[").and_then(|rest| rest.strip_suffix("]]")).expect("a question");
+        assert!(script.contains(&format!("$agents = \"{agents}\"\n")), "{agents}");
+        let whole = question(Some(7)).replace(agents, "$agents").replace('7', "$id");
+        assert!(script.contains(&format!("-FilterXPath \"{whole}\"")), "{whole}");
     }
 
     #[test]
@@ -231,7 +281,7 @@ mod tests {
             assert_eq!(log.read(&mut reading), Course::Continued);
         }
         assert_eq!((&log.asked[..], log.given), (&[None][..], 1));
-        [OTHER, 2210, 2003].into_iter().for_each(|number| log.write(number));
+        [OTHER, 1004, 2210, 2003].into_iter().for_each(|number| log.write(number));
         assert_eq!(log.read(&mut reading), Course::Continued);
         assert_eq!((&log.asked[..], log.given), (&[None, Some(3)][..], 3));
         assert_eq!(reading.events, log.events());
@@ -293,12 +343,33 @@ mod tests {
         log.write(2003);
         assert_eq!(log.read(&mut reading), Course::Continued);
         assert_eq!(reading.events, log.events()[10..]);
-        (0..=MAX_RECORDS).for_each(|_| log.write(1004));
-        assert_eq!(log.read(&mut reading), Course::BegunAnew, "the last record is too far behind");
-        assert_eq!(reading.events, []);
         let endless = std::iter::repeat_with(|| Ok::<_, Infallible>(log.records[0]));
         assert_eq!(all(log.records[0], endless).map(|events| events.len()), Ok(MAX_EVENTS));
-        assert_eq!(since(EventRecord { record_id: 0, ..log.records[0] }, log.records[0], endless), Ok(None));
+        let first = EventRecord { record_id: 0, ..log.records[0] };
+        let newest = since(first, log.records[0], endless);
+        assert!(matches!(newest, Ok(Since::TooMany(events)) if events.len() == MAX_RECORDS));
+    }
+
+    #[test]
+    fn a_flood_of_what_does_not_count_costs_nothing_and_one_of_what_does_is_bounded_and_told() {
+        let (mut log, mut reading) = (WindowsLog::default(), Reading::default());
+        log.write(2000);
+        log.read(&mut reading);
+        (0..=4 * MAX_RECORDS).for_each(|at| log.write([1004, 2209, 3003][at % 3]));
+        log.write(2003);
+        let given = log.given;
+        assert_eq!(log.read(&mut reading), Course::Continued);
+        assert_eq!((log.given - given, &reading.events), (2, &log.events()), "nobody was kept from being heard");
+
+        (0..MAX_RECORDS).for_each(|_| log.write(1003));
+        assert_eq!(log.read(&mut reading), Course::Continued, "it was just in time");
+        log.write(2060);
+        (0..MAX_RECORDS).for_each(|_| log.write(1003));
+        assert_eq!(log.read(&mut reading), Course::PassedOver);
+        assert_eq!(reading.events, log.events()[log.events().len() - MAX_EVENTS..]);
+        log.write(2000);
+        assert_eq!(log.read(&mut reading), Course::Continued, "it goes on from there");
+        assert_eq!(reading.events.last().map(|event| event.kind), Some(LogEventKind::OnBattery));
     }
 
     #[derive(Clone, Debug)]
