@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{CommandFactory as _, Parser};
 use kagiban_exporter::cli::{
-    CheckArgs, Cli, Command, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs,
+    CheckArgs, Cli, CliCommand, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs,
     ServiceCommand, ShutdownCommand, WorkArgs, list_keystore, one_line, print_check, print_discovered, run_rotation,
     run_service, run_shutdown,
 };
@@ -47,14 +47,14 @@ fn main() -> ExitCode {
         return fail(&format!("the kernel does not keep this process's memory to itself: {error}"));
     }
     match command {
-        Some(Command::Check(args)) => inspect(args).unwrap_or_else(|error| failed(&error)),
-        Some(Command::Discover(args)) => discover(&args).unwrap_or_else(|error| failed(&error)),
-        Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
-        Some(Command::Rotation(command)) => rotation(&command),
-        Some(Command::Service(ServiceCommand::Run(args))) => run_as_service(args),
-        Some(Command::Service(command)) => registration(&command),
-        Some(Command::Shutdown(command)) => shutdown(&command),
-        Some(Command::Completion(args)) => completion(&args).unwrap_or_else(|error| failed(&error)),
+        Some(CliCommand::Check(args)) => inspect(args).unwrap_or_else(|error| failed(&error)),
+        Some(CliCommand::Discover(args)) => discover(&args).unwrap_or_else(|error| failed(&error)),
+        Some(CliCommand::Keystore(KeystoreCommand::List(args))) => list(&args),
+        Some(CliCommand::Rotation(command)) => rotation(&command),
+        Some(CliCommand::Service(ServiceCommand::Run(args))) => run_as_service(args),
+        Some(CliCommand::Service(command)) => registration(&command),
+        Some(CliCommand::Shutdown(command)) => shutdown(&command),
+        Some(CliCommand::Completion(args)) => completion(&args).unwrap_or_else(|error| failed(&error)),
         None => run(serve).unwrap_or_else(|error| failed(&error)),
     }
 }

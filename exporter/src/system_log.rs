@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::platform::{Severity, SystemLog};
+use crate::platform::{LogSeverity, SystemLog};
 
 /// Lines that wait: more come only where something is badly wrong, and the log file has them all.
 const MAX_WAITING: usize = 256;
@@ -18,19 +18,21 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where a subscriber writes to.
 #[derive(Debug)]
-pub struct ToSystemLog(SyncSender<(Severity, String)>);
+pub struct ToSystemLog(SyncSender<(LogSeverity, String)>);
 
 /// Waits for what has been written, within a second, when it is dropped. That is after the subscriber's last line.
 #[derive(Debug)]
-pub struct Taken(Receiver<()>, SyncSender<(Severity, String)>);
+pub struct Taken(Receiver<()>, SyncSender<(LogSeverity, String)>);
 
 /// None where the system has no such log.
 pub fn system_log() -> Option<(ToSystemLog, Taken)> {
     SystemLog::open().and_then(|log| carried_to(move |severity, text| log.write(severity, text)))
 }
 
-fn carried_to(mut log: impl FnMut(Severity, &str) -> io::Result<()> + Send + 'static) -> Option<(ToSystemLog, Taken)> {
-    let (lines, waiting) = mpsc::sync_channel::<(Severity, String)>(MAX_WAITING);
+fn carried_to(
+    mut log: impl FnMut(LogSeverity, &str) -> io::Result<()> + Send + 'static,
+) -> Option<(ToSystemLog, Taken)> {
+    let (lines, waiting) = mpsc::sync_channel::<(LogSeverity, String)>(MAX_WAITING);
     let (taken, is_taken) = mpsc::sync_channel(1);
     let carry = move || {
         for (severity, text) in waiting {
@@ -49,7 +51,7 @@ fn carried_to(mut log: impl FnMut(Severity, &str) -> io::Result<()> + Send + 'st
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if self.1.try_send((Severity::Warning, String::new())).is_ok() {
+        if self.1.try_send((LogSeverity::Warning, String::new())).is_ok() {
             let _ = self.0.recv_timeout(LAST_WORDS);
         }
     }
@@ -59,11 +61,11 @@ impl<'a> MakeWriter<'a> for ToSystemLog {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line { severity: Severity::Warning, text: Vec::new(), lines: self.0.clone() }
+        Line { severity: LogSeverity::Warning, text: Vec::new(), lines: self.0.clone() }
     }
 
     fn make_writer_for(&'a self, of: &Metadata<'_>) -> Line {
-        let severity = if *of.level() == Level::ERROR { Severity::Error } else { Severity::Warning };
+        let severity = if *of.level() == Level::ERROR { LogSeverity::Error } else { LogSeverity::Warning };
         Line { severity, text: Vec::new(), lines: self.0.clone() }
     }
 }
@@ -71,9 +73,9 @@ impl<'a> MakeWriter<'a> for ToSystemLog {
 /// One event, however many times it is written to.
 #[derive(Debug)]
 pub struct Line {
-    severity: Severity,
+    severity: LogSeverity,
     text: Vec<u8>,
-    lines: SyncSender<(Severity, String)>,
+    lines: SyncSender<(LogSeverity, String)>,
 }
 
 impl Write for Line {
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn warnings_and_errors_are_each_one_line_of_their_severity_and_nothing_else_is() {
-        let told = Arc::<Mutex<Vec<(Severity, String)>>>::default();
+        let told = Arc::<Mutex<Vec<(LogSeverity, String)>>>::default();
         let log = Arc::clone(&told);
         let (lines, taken) = carried_to(move |severity, text| {
             log.lock().expect("whole").push((severity, text.to_owned()));
@@ -126,7 +128,7 @@ mod tests {
         let told = told.lock().expect("whole");
         assert_eq!(
             told.iter().map(|(severity, _)| *severity).collect::<Vec<_>>(),
-            [Severity::Warning, Severity::Error]
+            [LogSeverity::Warning, LogSeverity::Error]
         );
         assert!(told[0].1.contains("is on battery ups=\"rack\"") && told[1].1.ends_with("is off"), "{told:?}");
     }

@@ -42,13 +42,13 @@ const DEFAULT_TELEMETRY_PATH: &str = "/metrics";
 #[command(name = "kagiban-exporter", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
     #[command(flatten)]
     pub serve: ServeArgs,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Tell on one page what works on this host and what is missing, with what to do about each.
     ///
     /// It looks once at everything that the exporter would look at with this configuration: keystores and their passwords,

@@ -9,7 +9,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
 use super::{
-    Cli, Command, DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, GivenArgs, InstallArgs, LogFormat, RestoreArgs,
+    Cli, CliCommand, DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, GivenArgs, InstallArgs, LogFormat, RestoreArgs,
     ServiceCommand, StopArgs, WorkArgs, one_line,
 };
 use crate::platform::{
@@ -145,7 +145,7 @@ fn kept(registered: &[OsString], given: &GivenArgs) -> Result<WorkArgs, ServiceC
     let words = std::iter::once(SERVICE_NAME.into()).chain(registered.iter().cloned());
     let cli = Cli::try_parse_from(words).map_err(|error| not_kept(unknown(&error)))?;
     match cli.command {
-        Some(Command::Service(ServiceCommand::Run(there))) => Ok(given.over(there)),
+        Some(CliCommand::Service(ServiceCommand::Run(there))) => Ok(given.over(there)),
         _ => Err(not_kept("it does not run this program as a service".to_owned())),
     }
 }
@@ -257,7 +257,7 @@ mod tests {
     fn given(words: &[&str]) -> GivenArgs {
         let cli = Cli::try_parse_from([&["x", "service", "install"], words].concat()).expect("good words");
         match cli.command {
-            Some(Command::Service(ServiceCommand::Install(args))) => args.given,
+            Some(CliCommand::Service(ServiceCommand::Install(args))) => args.given,
             other => panic!("{other:?}"),
         }
     }
@@ -329,7 +329,7 @@ mod tests {
         let line = ["#%C:\\Program Files\\x.exe", "service", "run", "--config.file", "--", "--version"];
         let words = ["x", "service", "restore", "--"].iter().chain(&line);
         let cli = Cli::try_parse_from(words).expect("good words");
-        let Some(Command::Service(ServiceCommand::Restore(args))) = cli.command else { panic!("another command") };
+        let Some(CliCommand::Service(ServiceCommand::Restore(args))) = cli.command else { panic!("another command") };
         assert_eq!(args.command_line, line);
         assert_eq!(unmarked(&args.command_line[0]), "C:\\Program Files\\x.exe");
         assert_eq!(unmarked(OsStr::new("/x")), "/x");
@@ -346,7 +346,7 @@ mod tests {
             let args = installed(words);
             let kept = arguments(&args);
             let cli = Cli::try_parse_from([vec!["x".into()], kept.clone()].concat()).expect("they are options");
-            let Some(Command::Service(ServiceCommand::Run(run))) = cli.command else { panic!("{kept:?}") };
+            let Some(CliCommand::Service(ServiceCommand::Run(run))) = cli.command else { panic!("{kept:?}") };
             assert_eq!(format!("{run:?}"), format!("{args:?}"));
             assert_eq!(kept.len(), 2 + words.len(), "{kept:?}");
         }

@@ -59,8 +59,8 @@ pub use reboot::{PendingReboots, RebootError, RebootReason};
 pub use registration::{
     Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Started, Unregistered,
 };
-pub use service::ServiceError;
-pub use severity::Severity;
+pub use service::ServiceControlError;
+pub use severity::LogSeverity;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use stores::{StoreError, StoreLimits, StoreUse, StoredCertificate, store_path};
 pub use system::{

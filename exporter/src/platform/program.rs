@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ServiceError;
+use super::ServiceControlError;
 
 /// A process that is told from any other that had its number before, or will have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub enum ProgramError {
     #[error("{program} could not be waited for: {source}")]
     Lost { program: String, source: io::Error },
     #[error(transparent)]
-    Service(#[from] ServiceError),
+    Service(#[from] ServiceControlError),
 }
 
 impl ProgramError {

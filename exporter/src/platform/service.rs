@@ -1,4 +1,5 @@
-//! What the seam says about services that a service manager stops and starts by their names, whatever the system.
+//! What the seam says about services that the service control manager of Windows stops and starts by their names. On Linux a command does
+//! that, whose own errors tell, and none of these comes up.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use super::ServiceVerb;
 
 /// Why the service manager did not stop or start a service.
 #[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
+pub enum ServiceControlError {
     #[error(
         "there is no service {name}; `sc.exe getkeyname \"WHAT THE CONSOLE OF SERVICES SHOWS\"` tells the name that it wants"
     )]
@@ -44,7 +45,7 @@ pub enum ServiceError {
     Refused { name: String, verb: ServiceVerb, source: io::Error },
 }
 
-impl ServiceError {
+impl ServiceControlError {
     /// Stable, for logs and metric labels.
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -59,5 +60,19 @@ impl ServiceError {
             Self::HostGoesDown { .. } => "host_goes_down",
             Self::NotAsked { .. } | Self::Refused { .. } => "not_started",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_others_need_is_told_with_them_and_what_to_do() {
+        let dependents = vec!["Web".to_owned(), "Mail".to_owned()];
+        let error = ServiceControlError::DependentsRunning { name: "Db".to_owned(), dependents };
+        assert_eq!(error.reason(), "dependents_running");
+        let told = error.to_string();
+        assert!(told.contains("service Db") && told.contains("Web, Mail; stop them"), "{told}");
     }
 }

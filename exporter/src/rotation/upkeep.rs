@@ -16,7 +16,7 @@ use super::machine::{Before, Phase, Rollback};
 use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_roll_back, is_last_start_due, longest_drain, may_still_come_up};
-use crate::platform::{self, Command, ProgramError, ServiceError, ServiceVerb};
+use crate::platform::{self, Command, ProgramError, ServiceControlError, ServiceVerb};
 
 /// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
 /// the stop was still ending.
@@ -448,11 +448,11 @@ fn begun<'a>(
 /// What it means for the rotation that a service was not stopped or started, as which it fails: `reason`.
 fn not_done(error: &ProgramError, reason: &str) -> RotationFailure {
     match error {
-        ProgramError::Service(ServiceError::HostGoesDown { .. }) => {
+        ProgramError::Service(ServiceControlError::HostGoesDown { .. }) => {
             RotationFailure::of_host_going_down(error.reason(), error.to_string())
         }
         // It may end yet.
-        ProgramError::Service(ServiceError::Pending { verb: ServiceVerb::Stop, .. }) => {
+        ProgramError::Service(ServiceControlError::Pending { verb: ServiceVerb::Stop, .. }) => {
             RotationFailure::new(error.reason(), error.to_string())
         }
         _ => RotationFailure::new(reason, error.to_string()),
@@ -476,10 +476,10 @@ mod tests {
         for verb in [ServiceVerb::Stop, ServiceVerb::Start] {
             let pending = if verb == ServiceVerb::Stop { "stop_pending" } else { "tried" };
             for (error, reason, of) in [
-                (ServiceError::HostGoesDown { name: name(), verb }, "host_goes_down", FailureOf::HostGoingDown),
-                (ServiceError::Pending { name: name(), verb, state: "X", deadline }, pending, FailureOf::Step),
-                (ServiceError::NotAsked { name: name(), verb }, "tried", FailureOf::Step),
-                (ServiceError::NotFound { name: name() }, "tried", FailureOf::Step),
+                (ServiceControlError::HostGoesDown { name: name(), verb }, "host_goes_down", FailureOf::HostGoingDown),
+                (ServiceControlError::Pending { name: name(), verb, state: "X", deadline }, pending, FailureOf::Step),
+                (ServiceControlError::NotAsked { name: name(), verb }, "tried", FailureOf::Step),
+                (ServiceControlError::NotFound { name: name() }, "tried", FailureOf::Step),
             ] {
                 let failure = not_done(&ProgramError::from(error), "tried");
                 assert_eq!((failure.reason.as_str(), failure.of), (reason, of), "{verb:?}");

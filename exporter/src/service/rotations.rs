@@ -71,13 +71,13 @@ pub struct Setup {
 pub struct Rotations {
     finish: CancellationToken,
     stop: CancellationToken,
-    phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<Readiness>,
     /// Ends when every worker has ended.
     task: JoinHandle<()>,
 }
 
 #[derive(Clone, Debug)]
-enum Phase {
+enum Readiness {
     /// The state directory is not open yet.
     Opening,
     /// The same, and READY waits for it no longer; it is still tried.
@@ -90,7 +90,7 @@ enum Phase {
     Whole(Arc<Workers>),
 }
 
-impl Phase {
+impl Readiness {
     const fn workers(&self) -> Option<&Arc<Workers>> {
         match self {
             Self::Opening | Self::Failing => None,
@@ -104,7 +104,7 @@ impl Rotations {
     /// [`Rotations::finish`]; everything ends once `stop` is cancelled and the services are up.
     pub fn start(setup: Setup, board: Arc<Board>, stop: CancellationToken) -> Self {
         let finish = CancellationToken::new();
-        let (publish, phase) = watch::channel(Phase::Opening);
+        let (publish, phase) = watch::channel(Readiness::Opening);
         let task = tokio::spawn(run(setup, board, finish.clone(), stop.clone(), publish));
         Self { finish, stop, phase, task }
     }
@@ -116,7 +116,7 @@ impl Rotations {
 
     /// The same, and at `until` at the latest.
     pub(super) async fn files_are_whole_by(&mut self, until: Instant) {
-        let whole = self.phase.wait_for(|phase| matches!(phase, Phase::Whole(_) | Phase::Failing));
+        let whole = self.phase.wait_for(|phase| matches!(phase, Readiness::Whole(_) | Readiness::Failing));
         if timeout_at(until, whole).await.is_err() {
             error!(
                 seconds = FILES_DEADLINE.as_secs(),
@@ -135,7 +135,7 @@ impl Rotations {
     pub fn workers(&self) -> impl Future<Output = Option<Arc<Workers>>> + use<> {
         let mut phase = self.phase.clone();
         async move {
-            let open = phase.wait_for(|phase| matches!(phase, Phase::Open(_) | Phase::Whole(_))).await.ok()?;
+            let open = phase.wait_for(|phase| matches!(phase, Readiness::Open(_) | Readiness::Whole(_))).await.ok()?;
             open.workers().cloned()
         }
     }
@@ -215,7 +215,7 @@ async fn run(
     board: Arc<Board>,
     finish: CancellationToken,
     stop: CancellationToken,
-    publish: watch::Sender<Phase>,
+    publish: watch::Sender<Readiness>,
 ) {
     let shown = Shown::new(Arc::clone(&board));
     for refused in &setup.refused {
@@ -265,7 +265,7 @@ async fn run(
     board.note_stop_timeout(stop_timeout);
     info!(seconds = stop_timeout.as_secs(), "a stop may take this long; give the unit no shorter TimeoutStopSec");
     let following: Vec<_> = workers.workers.iter().map(|worker| shown.follow(worker, refusals.clone())).collect();
-    publish.send_replace(Phase::Working(Arc::clone(&workers)));
+    publish.send_replace(Readiness::Working(Arc::clone(&workers)));
 
     let mut sharing = Sharing::ask(&agents);
     let misplaced = || workers.workers.iter().map(|worker| (worker.name.clone(), misplaced()));
@@ -280,14 +280,14 @@ async fn run(
     let whole = async {
         sharing.answered_by(Instant::now() + SHARING_WITHIN).await;
         judge(&sharing, true);
-        publish.send_replace(Phase::Open(Arc::clone(&workers)));
+        publish.send_replace(Readiness::Open(Arc::clone(&workers)));
         let read = workers.workers.iter().map(|worker| async {
             // An error: the worker has ended, and reads no more.
             let _ = worker.watch().wait_for(is_read).await;
         });
         let whole = async {
             join_all(read).await;
-            publish.send_replace(Phase::Whole(Arc::clone(&workers)));
+            publish.send_replace(Readiness::Whole(Arc::clone(&workers)));
         };
         // A disk that hung may answer at any time, and a file system may be mounted over the state directory.
         let late = async {
@@ -355,7 +355,11 @@ struct Opened {
 impl Opening {
     /// Tries until the state directory is open: a disk gets room again, and a person's command or an exporter that is being
     /// replaced gives the lock back. None when the program is to end before.
-    async fn opened(self, tell_failure: impl Fn(&'static str, &str), publish: &watch::Sender<Phase>) -> Option<Opened> {
+    async fn opened(
+        self,
+        tell_failure: impl Fn(&'static str, &str),
+        publish: &watch::Sender<Readiness>,
+    ) -> Option<Opened> {
         let opening = Arc::new(self);
         let began = Instant::now();
         let mut backoff = Backoff::at_once(OPEN_AGAIN, OPEN_AGAIN_AT_MOST, began);
@@ -379,7 +383,7 @@ impl Opening {
                 told = Some(message);
             }
             if began.elapsed() >= OPENING_PATIENCE {
-                publish.send_replace(Phase::Failing);
+                publish.send_replace(Readiness::Failing);
             }
             backoff.failed(Instant::now());
             tokio::select! {

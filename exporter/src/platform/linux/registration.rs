@@ -79,7 +79,7 @@ impl SystemLog {
 
     /// # Errors
     /// None: there is none.
-    pub const fn write(&self, _: super::super::Severity, _text: &str) -> std::io::Result<()> {
+    pub const fn write(&self, _: super::super::LogSeverity, _text: &str) -> std::io::Result<()> {
         match self.0 {}
     }
 }

@@ -28,7 +28,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(30);
 pub(super) const TOLD_BEFORE_STOP: Duration = Duration::from_secs(5);
 
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
-static PHASE: Mutex<Phase> = Mutex::new(Phase::Starting);
+static PHASE: Mutex<HostedPhase> = Mutex::new(HostedPhase::Starting);
 static CONTROLS: Controls = Controls::new();
 static WORK: Mutex<Option<Work>> = Mutex::new(None);
 
@@ -83,7 +83,7 @@ impl Controls {
 
 /// Where in its life the service is, as its manager knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum HostedPhase {
     Starting,
     Running,
     Stopping {
@@ -96,7 +96,7 @@ enum Phase {
     },
 }
 
-impl Phase {
+impl HostedPhase {
     fn after(self, word: &Lifecycle) -> Self {
         let stopping = |next_word_within| {
             let checkpoint =
@@ -180,14 +180,14 @@ fn serve(_arguments: Vec<std::ffi::OsString>) {
     let work = held(&WORK).take();
     let code = work.map_or(1, |work| work());
     let mut phase = held(&PHASE);
-    *phase = Phase::Ended { code };
+    *phase = HostedPhase::Ended { code };
     let _ = tell(phase.status());
 }
 
 fn asked(control: ServiceControl) -> ServiceControlHandlerResult {
     if matches!(control, ServiceControl::Stop | ServiceControl::Preshutdown) {
         // Before this returns: from then on the manager asks for nothing more.
-        let _ = step(Phase::asked_to_stop);
+        let _ = step(HostedPhase::asked_to_stop);
     }
     if CONTROLS.ask(&control, TOLD_BEFORE_STOP) {
         ServiceControlHandlerResult::NoError
@@ -204,7 +204,7 @@ pub fn announce(word: &Lifecycle) -> io::Result<()> {
     step(|phase| phase.after(word))
 }
 
-fn step(next: impl FnOnce(Phase) -> Phase) -> io::Result<()> {
+fn step(next: impl FnOnce(HostedPhase) -> HostedPhase) -> io::Result<()> {
     let mut phase = held(&PHASE);
     let before = *phase;
     *phase = next(before);
@@ -258,7 +258,7 @@ mod tests {
     /// A rotation that is being finished has as much patience of the manager as the program asks for, again and again.
     #[test]
     fn a_stop_that_takes_long_asks_for_patience_with_each_word() {
-        let mut phase = Phase::Running.asked_to_stop();
+        let mut phase = HostedPhase::Running.asked_to_stop();
         let mut seen = vec![phase.status()];
         for seconds in [20, 20, 7] {
             phase = phase.after(&still(seconds));
@@ -278,30 +278,30 @@ mod tests {
 
     #[test]
     fn a_service_runs_once_it_is_ready_and_never_again_once_it_stops() {
-        let starting = Phase::Starting.status();
+        let starting = HostedPhase::Starting.status();
         assert_eq!(
             (starting.current_state, starting.controls_accepted),
             (ServiceState::StartPending, ServiceControlAccept::PRESHUTDOWN)
         );
         assert!(starting.wait_hint > Duration::ZERO && starting.checkpoint > 0);
-        assert_eq!(Phase::Starting.after(&Lifecycle::Status { status: String::new() }), Phase::Starting);
-        let running = Phase::Starting.after(&ready());
+        assert_eq!(HostedPhase::Starting.after(&Lifecycle::Status { status: String::new() }), HostedPhase::Starting);
+        let running = HostedPhase::Starting.after(&ready());
         let accepted = running.status().controls_accepted;
         assert_eq!(running.status().current_state, ServiceState::Running);
         assert!(accepted.contains(
             ServiceControlAccept::STOP | ServiceControlAccept::PRESHUTDOWN | ServiceControlAccept::PARAM_CHANGE
         ));
-        assert_eq!(running.after(&Lifecycle::Reloading), Phase::Running);
+        assert_eq!(running.after(&Lifecycle::Reloading), HostedPhase::Running);
         let stopping = running.after(&Lifecycle::Stopping);
         assert_eq!(stopping.after(&ready()), stopping, "it cannot work, and has finished what was left");
-        assert_eq!(Phase::Ended { code: 0 }.after(&still(1)), Phase::Ended { code: 0 });
+        assert_eq!(HostedPhase::Ended { code: 0 }.after(&still(1)), HostedPhase::Ended { code: 0 });
     }
 
     #[test]
     fn a_failure_is_told_as_a_code_of_the_service_and_a_stop_as_none() {
-        assert_eq!(Phase::Ended { code: 0 }.status().exit_code, ServiceExitCode::NO_ERROR);
-        assert_eq!(Phase::Ended { code: 1 }.status().exit_code, ServiceExitCode::ServiceSpecific(1));
-        assert_eq!(Phase::Ended { code: 1 }.status().current_state, ServiceState::Stopped);
+        assert_eq!(HostedPhase::Ended { code: 0 }.status().exit_code, ServiceExitCode::NO_ERROR);
+        assert_eq!(HostedPhase::Ended { code: 1 }.status().exit_code, ServiceExitCode::ServiceSpecific(1));
+        assert_eq!(HostedPhase::Ended { code: 1 }.status().current_state, ServiceState::Stopped);
     }
 
     #[test]

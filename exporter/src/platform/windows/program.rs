@@ -22,7 +22,7 @@ use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 
 use super::super::left::{LEFT, LOOK, MAX_LEFT, Unlooked, look_at};
 use super::super::within::Unanswered;
-use super::super::{Command, ProgramError, ServiceError, StartedProcess};
+use super::super::{Command, ProgramError, ServiceControlError, StartedProcess};
 use super::arguments::{is_loaded, paths};
 use super::sys::{self, Job};
 use super::{AccountId, hosted, service_control, started_process};
@@ -131,7 +131,7 @@ impl RunningProgram {
             }),
             Err(_) => Err(match command {
                 Command::Program(_) => ProgramError::TimedOut { program: command.to_string(), deadline },
-                Command::Service { name, .. } => ServiceError::Silent { name, deadline }.into(),
+                Command::Service { name, .. } => ServiceControlError::Silent { name, deadline }.into(),
             }),
         }
     }
@@ -218,11 +218,14 @@ pub fn check_program(agent: &str, command: &Command) -> Result<(), ProgramError>
         Command::Service { name, verb } => {
             let (asked, verb) = (name.clone(), *verb);
             let looked_at = look_at(agent, LOOK, move || service_control::check(&asked, verb));
-            let refused =
-                |why: &'static str| ServiceError::Refused { name: name.clone(), verb, source: io::Error::other(why) };
+            let refused = |why: &'static str| ServiceControlError::Refused {
+                name: name.clone(),
+                verb,
+                source: io::Error::other(why),
+            };
             let unlooked = |why: Unlooked| match why {
                 Unlooked::Unanswered(Unanswered::TimedOut) => {
-                    ServiceError::Silent { name: name.clone(), deadline: LOOK }
+                    ServiceControlError::Silent { name: name.clone(), deadline: LOOK }
                 }
                 Unlooked::Unanswered(Unanswered::NoThread) => refused("there is no thread to look at it"),
                 Unlooked::TooManyLeft => refused("earlier commands of this agent do not end"),

@@ -25,7 +25,7 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::System::Services::SERVICE_ENUMERATE_DEPENDENTS;
 
-use super::super::{ServiceError, ServiceVerb};
+use super::super::{ServiceControlError, ServiceVerb};
 use super::sys;
 
 /// Between two looks at its state.
@@ -36,7 +36,7 @@ const POLL: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Why it could not.
-pub(super) fn check(name: &str, verb: ServiceVerb) -> Result<(), ServiceError> {
+pub(super) fn check(name: &str, verb: ServiceVerb) -> Result<(), ServiceControlError> {
     let asked = Asked { name, verb };
     let service = asked.open()?;
     match verb {
@@ -52,13 +52,13 @@ pub(super) fn check(name: &str, verb: ServiceVerb) -> Result<(), ServiceError> {
 /// not asked.
 ///
 /// # Errors
-/// See [`ServiceError`].
+/// See [`ServiceControlError`].
 pub(super) fn carry_out(
     name: &str,
     verb: ServiceVerb,
     deadline: Duration,
     is_wanted: impl Fn() -> bool,
-) -> Result<(), ServiceError> {
+) -> Result<(), ServiceControlError> {
     let (asked, until) = (Asked { name, verb }, Instant::now() + deadline);
     let service = asked.open()?;
     let mut was_asked = false;
@@ -66,14 +66,16 @@ pub(super) fn carry_out(
         let status = service.query_status().map_err(|error| asked.failed(error))?;
         match next(verb, status.current_state, was_asked) {
             Next::Done => return Ok(()),
-            Next::Ended => return Err(ServiceError::Ended { name: name.to_owned(), code: code(status.exit_code) }),
+            Next::Ended => {
+                return Err(ServiceControlError::Ended { name: name.to_owned(), code: code(status.exit_code) });
+            }
             // Where it only had to be asked, nobody has.
             Next::Ask if Instant::now() >= until || !is_wanted() => {
-                return Err(ServiceError::NotAsked { name: name.to_owned(), verb });
+                return Err(ServiceControlError::NotAsked { name: name.to_owned(), verb });
             }
             Next::Wait if Instant::now() >= until || !is_wanted() => {
                 let state = shown(status.current_state);
-                return Err(ServiceError::Pending { name: name.to_owned(), verb, state, deadline });
+                return Err(ServiceControlError::Pending { name: name.to_owned(), verb, state, deadline });
             }
             Next::Ask => was_asked = asked.ask(&service, &status)?,
             Next::Wait => {}
@@ -119,7 +121,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// With no more rights than it takes.
-    fn open(self) -> Result<Service, ServiceError> {
+    fn open(self) -> Result<Service, ServiceControlError> {
         let access = match self.verb {
             ServiceVerb::Stop => {
                 ServiceAccess::STOP
@@ -134,13 +136,13 @@ impl Asked<'_> {
     }
 
     /// Whether the manager took it. A service may not be ready yet for what it is asked, or have done it already.
-    fn ask(self, service: &Service, status: &ServiceStatus) -> Result<bool, ServiceError> {
+    fn ask(self, service: &Service, status: &ServiceStatus) -> Result<bool, ServiceControlError> {
         let asked = match self.verb {
             ServiceVerb::Start => service.start::<&str>(&[]),
             ServiceVerb::Stop => {
                 self.check_dependents(service)?;
                 if !status.controls_accepted.contains(ServiceControlAccept::STOP) {
-                    return Err(ServiceError::AcceptsNoStop { name: self.name.to_owned() });
+                    return Err(ServiceControlError::AcceptsNoStop { name: self.name.to_owned() });
                 }
                 service.stop().map(drop)
             }
@@ -151,43 +153,46 @@ impl Asked<'_> {
             ERROR_SERVICE_NOT_ACTIVE | ERROR_SERVICE_ALREADY_RUNNING | ERROR_SERVICE_CANNOT_ACCEPT_CTRL => Ok(false),
             // The service was told, and has not answered yet.
             ERROR_SERVICE_REQUEST_TIMEOUT if self.verb == ServiceVerb::Stop => Ok(true),
-            ERROR_INVALID_SERVICE_CONTROL => Err(ServiceError::AcceptsNoStop { name: self.name.to_owned() }),
+            ERROR_INVALID_SERVICE_CONTROL => Err(ServiceControlError::AcceptsNoStop { name: self.name.to_owned() }),
             ERROR_DEPENDENT_SERVICES_RUNNING => Err(self.dependents_running(service)),
             code => Err(self.told(io::Error::from_raw_os_error(code.cast_signed()))),
         }
     }
 
     /// The manager stops no service while one that depends on it runs, and this program stops none that it was not told of.
-    fn check_dependents(self, service: &Service) -> Result<(), ServiceError> {
-        let dependents = sys::running_dependents(service).map_err(|error| self.told(error))?;
+    fn check_dependents(self, service: &Service) -> Result<(), ServiceControlError> {
+        self.refuse_of(sys::running_dependents(service).map_err(|error| self.told(error))?)
+    }
+
+    fn refuse_of(self, dependents: Vec<String>) -> Result<(), ServiceControlError> {
         if dependents.is_empty() {
             return Ok(());
         }
-        Err(ServiceError::DependentsRunning { name: self.name.to_owned(), dependents })
+        Err(ServiceControlError::DependentsRunning { name: self.name.to_owned(), dependents })
     }
 
     /// One that has been started since they were looked for.
-    fn dependents_running(self, service: &Service) -> ServiceError {
+    fn dependents_running(self, service: &Service) -> ServiceControlError {
         let dependents = sys::running_dependents(service).unwrap_or_default();
-        ServiceError::DependentsRunning { name: self.name.to_owned(), dependents }
+        ServiceControlError::DependentsRunning { name: self.name.to_owned(), dependents }
     }
 
-    fn disabled(self) -> ServiceError {
-        ServiceError::Disabled { name: self.name.to_owned() }
+    fn disabled(self) -> ServiceControlError {
+        ServiceControlError::Disabled { name: self.name.to_owned() }
     }
 
-    fn failed(self, error: windows_service::Error) -> ServiceError {
+    fn failed(self, error: windows_service::Error) -> ServiceControlError {
         self.told(source(error))
     }
 
-    fn told(self, source: io::Error) -> ServiceError {
+    fn told(self, source: io::Error) -> ServiceControlError {
         let (name, verb) = (self.name.to_owned(), self.verb);
         match source.raw_os_error().map(i32::cast_unsigned) {
-            Some(ERROR_SERVICE_DOES_NOT_EXIST | ERROR_INVALID_NAME) => ServiceError::NotFound { name },
-            Some(ERROR_ACCESS_DENIED) => ServiceError::Denied { name, verb },
+            Some(ERROR_SERVICE_DOES_NOT_EXIST | ERROR_INVALID_NAME) => ServiceControlError::NotFound { name },
+            Some(ERROR_ACCESS_DENIED) => ServiceControlError::Denied { name, verb },
             Some(ERROR_SERVICE_DISABLED) => self.disabled(),
-            Some(ERROR_SHUTDOWN_IN_PROGRESS) => ServiceError::HostGoesDown { name, verb },
-            _ => ServiceError::Refused { name, verb, source },
+            Some(ERROR_SHUTDOWN_IN_PROGRESS) => ServiceControlError::HostGoesDown { name, verb },
+            _ => ServiceControlError::Refused { name, verb, source },
         }
     }
 }
@@ -294,7 +299,7 @@ mod tests {
             Self { name, service }
         }
 
-        fn carry_out(&self, verb: ServiceVerb, deadline: Duration) -> Result<(), ServiceError> {
+        fn carry_out(&self, verb: ServiceVerb, deadline: Duration) -> Result<(), ServiceControlError> {
             carry_out(&self.name, verb, deadline, || true)
         }
 
@@ -369,6 +374,15 @@ mod tests {
             let error = asked.told(io::Error::from_raw_os_error(code));
             assert!(error.reason() == reason && error.to_string().contains(told), "{code}: {error}");
         }
+    }
+
+    /// Wine lists none: docs/windows.md.
+    #[test]
+    fn a_service_is_not_stopped_while_one_that_depends_on_it_runs() {
+        let asked = Asked { name: "db", verb: ServiceVerb::Stop };
+        asked.refuse_of(Vec::new()).expect("nobody needs it");
+        let error = asked.refuse_of(vec!["web".to_owned()]).expect_err("it is needed");
+        assert!(error.reason() == "dependents_running" && error.to_string().contains("run: web;"), "{error}");
     }
 
     #[test]

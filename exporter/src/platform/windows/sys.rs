@@ -61,7 +61,7 @@ use windows_sys::Win32::System::Threading::{
 };
 use winreg::RegKey;
 
-use super::super::Severity;
+use super::super::LogSeverity;
 
 /// Where Windows shows every process one page that the kernel alone writes.
 const SHARED_PAGE: usize = 0x7ffe_0000;
@@ -523,10 +523,10 @@ impl EventSource {
     }
 
     /// Writes an event whose only text is this.
-    pub(super) fn report(&self, severity: Severity, event_id: u32, text: &str) -> io::Result<()> {
+    pub(super) fn report(&self, severity: LogSeverity, event_id: u32, text: &str) -> io::Result<()> {
         let kind = match severity {
-            Severity::Error => EVENTLOG_ERROR_TYPE,
-            Severity::Warning => EVENTLOG_WARNING_TYPE,
+            LogSeverity::Error => EVENTLOG_ERROR_TYPE,
+            LogSeverity::Warning => EVENTLOG_WARNING_TYPE,
         };
         let (text, nobody, nothing) = (wide(text), null_mut(), null());
         let texts = [text.as_ptr()];

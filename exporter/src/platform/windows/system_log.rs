@@ -8,7 +8,7 @@ use winreg::enums::{HKEY_LOCAL_MACHINE, REG_EXPAND_SZ};
 use winreg::types::ToRegValue as _;
 
 use super::super::within::within;
-use super::super::{SERVICE_NAME, Severity};
+use super::super::{LogSeverity, SERVICE_NAME};
 use super::sys::EventSource;
 
 pub(super) const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
@@ -34,7 +34,7 @@ impl SystemLog {
 
     /// # Errors
     /// When the system does not take it.
-    pub fn write(&self, severity: Severity, text: &str) -> io::Result<()> {
+    pub fn write(&self, severity: LogSeverity, text: &str) -> io::Result<()> {
         self.0.report(severity, event_id(severity), taken(text).trim_end())
     }
 }
@@ -50,10 +50,10 @@ fn taken(text: &str) -> String {
 }
 
 /// Who has a task that is attached to an event counts on its number.
-pub(super) const fn event_id(severity: Severity) -> u32 {
+pub(super) const fn event_id(severity: LogSeverity) -> u32 {
     match severity {
-        Severity::Error => 1,
-        Severity::Warning => 2,
+        LogSeverity::Error => 1,
+        LogSeverity::Warning => 2,
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     /// The table of `EventCreate.exe` has these, and no other.
     #[test]
     fn every_severity_has_a_number_of_its_own_that_has_a_text() {
-        let [error, warning] = [Severity::Error, Severity::Warning].map(event_id);
+        let [error, warning] = [LogSeverity::Error, LogSeverity::Warning].map(event_id);
         assert!(error != warning && [error, warning].iter().all(|id| (1..=1000).contains(id)));
     }
 
@@ -116,7 +116,7 @@ mod tests {
     fn what_is_written_is_taken_however_long_it_is_and_whatever_is_in_it() {
         let log = SystemLog::open().expect("a log");
         for text in ["", "a configuration was refused\n", "a\0b", &"鍵".repeat(100_000)] {
-            log.write(Severity::Warning, text).expect("taken");
+            log.write(LogSeverity::Warning, text).expect("taken");
         }
     }
 }
