@@ -217,10 +217,12 @@ pub struct PlanArgs {
     pub cluster: ClusterArgs,
     #[command(flatten)]
     pub reach: ReachArgs,
-    /// A YAML file with one or more ManagedAgentCertificates; `-` is stdin. Other kinds in it are passed over.
+    /// A YAML file with one or more ManagedAgentCertificates; `-` is stdin. Other kinds in it are passed over. With --offline it may be a
+    /// directory, which is read as `standalone` reads its --manifests.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub file: PathBuf,
-    /// Look neither at the cluster nor at the hosts; check the manifests only. A field that this version does not know is refused.
+    /// Look neither at the cluster nor at the hosts; check the manifests only, by the schema and the rules of this version's CRD, as
+    /// `standalone` does.
     #[arg(long)]
     pub offline: bool,
     /// The operator's own --lineage: a host that obeys another installation is told then.

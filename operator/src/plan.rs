@@ -13,11 +13,14 @@ use anyhow::Context;
 use jiff::Timestamp;
 use kagiban_crds::Lineage;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
+use serde_json::Value;
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::{PlanArgs, PlanExit};
 use crate::cluster::kubernetes::{DryRunVerdict, Kubernetes, client, connect, verdict};
 use crate::cluster::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
+use crate::cluster::standalone::admission::Admission;
+use crate::cluster::standalone::{Judged, judge};
 use crate::cluster::watch::{self, WatchError};
 use crate::cluster::{ClusterError, SharedCluster, Watched, object};
 use crate::decide::{ConditionType, Inputs, Observed, Obstacle, Policy, References, Resource, Setback, decide};
@@ -41,17 +44,21 @@ pub struct Plan {
 /// # Errors
 /// When the file or the cluster cannot be read at all.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
+    if args.offline && args.file.is_dir() {
+        return directory(&args.file);
+    }
     let source = if is_stdin(&args.file) { "stdin".to_owned() } else { args.file.display().to_string() };
     let documents = manifest::read(&text(&args.file)?).with_context(|| source.clone())?;
     anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {source}");
     let observer = if args.offline { None } else { Some(Observer::connect(args).await?) };
+    let admission = Admission::new()?;
     let mut patience = Patience::default();
     let mut planned = Vec::new();
     let mut accepted = Vec::new();
     for document in documents {
         match (document, &observer) {
             (Err(error), _) => planned.push(Planned::Refused { what: error.to_string() }),
-            (Ok(manifest), None) => planned.push(checked(manifest)),
+            (Ok(manifest), None) => planned.push(checked(manifest, &admission)),
             (Ok(manifest), Some(observer)) => match observer.dry_run(manifest, accepted.len(), &mut patience).await? {
                 Ok(found) => accepted.push(found),
                 Err(other) => planned.push(other),
@@ -71,11 +78,28 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     Ok(render(&planned, Timestamp::now()))
 }
 
-fn checked(manifest: Manifest) -> Planned {
-    match manifest.unknown_field() {
-        Some(field) => Planned::Refused { what: manifest.wrong(format!("unknown field {field}")).to_string() },
-        None => Planned::Checked { name: manifest.mac.metadata.name.unwrap_or_default(), host: manifest.mac.spec.host },
+/// As an API server would judge it that has nothing of this name.
+fn checked(manifest: Manifest, admission: &Admission) -> Planned {
+    if let Err(errors) = admission.admit(&manifest.object, None) {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        return Planned::Refused { what: manifest.wrong(errors.join(", ")).to_string() };
     }
+    Planned::Checked { name: manifest.mac.metadata.name.unwrap_or_default(), host: manifest.mac.spec.host }
+}
+
+/// All files below a directory, as `standalone` follows them.
+fn directory(root: &Path) -> anyhow::Result<Plan> {
+    let Judged { taken, problems } = judge(root, &Admission::new()?)?;
+    anyhow::ensure!(!taken.is_empty() || !problems.is_empty(), "no ManagedAgentCertificate in {}", root.display());
+    let word =
+        |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let checked = |object: &Value| {
+        let name = format!("{}/{}", word(object, "/metadata/namespace"), word(object, "/metadata/name"));
+        Planned::Checked { name, host: word(object, "/spec/host") }
+    };
+    let refused = problems.into_iter().map(|what| Planned::Refused { what });
+    let planned: Vec<_> = taken.iter().map(checked).chain(refused).collect();
+    Ok(render(&planned, Timestamp::now()))
 }
 
 /// A resource as the API server would have it.
@@ -325,7 +349,8 @@ fn text(file: &Path) -> anyhow::Result<String> {
     } else {
         anyhow::ensure!(
             !file.is_dir(),
-            "{} is a directory: give one file after the other, or what `kubectl kustomize` makes of it, through `-f -`",
+            "{} is a directory: with --offline it is judged as `standalone` follows it; for a cluster give one file after the other, or what \
+             `kubectl kustomize` makes of it, through `-f -`",
             file.display()
         );
         let opened = std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;

@@ -22,8 +22,7 @@ use super::names::{Directory, SHARED, is_busy, wide};
 use super::read::{Metadata, regular};
 use super::sys::{self, How};
 use super::way::Way;
-use crate::file::{Exposure, FileError, FileRead};
-use crate::read::read_open;
+use crate::file::{Exposure, FileError};
 
 const LOOK: u32 = FILE_READ_ATTRIBUTES | READ_CONTROL;
 
@@ -41,13 +40,9 @@ pub fn check_unexposed(path: &Path) -> Result<(), FileError> {
     open_unexposed(path, LOOK, SHARED).map(drop)
 }
 
-/// Reads a regular file of at most `limit` bytes that nobody but administrators may change, as [`check_unexposed`] has it, by the very
-/// handle that was judged. Nobody has it open for writing meanwhile: whoever had opened it before its list was mended could write to it
-/// still.
-///
-/// # Errors
-/// As [`check_unexposed`], and [`FileError`].
-pub fn read_unexposed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+/// Opens a regular file for reading that nobody but administrators may change, as [`check_unexposed`] has it. Nobody else has it open for
+/// writing for as long as it is open here: whoever had opened it before its list was mended could write to it still.
+pub(crate) fn open_unexposed_alone(path: &Path) -> Result<(File, Metadata), FileError> {
     let until = Instant::now() + SETTLES;
     let opened = loop {
         match open_unexposed(path, LOOK | FILE_READ_DATA, FILE_SHARE_READ | FILE_SHARE_DELETE) {
@@ -61,7 +56,7 @@ pub fn read_unexposed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
     };
     let (file, metadata) = opened.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
     regular(path, &metadata)?;
-    read_open(path, (file, metadata), limit)
+    Ok((file, metadata))
 }
 
 /// Whether nobody but administrators may give the name of a directory above a path to another one. Directories that are not there yet

@@ -251,11 +251,6 @@ impl Manifest {
     pub fn wrong(&self, message: String) -> ManifestError {
         ManifestError { number: self.number, name: self.mac.metadata.name.clone(), message }
     }
-
-    /// The first field that the schema does not know. The API server refuses it, where it is asked.
-    pub fn unknown_field(&self) -> Option<String> {
-        unknown_fields(&self.object).into_iter().next()
-    }
 }
 
 /// The fields of an object as it stands in a file that the schema does not know. The API server refuses them.
@@ -509,7 +504,7 @@ mod tests {
     fn a_field_that_the_schema_does_not_know_is_found_wherever_it_stands() {
         let unknown = |from: &str, to: &str| {
             let found = read(&GOOD.replace(from, to));
-            found[0].as_ref().expect("it can be read").unknown_field()
+            unknown_fields(&found[0].as_ref().expect("it can be read").object).into_iter().next()
         };
         assert_eq!(unknown("", ""), None);
         assert_eq!(unknown("metadata: {", "metadata: {labels: {a: b}, annotations: {c: d}, "), None);

@@ -11,6 +11,8 @@ const ELSEWHERE: [&str; 5] =
     [".metadata.managedFields", ".metadata.name", ".metadata.namespace", ".metadata.labels", ".metadata.annotations"];
 /// Written by a tool for itself.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Bytes of an annotation that stand in one line with its name.
+const LONGEST_WORD: usize = 140;
 /// Written in capitals within a name.
 const ACRONYMS: [&str; 5] = ["API", "URL", "UID", "OSB", "GUID"];
 const GAP: usize = 2;
@@ -26,14 +28,13 @@ pub fn describe(object: &Value, events: &[Value], now: Timestamp) -> String {
     for (label, key) in [("Name", "name"), ("Namespace", "namespace")] {
         lines.push(pair(0, label, object["metadata"][key].as_str().unwrap_or_default()));
     }
-    words(&mut lines, "Labels", object["metadata"]["labels"].as_object(), '=');
-    words(&mut lines, "Annotations", object["metadata"]["annotations"].as_object(), ':');
+    words(&mut lines, "Labels", object["metadata"]["labels"].as_object(), "=");
+    words(&mut lines, "Annotations", object["metadata"]["annotations"].as_object(), ": ");
     if let Some(fields) = object.as_object() {
         content(&mut lines, 0, fields, "");
     }
-    let mut told = aligned(&lines);
-    told.push_str(&aligned(&happened(events, now)));
-    told
+    lines.extend(happened(events, now));
+    aligned(&lines)
 }
 
 fn happened(events: &[Value], now: Timestamp) -> Vec<Line> {
@@ -54,18 +55,32 @@ fn happened(events: &[Value], now: Timestamp) -> Vec<Line> {
     lines
 }
 
-fn words(lines: &mut Vec<Line>, label: &str, words: Option<&Map<String, Value>>, between: char) {
-    let between = if between == ':' { ": ".to_owned() } else { between.to_string() };
+fn words(lines: &mut Vec<Line>, label: &str, words: Option<&Map<String, Value>>, between: &str) {
     let words = words.into_iter().flatten().filter(|(key, _)| *key != LAST_APPLIED);
-    let mut words =
-        words.map(|(key, value)| format!("{key}{between}{}", value.as_str().unwrap_or_default())).peekable();
-    if words.peek().is_none() {
+    let mut told = Vec::new();
+    for (key, value) in words {
+        let value = value.as_str().unwrap_or_default().trim_end_matches('\n');
+        // Those of labels are never so long
+        if value.len() + key.len() + 2 <= LONGEST_WORD && !value.contains('\n') {
+            told.push(format!("{key}{between}{value}"));
+        } else {
+            told.push(format!("{key}:"));
+            told.extend(value.split('\n').map(|line| format!("  {}", shortened(line))));
+        }
+    }
+    if told.is_empty() {
         return lines.push(pair(0, label, "<none>"));
     }
     let mut label = format!("{label}:");
-    for word in words {
+    for word in told {
         lines.push((std::mem::take(&mut label), Some(vec![word])));
     }
+}
+
+/// Of a line of an annotation.
+fn shortened(line: &str) -> String {
+    const MOST: usize = LONGEST_WORD - 2;
+    if line.len() <= MOST { line.to_owned() } else { format!("{}...", &line[..line.floor_char_boundary(MOST)]) }
 }
 
 fn content(lines: &mut Vec<Line>, level: usize, fields: &Map<String, Value>, path: &str) {
@@ -185,7 +200,7 @@ mod tests {
         });
         let now = "2026-03-01T12:00:00Z".parse().expect("a time");
         insta::assert_snapshot!(describe(&object, &[event], now));
-        assert!(describe(&object, &[], now).ends_with("Events:  <none>\n"));
+        assert!(describe(&object, &[], now).ends_with("    Type:    Issued\nEvents:      <none>\n"));
     }
 
     #[test]

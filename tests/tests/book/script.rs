@@ -272,6 +272,7 @@ const LEFT_OUT: &[Step] = &[
         "kagiban-operator standalone --manifests manifests --secrets secrets --state state",
         "`tests/rotation_e2e.rs` runs it",
     ),
+    left_out("kagiban-operator plan --offline -f manifests", "the operator's own tests judge a directory"),
     left_out("sudo kagiban-operator get", COMMANDS),
     left_out("sudo kagiban-operator describe ups-01.example.com-powerchute", COMMANDS),
     left_out("sudo kagiban-operator events ups-01.example.com-powerchute", COMMANDS),

@@ -4,13 +4,18 @@ mod classes;
 mod edges;
 mod standalone;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 use kagiban_crds::resource::ManagedAgentCertificateSpec;
 use kagiban_exporter::discovery::proposal;
 use kagiban_exporter::installation::Installed;
+use kagiban_operator::cli::Output;
+use kagiban_operator::commands::{described, listed};
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::kubectl::Kubectl;
-use kagiban_tests::tools;
+use kagiban_tests::{tools, wait};
 use serde_json::{Value, json};
 
 fn accepted() -> Value {
@@ -308,6 +313,75 @@ fn what_identifies_the_agent_cannot_be_changed() -> Result<()> {
     Ok(())
 }
 
+/// Of the same resources: tables, whole ones, and one that is described.
+fn a_command_without_a_cluster_prints_what_kubectl_does(kubectl: &Kubectl) -> Result<()> {
+    let status = json!({"status": {
+        "observedGeneration": 1, "blockedBy": "Paused", "renewalTime": "2026-05-01T00:00:00Z",
+        "leaf": {"notAfter": "2026-06-01T00:00:00Z", "notBefore": "2026-03-01T00:00:00Z", "sha256": "a".repeat(64), "serial": "01", "issuer": "CN=ca", "requestDigest": "x"},
+        "conditions": [{
+            "type": "Ready", "status": "False", "reason": "Paused", "message": "it is paused", "observedGeneration": 1,
+            "lastTransitionTime": "2026-03-01T00:00:00Z",
+        }],
+    }});
+    kubectl.run(&[
+        "patch",
+        "mac",
+        "ups-01-powerchute",
+        "--subresource",
+        "status",
+        "--type",
+        "merge",
+        "-p",
+        &status.to_string(),
+    ])?;
+    let note = format!("kagiban.dev/note={}", "long ".repeat(40));
+    kubectl.run(&["annotate", "mac", "ups-01-powerchute", "kagiban.dev/rotate=spring", &note])?;
+    let list = kubectl.json(&["get", "mac"])?;
+    let all: Vec<Value> = list["items"].as_array().cloned().unwrap_or_default();
+    let shown = |wide: bool, with_namespace: bool| {
+        let output = wide.then_some(Output::Wide);
+        listed(all.clone(), output, false, with_namespace, Timestamp::now()).unwrap_or_default()
+    };
+    for (wide, with_namespace, words) in [
+        (false, false, &["get", "mac"][..]),
+        (true, false, &["get", "mac", "-o", "wide"]),
+        (false, true, &["get", "mac", "-A"]),
+    ] {
+        // An age may be another one a moment later
+        let same = || -> Result<bool> {
+            let theirs = kubectl.run(words)?;
+            let theirs: Vec<_> = theirs.lines().collect();
+            let ours = shown(wide, with_namespace);
+            // Other namespaces are of other tests, and make columns wider
+            let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            Ok(ours.lines().all(|line| {
+                theirs.contains(&line)
+                    || with_namespace && theirs.iter().any(|theirs| squeezed(theirs) == squeezed(line))
+            }))
+        };
+        wait::until(Duration::from_secs(10), || same().unwrap_or(false))
+            .with_context(|| format!("{words:?}: {}", shown(wide, with_namespace)))?;
+    }
+    let one = all.iter().find(|object| object["metadata"]["name"] == "ups-01-powerchute").cloned().unwrap_or_default();
+    for (words, objects, is_one) in
+        [(&["get", "mac"][..], all.clone(), false), (&["get", "mac", "ups-01-powerchute"], vec![one], true)]
+    {
+        let theirs = kubectl.run(&[words, &["-o", "json"]].concat())?;
+        let ours = listed(objects.clone(), Some(Output::Json), is_one, false, Timestamp::now())?;
+        ensure!(ours == theirs, "{ours}\n{theirs}");
+        // Writers of YAML put other words in quotes
+        let ours: Value = serde_yaml::from_str(&listed(objects, Some(Output::Yaml), is_one, false, Timestamp::now())?)?;
+        let theirs: Value = serde_yaml::from_str(&kubectl.run(&[words, &["-o", "yaml"]].concat())?)?;
+        ensure!(ours == theirs, "{ours}\n{theirs}");
+    }
+    for object in &all {
+        let theirs = kubectl.run(&["describe", "mac", object["metadata"]["name"].as_str().unwrap_or_default()])?;
+        let ours = described(object, &[], Timestamp::now());
+        ensure!(ours == theirs, "{ours}\n{theirs}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_short_name_the_columns_and_the_field_selectors_work() -> Result<()> {
     let kubectl = in_new_namespace("crd-kubectl")?;
@@ -325,6 +399,7 @@ fn the_short_name_the_columns_and_the_field_selectors_work() -> Result<()> {
         let found = kubectl.run(&["get", "mac", "--field-selector", selector, "-o", "name"])?;
         ensure!(found.lines().count() == lines, "{selector}: {found:?}");
     }
+    a_command_without_a_cluster_prints_what_kubectl_does(&kubectl)?;
     kubectl.run(&["explain", "mac.spec.certificate.renewBefore"])?;
     kubectl.run(&["explain", "mac.spec.renewal.renewBefore"])?;
     Ok(())

@@ -34,6 +34,7 @@ use admission::{Admission, SchemaError};
 use control::Control;
 pub(crate) use control::socket;
 use manifests::Follower;
+pub(crate) use manifests::{Judged, judge};
 use secrets::Secrets;
 use store::{OpenError, Session, Store, StoreError};
 

@@ -25,7 +25,7 @@ const READ_AGAIN: u32 = 128;
 
 /// Why nothing can be said of the directory.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LookError {
+pub(crate) enum LookError {
     #[error("{path}: {1}", path = .0.display())]
     Io(PathBuf, io::Error),
     #[error(

@@ -11,12 +11,12 @@ use serde_json::Value;
 use tokio::sync::watch as signal;
 use tokio::time::{sleep, timeout};
 
-use super::contents::{Declared, Key, Problem};
+use super::contents::{Key, Problem};
+use super::declared::{declared, located, named_twice};
 use super::directory::{Directory, Look, LookError};
 use super::gone::{Missing, Verdict};
 use crate::cluster::ClusterError;
-use crate::cluster::manifest::line;
-use crate::cluster::standalone::admission::{Admission, FieldError};
+use crate::cluster::standalone::admission::Admission;
 use crate::cluster::standalone::secrets::Secrets;
 use crate::cluster::standalone::store::{Applied, Store, Stored};
 use crate::cluster::standalone::{Places, RESOURCE};
@@ -154,7 +154,7 @@ impl Follower {
         let mut problems: BTreeSet<_> = look.unread.iter().cloned().collect();
         problems.extend(look.files.values().flat_map(|contents| contents.problems.iter().cloned()));
         self.follow_secrets(look, &mut problems);
-        let (declared, twice) = self.declared(look, &mut problems);
+        let (declared, twice) = declared(look, &mut problems);
         let stored = self.store.call("list", RESOURCE, |state| state.list(None)).await?;
         let stored: BTreeMap<Key, Stored> = stored.into_iter().map(|stored| (key(&stored.object), stored)).collect();
         let mut ready = Vec::new();
@@ -162,7 +162,7 @@ impl Follower {
             let old = stored.get(&declared.key).filter(|stored| !stored.is_being_deleted());
             match self.admission.admit(&declared.object, old.map(|stored| &stored.object)) {
                 Ok(admitted) => ready.push((admitted, (*file).to_owned())),
-                Err(errors) => problems.extend(self.located(file, declared, &errors)),
+                Err(errors) => problems.extend(located(self.directory.as_ref(), file, declared, &errors)),
             }
             // Each takes a part of a millisecond, and all together may take seconds
             tokio::task::yield_now().await;
@@ -184,25 +184,6 @@ impl Follower {
             self.store.call("delete", RESOURCE, move |state| state.delete(&namespace, &name, &uid, now)).await?;
         }
         Ok(Round { problems, verdict, unfinished })
-    }
-
-    /// What is named once, by key; and what is named more than once, of which nobody can tell which is meant.
-    fn declared<'a>(
-        &self,
-        look: &'a Look,
-        problems: &mut BTreeSet<Problem>,
-    ) -> (BTreeMap<Key, (&'a str, &'a Declared)>, BTreeSet<Key>) {
-        let (mut declared, mut twice) = (BTreeMap::<Key, (&str, &Declared)>::new(), BTreeSet::new());
-        for (file, contents) in &look.files {
-            for found in &contents.resources {
-                if let Some((other, _)) = declared.insert(found.key.clone(), (file, found)) {
-                    problems.extend(named_twice(file, found.place.line, other, &found.key));
-                    twice.insert(found.key.clone());
-                }
-            }
-        }
-        declared.retain(|key, _| !twice.contains(key));
-        (declared, twice)
     }
 
     fn follow_secrets(&self, look: &Look, problems: &mut BTreeSet<Problem>) {
@@ -241,19 +222,6 @@ impl Follower {
         }
     }
 
-    /// Each with the line of its field.
-    fn located(&self, file: &str, declared: &Declared, errors: &[FieldError]) -> Vec<Problem> {
-        let text = self.directory.as_ref().and_then(|directory| directory.text(file));
-        let (namespace, name) = &declared.key;
-        let place = declared.place;
-        let problem = |error: &FieldError| {
-            let at = text.as_deref().and_then(|text| line(text, place.number, place.item, &error.path));
-            let what = format!("{namespace}/{name}: {error}");
-            Problem { file: file.to_owned(), line: at.or(place.line), what }
-        };
-        errors.iter().map(problem).collect()
-    }
-
     /// What was not told before.
     fn tell(&mut self, problems: BTreeSet<Problem>) {
         let news = problems.difference(&self.problems);
@@ -285,15 +253,6 @@ impl Follower {
         }
         self.remarks = remarks;
     }
-}
-
-/// Of both files: what either had named before stays as it was.
-fn named_twice(file: &str, line: Option<usize>, other: &str, (namespace, name): &Key) -> [Problem; 2] {
-    let what = |other: &str| format!("{namespace}/{name} stands in {other} too: leave one of them");
-    [
-        Problem { file: file.to_owned(), line, what: what(other) },
-        Problem { file: other.to_owned(), line: None, what: what(file) },
-    ]
 }
 
 fn key(object: &Value) -> Key {

@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!   files ──directory──> a look: resources, Secrets, problems ──follower──> admission ──> store
-//!                                                                   └──gone──> deletions, or held until a person confirms
+//!                      └──judged──> a plan                            └──gone──> deletions, or held until a person confirms
 //! ```
 
 mod contents;
+mod declared;
 mod directory;
 mod follower;
 mod gone;
+mod judged;
 
 pub(super) use contents::{Key, claims_of};
 pub(super) use directory::word;
 pub(super) use follower::Follower;
+pub(crate) use judged::{Judged, judge};
