@@ -44,6 +44,8 @@ pub use durable::{
 pub use file::{DirectoryIdentity, Exposure, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError};
 pub use guarded::{check_private_directory, create_private_directory, replace_guarded, write_new_guarded};
 pub use held::{HeldFile, read_held};
+#[cfg(windows)]
+pub use read::read_unexposed;
 pub use read::{read_ends, read_listed, read_regular};
 pub use survey::{Surveyed, check_replaceable, survey};
 pub use swap::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_name};
@@ -52,4 +54,4 @@ pub use system::{
 };
 /// Who owns a file and its access control list say which accounts it belongs to.
 #[cfg(windows)]
-pub use windows::{check_unexposed, check_way, may_read, read_unexposed};
+pub use windows::{check_unexposed, check_way, may_read};

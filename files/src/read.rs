@@ -28,6 +28,16 @@ pub fn read_listed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
     read_open(path, system::open_listed(path)?, limit)
 }
 
+/// The same of a file that decides what is done: by the very handle by which it was found that nobody but administrators may change it,
+/// and while nobody has it open for writing.
+///
+/// # Errors
+/// As [`read_regular`], and [`FileError::Exposed`].
+#[cfg(windows)]
+pub fn read_unexposed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+    read_open(path, system::open_unexposed_alone(path)?, limit)
+}
+
 /// Reads at most `head` bytes of a regular file's beginning and at most `tail` of its end, however large it is.
 ///
 /// # Errors
@@ -47,7 +57,7 @@ pub fn read_ends(path: &Path, head: u64, tail: u64) -> Result<FileEnds, FileErro
     Ok(ends)
 }
 
-pub(crate) fn read_open(path: &Path, (file, metadata): (File, Metadata), limit: u64) -> Result<FileRead, FileError> {
+fn read_open(path: &Path, (file, metadata): (File, Metadata), limit: u64) -> Result<FileRead, FileError> {
     let bytes = read_at_most(path, file, metadata.len(), limit)?;
     Ok(FileRead { bytes, identity: system::identity(&metadata) })
 }

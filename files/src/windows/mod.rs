@@ -16,8 +16,8 @@ mod way;
 
 pub use attributes::Attributes;
 pub use destination::{Destination, destination};
-pub(crate) use exposure::made_private;
-pub use exposure::{check_unexposed, check_way, read_unexposed};
+pub use exposure::{check_unexposed, check_way};
+pub(crate) use exposure::{made_private, open_unexposed_alone};
 pub(crate) use held::{HeldEntry, is_ours, is_private, walk_to_directory};
 pub use look::{directory_identity, identify, is_readable_by_others, is_writable_by_others, may_read};
 pub(crate) use look::{open_listed, open_regular};
