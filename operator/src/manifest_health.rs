@@ -28,11 +28,6 @@ impl ManifestHealth {
     pub(crate) fn set(&self, signs: ManifestSigns) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(signs);
     }
-
-    /// Resources whose deletion waits for a person.
-    pub(crate) fn held(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).map_or(0, |signs| signs.held)
-    }
 }
 
 /// Where there is no such directory there are no samples.

@@ -26,7 +26,7 @@ pub enum LocalCommand {
     Pause(NamedArgs),
     /// Of a standalone operator: end what `pause` has begun.
     Resume(NamedArgs),
-    /// Of a standalone operator: delete the resources that are gone from its manifests, however many they are.
+    /// Of a standalone operator: delete the resources that are gone from its manifests and held now, however many they are.
     ConfirmDeletions(ConfirmDeletionsArgs),
 }
 

@@ -10,7 +10,6 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
@@ -24,11 +23,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::RESOURCE;
+use super::manifests::HeldDeletions;
 use super::store::{Pausing, Store, StoreError, StoredEvent};
 use crate::cluster::ClusterError;
 use crate::cluster::rotate_word::LONGEST_ROTATE;
 use crate::decide::whole_seconds;
-use crate::metrics::SharedMetrics;
 
 /// In the directory of the state.
 const SOCKET: &str = "control.sock";
@@ -55,9 +54,8 @@ pub(crate) fn socket(state: &Path) -> PathBuf {
 #[derive(Clone)]
 pub(super) struct Control {
     pub(super) store: Store,
-    pub(super) metrics: SharedMetrics,
-    /// That whatever is gone from the manifests is meant to be.
-    pub(super) confirmed: Arc<AtomicBool>,
+    /// What is gone from the manifests, and waits for somebody to say that it is meant to be.
+    pub(super) held: HeldDeletions,
 }
 
 /// An answer that is no success, in words for a person.
@@ -202,12 +200,14 @@ impl Control {
     }
 
     fn confirm(&self) -> Result<Vec<Bytes>, Refusal> {
-        let held = self.metrics.manifests().held();
+        let held = self.held.confirm();
         if held == 0 {
             return Err(Refusal(StatusCode::CONFLICT, "no deletion waits for a confirmation".to_owned()));
         }
-        self.confirmed.store(true, Ordering::Relaxed);
-        tracing::info!(resources = held, "what is gone from the manifests is deleted: confirmed by hand");
+        tracing::info!(
+            resources = held,
+            "what is held is deleted, as it is gone from the manifests: confirmed by hand"
+        );
         Ok(vec![text(&json!({"outcome": format!("{held} deletions confirmed")}))])
     }
 }

@@ -21,7 +21,6 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,7 +32,7 @@ use crate::metrics::SharedMetrics;
 use admission::{Admission, SchemaError};
 use control::Control;
 pub(crate) use control::socket;
-use manifests::Follower;
+use manifests::{Follower, HeldDeletions};
 pub(crate) use manifests::{Judged, judge};
 use secrets::Secrets;
 use store::{OpenError, Session, Store, StoreError};
@@ -115,11 +114,10 @@ impl Standalone {
         let tenure = store.call("update", "leases", take).await?;
         let secrets = Arc::new(Secrets::new(places.secrets.clone()));
         let (tell, looked) = signal::channel(false);
-        let confirmed = Arc::new(AtomicBool::new(places.confirm_deletions));
-        let control = Control { store: store.clone(), metrics: metrics.clone(), confirmed: confirmed.clone() };
+        let held = HeldDeletions::default();
+        let control = Control { store: store.clone(), held: held.clone() };
         let control = control.serve(&places.state);
-        let follower =
-            Follower::new(&places, store.clone(), admission.clone(), secrets.clone(), metrics.clone(), confirmed);
+        let follower = Follower::new(&places, store.clone(), admission.clone(), secrets.clone(), metrics.clone(), held);
         let standalone = Self { store, admission, secrets, metrics, identity, looked };
         let following = async move {
             let follow = follower.run(places.every, tell);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::contents::{Key, Problem};
 use super::declared::{declared, located, named_twice};
 use super::directory::{Directory, Look, LookError};
-use super::gone::{Missing, Verdict};
+use super::gone::{HeldDeletions, Missing, Verdict};
 use crate::cluster::ClusterError;
 use crate::cluster::standalone::admission::Admission;
 use crate::cluster::standalone::secrets::Secrets;
@@ -38,8 +37,9 @@ pub(in crate::cluster::standalone) struct Follower {
     admission: Arc<Admission>,
     secrets: Arc<Secrets>,
     metrics: SharedMetrics,
-    /// That whatever is gone is meant to be; said once, by whoever has the other end.
-    confirmed: Arc<AtomicBool>,
+    /// Whether whatever is gone at the first look is meant to be.
+    confirmed: bool,
+    held: HeldDeletions,
     missing: Missing,
     /// Whether something is left to do although no file changes.
     unfinished: bool,
@@ -63,7 +63,7 @@ impl Follower {
         admission: Arc<Admission>,
         secrets: Arc<Secrets>,
         metrics: SharedMetrics,
-        confirmed: Arc<AtomicBool>,
+        held: HeldDeletions,
     ) -> Self {
         Self {
             directory: Some(Directory::new(places.manifests.clone())),
@@ -71,7 +71,8 @@ impl Follower {
             admission,
             secrets,
             metrics,
-            confirmed,
+            confirmed: places.confirm_deletions,
+            held,
             missing: Missing::default(),
             unfinished: true,
             problems: BTreeSet::new(),
@@ -99,7 +100,7 @@ impl Follower {
             }
         };
         self.remark(&look);
-        if look.changed || self.unfinished || self.confirmed.load(Ordering::Relaxed) {
+        if look.changed || self.unfinished || self.held.is_confirmed() {
             match self.follow(&look).await {
                 Ok(Round { problems, verdict, unfinished }) => {
                     self.tell(problems);
@@ -174,9 +175,13 @@ impl Follower {
             !declared.contains_key(*key) && !twice.contains(*key) && !unclear.contains(&stored.source)
         };
         let gone: BTreeSet<Key> = live.clone().filter(is_gone).map(|(key, _)| key.clone()).collect();
-        let confirmed = self.confirmed.swap(false, Ordering::Relaxed);
+        let mut confirmed = self.held.take_confirmed();
+        if std::mem::take(&mut self.confirmed) {
+            confirmed.extend(gone.iter().cloned());
+        }
         let named = declared.len() + twice.len() + usize::from(!unclear.is_empty());
-        let verdict = self.missing.judge(live.count(), named, &gone, confirmed, Instant::now());
+        let verdict = self.missing.judge(live.count(), named, &gone, &confirmed, Instant::now());
+        self.held.hold(if verdict.held > 0 { gone } else { BTreeSet::new() });
         for (namespace, name) in verdict.delete.clone() {
             let uid = stored.get(&(namespace.clone(), name.clone())).map(|stored| uid(&stored.object));
             let (uid, now) = (uid.unwrap_or_default(), Timestamp::now());

@@ -1,6 +1,7 @@
 //! What is to become of resources that no file names any more. A directory may be half checked out, or not mounted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::contents::Key;
@@ -27,15 +28,53 @@ pub(super) struct Verdict {
     pub(super) waits: bool,
 }
 
+/// What is held, and what of it a person has confirmed since: the follower tells the one and asks for the other.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cluster::standalone) struct HeldDeletions(Arc<Mutex<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    held: BTreeSet<Key>,
+    confirmed: BTreeSet<Key>,
+}
+
+impl HeldDeletions {
+    /// What is held now is meant to go, and nothing that goes later. How much it is.
+    pub(in crate::cluster::standalone) fn confirm(&self) -> usize {
+        let mut asked = self.asked();
+        let held = std::mem::take(&mut asked.held);
+        let count = held.len();
+        asked.confirmed.extend(held);
+        count
+    }
+
+    pub(super) fn hold(&self, held: BTreeSet<Key>) {
+        self.asked().held = held;
+    }
+
+    pub(super) fn is_confirmed(&self) -> bool {
+        !self.asked().confirmed.is_empty()
+    }
+
+    pub(super) fn take_confirmed(&self) -> BTreeSet<Key> {
+        std::mem::take(&mut self.asked().confirmed)
+    }
+
+    /// A panic elsewhere leaves the names as they were.
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Missing {
     /// `kept` is what is stored and not yet being deleted, `declared` how many resources the files name, and `gone` those of `kept`
-    /// that none does. `confirmed`: a person has said that whatever is gone now is meant to be.
+    /// that none does. `confirmed` are those of which a person has said that they are meant to be.
     pub(super) fn judge(
         &mut self,
         kept: usize,
         declared: usize,
         gone: &BTreeSet<Key>,
-        confirmed: bool,
+        confirmed: &BTreeSet<Key>,
         now: Instant,
     ) -> Verdict {
         self.since.retain(|key, _| gone.contains(key));
@@ -45,9 +84,10 @@ impl Missing {
         if gone.is_empty() {
             return Verdict::default();
         }
-        if confirmed {
-            self.since.clear();
-            return Verdict { delete: gone.iter().cloned().collect(), ..Verdict::default() };
+        let meant: Vec<_> = gone.intersection(confirmed).cloned().collect();
+        if !meant.is_empty() {
+            self.since.retain(|key, _| !confirmed.contains(key));
+            return Verdict { waits: meant.len() < gone.len(), delete: meant, held: 0 };
         }
         if declared == 0 || gone.len() > FEW.max(kept / PART) {
             return Verdict { held: gone.len(), ..Verdict::default() };
@@ -71,10 +111,10 @@ mod tests {
     #[test]
     fn few_are_deleted_after_a_while_and_one_that_comes_back_is_not() {
         let (mut missing, start) = (Missing::default(), Instant::now());
-        let first = missing.judge(10, 8, &keys(2), false, start);
+        let first = missing.judge(10, 8, &keys(2), &BTreeSet::new(), start);
         assert_eq!(first, Verdict { waits: true, ..Verdict::default() });
-        assert_eq!(missing.judge(10, 9, &keys(1), false, start + GRACE / 2).delete, []);
-        let again = missing.judge(10, 8, &keys(2), false, start + GRACE);
+        assert_eq!(missing.judge(10, 9, &keys(1), &BTreeSet::new(), start + GRACE / 2).delete, []);
+        let again = missing.judge(10, 8, &keys(2), &BTreeSet::new(), start + GRACE);
         assert_eq!((again.delete.len(), again.waits), (1, true), "the other was there in between");
     }
 
@@ -91,12 +131,29 @@ mod tests {
             (0, 0, 0, 0),
         ] {
             let mut missing = Missing::default();
-            missing.judge(kept, declared, &keys(gone), false, late - GRACE);
-            let verdict = missing.judge(kept, declared, &keys(gone), false, late);
+            missing.judge(kept, declared, &keys(gone), &BTreeSet::new(), late - GRACE);
+            let verdict = missing.judge(kept, declared, &keys(gone), &BTreeSet::new(), late);
             let deleted = if held == 0 { gone } else { 0 };
             assert_eq!((verdict.held, verdict.delete.len()), (held, deleted), "{gone} of {kept}");
-            let confirmed = missing.judge(kept, declared, &keys(gone), true, late);
+            let confirmed = missing.judge(kept, declared, &keys(gone), &keys(gone), late);
             assert_eq!((confirmed.held, confirmed.delete.len()), (0, gone));
         }
+    }
+
+    #[test]
+    fn what_is_confirmed_is_what_was_held_then_and_no_more() {
+        let (mut missing, held, now) = (Missing::default(), HeldDeletions::default(), Instant::now());
+        assert_eq!(held.confirm(), 0);
+        assert!(!held.is_confirmed());
+        assert_eq!(missing.judge(10, 6, &keys(4), &BTreeSet::new(), now).held, 4);
+        held.hold(keys(4));
+        assert_eq!((held.confirm(), held.confirm()), (4, 0));
+        assert!(held.is_confirmed());
+        // Meanwhile the directory is not mounted any more
+        let verdict = missing.judge(10, 0, &keys(10), &held.take_confirmed(), now);
+        assert_eq!((verdict.delete, verdict.waits), (keys(4).into_iter().collect(), true));
+        assert!(!held.is_confirmed());
+        let rest: BTreeSet<_> = keys(10).difference(&keys(4)).cloned().collect();
+        assert_eq!(missing.judge(6, 0, &rest, &held.take_confirmed(), now).held, 6);
     }
 }

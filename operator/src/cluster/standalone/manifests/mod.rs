@@ -15,4 +15,5 @@ mod judged;
 pub(super) use contents::{Key, claims_of};
 pub(super) use directory::word;
 pub(super) use follower::Follower;
+pub(super) use gone::HeldDeletions;
 pub(crate) use judged::{Judged, judge};
