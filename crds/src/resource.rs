@@ -31,6 +31,9 @@ use written::WrittenSpec;
 pub const GROUP: &str = "kagiban.dev";
 /// A new value of this annotation rotates once.
 pub const ROTATE_ANNOTATION: &str = "kagiban.dev/rotate";
+/// Says of a resource that a person has paused it with a command. Only an operator without a cluster writes it, and it takes it from no
+/// manifest.
+pub const PAUSED_BY_HAND_ANNOTATION: &str = "kagiban.dev/paused-by-hand";
 /// The label by which a Secret says what the operator may use it for.
 pub const PURPOSE_LABEL: &str = "kagiban.dev/purpose";
 /// The annotation by which a Secret says for which hosts, or for which names, it may be used.

@@ -1,6 +1,6 @@
 //! A resource as decisions see it.
 
-use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ROTATE_ANNOTATION};
+use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, PAUSED_BY_HAND_ANNOTATION, ROTATE_ANNOTATION};
 
 use super::rotate_word::rotate_word;
 use crate::decide::{Contender, OwnershipClaim, Resource};
@@ -21,6 +21,7 @@ pub fn object(mac: &ManagedAgentCertificate) -> Resource {
         deleted_at: meta.deletion_timestamp.as_ref().map(|time| time.0),
         held: is_held(mac),
         rotate: meta.annotations.as_ref().and_then(|all| all.get(ROTATE_ANNOTATION)).map(|value| rotate_word(value)),
+        paused_by_hand: meta.annotations.as_ref().is_some_and(|all| all.contains_key(PAUSED_BY_HAND_ANNOTATION)),
         spec: mac.spec.clone(),
         status,
     }

@@ -59,8 +59,14 @@ fn first_shut(case: &Case<'_>, gates: &[Gate]) -> Option<Verdict> {
 }
 
 fn paused(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
-    case.inputs.resource.spec.rotation.paused.then(|| {
-        let obstacle = Obstacle::new(BlockedBy::Paused, "spec.rotation.paused is true");
+    let resource = case.inputs.resource;
+    resource.spec.rotation.paused.then(|| {
+        let why = if resource.paused_by_hand {
+            "it is paused by hand: `kagiban-operator resume` ends that"
+        } else {
+            "spec.rotation.paused is true"
+        };
+        let obstacle = Obstacle::new(BlockedBy::Paused, why);
         (obstacle, later(case.now(), case.inputs.policy.resync))
     })
 }
@@ -224,5 +230,29 @@ mod tests {
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::SecretUnavailable, count)), [5, 5, 5]);
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::IssuerUnavailable, count)), [5, 5, 5]);
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::HostUnreachable, count)), [5, 10, 300]);
+    }
+
+    #[test]
+    fn a_pause_says_whether_it_is_by_hand() {
+        let why = |by_hand: bool| {
+            let (mut resource, policy) = (sample::resource(), Policy::default());
+            resource.spec.rotation.paused = true;
+            resource.paused_by_hand = by_hand;
+            let obstacle = Obstacle::new(BlockedBy::HostUnreachable, "not there");
+            let inputs = Inputs {
+                resource: &resource,
+                host: Observed::Unseen(&obstacle),
+                rival: None,
+                setback: None,
+                works_for: None,
+                ordered: None,
+                references: &References::default(),
+                policy: &policy,
+                now: sample::now(),
+            };
+            paused(&Case::new(inputs)).map(|(obstacle, _)| obstacle.message)
+        };
+        assert_eq!(why(false).as_deref(), Some("spec.rotation.paused is true"));
+        assert!(why(true).is_some_and(|why| why.contains("kagiban-operator resume")));
     }
 }

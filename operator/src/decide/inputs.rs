@@ -62,6 +62,8 @@ pub struct Resource {
     pub held: bool,
     /// The value of the rotate annotation.
     pub rotate: Option<String>,
+    /// Whether a person has paused it with a command, beside what its manifest says. The spec says then too that it is paused.
+    pub paused_by_hand: bool,
     pub spec: ManagedAgentCertificateSpec,
     pub status: ManagedAgentCertificateStatus,
 }

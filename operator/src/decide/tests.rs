@@ -58,6 +58,7 @@ pub(crate) fn resource() -> Resource {
         deleted_at: None,
         held: true,
         rotate: None,
+        paused_by_hand: false,
         spec: ManagedAgentCertificateSpec {
             host: "ups-01.example.com".into(),
             agent: AgentRef { product: Product::PowerchuteSerialShutdown, name: "powerchute".into() },

@@ -3,7 +3,7 @@
 //! It stands in the object too, where everything looks for it. Here is what has to be known besides, so that reading the manifest again
 //! does not undo it, and a later word of the manifest goes before it.
 
-use kagiban_crds::resource::ROTATE_ANNOTATION;
+use kagiban_crds::resource::{PAUSED_BY_HAND_ANNOTATION, ROTATE_ANNOTATION};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::{Value, json};
 
@@ -68,17 +68,20 @@ impl Session<'_> {
         by_hand.paused = pause;
         self.put_by_hand(namespace, name, &by_hand)?;
         let is = pause || by_hand.declared_paused;
+        mark(&mut object, pause);
         if is != is_paused(&object) {
             object["spec"]["rotation"]["paused"] = json!(is);
             grow(&mut object);
-            self.put(object, &source)?;
         }
+        self.put(object, &source)?;
         Ok(if by_hand.declared_paused { Pausing::ByManifest } else { Pausing::Done })
     }
 
     /// What a manifest says, with what was asked for by hand.
     pub(super) fn with_by_hand(&mut self, mut declared: Value) -> Result<Value, StoreError> {
         let (namespace, name) = super::resources::key(&declared);
+        // It may be a copy of what was printed of one that was paused by hand
+        mark(&mut declared, false);
         let Some(before) = self.by_hand(&namespace, &name)? else { return Ok(declared) };
         let mut now = before.clone();
         if now.rotate.is_some() && rotate(&declared) != now.declared_rotate {
@@ -90,6 +93,7 @@ impl Session<'_> {
         if now.paused {
             now.declared_paused = is_paused(&declared);
             declared["spec"]["rotation"]["paused"] = json!(true);
+            mark(&mut declared, true);
         }
         if now != before {
             self.put_by_hand(&namespace, &name, &now)?;
@@ -141,6 +145,20 @@ impl Session<'_> {
 
 fn rotate(object: &Value) -> Option<String> {
     object["metadata"]["annotations"][ROTATE_ANNOTATION].as_str().map(str::to_owned)
+}
+
+/// So that its status can say who has paused it.
+fn mark(object: &mut Value, is_paused_by_hand: bool) {
+    let Some(metadata) = object["metadata"].as_object_mut() else { return };
+    if is_paused_by_hand {
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        annotations[PAUSED_BY_HAND_ANNOTATION] = json!("true");
+    } else if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        let was_marked = annotations.remove(PAUSED_BY_HAND_ANNOTATION).is_some();
+        if was_marked && annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
 }
 
 fn is_paused(object: &Value) -> bool {

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use kagiban_crds::resource::PAUSED_BY_HAND_ANNOTATION;
 use kagiban_crds::{Epoch, Lineage};
 use serde_json::{Value, json};
 
@@ -245,9 +246,15 @@ async fn a_pause_by_hand_outlasts_the_manifest_and_its_end_leaves_what_that_says
     assert_eq!(pause(true).await.expect("it is there"), Pausing::Done);
     assert_eq!(pause(true).await.expect("it is there"), Pausing::Already);
     assert_eq!(told().await, (json!(true), Some(2)));
+    let marked = get(&store).await["metadata"]["annotations"].clone();
+    assert_eq!(marked, json!({PAUSED_BY_HAND_ANNOTATION: "true"}));
     assert_eq!(apply(&store, declared(None, false)).await, Applied::Unchanged);
     assert_eq!(pause(false).await.expect("it is there"), Pausing::Done);
     assert_eq!(told().await, (json!(false), Some(3)));
+    // A manifest that was copied from what `get -o yaml` had printed is paused by itself
+    let mut copied = declared(None, false);
+    copied["metadata"]["annotations"] = marked;
+    assert_eq!(apply(&store, copied).await, Applied::Unchanged);
     // Both
     assert_eq!(pause(true).await.expect("it is there"), Pausing::Done);
     apply(&store, declared(None, true)).await;
