@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let failed = match cli.command {
         Some(Command::Plan(_)) => PlanExit::NoPlan.code().into(),
-        _ => ExitCode::FAILURE,
+        Some(
+            Command::Run(_) | Command::Standalone(_) | Command::Enroll(_) | Command::Completion(_) | Command::Local(_),
+        )
+        | None => ExitCode::FAILURE,
     };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
     if let Err(error) = forbid_dumps() {

@@ -34,7 +34,7 @@ impl Keeper {
             Self::Cluster(kubectl) => kubectl.run(&["create", "-f", &path.to_string_lossy()]).map(drop),
             Self::Standalone(standalone) => {
                 let name = path.file_name().context("a path without a name")?;
-                Ok(fs::rename(path, standalone.manifests.join(name))?)
+                Ok(fs::copy(path, standalone.manifests.join(name)).map(drop)?)
             }
         }
     }

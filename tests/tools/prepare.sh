@@ -59,9 +59,9 @@ windows_home=$cache/windows-$(cat "$here"/windows/* | sha256sum | cut -c1-16)
 # What must be on the machine.
 
 # One that is asked for certain tools alone says by itself what it misses.
-tools_asked=$*
 demo=
 [ "${1:-}" != demo ] || { demo=yes; shift; }
+tools_asked=$*
 need() { # program, Debian package
     command -v "$1" >/dev/null 2>&1 || fail "missing $1: apt-get install $2"
 }
@@ -83,7 +83,7 @@ if [ -n "$demo" ] || [ -z "$tools_asked" ]; then
     need openssl openssl
     need setpriv util-linux
 fi
-if [ -z "$tools_asked" ]; then
+if [ -z "$demo$tools_asked" ]; then
     need strace strace
     need python3 python3
     need dbus-daemon dbus
@@ -134,7 +134,7 @@ unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 # `make test` needs none of it.
 case " $tools_asked " in *" msitools "*) unpacked msitools usr/bin/msibuild || todo+=(msitools) ;; esac
 case " $tools_asked " in *" windows "*) [ -d "$windows_home" ] || todo+=(windows) ;; esac
-if [ -n "$tools_asked" ]; then
+if [ -n "$demo$tools_asked" ]; then
     asked=()
     for tool in "${todo[@]}"; do case " $* " in *" $tool "*) asked+=("$tool") ;; esac done
     todo=("${asked[@]}")

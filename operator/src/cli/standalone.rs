@@ -73,7 +73,7 @@ pub enum Output {
 
 #[derive(Clone, Debug, Args)]
 pub struct EventsArgs {
-    /// The resource whose events are printed. By default those of all.
+    /// The resource whose events are printed. By default those of all, the last 2000 of them.
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     #[command(flatten)]

@@ -89,7 +89,7 @@ impl Client {
         let words = || String::from_utf8_lossy(&body).into_owned();
         match status {
             StatusCode::OK => serde_json::from_slice(&body).map_err(|error| AskError::Broken(error.to_string())),
-            StatusCode::NOT_FOUND if &*body == b"not found" => Err(AskError::NotFound),
+            StatusCode::NOT_FOUND => Err(AskError::NotFound),
             _ => Err(AskError::Refused(words())),
         }
     }

@@ -13,7 +13,6 @@ mod table;
 
 pub use describe::describe as described;
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -57,6 +56,9 @@ pub async fn run(command: &LocalCommand) -> anyhow::Result<()> {
 async fn get(args: &GetArgs) -> anyhow::Result<String> {
     let (found, is_named) = asked_for(&args.of).await?;
     let with_namespace = args.of.state.namespace.is_none() && !is_named;
+    if found.is_empty() {
+        remark("No resources found.")?;
+    }
     listed(found, args.output, is_named, with_namespace, Timestamp::now())
 }
 
@@ -73,7 +75,7 @@ pub fn listed(
 ) -> anyhow::Result<String> {
     let one = is_named && found.len() == 1;
     Ok(match output {
-        None if found.is_empty() => "No resources found.\n".to_owned(),
+        None | Some(Output::Wide) if found.is_empty() => String::new(),
         None => table::resources(&found, false, with_namespace, now),
         Some(Output::Wide) => table::resources(&found, true, with_namespace, now),
         Some(Output::Name) => found.iter().map(|object| format!("{KIND}/{}\n", key(object).1)).collect(),
@@ -101,25 +103,30 @@ async fn events(args: &EventsArgs) -> anyhow::Result<String> {
     let found = match &args.name {
         None => client.get(&path("events", namespace)).await?,
         Some(name) => {
-            let (namespace, name) = one(&client, namespace, bare(name)).await?;
+            let names = found(&client, namespace, &[bare(name).to_owned()]).await?;
+            let (namespace, name) = names.first().context("no name")?;
             client.get(&format!("/events/{namespace}/{name}")).await?
         }
     };
     let events = found.as_array().map(Vec::as_slice).unwrap_or_default();
     let with_namespace = namespace.is_none() && args.name.is_none();
-    let shown = || table::events(events, with_namespace, Timestamp::now());
-    Ok(if events.is_empty() { "No events found.\n".to_owned() } else { shown() })
+    if events.is_empty() {
+        remark("No events found.")?;
+        return Ok(String::new());
+    }
+    Ok(table::events(events, with_namespace, Timestamp::now()))
 }
 
 /// Prints each as soon as it is so.
 async fn wait(args: &WaitArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.named.state.state);
     let deadline = Instant::now() + args.timeout.as_duration();
-    for name in without_kind(&args.named.names) {
-        let (namespace, name) = match one(&client, args.named.state.namespace.as_deref(), &name).await {
-            Err(error) if args.wait_for == WaitFor::Delete && is_not_found(&error) => continue,
-            found => found?,
-        };
+    let names = match named(&client, &args.named).await {
+        // It is gone already
+        Err(error) if args.wait_for == WaitFor::Delete && is_not_found(&error) => return Ok(()),
+        names => names?,
+    };
+    for (namespace, name) in names {
         loop {
             let object = match client.get(&format!("/resources/{namespace}/{name}")).await {
                 Ok(object) => Some(object),
@@ -129,7 +136,7 @@ async fn wait(args: &WaitArgs) -> anyhow::Result<()> {
             match (&args.wait_for, object) {
                 (WaitFor::Delete, None) => break,
                 (WaitFor::Condition { kind, status }, Some(object)) if is_met(&object, kind, status) => break,
-                (WaitFor::Condition { .. }, None) => bail!("{KIND}/{name} was deleted"),
+                (WaitFor::Condition { .. }, None) => bail!("{KIND}/{name}: not found"),
                 _ => ensure!(Instant::now() < deadline, "timed out waiting for {} on {KIND}/{name}", args.wait_for),
             }
             sleep(WAIT_PAUSE).await;
@@ -150,21 +157,30 @@ async fn confirm_deletions(args: &ConfirmDeletionsArgs) -> anyhow::Result<String
     Ok(format!("{}\n", answer["outcome"].as_str().unwrap_or_default()))
 }
 
-/// Asks the same of each of them.
+/// Asks the same of each of them, and says at once what came of it. One that is refused keeps nothing from the others.
 async fn each(args: &NamedArgs, what: &str, body: &str) -> anyhow::Result<String> {
     let client = Client::new(&args.state.state);
-    let mut told = String::new();
-    let mut names = Vec::new();
-    // All of them are there, before anything is asked of any
-    for name in without_kind(&args.names) {
-        names.push(one(&client, args.state.namespace.as_deref(), &name).await?);
+    let names = named(&client, args).await?;
+    let mut refused = 0;
+    for (namespace, name) in &names {
+        match client.post(&format!("/resources/{namespace}/{name}/{what}"), body).await {
+            Ok(answer) => print(&format!("{KIND}/{name} {}\n", answer["outcome"].as_str().unwrap_or_default()))?,
+            Err(error) if names.len() == 1 => return Err(error).context(format!("{KIND}/{name}")),
+            Err(error) => {
+                refused += 1;
+                remark(&format!("{KIND}/{name}: {error}"))?;
+            }
+        }
     }
-    for (namespace, name) in names {
-        let answer = client.post(&format!("/resources/{namespace}/{name}/{what}"), body).await;
-        let answer = answer.with_context(|| format!("{told}{KIND}/{name}"))?;
-        writeln!(told, "{KIND}/{name} {}", answer["outcome"].as_str().unwrap_or_default())?;
-    }
-    Ok(told)
+    ensure!(refused == 0, "{refused} of {} were refused", names.len());
+    Ok(String::new())
+}
+
+/// Those that are named, of which there must be one.
+async fn named(client: &Client, args: &NamedArgs) -> anyhow::Result<Vec<(String, String)>> {
+    let names = without_kind(&args.names);
+    ensure!(!names.is_empty(), "name the resources; `kagiban-operator get` lists them");
+    found(client, args.state.namespace.as_deref(), &names).await
 }
 
 /// `kubectl` waits for a condition of what the resource says now.
@@ -201,12 +217,12 @@ async fn asked_for(args: &ManyArgs) -> anyhow::Result<(Vec<Value>, bool)> {
     if names.is_empty() {
         return Ok((list(&client, namespace).await?, false));
     }
-    let mut found = Vec::new();
-    for name in &names {
-        let (namespace, name) = one(&client, namespace, name).await?;
-        found.push(client.get(&format!("/resources/{namespace}/{name}")).await?);
+    let mut objects = Vec::new();
+    for (namespace, name) in found(&client, namespace, &names).await? {
+        let object = client.get(&format!("/resources/{namespace}/{name}")).await;
+        objects.push(object.with_context(|| format!("{KIND}/{name}"))?);
     }
-    Ok((found, true))
+    Ok((objects, true))
 }
 
 async fn list(client: &Client, namespace: Option<&str>) -> anyhow::Result<Vec<Value>> {
@@ -216,19 +232,27 @@ async fn list(client: &Client, namespace: Option<&str>) -> anyhow::Result<Vec<Va
     }
 }
 
-/// The namespace and the name of the one that is meant.
-async fn one(client: &Client, namespace: Option<&str>, name: &str) -> anyhow::Result<(String, String)> {
+/// The namespaces and the names of those that are meant. Where no namespace is said, all are listed, once.
+async fn found(client: &Client, namespace: Option<&str>, names: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let is_name = |name: &str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
     };
-    ensure!(is_name(name), "{name:?} is no name of a resource");
-    let found = list(client, namespace).await?;
-    let mut keys = found.iter().map(key).filter(|(_, found)| found == name);
-    let Some(key) = keys.next() else { return Err(AskError::NotFound).context(format!("{KIND}/{name}")) };
-    if let Some((other, _)) = keys.next() {
-        bail!("{name} stands in the namespaces {} and {other}: say which with -n", key.0);
+    for name in names {
+        ensure!(is_name(name), "{name:?} is no name of a resource");
     }
-    Ok(key)
+    if let Some(namespace) = namespace {
+        return Ok(names.iter().map(|name| (namespace.to_owned(), name.clone())).collect());
+    }
+    let all: Vec<_> = list(client, None).await?.iter().map(key).collect();
+    let of = |name: &String| {
+        let mut keys = all.iter().filter(|(_, other)| other == name);
+        let Some(key) = keys.next() else { return Err(AskError::NotFound).context(format!("{KIND}/{name}")) };
+        if let Some((other, _)) = keys.next() {
+            bail!("{name} stands in the namespaces {} and {other}: say which with -n", key.0);
+        }
+        Ok(key.clone())
+    };
+    names.iter().map(of).collect()
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {
@@ -252,6 +276,11 @@ fn one_or_list(mut found: Vec<Value>, one: bool) -> Value {
             json!({"apiVersion": "v1", "kind": "List", "items": found, "metadata": {"resourceVersion": ""}})
         }
     }
+}
+
+/// For a person, and not for what reads the output.
+fn remark(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stderr(), "{text}").context("a remark cannot be printed")
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -136,7 +136,7 @@ impl Control {
             (Method::POST, ["resources", namespace, name, "resume"]) => self.pause(namespace, name, false).await,
             (Method::POST, ["confirm-deletions"]) => self.confirm(),
             _ => Err(Refusal(
-                StatusCode::NOT_FOUND,
+                StatusCode::NOT_IMPLEMENTED,
                 "this version of kagiban-operator does not know this command".to_owned(),
             )),
         }
@@ -172,9 +172,11 @@ impl Control {
 
     async fn rotate(&self, namespace: &str, name: &str, value: &str) -> Result<Vec<Bytes>, Refusal> {
         let (of, key, word) = (namespace.to_owned(), name.to_owned(), value.to_owned());
-        self.store.call("patch", RESOURCE, move |state| state.rotate_by_hand(&of, &key, &word)).await?;
-        tracing::info!(namespace, name, value, "a rotation is asked for by hand");
-        Ok(vec![text(&json!({"outcome": "rotation requested"}))])
+        let is_new = self.store.call("patch", RESOURCE, move |state| state.rotate_by_hand(&of, &key, &word)).await?;
+        tracing::info!(namespace, name, value, is_new, "a rotation is asked for by hand");
+        Ok(vec![text(
+            &json!({"outcome": if is_new { "rotation requested" } else { "asked for by this word already" }}),
+        )])
     }
 
     async fn pause(&self, namespace: &str, name: &str, pause: bool) -> Result<Vec<Bytes>, Refusal> {
@@ -184,6 +186,7 @@ impl Control {
             Ok((state.pause_by_hand(&of, &key, pause)?, source))
         });
         let (outcome, source) = outcome.await?;
+        tracing::info!(namespace, name, pause, ?outcome, "a pause is begun or ended by hand");
         let outcome = match (outcome, pause) {
             (Pausing::Done, true) => "paused".to_owned(),
             (Pausing::Done, false) => "resumed".to_owned(),
@@ -191,11 +194,10 @@ impl Control {
             (Pausing::Already, false) => "not paused".to_owned(),
             (Pausing::ByManifest, true) => format!("paused, as {source} says too"),
             (Pausing::ByManifest, false) => {
-                let words = format!("still paused: {source} says so (spec.rotation.paused)");
+                let words = format!("no pause by hand is left, and {source} pauses it still (spec.rotation.paused)");
                 return Err(Refusal(StatusCode::CONFLICT, words));
             }
         };
-        tracing::info!(namespace, name, "by hand: {outcome}");
         Ok(vec![text(&json!({"outcome": outcome}))])
     }
 

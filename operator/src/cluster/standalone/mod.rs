@@ -125,7 +125,11 @@ impl Standalone {
                 Ok(control) => drop(tokio::join!(follow, control)),
                 Err(error) => {
                     let path = socket(&places.state).display().to_string();
-                    tracing::error!(%error, path, "commands such as `kagiban-operator get` are not answered");
+                    tracing::error!(
+                        %error, path,
+                        "commands such as `kagiban-operator get` are not answered: have the state where this path is shorter than 108 bytes \
+                         and nothing else lies"
+                    );
                     follow.await;
                 }
             }

@@ -32,14 +32,17 @@ struct ByHand {
 }
 
 impl Session<'_> {
-    /// Asks for a rotation. The value is another one than that of before.
+    /// Asks for a rotation; whether it was not asked for by this value before.
     pub(in crate::cluster::standalone) fn rotate_by_hand(
         &mut self,
         namespace: &str,
         name: &str,
         value: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let Stored { mut object, source } = self.present(namespace, name)?;
+        if rotate(&object).as_deref() == Some(value) {
+            return Ok(false);
+        }
         let mut by_hand = self.by_hand(namespace, name)?.unwrap_or_default();
         if by_hand.rotate.is_none() {
             by_hand.declared_rotate = rotate(&object);
@@ -47,7 +50,8 @@ impl Session<'_> {
         by_hand.rotate = Some(value.to_owned());
         self.put_by_hand(namespace, name, &by_hand)?;
         object["metadata"]["annotations"][ROTATE_ANNOTATION] = json!(value);
-        self.put(object, &source)
+        self.put(object, &source)?;
+        Ok(true)
     }
 
     /// Pauses its rotations, or ends the pause that was asked for by hand.

@@ -103,11 +103,12 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, File), OpenError> {
         (APPLICATION, version) => return Err(OpenError::Later(path, version)),
         _ => return Err(OpenError::Foreign(path)),
     }
-    set_up(&mut connection, version).map_err(sql)?;
+    // Before anything is written to it
     let check: String = connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(sql)?;
     if check != "ok" {
         return Err(OpenError::Damaged(path, check));
     }
+    set_up(&mut connection, version).map_err(sql)?;
     Ok((connection, lock))
 }
 

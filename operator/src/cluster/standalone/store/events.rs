@@ -77,11 +77,16 @@ impl Session<'_> {
         namespace: Option<&str>,
         name: Option<&str>,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut rows = self.connection.prepare(
+        // A condition that may be none would have each call go through all of them
+        let which = match (namespace, name) {
+            (Some(_), Some(_)) => "WHERE namespace = ?1 AND name = ?2",
+            (Some(_), None) => "WHERE namespace = ?1 AND ?2 IS NULL",
+            (None, _) => "WHERE ?1 IS NULL AND ?2 IS NULL",
+        };
+        let mut rows = self.connection.prepare(&format!(
             "SELECT namespace, name, kind, reason, note, first, last, count FROM
-             (SELECT * FROM events WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2)
-              ORDER BY last DESC, id DESC LIMIT ?3) ORDER BY last, id",
-        )?;
+             (SELECT * FROM events {which} ORDER BY last DESC, id DESC LIMIT ?3) ORDER BY last, id",
+        ))?;
         let rows = rows.query_map(params![namespace, name, MOST_SHOWN], |row| {
             Ok(StoredEvent {
                 namespace: row.get(0)?,
