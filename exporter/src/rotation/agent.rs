@@ -168,15 +168,11 @@ impl Agent {
         Ok(())
     }
 
-    /// Whether nobody but administrators may exchange what its commands run, where this program works for the system. It blocks for some
-    /// seconds where a file system hangs.
+    /// Whether nobody but administrators may exchange what its commands run. It blocks for some seconds where a file system hangs.
     ///
     /// # Errors
     /// [`AgentConfigError::Exposed`].
-    pub fn check_unexposed(&self) -> Result<(), AgentConfigError> {
-        if !platform::refuses_exposed() {
-            return Ok(());
-        }
+    pub(super) fn check_unexposed(&self) -> Result<(), AgentConfigError> {
         self.exposed().next().map_or(Ok(()), |(setting, source)| {
             Err(AgentConfigError::Exposed { agent: self.name.clone(), setting, source })
         })

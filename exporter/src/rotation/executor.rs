@@ -234,7 +234,7 @@ impl Rotator {
             |(setting, error): (_, ProgramError)| RotationFailure::new(error.reason(), format!("{setting}: {error}"));
         self.agent.check_commands().map_err(told)?;
         let exposed = |error: AgentConfigError| RotationFailure::new(ProgramError::NOT_RUNNABLE, error.to_string());
-        self.agent.check_unexposed().map_err(exposed)
+        self.host.check_unexposed(&self.agent).map_err(exposed)
     }
 
     /// A service that this host cannot look at is not stopped: it could not be verified afterwards.
@@ -317,13 +317,16 @@ mod tests {
     use std::path::Path;
 
     use kagiban_crds::Generation;
+    use kagiban_crds::host_api::{RefusalReason, RenewalOrder, RollbackOrder};
     use tokio::time::sleep_until;
 
     use super::super::digest::Digest;
     use super::super::journal::FileRole;
     use super::super::machine::{Finding, Rollback};
-    use super::super::scene::{TRUE, block_journal, open, put_into, rotator, unblock_journal};
+    use super::super::scene::{TRUE, block_journal, open, put_into, renewing_by, rotator, unblock_journal};
+    use super::super::trigger::renewal::Renewal;
     use super::*;
+    use crate::platform::testing::exposed_command;
     use crate::platform::{self, Links};
 
     /// A file of a rotation in `directory`, with a key that waits beside it.
@@ -399,6 +402,49 @@ mod tests {
             let rotation = one.record.rotation.as_ref().expect("a rotation");
             assert!(rotation.left_behind().is_empty() && one.next_chore().is_none(), "{case}");
             drop(lock);
+        }
+    }
+
+    /// Who may exchange a command at a time says nothing of another time.
+    #[tokio::test]
+    async fn what_others_may_exchange_is_judged_when_a_rotation_is_asked_for_and_before_anything_is_stopped_or_renewed()
+    {
+        let (_theirs, command) = exposed_command();
+        let target = open().target;
+        let renewal = RenewalOrder { target: target.clone(), mark: None };
+        for takes_a_key in [true, false] {
+            let root = tempfile::tempdir().expect("directory");
+            let (mut rotator, _lock) =
+                if takes_a_key { rotator(root.path(), &command) } else { renewing_by(root.path(), &command) };
+            let ask = |rotator: &mut Rotator| {
+                if takes_a_key { rotator.open(&open(), Ok(())) } else { rotator.renew(&renewal, Ok(())) }
+            };
+            rotator.host.refuses_exposed = true;
+            let refused = ask(&mut rotator).expect_err("others may exchange it");
+            let setting = if takes_a_key { "service.start" } else { "renew.command" };
+            let is_told =
+                [setting, "does not run what others may exchange"].map(|words| refused.message.contains(words));
+            assert_eq!((refused.reason, is_told), (RefusalReason::KeystoreRefused, [true; 2]), "{refused:?}");
+            assert!(rotator.record.rotation.is_none(), "nothing was begun");
+
+            rotator.host.refuses_exposed = false;
+            ask(&mut rotator).expect("who works for a person is told, and not refused");
+            let before = if takes_a_key { Phase::BackedUp } else { Phase::Renewal { step: Renewal::Ordered } };
+            rotator.record.rotation.as_mut().expect("a rotation").state = before;
+            let cleared = rotator.perform(Effect::Preflight).await;
+            assert!(matches!(cleared, Event::Cleared(_) | Event::ClearedToRenew(_)), "{cleared:?}");
+            rotator.host.refuses_exposed = true;
+            rotator.advance(|_| {}).await;
+            let rotation = rotator.record.rotation.as_ref().expect("a rotation");
+            let Phase::RolledBack { failure } = &rotation.state else { panic!("{:?}", rotation.state) };
+            assert_eq!(failure.reason, ProgramError::NOT_RUNNABLE, "{failure:?}");
+            assert!(rotation.stop_begun.is_none() && rotator.record.last_restart.is_none(), "{rotation:?}");
+
+            rotator.record.rotation.as_mut().expect("a rotation").state =
+                Phase::Committed { before: Before::NotServed };
+            let order = RollbackOrder { target: target.clone() };
+            let refused = rotator.roll_back(&order, || true).await.expect_err("others may exchange it");
+            assert_eq!((refused.reason, refused.message.contains(setting)), (RefusalReason::KeystoreRefused, true));
         }
     }
 

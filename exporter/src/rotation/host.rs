@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kagiban_crds::{Epoch, Generation, HostName, Lineage};
 use tokio_util::sync::CancellationToken;
 
+use super::agent::{Agent, AgentConfigError};
 use super::fences::{Fence, FenceError, FenceFile};
 use super::journal::Record;
 use super::lineage::LineageFile;
 use super::power::PowerGate;
 use super::state_directory::StateDirectory;
-use crate::platform::WriteError;
+use crate::platform::{self, WriteError};
 
 /// What all agents of a host share.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Host {
     lineage: Arc<Mutex<LineageFile>>,
     /// Cancelled when the program is to end: nothing new is begun then.
     pub stop: CancellationToken,
+    /// Whether an agent's commands are refused where others than administrators may exchange what they run.
+    pub(super) refuses_exposed: bool,
 }
 
 /// The highest epoch that any agent's fence or journal tells of, also those of agents that are not configured any more: the
@@ -56,6 +59,7 @@ impl Host {
             obeyed: Arc::new(Mutex::new(lineage.obeyed())),
             lineage: Arc::new(Mutex::new(lineage)),
             stop: CancellationToken::new(),
+            refuses_exposed: platform::refuses_exposed(),
         }
     }
 
@@ -64,6 +68,14 @@ impl Host {
     pub fn obeying(self, lineage: Option<Lineage>) -> Self {
         self.with_lineage(|file| file.configure(lineage));
         self
+    }
+
+    /// Whether what an agent's commands run is what administrators have put there. It blocks for some seconds where a file system hangs.
+    ///
+    /// # Errors
+    /// [`AgentConfigError::Exposed`], where this program works for the system. Elsewhere people are told, and nothing is refused.
+    pub(super) fn check_unexposed(&self, agent: &Agent) -> Result<(), AgentConfigError> {
+        if self.refuses_exposed { agent.check_unexposed() } else { Ok(()) }
     }
 
     /// Whom this host obeys, as far as it is known.

@@ -37,6 +37,15 @@ pub(super) fn renewing(root: &Path, renew: &str, back: &str) -> (Rotator, StateD
     rotator_of(root, &agent)
 }
 
+/// Of an agent that renews its own certificate by a command, as YAML.
+pub(super) fn renewing_by(root: &Path, command: &str) -> (Rotator, StateDirectoryLock) {
+    let agent = format!(
+        "{{name: web, product: self-renewing-service, endpoint: {{address: '127.0.0.1:9'}}, renew: {{command: {command}}}, \
+         service: {{minRestartInterval: 0s}}}}"
+    );
+    rotator_of(root, &agent)
+}
+
 fn rotator_of(root: &Path, agent: &str) -> (Rotator, StateDirectoryLock) {
     let directory = root.display();
     let agent = Agent::resolve(&serde_yaml::from_str(agent).expect("yaml")).expect("agent");

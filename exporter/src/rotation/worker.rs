@@ -260,7 +260,7 @@ async fn live(
     };
     let backoff = Backoff::at_once(RECOVER_AGAIN, RECOVER_AGAIN_AT_MOST, Instant::now());
     until_it_ends(&host.stop, backoff, again, async || {
-        match until_found(|| found_unexposed(config), &host.stop, publish).await {
+        match until_found(|| found_unexposed(host, config), &host.stop, publish).await {
             None => {}
             Some(Ok(agent)) => {
                 let agent = Arc::clone(found.get_or_init(|| Arc::new(agent)));
@@ -276,9 +276,9 @@ async fn live(
     .await;
 }
 
-fn found_unexposed(config: &AgentConfig) -> Result<Agent, AgentConfigError> {
+fn found_unexposed(host: &Host, config: &AgentConfig) -> Result<Agent, AgentConfigError> {
     let agent = Agent::resolve(config)?;
-    agent.check_unexposed().map(|()| agent)
+    host.check_unexposed(&agent).map(|()| agent)
 }
 
 /// Whether the agent lies on the host as it is configured, once this host can tell. None when the program is to end before.
@@ -448,6 +448,7 @@ mod tests {
     use super::super::machine::Phase;
     use super::super::scene::{TRUE, put_into, rotator};
     use super::*;
+    use crate::platform::testing::exposed_command;
 
     fn backoff() -> Backoff {
         Backoff::at_once(Duration::from_millis(10), Duration::from_millis(20), Instant::now())
@@ -487,6 +488,33 @@ mod tests {
         let found = until_found(resolve, &CancellationToken::new(), &publish).await;
         assert!(found.is_some_and(|found| found.is_ok()));
         assert!(matches!(&*status.borrow(), AgentStatus::Unread { reason: NO_THREAD, .. }), "READY waits for it");
+    }
+
+    /// Nothing of it is run before: what an earlier run left is not gone on with either.
+    #[tokio::test]
+    async fn an_agent_with_a_command_that_others_may_exchange_is_taken_up_once_that_is_mended() {
+        let (theirs, command) = exposed_command();
+        let root = tempfile::tempdir().expect("directory");
+        let (Rotator { mut host, .. }, _lock) = rotator(root.path(), TRUE);
+        let config = format!(
+            "{{name: web, product: self-renewing-service, endpoint: {{address: '127.0.0.1:9'}}, renew: {{command: {command}}}}}"
+        );
+        let config: AgentConfig = serde_yaml::from_str(&config).expect("yaml");
+        let (publish, status) = watch::channel(AgentStatus::Reading);
+        let mut tries = 0;
+        let resolve = || {
+            tries += 1;
+            host.refuses_exposed = tries == 1;
+            found_unexposed(&host, &config)
+        };
+        let found = until_found(resolve, &CancellationToken::new(), &publish).await;
+        assert!(found.is_some_and(|found| found.is_ok()) && tries == 2, "{tries}");
+        let status = status.borrow();
+        let AgentStatus::Unread { reason: BAD_CONFIGURATION, message } = &*status else { panic!("{status:?}") };
+        assert!(
+            message.contains("renew.command") && message.contains(&theirs.path().display().to_string()),
+            "{message}"
+        );
     }
 
     /// Holds A5: a want of descriptors lasts for a moment.

@@ -7,6 +7,7 @@ use std::process::{Child, Command};
 
 use rustix::fs::{IFlags, ioctl_setflags};
 use rustix::io::Errno;
+use tempfile::TempDir;
 
 /// A command that does nothing, as YAML.
 pub(crate) const TRUE: &str = "[/bin/true]";
@@ -24,6 +25,15 @@ pub(crate) fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> io::R
 /// Lets a group read a file, as vendors do.
 pub(crate) fn open_to_a_group(path: &Path) {
     set_mode(path, 0o640);
+}
+
+/// A command as YAML that does nothing, and whose program others may exchange. It is gone with the directory.
+pub(crate) fn exposed_command() -> (TempDir, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("theirs");
+    fs::write(&program, "#!/bin/sh\n").expect("written");
+    set_mode(&program, 0o777);
+    (directory, format!("['{}']", program.display()))
 }
 
 /// Gives a file or a directory the permission bits of Unix.

@@ -1,9 +1,11 @@
 //! What tests need of the system. Tests of what Windows has otherwise, or under Wine not at all, are not run there (docs/windows.md).
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tempfile::TempDir;
 use windows_sys::Win32::Foundation::{ERROR_CRC, ERROR_TOO_MANY_OPEN_FILES};
 use windows_sys::Win32::Networking::WinSock::{
     WSAEADDRNOTAVAIL, WSAECONNREFUSED, WSAECONNRESET, WSAEMFILE, WSAENETUNREACH, WSAENOBUFS,
@@ -32,6 +34,15 @@ pub(crate) fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> io::R
 
 /// Lets a group read a file: under Wine, what its directory hands down stays.
 pub(crate) const fn open_to_a_group(_: &Path) {}
+
+/// A command as YAML that does nothing, and whose program others may exchange: Wine's drive `Z:` is Linux's root, where everybody may add
+/// names to `/tmp`. It is gone with the directory.
+pub(crate) fn exposed_command() -> (TempDir, String) {
+    let directory = tempfile::tempdir_in(r"Z:\tmp").expect("this test needs Wine");
+    let program = directory.path().join("theirs.cmd");
+    fs::write(&program, "").expect("written");
+    (directory, format!("['{}']", program.display()))
+}
 
 /// Windows has no permission bits.
 pub(crate) fn set_mode(path: &Path, mode: u32) {
