@@ -434,6 +434,8 @@ mod tests {
             let cleared = rotator.perform(Effect::Preflight).await;
             assert!(matches!(cleared, Event::Cleared(_) | Event::ClearedToRenew(_)), "{cleared:?}");
             rotator.host.refuses_exposed = true;
+            let judged = rotator.perform(Effect::Preflight).await;
+            assert!(matches!(judged, Event::Failed(_)), "{judged:?}");
             rotator.advance(|_| {}).await;
             let rotation = rotator.record.rotation.as_ref().expect("a rotation");
             let Phase::RolledBack { failure } = &rotation.state else { panic!("{:?}", rotation.state) };

@@ -507,8 +507,9 @@ mod tests {
             host.refuses_exposed = tries == 1;
             found_unexposed(&host, &config)
         };
-        let found = until_found(resolve, &CancellationToken::new(), &publish).await;
-        assert!(found.is_some_and(|found| found.is_ok()) && tries == 2, "{tries}");
+        let stop = CancellationToken::new();
+        let found = tokio::time::timeout(READ_AGAIN_AT_MOST / 2, until_found(resolve, &stop, &publish)).await;
+        assert!(found.expect("soon").is_some_and(|found| found.is_ok()) && tries == 2, "{tries}");
         let status = status.borrow();
         let AgentStatus::Unread { reason: BAD_CONFIGURATION, message } = &*status else { panic!("{status:?}") };
         assert!(
