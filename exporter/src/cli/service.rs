@@ -163,6 +163,15 @@ fn unknown(error: &clap::Error) -> String {
 fn restore(args: &RestoreArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
     let Some((program, arguments)) = args.command_line.split_first() else { return Ok(()) };
     let program = PathBuf::from(unmarked(program));
+    // Of a path with spaces that stands there without quotes the first word is no program. Windows runs it all the same.
+    if !program.is_file() {
+        let there = platform::registered_service(MANAGER_DEADLINE)?;
+        if there.is_some_and(|there| there.arguments == arguments) {
+            return Ok(writeln!(out, "{SERVICE_NAME} is registered as it was")?);
+        }
+        let registered = one_line(&program.display().to_string());
+        return Err(ServiceCommandError::NotKept { registered, why: "there is no such program".to_owned() });
+    }
     let registration = Registration { program: Some(program), arguments: arguments.to_vec(), keeps_start: true };
     platform::register_service(&registration, MANAGER_DEADLINE)?;
     Ok(writeln!(out, "{SERVICE_NAME} is registered as it was")?)

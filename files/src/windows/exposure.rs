@@ -27,7 +27,7 @@ use crate::file::{Exposure, FileError};
 const LOOK: u32 = FILE_READ_ATTRIBUTES | READ_CONTROL;
 
 /// So long a program may have a file open that is to be read: an editor that saves it, a scanner that looks at it.
-const SETTLES: Duration = Duration::from_secs(3);
+const SETTLES: Duration = Duration::from_millis(700);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether nobody but administrators may change what lies at a path, or put something there where nothing is. Administrators are SYSTEM,
@@ -48,7 +48,8 @@ pub(crate) fn open_unexposed_alone(path: &Path) -> Result<(File, Metadata), File
         match open_unexposed(path, LOOK | FILE_READ_DATA, FILE_SHARE_READ | FILE_SHARE_DELETE) {
             Err(FileError::Read { source, .. }) if is_busy(&source) && Instant::now() < until => sleep(PAUSE),
             Err(FileError::Read { source, path }) if is_busy(&source) => {
-                let words = "a program has it open for writing; end that, or have it close the file";
+                let words =
+                    "a program has it open for writing, or for itself alone; end that, or have it close the file";
                 return Err(FileError::Read { path, source: io::Error::other(words) });
             }
             opened => break opened?,
@@ -89,7 +90,7 @@ fn walk_unexposed(path: &Path) -> Result<Walked, FileError> {
     let absolute = std::path::absolute(path).map_err(failed)?;
     let mut parts: Vec<_> = absolute.ancestors().map(Path::to_owned).collect();
     let mut last: Option<(PathBuf, Access)> = None;
-    let directory = walk_past(path, &way, LOOK, |directory| {
+    let directory = walk_past(path, &way, LOOK, LOOK, |directory| {
         let access = access_of(directory).map_err(failed)?;
         let part = parts.pop().unwrap_or_default();
         if let Some(why) = access.exchangeable_by(last.is_none(), own_account()) {

@@ -138,14 +138,15 @@ pub(super) fn access_of(handle: &impl AsHandle) -> io::Result<Access> {
 
 fn walk(path: &Path, way: &Way) -> Result<Directory, FileError> {
     // What is only passed need not be open to us but for a look at what it is.
-    walk_past(path, way, FILE_READ_ATTRIBUTES, |_| Ok(()))
+    walk_past(path, way, FILE_READ_ATTRIBUTES, HELD_DIRECTORY, |_| Ok(()))
 }
 
-/// Each directory on the way, from the volume on, is opened with the rights `passed` and given to `look`.
+/// Each directory on the way, from the volume on, is opened with the rights `passed`, the last of them with `last`, and given to `look`.
 pub(super) fn walk_past(
     path: &Path,
     way: &Way,
     passed: u32,
+    last: u32,
     mut look: impl FnMut(&Directory) -> Result<(), FileError>,
 ) -> Result<Directory, FileError> {
     let failed = |error| FileError::from_io(path, error);
@@ -155,7 +156,7 @@ pub(super) fn walk_past(
         disposition: FILE_OPEN,
         options: FILE_DIRECTORY_FILE | FILE_WRITE_THROUGH,
     };
-    let passed = |left: &[OsString]| how(if left.is_empty() { HELD_DIRECTORY } else { passed });
+    let passed = |left: &[OsString]| how(if left.is_empty() { last } else { passed });
     let root: Vec<u16> = way.root.encode_wide().collect();
     let mut at: OwnedHandle = sys::open(None, &root, passed(&way.names), None).map_err(failed)?;
     look(&at)?;

@@ -415,7 +415,7 @@ fn what_somebody_has_open_for_writing_is_not_read_as_an_administrators() {
     let told = read().expect_err("somebody writes").to_string();
     assert!(told.contains("open for writing"), "{told}");
     let ends = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(300));
         drop(writing);
     });
     assert_eq!(read().expect("it is waited for"), b"host: a");

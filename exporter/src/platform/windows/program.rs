@@ -23,7 +23,7 @@ use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 use super::super::left::{LEFT, LOOK, MAX_LEFT, Unlooked, look_at};
 use super::super::within::Unanswered;
 use super::super::{Command, ProgramError, ServiceControlError, StartedProcess};
-use super::arguments::{is_loaded, paths};
+use super::arguments::{TooMany, is_loaded, paths};
 use super::sys::{self, Job};
 use super::{AccountId, hosted, service_control, started_process};
 
@@ -258,14 +258,35 @@ fn exposed(argv: &[String], path: &OsStr) -> Option<FileError> {
         candidates.truncate(found + 1);
     }
     let program = candidates.pop()?;
-    let variable = |name: &str| env::var(name).ok();
-    let named = argv.iter().skip(1).flat_map(|argument| paths(argument, variable));
-    // A part of an argument may be a path by chance
-    let named = named.filter(|named| named.is_whole || named.path.exists()).map(|named| named.path);
     let sooner = candidates.into_iter().find_map(|part| check_unexposed(&part).err());
     sooner
         .or_else(|| check_unexposed_program(&program).err())
-        .or_else(|| named.into_iter().find_map(|path| check_unexposed(&path).err()))
+        .or_else(|| argv.iter().skip(1).find_map(|argument| exposed_argument(argument)))
+}
+
+fn exposed_argument(argument: &str) -> Option<FileError> {
+    let variable = |name: &str| env::var(name).ok();
+    let too_many = |TooMany| {
+        let words = "it names more paths than are looked at: put the command into a batch file";
+        Some(FileError::from_io(Path::new(argument), io::Error::other(words)))
+    };
+    paths(argument, variable).map_or_else(too_many, |found| found.iter().find_map(|ends| exposed_end(ends)))
+}
+
+/// Of a path whose end is not known: what is there counts, or else the longest that can be a path.
+fn exposed_end(ends: &[PathBuf]) -> Option<FileError> {
+    let mut there = ends.iter().filter(|path| path.exists()).peekable();
+    if there.peek().is_some() {
+        return there.find_map(|path| check_unexposed(path).err());
+    }
+    let mut none = None;
+    for path in ends.iter().rev() {
+        match check_unexposed(path) {
+            Err(no_path @ FileError::NotRegular { .. }) => none = Some(no_path),
+            judged => return judged.err(),
+        }
+    }
+    none
 }
 
 /// The same of one program's file: itself, and what Windows loads from beside it before it looks elsewhere.
@@ -276,8 +297,8 @@ pub fn check_unexposed_program(program: &Path) -> Result<(), FileError> {
     check_unexposed(program)?;
     let Some(directory) = program.parent() else { return Ok(()) };
     // Thousands lie there, which nobody but Windows may change.
-    let system = env::var_os("SystemRoot").map(PathBuf::from);
-    if system.is_some_and(|system| is_below(directory, &system)) {
+    let directory = &std::path::absolute(directory).map_err(|error| FileError::from_io(directory, error))?;
+    if env::var_os("SystemRoot").is_some_and(|system| is_of_windows(directory, Path::new(&system))) {
         return Ok(());
     }
     let failed = |error| FileError::from_io(directory, error);
@@ -300,10 +321,10 @@ pub fn check_unexposed_program(program: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// In any letters.
-fn is_below(directory: &Path, above: &Path) -> bool {
+/// Those in which programs of Windows lie. Others may write in some that are below it, such as its `Temp`.
+fn is_of_windows(directory: &Path, system: &Path) -> bool {
     let lower = |path: &Path| PathBuf::from(path.to_string_lossy().to_lowercase());
-    lower(directory).starts_with(lower(above))
+    ["", "System32", "SysWOW64"].iter().any(|name| lower(directory) == lower(&system.join(name)))
 }
 
 /// The program's file, where Windows can run it with these arguments.
@@ -498,6 +519,12 @@ mod tests {
             (&["cmd", "/c", r"C:\windows\system32\kagiban-none"], system.to_owned(), false),
             (&["cmd", "/c", r"Z:\tmp\kagiban-none"], system.to_owned(), true),
             (&["cmd", "/c", r"\\.\pipe\a"], system.to_owned(), true),
+            (&["cmd", "/c", &format!("{script} >NUL 2>&1")], system.to_owned(), false),
+            (&["cmd", "/c", &format!("cd /d {script} && {own} /stop")], system.to_owned(), false),
+            (&["java", &format!("-classpath={script};{own}")], system.to_owned(), false),
+            (&["java", &format!("-classpath={script};{theirs}")], system.to_owned(), true),
+            (&["powershell", "-Command", &format!("& '{script}' -Url http://h")], system.to_owned(), false),
+            (&["cmd", "/c", &r"C:\x;".repeat(1000)], system.to_owned(), true),
             (&[&theirs], system.to_owned(), true),
             (&["hostname"], system.to_owned(), false),
             (&["hostname"], format!(r"{system};Z:\tmp"), false),

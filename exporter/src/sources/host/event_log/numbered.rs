@@ -76,6 +76,7 @@ impl Reading {
             (_, None) => (Course::BegunAnew, Vec::new()),
             (None, Some(newest)) => (Course::Continued, all(newest, ask(None)?)?),
             (Some(before), Some(newest)) => match since(before, newest, ask(Some(before.record_id))?)? {
+                Since::Found(new) if new.len() > MAX_EVENTS => (Course::PassedOver, new),
                 Since::Found(new) => (Course::Continued, [&self.events[..], &new].concat()),
                 Since::Gone => (Course::BegunAnew, all(newest, ask(None)?)?),
                 Since::TooMany(new) => (Course::PassedOver, new),
