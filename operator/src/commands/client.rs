@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     #[error(
-        "no kagiban-operator standalone works with the state {}: start it, or name its --state",
+        "no kagiban-operator standalone is heard at the state {}: start it, or name its --state; where it runs, its log says why",
         .0.display()
     )]
     NobodyThere(PathBuf),

@@ -78,7 +78,7 @@ pub fn listed(
         None | Some(Output::Wide) if found.is_empty() => String::new(),
         None => table::resources(&found, false, with_namespace, now),
         Some(Output::Wide) => table::resources(&found, true, with_namespace, now),
-        Some(Output::Name) => found.iter().map(|object| format!("{KIND}/{}\n", key(object).1)).collect(),
+        Some(Output::Name) => found.iter().map(|object| format!("{KIND}/{}\n", in_one_line(&key(object).1))).collect(),
         Some(Output::Json) => in_json(&one_or_list(found, one))?,
         Some(Output::Yaml) => serde_yaml::to_string(&one_or_list(found, one))?,
     })
@@ -122,8 +122,10 @@ async fn wait(args: &WaitArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.named.state.state);
     let deadline = Instant::now() + args.timeout.as_duration();
     let names = match named(&client, &args.named).await {
-        // It is gone already
-        Err(error) if args.wait_for == WaitFor::Delete && is_not_found(&error) => return Ok(()),
+        // It is gone already. Of several, the others are named again without it
+        Err(error) if args.wait_for == WaitFor::Delete && is_not_found(&error) && args.named.names.len() == 1 => {
+            return Ok(());
+        }
         names => names?,
     };
     for (namespace, name) in names {
@@ -164,11 +166,14 @@ async fn each(args: &NamedArgs, what: &str, body: &str) -> anyhow::Result<String
     let mut refused = 0;
     for (namespace, name) in &names {
         match client.post(&format!("/resources/{namespace}/{name}/{what}"), body).await {
-            Ok(answer) => print(&format!("{KIND}/{name} {}\n", answer["outcome"].as_str().unwrap_or_default()))?,
+            Ok(answer) => {
+                let outcome = in_one_line(answer["outcome"].as_str().unwrap_or_default());
+                print(&format!("{KIND}/{name} {outcome}\n"))?;
+            }
             Err(error) if names.len() == 1 => return Err(error).context(format!("{KIND}/{name}")),
             Err(error) => {
                 refused += 1;
-                remark(&format!("{KIND}/{name}: {error}"))?;
+                remark(&in_one_line(&format!("{KIND}/{name}: {error}")))?;
             }
         }
     }
@@ -293,7 +298,20 @@ fn in_json(value: &Value) -> anyhow::Result<String> {
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
     text.push(b'\n');
-    Ok(String::from_utf8(text)?)
+    Ok(escaped(&String::from_utf8(text)?))
+}
+
+/// Nothing in a text of JSON reaches a terminal as a command: what cannot be seen stands within quotes there.
+fn escaped(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || is_seen(c) {
+            told.push(c);
+        } else {
+            told.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    told
 }
 
 /// What others wrote moves no cursor and ends no line.

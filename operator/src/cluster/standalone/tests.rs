@@ -269,7 +269,7 @@ async fn a_person_asks_the_running_process() {
     let site = site();
     write(site.path(), "a.yaml", MANIFEST);
     let none = asked(site.path(), &["get"]).await.expect_err("nobody runs");
-    assert!(none.contains("no kagiban-operator standalone works with the state"), "{none}");
+    assert!(none.contains("no kagiban-operator standalone is heard at the state"), "{none}");
     let process = Process::begin(site.path(), false).await;
     let mut events = process.watch();
     listed(&mut events).await;

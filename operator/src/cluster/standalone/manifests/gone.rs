@@ -16,6 +16,8 @@ const PART: usize = 5;
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     since: BTreeMap<Key, Instant>,
+    /// Whether so many have gone at once that a person must say something.
+    holds: bool,
 }
 
 /// What is to be done now.
@@ -82,14 +84,18 @@ impl Missing {
             self.since.entry(key.clone()).or_insert(now);
         }
         if gone.is_empty() {
+            self.holds = false;
             return Verdict::default();
         }
         let meant: Vec<_> = gone.intersection(confirmed).cloned().collect();
         if !meant.is_empty() {
-            self.since.retain(|key, _| !confirmed.contains(key));
+            // What has gone since is judged by itself
+            (self.since, self.holds) = (BTreeMap::new(), false);
             return Verdict { waits: meant.len() < gone.len(), delete: meant, held: 0 };
         }
-        if declared == 0 || gone.len() > FEW.max(kept / PART) {
+        // Somebody puts them back, one after another, or says that they are meant to go: that few are left says neither
+        if self.holds || declared == 0 || gone.len() > FEW.max(kept / PART) {
+            self.holds = true;
             return Verdict { held: gone.len(), ..Verdict::default() };
         }
         let is_due = |since: &Instant| now.saturating_duration_since(*since) >= GRACE;
@@ -116,6 +122,20 @@ mod tests {
         assert_eq!(missing.judge(10, 9, &keys(1), &BTreeSet::new(), start + GRACE / 2).delete, []);
         let again = missing.judge(10, 8, &keys(2), &BTreeSet::new(), start + GRACE);
         assert_eq!((again.delete.len(), again.waits), (1, true), "the other was there in between");
+    }
+
+    /// As a slow mount or checkout brings them.
+    #[test]
+    fn what_is_held_stays_so_while_it_comes_back_one_after_another() {
+        let (mut missing, start) = (Missing::default(), Instant::now());
+        let none = BTreeSet::new();
+        for (gone, after) in [(40, 0), (39, 14), (20, 15), (3, 16), (1, 60)] {
+            let verdict = missing.judge(40, 40 - gone, &keys(gone), &none, start + Duration::from_secs(after));
+            assert_eq!(verdict, Verdict { held: gone, ..Verdict::default() });
+        }
+        assert_eq!(missing.judge(40, 40, &none, &none, start + GRACE * 7), Verdict::default());
+        let later = missing.judge(40, 39, &keys(1), &none, start + GRACE * 8);
+        assert_eq!(later, Verdict { waits: true, ..Verdict::default() }, "that one was meant");
     }
 
     #[test]

@@ -88,7 +88,9 @@ impl Session<'_> {
         mark(&mut declared, false);
         let Some(before) = self.by_hand(&namespace, &name)? else { return Ok(declared) };
         let mut now = before.clone();
-        if now.rotate.is_some() && rotate(&declared) != now.declared_rotate {
+        // That the annotation is gone from the manifest is no word
+        let word = rotate(&declared);
+        if now.rotate.is_some() && word.is_some() && word != now.declared_rotate {
             (now.rotate, now.declared_rotate) = (None, None);
         }
         if let Some(value) = &now.rotate {
@@ -105,8 +107,10 @@ impl Session<'_> {
         Ok(declared)
     }
 
+    /// Of one that is gone. A pause stays: its file may be away for a while, as when another branch is checked out.
     pub(super) fn forget_by_hand(&mut self, namespace: &str, name: &str) -> Result<(), StoreError> {
-        self.put_by_hand(namespace, name, &ByHand::default())
+        let Some(before) = self.by_hand(namespace, name)? else { return Ok(()) };
+        self.put_by_hand(namespace, name, &ByHand { paused: before.paused, ..ByHand::default() })
     }
 
     fn present(&self, namespace: &str, name: &str) -> Result<Stored, StoreError> {

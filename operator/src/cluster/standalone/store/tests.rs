@@ -226,6 +226,8 @@ async fn what_is_asked_for_by_hand_stays_until_the_manifest_says_something_else(
     call(&store, |state| state.rotate_by_hand("fleet", "a", "second")).await.expect("it is there");
     apply(&store, declared(Some("file"), false)).await;
     assert_eq!(rotate(&get(&store).await).as_deref(), Some("second"));
+    apply(&store, declared(None, false)).await;
+    assert_eq!(rotate(&get(&store).await).as_deref(), Some("second"), "that it is gone is no word");
     apply(&store, declared(Some("later"), false)).await;
     assert_eq!(rotate(&get(&store).await).as_deref(), Some("later"));
     apply(&store, declared(Some("file"), false)).await;
@@ -263,12 +265,14 @@ async fn a_pause_by_hand_outlasts_the_manifest_and_its_end_leaves_what_that_says
     assert_eq!(told().await, (json!(true), Some(4)));
     apply(&store, declared(None, false)).await;
     assert_eq!(told().await, (json!(false), Some(5)));
-    // Of one that is gone nothing stays
+    // The pause of one whose file is away for a while stays
     assert_eq!(pause(true).await.expect("it is there"), Pausing::Done);
     let uid = get(&store).await["metadata"]["uid"].as_str().expect("a uid").to_owned();
     call(&store, move |state| state.delete("fleet", "a", &uid, now())).await.expect("it is gone");
     apply(&store, declared(None, false)).await;
-    assert_eq!(told().await, (json!(false), Some(1)));
+    assert_eq!(told().await, (json!(true), Some(1)));
+    assert_eq!(pause(false).await.expect("it is there"), Pausing::Done);
+    assert_eq!(told().await, (json!(false), Some(2)));
 }
 
 /// One that was made before anything could be asked for by hand.
