@@ -395,8 +395,13 @@ fn what_lies_below_a_directory_that_others_may_change_is_exposed_with_what_is_to
 
 #[test]
 fn what_cannot_be_looked_at_is_not_taken_for_safe() {
-    for path in [r"Z:\proc\version", r"Q:\none\file", r"C:\CON", r"\\.\pipe\a"] {
-        check_unexposed(Path::new(path)).expect_err(path);
+    for (path, reason) in [
+        (r"Z:\proc\version", "untrusted_link"),
+        (r"Q:\none\file", "not_found"),
+        (r"C:\CON", "not_regular"),
+        (r"\\.\pipe\a", "not_regular"),
+    ] {
+        assert_eq!(check_unexposed(Path::new(path)).expect_err(path).reason(), reason, "{path}");
     }
 }
 
