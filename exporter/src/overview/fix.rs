@@ -103,6 +103,9 @@ fn of_host(reason: &str) -> Option<&'static str> {
             "let the exporter reach the system's D-Bus (`/run/dbus/system_bus_socket`), and see that systemd-logind runs"
         }
         "busy" | "timeout" => "what is asked does not answer; see systemd-logind, and the file system of the event log",
+        "events_passed_over" => {
+            "see in the Application log who writes so much under the name of PowerChute, and what the agent says itself"
+        }
         "malformed" => "the event log is damaged; see what the agent says, and let it begin a new one",
         "not_found" => "correct the path of the event log in the configuration, or take it out",
         "too_large" => "let the agent begin a new event log",
