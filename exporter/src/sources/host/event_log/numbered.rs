@@ -8,7 +8,7 @@ pub(super) const PROVIDER: &str = "APCPBEAgent";
 
 /// How many records are read that were written between two looks. All of them count: one is written every few minutes, unless somebody
 /// forges them.
-pub(super) const MAX_RECORDS: usize = 4 * MAX_EVENTS;
+pub(super) const MAX_RECORDS: usize = MAX_EVENTS;
 
 /// Asks for the newest record, whoever has written it.
 pub(super) const NEWEST: &str = "*";
@@ -76,7 +76,6 @@ impl Reading {
             (_, None) => (Course::BegunAnew, Vec::new()),
             (None, Some(newest)) => (Course::Continued, all(newest, ask(None)?)?),
             (Some(before), Some(newest)) => match since(before, newest, ask(Some(before.record_id))?)? {
-                Since::Found(new) if new.len() > MAX_EVENTS => (Course::PassedOver, new),
                 Since::Found(new) => (Course::Continued, [&self.events[..], &new].concat()),
                 Since::Gone => (Course::BegunAnew, all(newest, ask(None)?)?),
                 Since::TooMany(new) => (Course::PassedOver, new),
