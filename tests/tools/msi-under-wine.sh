@@ -30,13 +30,15 @@ try_msi() { # program
         fails_when_told "$version" || { echo "$version was not made to fail"; return; }
     done
     # It answers as long as it runs.
-    answers() { curl -sf --max-time 5 --retry 20 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/metrics" 2>/dev/null | grep -q '^kagiban_source_up\|^# TYPE kagiban_source_up'; }
+    answers() { curl -sf --max-time 5 --retry 60 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/metrics" 2>/dev/null | grep -q '^kagiban_source_up\|^# TYPE kagiban_source_up'; }
     installer() { in_wine 120 msiexec "$1" "Z:${2//\//\\}" /qn "${@:3}" >"$work/msi.log" 2>&1 || { echo "msiexec $1 ended with $?:"; cat "$work/msi.log"; }; }
     # With what fails after all else, or after the service is stopped to be replaced.
     fails() { KAGIBAN_FAILS=$1 in_wine 120 msiexec "$2" "Z:${3//\//\\}" /qn "${@:4}" >"$work/msi.log" 2>&1 && echo "msiexec $2 of what fails ($1) ended well"; }
     settings() { in_wine 30 reg query 'HKLM\System\CurrentControlSet\Services\kagiban-exporter' 2>/dev/null | tr -d '\r' | grep ImagePath; }
 
     fails install /i "$first" "LISTENADDRESS=127.0.0.1:$port"
+    # The manager removes it once it has ended.
+    for _ in {1..30}; do [ -n "$(settings)" ] || break; sleep 1; done
     [ -z "$(settings)" ] || echo "a first installation that failed has left a service: $(settings)"
 
     # One that was registered by hand, from another place, is as it was after an installation that fails. No path has a space: what is in
