@@ -25,8 +25,8 @@ pub(crate) fn within(text: &str, most: usize) -> String {
     format!("{}{GAP}{}", in_one_line(&text[..head]), in_one_line(&text[tail..]))
 }
 
-/// No longer than the text is.
-fn in_one_line(text: &str) -> String {
+/// The same however long it is; no longer than the text.
+pub(crate) fn in_one_line(text: &str) -> String {
     text.chars().map(|c| if is_seen(c) { c } else { ' ' }).collect()
 }
 

@@ -39,6 +39,13 @@ pub struct Plan {
     pub exit: PlanExit,
 }
 
+/// Who says whether a resource would be taken.
+enum Judge {
+    Cluster(Box<Observer>),
+    /// Those of this version's CRD.
+    Rules(Box<Admission>),
+}
+
 /// Reads, looks, decides.
 ///
 /// # Errors
@@ -50,22 +57,29 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     let source = if is_stdin(&args.file) { "stdin".to_owned() } else { args.file.display().to_string() };
     let documents = manifest::read(&text(&args.file)?).with_context(|| source.clone())?;
     anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {source}");
-    let observer = if args.offline { None } else { Some(Observer::connect(args).await?) };
-    let admission = Admission::new()?;
+    let judge = if args.offline {
+        Judge::Rules(Box::new(Admission::new()?))
+    } else {
+        Judge::Cluster(Box::new(Observer::connect(args).await?))
+    };
     let mut patience = Patience::default();
     let mut planned = Vec::new();
     let mut accepted = Vec::new();
     for document in documents {
-        match (document, &observer) {
+        match (document, &judge) {
             (Err(error), _) => planned.push(Planned::Refused { what: error.to_string() }),
-            (Ok(manifest), None) => planned.push(checked(manifest, &admission)),
-            (Ok(manifest), Some(observer)) => match observer.dry_run(manifest, accepted.len(), &mut patience).await? {
-                Ok(found) => accepted.push(found),
-                Err(other) => planned.push(other),
-            },
+            (Ok(manifest), Judge::Rules(admission)) => planned.push(checked(manifest, admission)),
+            (Ok(manifest), Judge::Cluster(observer)) => {
+                match observer.dry_run(manifest, accepted.len(), &mut patience).await? {
+                    Ok(found) => accepted.push(found),
+                    Err(other) => planned.push(other),
+                }
+            }
         }
     }
-    if let Some(observer) = observer.filter(|_| !accepted.is_empty()) {
+    if let Judge::Cluster(observer) = judge
+        && !accepted.is_empty()
+    {
         match observer.contenders(&accepted).await? {
             Ok(all) => {
                 for found in accepted {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use kagiban_operator::cli::Output;
-use kagiban_operator::commands::{described, listed};
+use kagiban_operator::commands::{describe, listed};
 use kagiban_tests::canary::{self, Canary};
 use kagiban_tests::keeper::Keeper;
 use kagiban_tests::keystore::{self, StoreType};
@@ -235,7 +235,7 @@ fn our_commands_print_what_kubectl_prints(stage: &Stage) -> Result<()> {
     let [theirs, ours] = yaml.map(|text| serde_yaml::from_str::<Value>(&text));
     ensure!(theirs? == ours?, "another YAML");
     let told = stage.kubectl().run(&["describe", "mac", RESOURCE])?;
-    let ours = described(&object, &[], Timestamp::now());
+    let ours = describe(&object, &[], Timestamp::now());
     let [theirs, ours] = [told.as_str(), &ours].map(|text| text.split("Events:").next().unwrap_or_default().to_owned());
     ensure!(theirs == ours, "kubectl describes\n{theirs}\nand we\n{ours}");
     Ok(())

@@ -26,6 +26,7 @@ pub(crate) mod written;
 
 pub use error::ClusterError;
 pub use lease::Lease;
+pub(crate) use object::key_of;
 pub use object::{claim, object};
 pub use secret::{SecretClaims, SecretData};
 pub use watched::{Unreadable, Watched};

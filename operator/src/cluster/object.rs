@@ -1,9 +1,16 @@
-//! A resource as decisions see it.
+//! A resource as decisions see it, and what it is called.
 
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, PAUSED_BY_HAND_ANNOTATION, ROTATE_ANNOTATION};
+use serde_json::Value;
 
 use super::rotate_word::rotate_word;
 use crate::decide::{Contender, OwnershipClaim, Resource};
+
+/// The namespace and the name of an object that nobody has read yet.
+pub(crate) fn key_of(object: &Value) -> (String, String) {
+    let word = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+    (word("namespace"), word("name"))
+}
 
 /// The object as decisions see it.
 pub fn object(mac: &ManagedAgentCertificate) -> Resource {

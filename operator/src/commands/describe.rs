@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::in_one_line;
 use super::table::{in_columns, interval};
+use crate::foreign::in_one_line;
 
 /// Printed at the head, or of no use to anybody.
 const ELSEWHERE: [&str; 5] =

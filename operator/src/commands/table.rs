@@ -5,7 +5,7 @@ use kagiban_crds::resource::crd;
 use serde_json::Value;
 
 use super::age::since;
-use super::in_one_line;
+use crate::foreign::in_one_line;
 
 /// Of a column, with what is between it and the next.
 const NARROWEST: usize = 6;

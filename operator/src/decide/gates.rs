@@ -204,28 +204,37 @@ fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::super::tests as sample;
-    use super::super::{Inputs, Observed, Policy, References};
+    use super::super::{Inputs, Observed, Policy, References, Resource};
     use super::*;
+
+    /// A host that is not seen, and nothing else that matters.
+    fn unseen<'a>(
+        resource: &'a Resource,
+        obstacle: &'a Obstacle,
+        setback: Option<&'a Setback>,
+        (references, policy): (&'a References, &'a Policy),
+    ) -> Case<'a> {
+        Case::new(Inputs {
+            resource,
+            host: Observed::Unseen(obstacle),
+            rival: None,
+            setback,
+            works_for: None,
+            ordered: None,
+            references,
+            policy,
+            now: sample::now(),
+        })
+    }
 
     #[test]
     fn a_secret_is_looked_for_again_within_seconds_and_an_absent_host_within_the_resync() {
         let wait = |by, count| {
-            let (resource, policy) = (sample::resource(), Policy::default());
+            let (resource, rest) = (sample::resource(), (References::default(), Policy::default()));
             let obstacle = Obstacle::new(by, "not there");
             let setback = Setback { obstacle: obstacle.clone(), count, at: sample::now() };
-            let host = Observed::Unseen(&obstacle);
-            let inputs = Inputs {
-                resource: &resource,
-                host,
-                rival: None,
-                setback: Some(&setback),
-                works_for: None,
-                ordered: None,
-                references: &References::default(),
-                policy: &policy,
-                now: sample::now(),
-            };
-            retry_of(&Case::new(inputs)).duration_since(sample::now()).as_secs()
+            let case = unseen(&resource, &obstacle, Some(&setback), (&rest.0, &rest.1));
+            retry_of(&case).duration_since(sample::now()).as_secs()
         };
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::SecretUnavailable, count)), [5, 5, 5]);
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::IssuerUnavailable, count)), [5, 5, 5]);
@@ -235,22 +244,11 @@ mod tests {
     #[test]
     fn a_pause_says_whether_it_is_by_hand() {
         let why = |by_hand: bool| {
-            let (mut resource, policy) = (sample::resource(), Policy::default());
+            let (mut resource, rest) = (sample::resource(), (References::default(), Policy::default()));
             resource.spec.rotation.paused = true;
             resource.paused_by_hand = by_hand;
             let obstacle = Obstacle::new(BlockedBy::HostUnreachable, "not there");
-            let inputs = Inputs {
-                resource: &resource,
-                host: Observed::Unseen(&obstacle),
-                rival: None,
-                setback: None,
-                works_for: None,
-                ordered: None,
-                references: &References::default(),
-                policy: &policy,
-                now: sample::now(),
-            };
-            paused(&Case::new(inputs)).map(|(obstacle, _)| obstacle.message)
+            paused(&unseen(&resource, &obstacle, None, (&rest.0, &rest.1))).map(|(obstacle, _)| obstacle.message)
         };
         assert_eq!(why(false).as_deref(), Some("spec.rotation.paused is true"));
         assert!(why(true).is_some_and(|why| why.contains("kagiban-operator resume")));

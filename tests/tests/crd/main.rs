@@ -12,7 +12,7 @@ use kagiban_crds::resource::ManagedAgentCertificateSpec;
 use kagiban_exporter::discovery::proposal;
 use kagiban_exporter::installation::Installed;
 use kagiban_operator::cli::Output;
-use kagiban_operator::commands::{described, listed};
+use kagiban_operator::commands::{describe, listed};
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::{tools, wait};
@@ -376,7 +376,7 @@ fn a_command_without_a_cluster_prints_what_kubectl_does(kubectl: &Kubectl) -> Re
     }
     for object in &all {
         let theirs = kubectl.run(&["describe", "mac", object["metadata"]["name"].as_str().unwrap_or_default()])?;
-        let ours = described(object, &[], Timestamp::now());
+        let ours = describe(object, &[], Timestamp::now());
         ensure!(ours == theirs, "{ours}\n{theirs}");
     }
     Ok(())

@@ -60,7 +60,7 @@ fn begins(text: &str, start: usize) -> bool {
     // A switch of one letter, and a server
     let is_switch = matches!(before, Some('/' | '-')) && is_slash(fourth);
     is_drive && !is_switch && before.is_none_or(|c| !c.is_alphanumeric())
-        || is_server && before.is_none_or(|c| !matches!(c, '\\' | '/' | ':') || c == ':' && !is_slash(third))
+        || is_server && before.is_none_or(|c| !matches!(c, '\\' | '/'))
 }
 
 fn expanded(argument: &str, variable: impl Fn(&str) -> Option<String>) -> String {

@@ -62,6 +62,14 @@ pub(super) struct Look {
     pub(super) open_secrets: BTreeSet<String>,
 }
 
+impl Look {
+    /// What is wrong with files by themselves.
+    pub(super) fn problems(&self) -> BTreeSet<Problem> {
+        let of_contents = self.files.values().flat_map(|contents| &contents.problems);
+        self.unread.iter().chain(of_contents).cloned().collect()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Directory {
     root: PathBuf,

@@ -14,11 +14,11 @@ use super::contents::{Key, Problem};
 use super::declared::{declared, located, named_twice};
 use super::directory::{Directory, Look, LookError};
 use super::gone::{HeldDeletions, Missing, Verdict};
-use crate::cluster::ClusterError;
 use crate::cluster::standalone::admission::Admission;
 use crate::cluster::standalone::secrets::Secrets;
 use crate::cluster::standalone::store::{Applied, Store, Stored};
 use crate::cluster::standalone::{Places, RESOURCE};
+use crate::cluster::{ClusterError, key_of};
 use crate::foreign::told;
 use crate::manifest_health::ManifestSigns;
 use crate::metrics::SharedMetrics;
@@ -152,12 +152,11 @@ impl Follower {
     }
 
     async fn follow(&mut self, look: &Look) -> Result<Round, ClusterError> {
-        let mut problems: BTreeSet<_> = look.unread.iter().cloned().collect();
-        problems.extend(look.files.values().flat_map(|contents| contents.problems.iter().cloned()));
+        let mut problems = look.problems();
         self.follow_secrets(look, &mut problems);
         let (declared, twice) = declared(look, &mut problems);
         let stored = self.store.call("list", RESOURCE, |state| state.list(None)).await?;
-        let stored: BTreeMap<Key, Stored> = stored.into_iter().map(|stored| (key(&stored.object), stored)).collect();
+        let stored: BTreeMap<Key, Stored> = stored.into_iter().map(|stored| (key_of(&stored.object), stored)).collect();
         let mut ready = Vec::new();
         for (file, declared) in declared.values() {
             let old = stored.get(&declared.key).filter(|stored| !stored.is_being_deleted());
@@ -258,11 +257,6 @@ impl Follower {
         }
         self.remarks = remarks;
     }
-}
-
-fn key(object: &Value) -> Key {
-    let word = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
-    (word("namespace"), word("name"))
 }
 
 fn uid(object: &Value) -> String {

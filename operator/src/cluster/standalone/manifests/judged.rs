@@ -1,6 +1,5 @@
 //! A directory, judged as it would be followed, without a state.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -24,8 +23,7 @@ pub(crate) struct Judged {
 pub(crate) fn judge(root: &Path, admission: &Admission) -> Result<Judged, LookError> {
     let mut directory = Directory::new(root.to_owned());
     let look = directory.look()?;
-    let mut problems: BTreeSet<_> = look.unread.iter().cloned().collect();
-    problems.extend(look.files.values().flat_map(|contents| contents.problems.iter().cloned()));
+    let mut problems = look.problems();
     let (declared, _) = declared(&look, &mut problems);
     let mut taken = Vec::new();
     for (file, declared) in declared.values() {

@@ -3,12 +3,15 @@
 //! It stands in the object too, where everything looks for it. Here is what has to be known besides, so that reading the manifest again
 //! does not undo it, and a later word of the manifest goes before it.
 
+use std::borrow::Cow;
+
 use kagiban_crds::resource::{PAUSED_BY_HAND_ANNOTATION, ROTATE_ANNOTATION};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::{Value, json};
 
 use super::resources::{Stored, grow};
 use super::{Session, StoreError};
+use crate::cluster::key_of;
 
 /// What becomes of a pause, or of its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +85,16 @@ impl Session<'_> {
     }
 
     /// What a manifest says, with what was asked for by hand.
-    pub(super) fn with_by_hand(&mut self, mut declared: Value) -> Result<Value, StoreError> {
-        let (namespace, name) = super::resources::key(&declared);
+    pub(super) fn with_by_hand<'a>(&mut self, declared: &'a Value) -> Result<Cow<'a, Value>, StoreError> {
+        let (namespace, name) = key_of(declared);
+        let before = self.by_hand(&namespace, &name)?;
+        if before.is_none() && !is_marked(declared) {
+            return Ok(Cow::Borrowed(declared));
+        }
+        let mut declared = declared.clone();
         // It may be a copy of what was printed of one that was paused by hand
         mark(&mut declared, false);
-        let Some(before) = self.by_hand(&namespace, &name)? else { return Ok(declared) };
+        let Some(before) = before else { return Ok(Cow::Owned(declared)) };
         let mut now = before.clone();
         // That the annotation is gone from the manifest is no word
         let word = rotate(&declared);
@@ -104,7 +112,7 @@ impl Session<'_> {
         if now != before {
             self.put_by_hand(&namespace, &name, &now)?;
         }
-        Ok(declared)
+        Ok(Cow::Owned(declared))
     }
 
     /// Of one that is gone. A pause stays: its file may be away for a while, as when another branch is checked out.
@@ -167,6 +175,10 @@ fn mark(object: &mut Value, is_paused_by_hand: bool) {
             metadata.remove("annotations");
         }
     }
+}
+
+fn is_marked(object: &Value) -> bool {
+    !object["metadata"]["annotations"][PAUSED_BY_HAND_ANNOTATION].is_null()
 }
 
 fn is_paused(object: &Value) -> bool {

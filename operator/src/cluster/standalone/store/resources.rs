@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use serde_json::{Value, json};
 
 use super::{Change, Session, StoreError};
+use crate::cluster::key_of;
 use crate::decide::whole_seconds;
 
 /// A resource, and the file that it comes from.
@@ -77,8 +78,8 @@ impl Session<'_> {
         source: &str,
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
-        let admitted = &self.with_by_hand(admitted.clone())?;
-        let (namespace, name) = key(admitted);
+        let admitted = &*self.with_by_hand(admitted)?;
+        let (namespace, name) = key_of(admitted);
         let Some(stored) = self.get(&namespace, &name)? else {
             let mut object = admitted.clone();
             let metadata = &mut object["metadata"];
@@ -161,7 +162,7 @@ impl Session<'_> {
     pub(super) fn put(&mut self, mut object: Value, source: &str) -> Result<(), StoreError> {
         let version = self.next("version")?;
         object["metadata"]["resourceVersion"] = json!(version.to_string());
-        let (namespace, name) = key(&object);
+        let (namespace, name) = key_of(&object);
         let mut row = self.connection.prepare("INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3, ?4, ?5)")?;
         row.execute(params![namespace, name, version.cast_signed(), source, object.to_string()])?;
         drop(row);
@@ -172,7 +173,7 @@ impl Session<'_> {
     fn remove(&mut self, mut object: Value) -> Result<(), StoreError> {
         let version = self.next("version")?;
         object["metadata"]["resourceVersion"] = json!(version.to_string());
-        let (namespace, name) = key(&object);
+        let (namespace, name) = key_of(&object);
         self.connection
             .prepare("DELETE FROM resources WHERE namespace = ?1 AND name = ?2")?
             .execute(params![namespace, name])?;
@@ -180,11 +181,6 @@ impl Session<'_> {
         self.changes.push(Change { version, object: Arc::new(object), gone: true });
         Ok(())
     }
-}
-
-pub(super) fn key(object: &Value) -> (String, String) {
-    let word = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
-    (word("namespace"), word("name"))
 }
 
 pub(super) fn grow(object: &mut Value) {

@@ -1,0 +1,335 @@
+//! What each command asks, and what it prints.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use jiff::Timestamp;
+use serde::Serialize as _;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::client::{AskError, Client};
+use super::{describe, table};
+use crate::cli::{
+    ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
+};
+use crate::cluster::key_of;
+use crate::foreign::{in_one_line, is_seen};
+
+/// What `kubectl` calls one.
+const KIND: &str = "managedagentcertificate.kagiban.dev";
+/// What somebody may write for the kind who has `kubectl` in his fingers.
+const KINDS: [&str; 4] = ["mac", "managedagentcertificate", "managedagentcertificates", KIND];
+/// Between two looks at what is waited for.
+const WAIT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Asks, and prints what is told.
+///
+/// # Errors
+/// When nobody answers, or what is asked cannot be.
+pub async fn run(command: &LocalCommand) -> anyhow::Result<()> {
+    let told = match command {
+        LocalCommand::Get(args) => get(args).await?,
+        LocalCommand::Describe(args) => describe_all(args).await?,
+        LocalCommand::Events(args) => events(args).await?,
+        LocalCommand::Wait(args) => return wait(args).await,
+        LocalCommand::Rotate(args) => rotate(args).await?,
+        LocalCommand::Pause(args) => each(args, "pause", "").await?,
+        LocalCommand::Resume(args) => each(args, "resume", "").await?,
+        LocalCommand::ConfirmDeletions(args) => confirm_deletions(args).await?,
+    };
+    print(&told)
+}
+
+async fn get(args: &GetArgs) -> anyhow::Result<String> {
+    let (found, is_named) = asked_for(&args.of).await?;
+    let with_namespace = args.of.state.namespace.is_none() && !is_named;
+    if found.is_empty() {
+        remark("No resources found.")?;
+    }
+    listed(found, args.output, is_named, with_namespace, Timestamp::now())
+}
+
+/// Resources as they are printed: one that was asked for by its name alone, or a list.
+///
+/// # Errors
+/// When one cannot be written as text.
+pub fn listed(
+    found: Vec<Value>,
+    output: Option<Output>,
+    is_named: bool,
+    with_namespace: bool,
+    now: Timestamp,
+) -> anyhow::Result<String> {
+    let one = is_named && found.len() == 1;
+    Ok(match output {
+        None | Some(Output::Wide) if found.is_empty() => String::new(),
+        None => table::resources(&found, false, with_namespace, now),
+        Some(Output::Wide) => table::resources(&found, true, with_namespace, now),
+        Some(Output::Name) => {
+            found.iter().map(|object| format!("{KIND}/{}\n", in_one_line(&key_of(object).1))).collect()
+        }
+        Some(Output::Json) => in_json(&one_or_list(found, one))?,
+        Some(Output::Yaml) => serde_yaml::to_string(&one_or_list(found, one))?,
+    })
+}
+
+async fn describe_all(args: &ManyArgs) -> anyhow::Result<String> {
+    let (found, _) = asked_for(args).await?;
+    let client = Client::new(&args.state.state);
+    let mut told = Vec::new();
+    for object in &found {
+        let (namespace, name) = key_of(object);
+        let events = client.get(&format!("/events/{namespace}/{name}")).await?;
+        let events = events.as_array().map(Vec::as_slice).unwrap_or_default();
+        told.push(describe(object, events, Timestamp::now()));
+    }
+    Ok(told.join("\n\n"))
+}
+
+async fn events(args: &EventsArgs) -> anyhow::Result<String> {
+    let client = Client::new(&args.state.state);
+    let namespace = args.state.namespace.as_deref();
+    let found = match &args.name {
+        None => client.get(&path("events", namespace)).await?,
+        Some(name) => {
+            let names = found(&client, namespace, &[bare(name).to_owned()]).await?;
+            let (namespace, name) = names.first().context("no name")?;
+            client.get(&format!("/events/{namespace}/{name}")).await?
+        }
+    };
+    let events = found.as_array().map(Vec::as_slice).unwrap_or_default();
+    let with_namespace = namespace.is_none() && args.name.is_none();
+    if events.is_empty() {
+        remark("No events found.")?;
+        return Ok(String::new());
+    }
+    Ok(table::events(events, with_namespace, Timestamp::now()))
+}
+
+/// Prints each as soon as it is so.
+async fn wait(args: &WaitArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.named.state.state);
+    let deadline = Instant::now() + args.timeout.as_duration();
+    let names = match named(&client, &args.named).await {
+        // It is gone already. Of several, the others are named again without it
+        Err(error) if args.wait_for == WaitFor::Delete && is_not_found(&error) && args.named.names.len() == 1 => {
+            return Ok(());
+        }
+        names => names?,
+    };
+    for (namespace, name) in names {
+        loop {
+            let object = match client.get(&format!("/resources/{namespace}/{name}")).await {
+                Ok(object) => Some(object),
+                Err(AskError::NotFound) => None,
+                Err(error) => return Err(error.into()),
+            };
+            match (&args.wait_for, object) {
+                (WaitFor::Delete, None) => break,
+                (WaitFor::Condition { kind, status }, Some(object)) if is_met(&object, kind, status) => break,
+                (WaitFor::Condition { .. }, None) => bail!("{KIND}/{name}: not found"),
+                _ => ensure!(Instant::now() < deadline, "timed out waiting for {} on {KIND}/{name}", args.wait_for),
+            }
+            sleep(WAIT_PAUSE).await;
+        }
+        let met = if args.wait_for == WaitFor::Delete { "deleted" } else { "condition met" };
+        print(&format!("{KIND}/{name} {met}\n"))?;
+    }
+    Ok(())
+}
+
+async fn rotate(args: &RotateArgs) -> anyhow::Result<String> {
+    let value = args.value.clone().unwrap_or_else(|| Timestamp::now().to_string());
+    each(&args.named, "rotate", &value).await
+}
+
+async fn confirm_deletions(args: &ConfirmDeletionsArgs) -> anyhow::Result<String> {
+    let answer = Client::new(&args.state).post("/confirm-deletions", "").await?;
+    Ok(format!("{}\n", answer["outcome"].as_str().unwrap_or_default()))
+}
+
+/// Asks the same of each of them, and says at once what came of it. One that is refused keeps nothing from the others.
+async fn each(args: &NamedArgs, what: &str, body: &str) -> anyhow::Result<String> {
+    let client = Client::new(&args.state.state);
+    let names = named(&client, args).await?;
+    let mut refused = 0;
+    for (namespace, name) in &names {
+        match client.post(&format!("/resources/{namespace}/{name}/{what}"), body).await {
+            Ok(answer) => {
+                let outcome = in_one_line(answer["outcome"].as_str().unwrap_or_default());
+                print(&format!("{KIND}/{name} {outcome}\n"))?;
+            }
+            Err(error) if names.len() == 1 => return Err(error).context(format!("{KIND}/{name}")),
+            Err(error) => {
+                refused += 1;
+                remark(&in_one_line(&format!("{KIND}/{name}: {error}")))?;
+            }
+        }
+    }
+    ensure!(refused == 0, "{refused} of {} were refused", names.len());
+    Ok(String::new())
+}
+
+/// Those that are named, of which there must be one.
+async fn named(client: &Client, args: &NamedArgs) -> anyhow::Result<Vec<(String, String)>> {
+    let names = without_kind(&args.names);
+    ensure!(!names.is_empty(), "name the resources; `kagiban-operator get` lists them");
+    found(client, args.state.namespace.as_deref(), &names).await
+}
+
+/// `kubectl` waits for a condition of what the resource says now.
+fn is_met(object: &Value, kind: &str, status: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
+    conditions.iter().any(|condition| {
+        let is_it = condition["type"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(kind));
+        let is_so = condition["status"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(status));
+        is_it && is_so && condition["observedGeneration"].as_i64().is_none_or(|seen| seen >= generation)
+    })
+}
+
+fn without_kind(names: &[String]) -> Vec<String> {
+    let names = match names {
+        [kind, rest @ ..] if KINDS.contains(&kind.as_str()) => rest,
+        names => names,
+    };
+    names.iter().map(|name| bare(name).to_owned()).collect()
+}
+
+fn bare(name: &str) -> &str {
+    match name.split_once('/') {
+        Some((kind, name)) if KINDS.contains(&kind) => name,
+        _ => name,
+    }
+}
+
+/// All, or those that are named; and whether they are.
+async fn asked_for(args: &ManyArgs) -> anyhow::Result<(Vec<Value>, bool)> {
+    let client = Client::new(&args.state.state);
+    let namespace = args.state.namespace.as_deref();
+    let names = without_kind(&args.names);
+    if names.is_empty() {
+        return Ok((list(&client, namespace).await?, false));
+    }
+    let mut objects = Vec::new();
+    for (namespace, name) in found(&client, namespace, &names).await? {
+        let object = client.get(&format!("/resources/{namespace}/{name}")).await;
+        objects.push(object.with_context(|| format!("{KIND}/{name}"))?);
+    }
+    Ok((objects, true))
+}
+
+async fn list(client: &Client, namespace: Option<&str>) -> anyhow::Result<Vec<Value>> {
+    match client.get(&path("resources", namespace)).await? {
+        Value::Array(found) => Ok(found),
+        _ => bail!("the operator's answer is no list"),
+    }
+}
+
+/// The namespaces and the names of those that are meant. Where no namespace is said, all are listed, once.
+async fn found(client: &Client, namespace: Option<&str>, names: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+    };
+    for name in names {
+        ensure!(is_name(name), "{name:?} is no name of a resource");
+    }
+    if let Some(namespace) = namespace {
+        return Ok(names.iter().map(|name| (namespace.to_owned(), name.clone())).collect());
+    }
+    let all: Vec<_> = list(client, None).await?.iter().map(key_of).collect();
+    let of = |name: &String| {
+        let mut keys = all.iter().filter(|(_, other)| other == name);
+        let Some(key) = keys.next() else { return Err(AskError::NotFound).context(format!("{KIND}/{name}")) };
+        if let Some((other, _)) = keys.next() {
+            bail!("{name} stands in the namespaces {} and {other}: say which with -n", key.0);
+        }
+        Ok(key.clone())
+    };
+    names.iter().map(of).collect()
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(AskError::NotFound))
+}
+
+fn path(what: &str, namespace: Option<&str>) -> String {
+    namespace.map_or_else(|| format!("/{what}"), |namespace| format!("/{what}/{namespace}"))
+}
+
+fn one_or_list(mut found: Vec<Value>, one: bool) -> Value {
+    match found.pop() {
+        Some(object) if one => object,
+        last => {
+            found.extend(last);
+            json!({"apiVersion": "v1", "kind": "List", "items": found, "metadata": {"resourceVersion": ""}})
+        }
+    }
+}
+
+/// For a person, and not for what reads the output.
+fn remark(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stderr(), "{text}").context("a remark cannot be printed")
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("the answer cannot be printed")
+}
+
+/// Indented as `kubectl` does it.
+fn in_json(value: &Value) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
+    text.push(b'\n');
+    Ok(escaped(&String::from_utf8(text)?))
+}
+
+/// Nothing in a text of JSON reaches a terminal as a command: what cannot be seen stands within quotes there.
+fn escaped(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || is_seen(c) {
+            told.push(c);
+        } else {
+            told.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_of_an_older_generation_is_not_met() {
+        let object = |seen: i64, status: &str| {
+            json!({
+                "metadata": {"generation": 2},
+                "status": {"conditions": [{"type": "Ready", "status": status, "observedGeneration": seen}]},
+            })
+        };
+        assert!(is_met(&object(2, "True"), "ready", "true"));
+        assert!(!is_met(&object(1, "True"), "Ready", "True"));
+        assert!(!is_met(&object(2, "False"), "Ready", "True"));
+        assert!(is_met(&object(2, "False"), "Ready", "False"));
+        assert!(!is_met(&json!({}), "Ready", "True"));
+    }
+
+    #[test]
+    fn names_may_be_written_as_for_kubectl() {
+        for (words, names) in [
+            (&["mac", "ups-01"][..], &["ups-01"][..]),
+            (&["mac/ups-01", "ups-02"], &["ups-01", "ups-02"]),
+            (&["managedagentcertificates"], &[]),
+            (&["mac", "mac"], &["mac"]),
+            (&["ups-01"], &["ups-01"]),
+        ] {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(without_kind(&words), names);
+        }
+    }
+}
