@@ -173,7 +173,7 @@ else
 fi
 if [ ! -d "${CARGO_TARGET_DIR:-$root/target}/debug/deps" ]; then
     if [ -n "$demo" ]; then
-        say "  then our programs with their dependencies in Rust, by cargo: about 4 min, 1.5 GB"
+        say "  then our programs with their dependencies in Rust, by cargo: about 6 min, 1.5 GB"
     elif [ -z "$tools_asked" ]; then
         say "  then the Rust workspace with its dependencies, by cargo: about 6 min, 3 GB"
     fi
