@@ -149,13 +149,22 @@ async fn a_service_that_does_not_start_with_the_new_keystore_has_the_old_one_bac
 async fn a_service_that_hangs_in_its_stop_is_a_failure_of_its_own_and_is_up_when_it_has_ended() {
     let scene = Scene::new().await;
     scene.switch("hangs-when-stopped", "");
-    let release = scene.home().join("hangs-when-stopped");
-    let released = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        std::fs::remove_file(release).unwrap();
-    });
-    scene.rotate_until(usize::MAX).await;
-    released.await.unwrap();
+    let (mut rotator, lock) = scene.rotator().await;
+    support::order(&mut rotator, &scene.issuer);
+    let mut switch = Some(scene.home().join("hangs-when-stopped"));
+    rotator
+        .advance(|rotator| {
+            let has_failed = rotator.report().unwrap().failure.is_some();
+            // It ends when the stop has failed, and while it is still waited for.
+            if let Some(switch) = switch.take_if(|_| has_failed) {
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    std::fs::remove_file(switch).unwrap();
+                });
+            }
+        })
+        .await;
+    drop((rotator, lock));
     let report = scene.report().await;
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
     assert!(report.failure.as_ref().is_some_and(|failure| failure.reason == "stop_pending"), "{report:#?}");

@@ -179,9 +179,7 @@ impl World {
 /// Generation 1, until its journal has been written `edges` times since the chain was accepted; then its program is gone. The new leaf,
 /// and whether it came to its end.
 pub async fn rotate_until(mut rotator: Rotator, issuer: &Authority, edges: usize) -> (LeafSha256, bool) {
-    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
-    let (chain, leaf) = issuer.sign(&opened.csr.unwrap());
-    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
+    let leaf = order(&mut rotator, issuer);
     let mut seen = 0;
     let cut_off = AssertUnwindSafe(rotator.advance(move |_| {
         seen += 1;
@@ -189,6 +187,14 @@ pub async fn rotate_until(mut rotator: Rotator, issuer: &Authority, edges: usize
     }));
     let ended = if edges == 0 { false } else { cut_off.catch_unwind().await.is_ok() };
     (leaf, ended)
+}
+
+/// Generation 1, with its chain, and nothing done yet. The new leaf.
+pub fn order(rotator: &mut Rotator, issuer: &Authority) -> LeafSha256 {
+    let opened = rotator.open(&open(1, 1), Ok(())).unwrap();
+    let (chain, leaf) = issuer.sign(&opened.csr.unwrap());
+    rotator.deliver(&delivery(1, 1, &chain), Ok(())).unwrap();
+    leaf
 }
 
 pub fn host() -> HostName {
