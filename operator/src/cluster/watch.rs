@@ -24,6 +24,10 @@ const MOST_EMPTY_PAGES: u32 = 5;
 /// Resources of a list that is held whole: as many as an operator keeps, and room for those that it leaves out.
 const MOST: usize = 100_000;
 
+/// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
+/// shows nothing of what happens there, and says nothing.
+pub(super) const LIST_AGAIN: Duration = Duration::from_secs(600);
+
 /// What is there, and what becomes of it.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -23,15 +23,12 @@ use crate::freshness::{Freshness, WATCH_SECONDS};
 
 /// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 2 MiB.
 pub const PAGE: u32 = 16;
-/// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
-/// shows nothing of what happens there, and says nothing.
-const LIST_AGAIN: Duration = Duration::from_secs(600);
 /// Answers in a row that give another version to go on from, and no resource.
 const MOST_BARREN: u32 = 3;
 
 /// All resources of the given scope, as they are and as they change.
 pub fn watch(api: Api<Watched>, freshness: Freshness) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
-    watch_listing(api, LIST_AGAIN, freshness)
+    watch_listing(api, watch::LIST_AGAIN, freshness)
 }
 
 /// See [`watch`]; a list is begun `again` after the one before was whole.
@@ -276,7 +273,7 @@ mod tests {
 
     fn source() -> Source {
         let client = super::super::client(kube::Config::new("http://127.0.0.1:1".parse().expect("a URL")));
-        Source::new(Api::all(client.expect("a client")), LIST_AGAIN, Freshness::new(Instant::now()))
+        Source::new(Api::all(client.expect("a client")), watch::LIST_AGAIN, Freshness::new(Instant::now()))
     }
 
     fn event(text: &serde_json::Value) -> kube::Result<WatchEvent<Watched>> {

@@ -110,6 +110,21 @@ fn write(directory: &Path, name: &str, text: &str) {
     std::fs::write(directory.join("manifests").join(name), text).expect("a file");
 }
 
+/// The alert KagibanOperatorBehind goes by the time of the last list.
+#[tokio::test]
+async fn all_are_listed_again_after_a_while_though_nothing_changes() {
+    let site = site();
+    write(site.path(), "a.yaml", MANIFEST);
+    let process = Process::begin(site.path(), false).await;
+    process.cluster.can_list(None).await.expect("it was looked at");
+    let (store, looked) = (process.cluster.store.clone(), process.cluster.looked.clone());
+    let again = Duration::from_millis(50);
+    let mut events = super::watch::watch_listing(store, None, looked, again, Freshness::new(Instant::now())).boxed();
+    for _ in 0..3 {
+        assert_eq!(listed(&mut events).await.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_directory_is_followed_and_what_is_wrong_in_it_changes_nothing() {
     let site = site();

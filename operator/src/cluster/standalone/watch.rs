@@ -1,4 +1,5 @@
-//! The resources as a stream: all of them once the manifests were looked at, and then what changes.
+//! The resources as a stream: all of them once the manifests were looked at, and then what changes; and from time to time all of them
+//! again, as from an API server.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,13 +27,27 @@ pub(super) fn watch(
     looked: signal::Receiver<bool>,
     freshness: Freshness,
 ) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
-    watch::events(Source { store, namespace, looked, freshness, position: Position::Empty })
+    watch_listing(store, namespace, looked, watch::LIST_AGAIN, freshness)
+}
+
+/// See [`watch`]; a list is begun `again` after the one before was whole.
+pub(super) fn watch_listing(
+    store: Store,
+    namespace: Option<String>,
+    looked: signal::Receiver<bool>,
+    again: Duration,
+    freshness: Freshness,
+) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
+    let listed = Instant::now();
+    watch::events(Source { store, namespace, looked, again, listed, freshness, position: Position::Empty })
 }
 
 struct Source {
     store: Store,
     namespace: Option<String>,
     looked: signal::Receiver<bool>,
+    again: Duration,
+    listed: Instant,
     freshness: Freshness,
     position: Position,
 }
@@ -72,13 +87,15 @@ impl watch::Source for Source {
                         return Ok(Event::InitApply(read(&object)?));
                     }
                     None => {
-                        self.freshness.listed(Instant::now(), Timestamp::now());
-                        self.freshness.watched(Instant::now(), Timestamp::now());
+                        self.listed = Instant::now();
+                        self.freshness.listed(self.listed, Timestamp::now());
+                        self.freshness.watched(self.listed, Timestamp::now());
                         self.position = Position::Watching { version, changes };
                         return Ok(Event::InitDone);
                     }
                 },
-                Position::Watching { version, mut changes } => match timeout(PULSE, changes.recv()).await {
+                Position::Watching { .. } if self.listed.elapsed() >= self.again => {}
+                Position::Watching { version, mut changes } => match timeout(self.pulse(), changes.recv()).await {
                     Ok(Ok(change)) => {
                         self.freshness.watched(Instant::now(), Timestamp::now());
                         let is_news = change.version > version && self.is_of_namespace(&change.object);
@@ -114,6 +131,10 @@ impl watch::Source for Source {
 }
 
 impl Source {
+    fn pulse(&self) -> Duration {
+        PULSE.min(self.again.saturating_sub(self.listed.elapsed()))
+    }
+
     fn is_of_namespace(&self, object: &Value) -> bool {
         self.namespace.as_ref().is_none_or(|namespace| object["metadata"]["namespace"] == namespace.as_str())
     }
