@@ -384,36 +384,51 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanOperatorBehind",
         minute: 45,
-        alerts: 3,
+        alerts: 4,
         fires: &[
             (r#"kagiban_operator_resources_overdue{instance="a"}"#, "1x50"),
             (r#"kagiban_operator_resources_left_out{instance="b"}"#, "1x50"),
             (r#"kagiban_operator_last_list_timestamp_seconds{instance="c"}"#, "0x50"),
             (r#"kagiban_operator_leader{instance="c"}"#, "1x50"),
+            (r#"kagiban_manifest_last_read_timestamp_seconds{instance="d"}"#, "0x50"),
         ],
         silent: &[&[
             (r#"kagiban_operator_resources_overdue{instance="a"}"#, "0x50"),
             (r#"kagiban_operator_resources_left_out{instance="a"}"#, "0x50"),
             (r#"kagiban_operator_last_list_timestamp_seconds{instance="a"}"#, "0+60x50"),
             (r#"kagiban_operator_leader{instance="a"}"#, "1x50"),
+            (r#"kagiban_manifest_last_read_timestamp_seconds{instance="a"}"#, "0+60x50"),
         ]],
     },
     Case {
         alert: "KagibanConfigurationRefused",
         minute: 6,
-        alerts: 4,
+        alerts: 5,
         fires: &[
             (r#"kagiban_config_last_reload_successful{instance="a"}"#, "0x10"),
             (r#"kagiban_web_config_last_reload_successful{instance="b"}"#, "0x10"),
             (r#"kagiban_host_api_tls_last_reload_successful{instance="c"}"#, "0x10"),
             (r#"kagiban_resources_unreadable{instance="d"}"#, "2x10"),
+            (r#"kagiban_manifest_problems{instance="e"}"#, "1x10"),
         ],
         silent: &[&[
             (r#"kagiban_config_last_reload_successful{instance="a"}"#, "1x10"),
             (r#"kagiban_web_config_last_reload_successful{instance="a"}"#, "1x10"),
             (r#"kagiban_host_api_tls_last_reload_successful{instance="a"}"#, "1x10"),
             (r#"kagiban_resources_unreadable{instance="d"}"#, "0x10"),
+            (r#"kagiban_manifest_problems{instance="e"}"#, "0x10"),
         ]],
+    },
+    Case {
+        alert: "KagibanDeletionsHeld",
+        minute: 20,
+        alerts: 1,
+        fires: &[(r#"kagiban_manifest_deletions_held{instance="e"}"#, "5x30")],
+        // None are, and some that came back.
+        silent: &[
+            &[(r#"kagiban_manifest_deletions_held{instance="e"}"#, "0x30")],
+            &[(r#"kagiban_manifest_deletions_held{instance="e"}"#, "5x10 0x20")],
+        ],
     },
     Case {
         alert: "KagibanHardeningRegression",

@@ -221,6 +221,7 @@ const BY_HAND: &[Step] = &[run("(the script of docs/host-api.md)")];
 const NO_KUBELET: &str = "the API server of the tests has no nodes, so no pod runs";
 const BOOTED: &str = "`tests/packages` runs it on a host that systemd has booted";
 const UNIT_BOOTED: &str = "`tests/packages` runs it where systemd has booted a site without a cluster";
+const UNIT_ASKED: &str = "it shows a service that `tests/packages` boots; what it logs the operator's own tests say";
 const COMMANDS: &str = "the operator's own tests ask a process by each of these commands";
 const IN_A_ROOT: &str = "`tests/packages` installs, upgrades and removes them in a root of its own";
 const ITSELF: &str = "the suite is what it runs";
@@ -238,6 +239,9 @@ const LEFT_OUT: &[Step] = &[
     left_out("sudo systemctl enable --now kagiban-operator", UNIT_BOOTED),
     left_out("systemctl status SERVICE", BOOTED),
     left_out("ssh HOST systemctl status 'kagiban-exporter*'", BOOTED),
+    left_out("journalctl -u kagiban-operator --since -1h | grep manifests", UNIT_ASKED),
+    left_out("journalctl -u kagiban-operator -p warning --since -1h", UNIT_ASKED),
+    left_out("systemctl status kagiban-operator", UNIT_ASKED),
     left_out("journalctl -u 'kagiban-exporter*' -n 50", BOOTED),
     left_out("journalctl -u 'kagiban-exporter*' | grep 'hardening check fails'", "it needs a PowerChute below systemd"),
     left_out("journalctl -u 'kagiban-exporter*' | grep 'host API'", BOOTED),
@@ -274,6 +278,7 @@ const LEFT_OUT: &[Step] = &[
     ),
     left_out("kagiban-operator plan --offline -f manifests", "the operator's own tests judge a directory"),
     left_out("sudo kagiban-operator get", COMMANDS),
+    left_out("sudo kagiban-operator get -o wide", COMMANDS),
     left_out("sudo kagiban-operator describe ups-01.example.com-powerchute", COMMANDS),
     left_out("sudo kagiban-operator events ups-01.example.com-powerchute", COMMANDS),
     left_out("sudo kagiban-operator wait ups-01.example.com-powerchute --timeout 5m", COMMANDS),
