@@ -119,7 +119,7 @@ async fn all_are_listed_again_after_a_while_though_nothing_changes() {
     process.cluster.can_list(None).await.expect("it was looked at");
     let (store, looked) = (process.cluster.store.clone(), process.cluster.looked.clone());
     let again = Duration::from_millis(50);
-    let mut events = super::watch::watch_listing(store, None, looked, again, Freshness::new(Instant::now())).boxed();
+    let mut events = watch::watch_listing(store, None, looked, again, Freshness::new(Instant::now())).boxed();
     for _ in 0..3 {
         assert_eq!(listed(&mut events).await.len(), 1);
     }
