@@ -139,6 +139,12 @@ pub struct RotateArgs {
     /// asks for nothing. By default the time.
     #[arg(long = "as", value_name = "WORD")]
     pub value: Option<String>,
+    /// End when the new certificates are verified, and with 1 where a rotation fails or takes longer than --timeout.
+    #[arg(long)]
+    pub wait: bool,
+    /// For how long, all resources together.
+    #[arg(long, value_name = "DURATION", default_value = "10m", requires = "wait")]
+    pub timeout: GoDuration,
 }
 
 #[derive(Clone, Debug, Args)]

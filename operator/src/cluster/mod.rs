@@ -28,6 +28,7 @@ pub use error::ClusterError;
 pub use lease::Lease;
 pub(crate) use object::key_of;
 pub use object::{claim, object};
+pub(crate) use rotate_word::rotate_word;
 pub use secret::{SecretClaims, SecretData};
 pub use watched::{Unreadable, Watched};
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
+use kagiban_crds::host_api::RotationState;
 use serde::Serialize as _;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -14,7 +15,7 @@ use super::{describe, table};
 use crate::cli::{
     ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
 };
-use crate::cluster::key_of;
+use crate::cluster::{key_of, rotate_word};
 use crate::foreign::{in_one_line, is_seen};
 
 /// What `kubectl` calls one.
@@ -71,7 +72,7 @@ pub fn listed(
             found.iter().map(|object| format!("{KIND}/{}\n", in_one_line(&key_of(object).1))).collect()
         }
         Some(Output::Json) => in_json(&one_or_list(found, one))?,
-        Some(Output::Yaml) => serde_yaml::to_string(&one_or_list(found, one))?,
+        Some(Output::Yaml) => in_yaml(&one_or_list(found, one))?,
     })
 }
 
@@ -142,7 +143,71 @@ async fn wait(args: &WaitArgs) -> anyhow::Result<()> {
 
 async fn rotate(args: &RotateArgs) -> anyhow::Result<String> {
     let value = args.value.clone().unwrap_or_else(|| Timestamp::now().to_string());
-    each(&args.named, "rotate", &value).await
+    let told = each(&args.named, "rotate", &value).await?;
+    if args.wait {
+        wait_for_rotation(args, &rotate_word(&value)).await?;
+    }
+    Ok(told)
+}
+
+/// Tells what the resource says of it, as it changes.
+async fn wait_for_rotation(args: &RotateArgs, word: &str) -> anyhow::Result<()> {
+    let client = Client::new(&args.named.state.state);
+    let deadline = Instant::now() + args.timeout.as_duration();
+    for (namespace, name) in named(&client, &args.named).await? {
+        let mut last = String::new();
+        loop {
+            let object = client.get(&format!("/resources/{namespace}/{name}")).await;
+            let object = object.with_context(|| format!("{KIND}/{name}"))?;
+            match rotation_of(&object, word) {
+                Asked::Verified => break print(&format!("{KIND}/{name} rotated\n"))?,
+                Asked::Ended(state) => bail!("{KIND}/{name}: the rotation has ended as {state}: {}", ready(&object)),
+                Asked::Owed => {}
+            }
+            let said = ready(&object);
+            ensure!(Instant::now() < deadline, "timed out waiting for {KIND}/{name}, which is rotated yet: {said}");
+            if said != last {
+                remark(&format!("{KIND}/{name}: {said}"))?;
+                last = said;
+            }
+            sleep(WAIT_PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+/// What became of a rotation that was asked for by a word.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// A leaf that answers it is in force.
+    Verified,
+    /// Without one. The operator tries again, and nobody need wait for that.
+    Ended(String),
+    Owed,
+}
+
+fn rotation_of(object: &Value, word: &str) -> Asked {
+    let status = &object["status"];
+    if status["handledRotate"] == word {
+        return Asked::Verified;
+    }
+    let rotation = &status["rotation"];
+    let is_its = rotation["rotate"] == word;
+    let state = serde_json::from_value::<RotationState>(rotation["state"].clone());
+    match state {
+        Ok(state) if is_its && state.is_decided() && state != RotationState::Committed => {
+            Asked::Ended(rotation["state"].as_str().unwrap_or_default().to_owned())
+        }
+        _ => Asked::Owed,
+    }
+}
+
+/// What the condition Ready says to a person.
+fn ready(object: &Value) -> String {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+    let word = |name: &str| ready.and_then(|ready| ready[name].as_str()).unwrap_or_default();
+    in_one_line(&format!("{}: {}", word("reason"), word("message")))
 }
 
 async fn confirm_deletions(args: &ConfirmDeletionsArgs) -> anyhow::Result<String> {
@@ -287,6 +352,14 @@ fn in_json(value: &Value) -> anyhow::Result<String> {
     Ok(escaped(&String::from_utf8(text)?))
 }
 
+/// As `kubectl` does it: what readers of YAML 1.1 take for something else than text is quoted, and lines are not folded.
+fn in_yaml(value: &Value) -> anyhow::Result<String> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    let text = serde_saphyr::to_string_with_options(value, options)?;
+    // No style of YAML but one escapes what cannot be seen; JSON is YAML too, and does
+    if text.chars().all(|c| c == '\n' || is_seen(c)) { Ok(text) } else { in_json(value) }
+}
+
 /// Nothing in a text of JSON reaches a terminal as a command: what cannot be seen stands within quotes there.
 fn escaped(text: &str) -> String {
     let mut told = String::with_capacity(text.len());
@@ -305,6 +378,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_rotation_is_waited_for_until_its_word_is_answered_or_it_has_ended_without() {
+        let object = |handled: &str, word: &str, state: &str| json!({"status": {"handledRotate": handled, "rotation": {"rotate": word, "state": state}}});
+        for (object, expected) in [
+            (object("new", "new", "Committed"), Asked::Verified),
+            (object("old", "new", "Requested"), Asked::Owed),
+            (object("old", "new", "RolledBack"), Asked::Ended("RolledBack".to_owned())),
+            // That of before
+            (object("old", "old", "RolledBack"), Asked::Owed),
+            // Its leaf is not verified yet
+            (object("old", "new", "Committed"), Asked::Owed),
+            (json!({}), Asked::Owed),
+        ] {
+            assert_eq!(rotation_of(&object, "new"), expected, "{object}");
+        }
+    }
+
+    #[test]
     fn a_condition_of_an_older_generation_is_not_met() {
         let object = |seen: i64, status: &str| {
             json!({
@@ -317,6 +407,34 @@ mod tests {
         assert!(!is_met(&object(2, "False"), "Ready", "True"));
         assert!(is_met(&object(2, "False"), "Ready", "False"));
         assert!(!is_met(&json!({}), "Ready", "True"));
+    }
+
+    #[test]
+    fn yaml_says_the_same_to_readers_of_every_version_and_hides_nothing() {
+        let object = json!({
+            "metadata": {"creationTimestamp": "2026-11-29T05:00:00Z"},
+            "spec": {"words": ["on", "yes", "0x10", "1:20", "1_000", "null", "plain", ""], "number": 8, "is": true, "lines": "a\nb\n"},
+            "long": "word ".repeat(40),
+        });
+        let text = in_yaml(&object).expect("YAML");
+        for line in [
+            "- \"on\"",
+            "- \"yes\"",
+            "- \"1:20\"",
+            "- \"1_000\"",
+            "- plain",
+            "number: 8",
+            "is: true",
+            "lines: |",
+            "  - \"null\"",
+        ] {
+            assert!(text.contains(line) || text.contains(&line.replace('"', "'")), "{line} is not in\n{text}");
+        }
+        assert_eq!(serde_yaml::from_str::<Value>(&text).expect("read again"), object);
+        let hostile = json!({"note": "a\u{202e}b\u{1b}[2J", "on": "on"});
+        let text = in_yaml(&hostile).expect("YAML");
+        assert!(text.chars().all(|c| c == '\n' || is_seen(c)), "{text:?}");
+        assert_eq!(serde_yaml::from_str::<Value>(&text).expect("read again"), hostile);
     }
 
     #[test]
