@@ -9,6 +9,7 @@
 //!   PUT  /v1/agents/{agent}/rotations/{generation}/chain       ChainDelivery  -> RotationReport
 //!   GET  /v1/agents/{agent}/rotations/{generation}             RotationReport
 //!   POST /v1/agents/{agent}/rotations/{generation}/rollback    RollbackOrder  -> RotationReport
+//!   POST /v1/agents/{agent}/handover                           HandOver       -> HandOverReport
 //! ```
 //!
 //! A refusal is a 4xx or 5xx answer whose body is a [`Refusal`]. A request carries whom it is for, so that one sent to
@@ -313,6 +314,24 @@ pub struct ChainDelivery {
 pub struct RollbackOrder {
     #[serde(flatten)]
     pub target: Target,
+}
+
+/// Gives the host, and not this agent alone, to another installation of the operator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HandOver {
+    #[serde(flatten)]
+    pub target: Target,
+    /// Whom the host obeys from then on.
+    pub to: Lineage,
+}
+
+/// What became of a [`HandOver`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HandOverReport {
+    /// Whom the host obeys now.
+    pub lineage: Lineage,
 }
 
 /// Has an agent renew its own certificate. For agents that take no key and chain from outside: this order is the whole of it.

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{
-    AgentReport, HostReport, PowerState, Refusal, RefusalReason, RotationOpen, RotationReport, RotationState, Sighting,
-    Target,
+    AgentReport, HandOver, HandOverReport, HostReport, PowerState, Refusal, RefusalReason, RollbackOrder, RotationOpen,
+    RotationReport, RotationState, Sighting, Target,
 };
 use kagiban_crds::{Epoch, Generation};
 use kagiban_keystore as keystore;
@@ -321,6 +321,54 @@ async fn backups_are_bounded_and_private_and_no_secret_stands_outside_them() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&backups), 0o700);
     assert_eq!(mode(&backups.join("4/0-keystore")), 0o600);
+}
+
+/// A host is given away with all its agents, once nothing of them is on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_handed_over_by_whom_it_obeys_and_by_nobody_else() {
+    let world = World::pem_pair().await;
+    let by = |lineage: &str, epoch, generation| Target {
+        lineage: Some(lineage.parse().unwrap()),
+        ..open(epoch, generation).target
+    };
+    let order = |from: &str, epoch, to: &str| HandOver { target: by(from, epoch, 1), to: to.parse().unwrap() };
+    let (rotations, handover) = (format!("agents/{AGENT}/rotations"), format!("agents/{AGENT}/handover"));
+    let api = Api::start(&world).await;
+    let opening = RotationOpen { target: by("tokyo", 5, 1), ..open(5, 1) };
+    api.ask::<RotationReport>("POST", &rotations, &opening).await.unwrap();
+    let hand_over = async |order: &HandOver| {
+        let answer: Result<HandOverReport, Refusal> = api.ask("POST", &handover, order).await;
+        answer.map(|report| report.lineage.to_string()).map_err(|refusal| refusal.reason)
+    };
+    assert_eq!(
+        hand_over(&order("tokyo", 5, "osaka")).await,
+        Err(RefusalReason::RotationInProgress),
+        "it waits for a chain"
+    );
+    api.ask::<RotationReport>("POST", &format!("{rotations}/1/rollback"), &RollbackOrder { target: by("tokyo", 5, 1) })
+        .await
+        .unwrap();
+    for (from, epoch, refused) in [
+        ("osaka", 9, RefusalReason::OtherLineage),
+        ("kobe", 9, RefusalReason::OtherLineage),
+        ("tokyo", 4, RefusalReason::StaleEpoch),
+    ] {
+        assert_eq!(hand_over(&order(from, epoch, "kobe-2")).await, Err(refused), "{from}");
+    }
+    // Whoever has not heard the answer asks once more, and is obeyed no more.
+    for _ in 0..2 {
+        assert_eq!(hand_over(&order("tokyo", 5, "osaka")).await, Ok("osaka".to_owned()));
+    }
+    assert_eq!(hand_over(&order("tokyo", 6, "kobe")).await, Err(RefusalReason::OtherLineage));
+    api.stop().await;
+
+    let api = Api::start(&world).await;
+    let again = RotationOpen { target: by("tokyo", 6, 2), ..open(6, 2) };
+    let refusal = api.ask::<RotationReport>("POST", &rotations, &again).await.unwrap_err();
+    assert!(refusal.reason == RefusalReason::OtherLineage && refusal.message.contains("osaka"), "{refusal:?}");
+    let next = RotationOpen { target: by("osaka", 5, 2), ..open(5, 2) };
+    api.ask::<RotationReport>("POST", &rotations, &next).await.unwrap();
+    api.stop().await;
 }
 
 /// Two installations that share a host do not outbid each other: it obeys the one that it was given to, also after a restart.

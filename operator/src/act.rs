@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, PasswordReport, Refusal,
+    AgentReport, CertificateRequest, ChainDelivery, HandOver, KeystoreOrder, PasswordQuestion, PasswordReport, Refusal,
     RefusalReason, RenewalOrder, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::resource::{BlockedBy, CertificateSpec, HostApiRef, KeystoreSpec, Procedure, PushSpec};
@@ -404,6 +404,33 @@ impl AgentClient {
             on_unreadable: keystore.on_unreadable,
             store_password,
         })
+    }
+
+    /// Gives the host to another installation.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(crate) async fn hand_over(
+        &self,
+        _permit: OrderPermit,
+        resource: &Resource,
+        generation: Generation,
+        epoch: Epoch,
+        to: &Lineage,
+    ) -> Result<(), ActError> {
+        let api = self.api(resource).await?;
+        let order = HandOver { target: self.target(resource, generation, epoch)?, to: to.clone() };
+        match self.counted("hand_over", api.hand_over(&order).await) {
+            // An exporter from before there was this order does not know its path
+            Err(AgentError::Refused(Refusal { reason: RefusalReason::NotFound, .. })) => {
+                let message = format!(
+                    "the exporter of the host is too old to be given to another installation: upgrade it, or set hostApi.lineage to \
+                     {to} in its configuration and restart it"
+                );
+                Err(Obstacle::new(BlockedBy::HostRefused, message).into())
+            }
+            answer => answer.map(|_| ()).map_err(|error| ActError::of(&error)),
+        }
     }
 
     fn target(&self, resource: &Resource, generation: Generation, epoch: Epoch) -> Result<Target, Obstacle> {

@@ -197,6 +197,10 @@ pub struct WorkArgs {
     /// were silent or slow a moment ago too, up to eight times as many.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
+    /// Give every host to the installation of this name, once nothing is on its way there, and begin no rotation on any: for moving a fleet to
+    /// another operator. A host obeys that one from then on, and refuses this one.
+    #[arg(long, value_name = "LINEAGE")]
+    pub hand_over_to: Option<Lineage>,
     /// Where /metrics, /healthz, /readyz and /sd, the hosts for Prometheus's HTTP service discovery, are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9994")]
     pub metrics_address: SocketAddr,

@@ -117,7 +117,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             // Whoever leads next looks at everything; if that is this process, the sooner the better
             return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
         }
-        let permit = if matches!(decision.step, Step::Open { .. } | Step::Rollback { .. }) {
+        let permit = if matches!(decision.step, Step::Open { .. } | Step::Rollback { .. } | Step::HandOver { .. }) {
             match step::permit(context, &object(&mac)) {
                 Ok(permit) => Some(permit),
                 Err(obstacle) => {
@@ -222,7 +222,8 @@ fn heard_of(report: &Result<AgentReport, Obstacle>) -> HostContact {
         | BlockedBy::NotGranted
         | BlockedBy::BackingOff
         | BlockedBy::DriftRecurs
-        | BlockedBy::RotationStuck => HostContact::NotAsked,
+        | BlockedBy::RotationStuck
+        | BlockedBy::HandedOver => HostContact::NotAsked,
     }
 }
 
@@ -343,13 +344,16 @@ fn is_allowed(
     match decision.step {
         Step::Open { .. } | Step::Deliver { .. } | Step::Rollback { .. } | Step::ReleaseFinalizer => true,
         Step::EnsureFinalizer => context.ledger.may_write(uid, now),
-        Step::AskPassword { .. } | Step::Follow { .. } | Step::Blocked { .. } | Step::Idle { .. } | Step::Gone => {
-            match difference {
-                Difference::None => true,
-                Difference::Wording => context.ledger.reword(uid, now),
-                Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
-            }
-        }
+        Step::AskPassword { .. }
+        | Step::Follow { .. }
+        | Step::HandOver { .. }
+        | Step::Blocked { .. }
+        | Step::Idle { .. }
+        | Step::Gone => match difference {
+            Difference::None => true,
+            Difference::Wording => context.ledger.reword(uid, now),
+            Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
+        },
     }
 }
 
@@ -413,7 +417,8 @@ fn rest(
         | Step::Open { .. }
         | Step::AskPassword { .. }
         | Step::Deliver { .. }
-        | Step::Rollback { .. } => (SHORTEST_WAIT, true),
+        | Step::Rollback { .. }
+        | Step::HandOver { .. } => (SHORTEST_WAIT, true),
     };
     Rest { after, urgent, heard }
 }

@@ -150,7 +150,15 @@ async fn operate(
 
     tokio::spawn(stop_on_signal(stopping.clone()));
     // Orders are given in the name by which it is decided whether a host would take them
-    let policy = Policy { resync: args.resync, lineage, ..Policy::default() };
+    let hand_over_to = args.hand_over_to.clone();
+    anyhow::ensure!(
+        hand_over_to.is_none() || hand_over_to != lineage,
+        "--hand-over-to names this installation itself: give it the --lineage of the other one"
+    );
+    if let Some(to) = &hand_over_to {
+        tracing::warn!(%to, "hosts are given to another installation, and none is rotated by this one (--hand-over-to)");
+    }
+    let policy = Policy { resync: args.resync, lineage, hand_over_to, ..Policy::default() };
     let context = Context {
         agents: AgentClient::new(cluster.clone(), metrics.clone(), reach).speaking_for(policy.lineage.clone()),
         cluster,

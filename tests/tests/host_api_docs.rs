@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kagiban_crds::host_api::{
-    AgentReport, ChainDelivery, HostReport, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RenewalOrder,
-    RollbackOrder, RotationOpen, RotationReport,
+    AgentReport, ChainDelivery, HandOver, HandOverReport, HostReport, PasswordQuestion, PasswordReport, Refusal,
+    RefusalReason, RenewalOrder, RollbackOrder, RotationOpen, RotationReport,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +64,8 @@ fn again(kind: &str, value: &Value) -> Value {
     match kind {
         "AgentReport" => of::<AgentReport>(value),
         "ChainDelivery" => of::<ChainDelivery>(value),
+        "HandOver" => of::<HandOver>(value),
+        "HandOverReport" => of::<HandOverReport>(value),
         "HostReport" => of::<HostReport>(value),
         "PasswordQuestion" => of::<PasswordQuestion>(value),
         "PasswordReport" => of::<PasswordReport>(value),

@@ -6,22 +6,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use kagiban_operator::cli::Output;
 use kagiban_operator::commands::{describe, listed};
 use kagiban_tests::canary::{self, Canary};
+use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::keeper::Keeper;
 use kagiban_tests::keystore::{self, StoreType};
 use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS};
 use kagiban_tests::process::run;
-use kagiban_tests::quickstart::RESOURCE;
+use kagiban_tests::quickstart::{self, RESOURCE};
 use kagiban_tests::stage::{RESYNC, Scene, Stage, condition};
 use kagiban_tests::standalone::Standalone;
-use kagiban_tests::{tools, wait};
+use kagiban_tests::{scratch, tools, wait};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -31,6 +32,8 @@ const NEW_PASSWORD: &str = "canary-store-0815";
 /// One for each change that a person would want to see: the resource says "started" and "done", three events tell the
 /// story, and the finalizer is set once.
 const MOST_WRITES: usize = 6;
+/// Many looks at a host.
+const SEEN: Duration = Duration::from_secs(120);
 
 /// Whoever keeps the resources: what is asked of it is the same.
 #[derive(Clone, Copy)]
@@ -101,6 +104,81 @@ fn a_new_password_goes_to_the_store_and_to_the_agent_together_without_a_cluster(
 #[test]
 fn a_pkcs12_is_opened_with_its_old_password_and_sealed_with_the_new_one() -> Result<()> {
     password_changed(Place::Cluster.stage("e2e-password-pkcs12", &new_password(StoreType::Pkcs12))?)
+}
+
+/// From a directory to a cluster and back: nothing is rotated for that, and whoever has given the host away is refused.
+#[test]
+fn a_fleet_is_handed_over_to_a_cluster_and_back() -> Result<()> {
+    let scene = Scene {
+        store_type: StoreType::Pkcs12,
+        password: PASSWORD.to_owned(),
+        deletes_credentials: false,
+        secret_password: None,
+    };
+    let mut stage = Stage::set_standalone("hand-over", &scene)?;
+    let Keeper::Standalone(office) = stage.keeper.clone() else { unreachable!("as it was set") };
+    // One that was asked for and is done is not owed by the next installation.
+    let mut resource = stage.resource()?;
+    resource["metadata"]["annotations"]["kagiban.dev/rotate"] = "at-first".into();
+    stage.keeper.apply(&resource)?;
+    stage.wait_committed(1)?;
+    let leaf = stage.host.agent.served()?.leaf_sha256();
+    let secrets = stage.fleet.secrets("not-used")?;
+
+    let export = office.command(&["export"])?;
+    ensure!(export.contains("default/fleet-client") && export.contains(&office.lineage()?), "{export}");
+    let plane = ControlPlane::shared()?;
+    let kubectl = plane.admin()?.create_namespace("handed")?;
+    quickstart::install_rbac(&plane.admin()?, "handed")?;
+    let cluster = Keeper::Cluster(kubectl.clone());
+    cluster.add_secrets(&secrets)?;
+    let at_cluster = |to: &[&str]| {
+        let words = [&["--lineage", "cluster"], to].concat();
+        Operator::start_with(&scratch::directory("handed")?, plane.operator_kubeconfig(), "handed", RESYNC, &words)
+    };
+    let mut other = at_cluster(&[])?;
+    kubectl.apply(&export.replace("namespace: default", "namespace: handed"))?;
+    cluster.wait_status(SEEN, is_blocked_by("HostRefused"))?;
+
+    let give = ["--hand-over-to", "cluster"];
+    stage.operator.program.terminate(RESYNC * 10)?;
+    stage.operator = Operator::start_standalone(stage.directory(), &office, RESYNC, &give)?;
+    taken_over(&cluster, &stage, &leaf)?;
+    stage.wait_status(is_blocked_by("HandedOver"))?;
+    // Started as before, it is refused and says by whom.
+    stage.operator.program.terminate(RESYNC * 10)?;
+    stage.operator = Operator::start_standalone(stage.directory(), &office, RESYNC, &[])?;
+    let status = stage.wait_status(is_blocked_by("HostRefused"))?;
+    let blocked = condition(&status, "Blocked")["message"].to_string();
+    ensure!(blocked.contains("the host obeys the installation cluster"), "{blocked}");
+    stage.operator.program.terminate(RESYNC * 10)?;
+
+    // What kubectl prints is a directory's manifest as it is.
+    let home = stage.directory().join("home");
+    fs::create_dir(&home)?;
+    let home = Standalone::new(&home)?;
+    home.write_secrets(&secrets)?;
+    let printed = kubectl.run(&["get", "mac", "-o", "yaml"])?.replace("namespace: handed", "namespace: default");
+    fs::write(home.manifests.join("fleet.yaml"), printed)?;
+    stage.operator = Operator::start_standalone(stage.directory(), &home, RESYNC, &["--lineage", "home"])?;
+    other.program.terminate(RESYNC * 10)?;
+    let _other = at_cluster(&["--hand-over-to", "home"])?;
+    taken_over(&Keeper::Standalone(home), &stage, &leaf)?;
+    cluster.wait_status(SEEN, is_blocked_by("HandedOver"))?;
+    Ok(())
+}
+
+fn is_blocked_by(by: &'static str) -> impl Fn(&Value) -> bool {
+    move |status| status["blockedBy"] == by
+}
+
+fn taken_over(keeper: &Keeper, stage: &Stage, leaf: &str) -> Result<()> {
+    let is_ready = |status: &Value| condition(status, "Ready")["status"] == "True" && status["blockedBy"].is_null();
+    let status = keeper.wait_status(SEEN, is_ready)?;
+    ensure!(status["leaf"]["sha256"] == leaf && status["rotation"].is_null(), "it was rotated: {status:#}");
+    ensure!(stage.host.agent.served()?.leaf_sha256() == leaf, "another leaf is served");
+    ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
+    Ok(())
 }
 
 fn new_password(store_type: StoreType) -> Scene {

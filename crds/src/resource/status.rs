@@ -223,6 +223,8 @@ pub enum BlockedBy {
     DriftRecurs,
     /// The host has worked on a rotation for far longer than any takes.
     RotationStuck,
+    /// The operator has given the host to another installation, as it was told to.
+    HandedOver,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

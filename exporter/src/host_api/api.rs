@@ -10,7 +10,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use kagiban_crds::host_api::{
-    PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationOpen, RotationReport, RotationState, Target,
+    HandOver, PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationOpen, RotationReport, RotationState,
+    Target,
 };
 use kagiban_crds::{AgentName, Epoch, Generation};
 use serde::Serialize;
@@ -25,7 +26,7 @@ use super::route::Route;
 use super::slots::ClientSlot;
 use crate::blocking::{self, Work};
 use crate::config::{ClientName, HostApiConfig};
-use crate::rotation::admission::{Admission, refuse};
+use crate::rotation::admission::{Admission, in_progress, refuse};
 use crate::rotation::{AgentRefusal, Host, RefusedAgents, Rotation, Workers, hear};
 use crate::snapshot::Board;
 
@@ -109,6 +110,7 @@ impl Api {
         if let Route::Password(name)
         | Route::Open(name)
         | Route::Renewal(name)
+        | Route::HandOver(name)
         | Route::Chain(name, _)
         | Route::Rollback(name, _) = &route
             && let Some(refusal) = self.refusal(name)
@@ -166,8 +168,25 @@ impl Api {
                 let admission = agent.worker.snapshot()?.admit_rollback(&self.host, &order);
                 self.carry_out(order.target.epoch, admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
             }
+            (Route::HandOver(_), Some(agent)) => {
+                let order: HandOver = body::read(request).await?;
+                let _working = slot_handle.work();
+                let is_done = agent.worker.snapshot()?.admit_hand_over(&self.host, &order)?;
+                if !is_done {
+                    self.check_nothing_waits()?;
+                }
+                let report = agent.worker.hand_over(order).await?;
+                json(&report, StatusCode::OK, "handed_over")
+            }
             (_, None) => Err(refuse(RefusalReason::NotFound, "no such agent")),
         }
+    }
+
+    /// A rotation of another agent may wait for a chain, which nobody would bring any more. An agent of which nothing is known takes no
+    /// order anyway.
+    fn check_nothing_waits(&self) -> Result<(), Refusal> {
+        let known = self.agents.values().filter_map(|agent| agent.worker.snapshot().ok());
+        known.map(|snapshot| in_progress(&snapshot.record)).find_map(|it| it).map_or(Ok(()), Err)
     }
 
     /// A refusal needs no worker, which may be in the middle of a rotation, and neither does a repeat of what is under way, but that

@@ -15,6 +15,7 @@ pub(super) enum Route {
     Rotation(AgentName, Generation),
     Chain(AgentName, Generation),
     Rollback(AgentName, Generation),
+    HandOver(AgentName),
 }
 
 impl Route {
@@ -29,6 +30,7 @@ impl Route {
             [VERSION, "agents", name, "password"] => (Method::POST, Self::Password(agent(name)?)),
             [VERSION, "agents", name, "rotations"] => (Method::POST, Self::Open(agent(name)?)),
             [VERSION, "agents", name, "renewals"] => (Method::POST, Self::Renewal(agent(name)?)),
+            [VERSION, "agents", name, "handover"] => (Method::POST, Self::HandOver(agent(name)?)),
             [VERSION, "agents", name, "rotations", number] => {
                 (Method::GET, Self::Rotation(agent(name)?, generation(number)?))
             }
@@ -53,6 +55,7 @@ impl Route {
             Self::Rotation(..) => "rotation",
             Self::Chain(..) => "chain",
             Self::Rollback(..) => "rollback",
+            Self::HandOver(_) => "handover",
         }
     }
 
@@ -63,6 +66,7 @@ impl Route {
             | Self::Password(agent)
             | Self::Open(agent)
             | Self::Renewal(agent)
+            | Self::HandOver(agent)
             | Self::Rotation(agent, _)
             | Self::Chain(agent, _)
             | Self::Rollback(agent, _) => Some(agent),
@@ -71,7 +75,9 @@ impl Route {
 
     pub(super) const fn generation(&self) -> Option<Generation> {
         match self {
-            Self::Host | Self::Agent(_) | Self::Password(_) | Self::Open(_) | Self::Renewal(_) => None,
+            Self::Host | Self::Agent(_) | Self::Password(_) | Self::Open(_) | Self::Renewal(_) | Self::HandOver(_) => {
+                None
+            }
             Self::Rotation(_, generation) | Self::Chain(_, generation) | Self::Rollback(_, generation) => {
                 Some(*generation)
             }

@@ -74,7 +74,7 @@ impl AdmissionContext<'_> {
             );
             return Admission::Refused(refuse(RefusalReason::Frozen, message));
         }
-        in_progress(newest).map_or(Admission::Proceed, Admission::Refused)
+        in_progress(self.record).map_or(Admission::Proceed, Admission::Refused)
     }
 
     /// A question that changes nothing: it is not answered while the files change, nor for whoever has missed a rotation.
@@ -86,7 +86,7 @@ impl AdmissionContext<'_> {
         if target.generation < self.record.generation {
             return Err(self.stale_generation(target.generation));
         }
-        self.record.rotation.as_ref().and_then(in_progress).map_or(Ok(()), Err)
+        in_progress(self.record).map_or(Ok(()), Err)
     }
 
     /// A chain for an open rotation.
@@ -143,6 +143,19 @@ impl AdmissionContext<'_> {
         }
     }
 
+    /// An order to obey another installation. Whether that is so already: whoever gave it may not have heard the answer.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub fn hand_over(&self, target: &Target, to: &Lineage) -> Result<bool, Refusal> {
+        self.check_addressee(target)?;
+        if self.lineage.as_ref() == Some(to) {
+            return Ok(true);
+        }
+        self.check(target)?;
+        in_progress(self.record).map_or(Ok(false), Err)
+    }
+
     /// The rotation that a request is about: only the newest can be worked on.
     fn addressed(&self, target: &Target) -> Result<&Rotation, Refusal> {
         self.check(target)?;
@@ -156,16 +169,13 @@ impl AdmissionContext<'_> {
 
     /// Whether the request is meant for this agent and comes from who may speak.
     pub(super) fn check(&self, target: &Target) -> Result<(), Refusal> {
-        if (&target.host, &target.agent) != (self.host, self.agent) {
-            let message =
-                format!("meant for {} on {}, this is {} on {}", target.agent, target.host, self.agent, self.host);
-            return Err(refuse(RefusalReason::WrongTarget, message));
-        }
+        self.check_addressee(target)?;
         if let Some(obeyed) = self.lineage.as_ref().filter(|obeyed| target.lineage.as_ref() != Some(*obeyed)) {
             let asked = target.lineage.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
             let message = format!(
                 "this host obeys the operator of lineage {obeyed}, and this order names {asked} (--lineage); to give the host to \
-                 another operator, set hostApi.lineage in its configuration and restart kagiban-exporter"
+                 another operator, start the one of {obeyed} with --hand-over-to, or set hostApi.lineage in the host's configuration and \
+                 restart kagiban-exporter"
             );
             return Err(refuse(RefusalReason::OtherLineage, message));
         }
@@ -184,6 +194,14 @@ impl AdmissionContext<'_> {
             return Err(Refusal { epoch: Some(self.epoch), ..refusal });
         }
         Ok(())
+    }
+
+    fn check_addressee(&self, target: &Target) -> Result<(), Refusal> {
+        if (&target.host, &target.agent) == (self.host, self.agent) {
+            return Ok(());
+        }
+        let message = format!("meant for {} on {}, this is {} on {}", target.agent, target.host, self.agent, self.host);
+        Err(refuse(RefusalReason::WrongTarget, message))
     }
 
     /// Operators take the time as their first epoch and count on from there. So an operator that returns after years is
@@ -205,13 +223,11 @@ pub fn refuse(reason: RefusalReason, message: impl Into<String>) -> Refusal {
 }
 
 /// What is said while a rotation is under way.
-fn in_progress(newest: &Rotation) -> Option<Refusal> {
-    if newest.state.is_decided() {
-        return None;
-    }
+pub fn in_progress(record: &Record) -> Option<Refusal> {
+    let newest = record.rotation.as_ref().filter(|newest| !newest.state.is_decided())?;
     let message = format!(
-        "generation {} is not decided yet; wait for it (one that waits for its chain can be rolled back)",
-        newest.generation
+        "generation {} of {} is not decided yet; wait for it (one that waits for its chain can be rolled back)",
+        newest.generation, record.agent
     );
     let refusal = refuse(RefusalReason::RotationInProgress, message);
     Some(Refusal { generation: Some(newest.generation), ..refusal })

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kagiban_crds::{Epoch, Generation};
+use kagiban_crds::{Epoch, Generation, Lineage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,10 @@ pub(super) enum FenceError {
         path.display()
     )]
     LineageUnread { path: PathBuf, why: String },
+    #[error(
+        "{0} is written in hostApi.lineage of this host's configuration, which decides whom it obeys: change it there"
+    )]
+    Configured(Lineage),
     #[error("the fence cannot be written: {0}")]
     Write(#[from] WriteError),
     #[error(

@@ -92,6 +92,15 @@ impl Host {
         self.with_lineage(|file| file.obey(lineage))
     }
 
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    /// See [`FenceError`].
+    pub(super) fn hand_over(&self, to: &Lineage) -> Result<(), FenceError> {
+        self.check_in_place()?;
+        self.with_lineage(|file| file.hand_over(to))
+    }
+
     /// The same, ending when `stop` is cancelled.
     #[must_use]
     pub fn until(self, stop: CancellationToken) -> Self {

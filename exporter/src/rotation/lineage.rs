@@ -1,5 +1,5 @@
 //! Which installation of the operator this host obeys: the one that its configuration names, or else the first that gave an order
-//! with a name.
+//! with a name, or whom that one has given the host to.
 
 use std::path::PathBuf;
 
@@ -68,6 +68,23 @@ impl LineageFile {
         if is_known || self.obeyed().is_some_and(|obeyed| obeyed != *lineage) {
             return Ok(());
         }
+        self.write(lineage)
+    }
+
+    /// Durable when it returns. It obeys whoever is named and no other from then on.
+    ///
+    /// # Errors
+    /// See [`FenceError`]; it obeys whom it obeyed then.
+    pub(super) fn hand_over(&mut self, to: &Lineage) -> Result<(), FenceError> {
+        self.read()?;
+        match &self.configured {
+            Some(configured) if configured != to => Err(FenceError::Configured(configured.clone())),
+            _ if self.known.as_ref().is_some_and(|known| known.as_ref() == Some(to)) => Ok(()),
+            _ => self.write(to),
+        }
+    }
+
+    fn write(&mut self, lineage: &Lineage) -> Result<(), FenceError> {
         let obeyed = Obeyed { lineage: lineage.clone() };
         platform::replace(&self.path, &checksum::encode_for(&self.path, &obeyed)?, None)?;
         tracing::info!(%lineage, "this host obeys the operator of this lineage from now on");
@@ -99,6 +116,31 @@ mod tests {
         assert_eq!(again.obeyed(), Some(lineage("osaka")));
         again.obey(&lineage("osaka")).expect("written");
         assert_eq!(LineageFile::at(at).obeyed(), Some(lineage("osaka")));
+    }
+
+    #[test]
+    fn a_host_that_was_handed_over_obeys_the_other_for_good() {
+        let root = tempfile::tempdir().expect("directory");
+        let at = root.path().join("lineage.json");
+        let (tokyo, osaka) = (lineage("tokyo"), lineage("osaka"));
+        let mut file = LineageFile::at(at.clone());
+        file.obey(&tokyo).expect("written");
+        file.hand_over(&osaka).expect("written");
+        file.obey(&tokyo).expect("nothing is written");
+        for mut file in [file, LineageFile::at(at.clone())] {
+            assert_eq!(file.obeyed(), Some(osaka.clone()));
+            file.hand_over(&osaka).expect("it is so");
+        }
+        // Whoever may write the configuration decides.
+        let mut file = LineageFile::at(at.clone());
+        file.configure(Some(tokyo.clone()));
+        let refused = file.hand_over(&lineage("kobe")).expect_err("the configuration says who");
+        assert!(refused.to_string().contains("tokyo is written in hostApi.lineage"), "{refused}");
+        assert_eq!((file.obeyed(), LineageFile::at(at.clone()).obeyed()), (Some(tokyo), Some(osaka)));
+        // Of one that was given to nobody
+        std::fs::remove_file(&at).expect("removed");
+        LineageFile::at(at.clone()).hand_over(&lineage("kobe")).expect("written");
+        assert_eq!(LineageFile::at(at).obeyed(), Some(lineage("kobe")));
     }
 
     #[test]

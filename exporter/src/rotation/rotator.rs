@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, Refusal, RefusalReason, RenewalOrder,
-    RollbackOrder, RotationOpen, RotationReport, Target,
+    CertificateRequest, ChainDelivery, HandOver, HandOverReport, KeystoreOrder, PasswordQuestion, Refusal,
+    RefusalReason, RenewalOrder, RollbackOrder, RotationOpen, RotationReport, Target,
 };
 use kagiban_crds::{Epoch, Generation};
 use secrecy::SecretString;
@@ -229,6 +229,20 @@ impl Rotator {
         self.pending.as_ref().filter(|_| waits).map(|pending| pending.until)
     }
 
+    /// Gives the host to another installation of the operator. Durable when it returns.
+    ///
+    /// # Errors
+    /// A refusal; the host obeys whom it obeyed then.
+    pub fn hand_over(&mut self, order: &HandOver) -> Result<HandOverReport, Refusal> {
+        self.read_fences()?;
+        if !self.snapshot().admit_hand_over(&self.host, order)? {
+            // Whoever gives it away speaks here, and a leader before no more
+            self.accept_epoch(&order.target)?;
+            self.host.hand_over(&order.to).map_err(|error| fence_refused(&error))?;
+        }
+        Ok(HandOverReport { lineage: order.to.clone() })
+    }
+
     /// Gives up a rotation whose chain never came.
     pub(super) fn expire(&mut self) -> Result<(), Refusal> {
         let message = "no chain was delivered within an hour of the CSR; open a new rotation";
@@ -342,6 +356,12 @@ impl RotatorStatus {
         self.admission(host).roll_back(&order.target)
     }
 
+    /// # Errors
+    /// A refusal. Whether it is done already.
+    pub fn admit_hand_over(&self, host: &Host, order: &HandOver) -> Result<bool, Refusal> {
+        self.admission(host).hand_over(&order.target, &order.to)
+    }
+
     fn admission<'a>(&'a self, host: &'a Host) -> AdmissionContext<'a> {
         let now = Timestamp::now();
         AdmissionContext {
@@ -385,6 +405,7 @@ fn fence_refused(error: &FenceError) -> Refusal {
     let reason = match error {
         FenceError::Unread { .. } | FenceError::LineageUnread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
+        FenceError::Configured(_) => RefusalReason::WrongState,
         FenceError::Elsewhere { .. } => RefusalReason::Internal,
     };
     refuse(reason, error.to_string())

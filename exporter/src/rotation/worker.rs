@@ -15,8 +15,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{
-    ChainDelivery, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RenewalOrder, RollbackOrder, RotationOpen,
-    RotationReport,
+    ChainDelivery, HandOver, HandOverReport, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RenewalOrder,
+    RollbackOrder, RotationOpen, RotationReport,
 };
 use kagiban_process::threads::own_thread;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -89,6 +89,7 @@ enum Request {
     Deliver(Box<ChainDelivery>, ReplyTo),
     RollBack(Box<RollbackOrder>, ReplyTo),
     Question(Box<PasswordQuestion>, ReplyTo<PasswordReport>),
+    HandOver(Box<HandOver>, ReplyTo<HandOverReport>),
 }
 
 impl Worker {
@@ -198,6 +199,12 @@ impl Worker {
     /// A refusal.
     pub async fn password_in_force(&self, question: PasswordQuestion) -> Result<PasswordReport, Refusal> {
         self.ask(|answer| Request::Question(Box::new(question), answer)).await
+    }
+
+    /// # Errors
+    /// As [`Worker::open`].
+    pub async fn hand_over(&self, order: HandOver) -> Result<HandOverReport, Refusal> {
+        self.ask(|answer| Request::HandOver(Box::new(order), answer)).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(ReplyTo<T>) -> Request) -> Result<T, Refusal> {
@@ -386,6 +393,12 @@ async fn run(
                 }
                 continue;
             }
+            Request::HandOver(order, answer) => {
+                let result = rotator.hand_over(&order);
+                show(&rotator);
+                let _ = answer.send(result);
+                continue;
+            }
         };
         show(&rotator);
         // Whoever asked may be gone; what was accepted is carried out all the same.
@@ -404,6 +417,9 @@ async fn run(
                 let _ = answer.send(Err(stopping()));
             }
             Request::Question(_, answer) => {
+                let _ = answer.send(Err(stopping()));
+            }
+            Request::HandOver(_, answer) => {
                 let _ = answer.send(Err(stopping()));
             }
         }

@@ -10,8 +10,8 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use kagiban_crds::host_api::{
-    AgentReport, ChainDelivery, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, PasswordQuestion, PasswordReport, Refusal,
-    RenewalOrder, RollbackOrder, RotationOpen, RotationReport, VERSION,
+    AgentReport, ChainDelivery, HandOver, HandOverReport, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, PasswordQuestion,
+    PasswordReport, Refusal, RenewalOrder, RollbackOrder, RotationOpen, RotationReport, VERSION,
 };
 use kagiban_crds::resource::HostUrl;
 use kagiban_crds::{AgentName, Generation, HostName};
@@ -130,6 +130,14 @@ impl HostApi {
     /// Whatever kept the host from answering, its refusal included.
     pub async fn roll_back(&self, order: &RollbackOrder) -> Result<RotationReport, AgentError> {
         self.call(Method::POST, self.rotation(order.target.generation, "rollback"), Some(order), WRITE_DEADLINE).await
+    }
+
+    /// Gives the host to another installation.
+    ///
+    /// # Errors
+    /// Whatever kept the host from answering, its refusal included.
+    pub async fn hand_over(&self, order: &HandOver) -> Result<HandOverReport, AgentError> {
+        self.call(Method::POST, format!("/{VERSION}/agents/{}/handover", self.agent), Some(order), WRITE_DEADLINE).await
     }
 
     fn rotation(&self, generation: Generation, last: &str) -> String {

@@ -28,6 +28,9 @@ pub enum LocalCommand {
     Resume(NamedArgs),
     /// Of a standalone operator: delete the resources that are gone from its manifests and held now, however many they are.
     ConfirmDeletions(ConfirmDeletionsArgs),
+    /// Of a standalone operator: print resources as manifests for another operator, in a cluster or without one, with what it takes to
+    /// give it their hosts.
+    Export(ManyArgs),
 }
 
 #[derive(Clone, Debug, Args)]

@@ -9,6 +9,7 @@
 mod age;
 mod client;
 mod describe;
+mod manifests;
 mod run;
 mod table;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::client::{AskError, Client};
-use super::{describe, table};
+use super::{describe, manifests, table};
 use crate::cli::{
     ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
 };
@@ -39,6 +39,7 @@ pub async fn run(command: &LocalCommand) -> anyhow::Result<()> {
         LocalCommand::Pause(args) => each(args, "pause", "").await?,
         LocalCommand::Resume(args) => each(args, "resume", "").await?,
         LocalCommand::ConfirmDeletions(args) => confirm_deletions(args).await?,
+        LocalCommand::Export(args) => export(args).await?,
     };
     print(&told)
 }
@@ -107,6 +108,13 @@ async fn events(args: &EventsArgs) -> anyhow::Result<String> {
         return Ok(String::new());
     }
     Ok(table::events(events, with_namespace, Timestamp::now()))
+}
+
+async fn export(args: &ManyArgs) -> anyhow::Result<String> {
+    let (found, _) = asked_for(args).await?;
+    ensure!(!found.is_empty(), "there are no resources");
+    let installation = Client::new(&args.state.state).get("/installation").await?;
+    manifests::exported(&found, installation["lineage"].as_str().unwrap_or_default(), in_yaml)
 }
 
 /// Prints each as soon as it is so.

@@ -145,7 +145,7 @@ fn blocked(case: &Case<'_>, old: &ManagedAgentCertificateStatus, verdict: &Verdi
     let message = why_blocked(case, obstacle);
     let reason = Reason::Blocked(obstacle.by);
     Some(match obstacle.by {
-        BlockedBy::Paused | BlockedBy::BackingOff => Event::normal(reason, message),
+        BlockedBy::Paused | BlockedBy::BackingOff | BlockedBy::HandedOver => Event::normal(reason, message),
         BlockedBy::HostUnreachable
         | BlockedBy::HostBusy
         | BlockedBy::HostRefused

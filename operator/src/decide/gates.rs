@@ -196,7 +196,8 @@ fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
         | BlockedBy::Conflict
         | BlockedBy::BackingOff
         | BlockedBy::DriftRecurs
-        | BlockedBy::RotationStuck => resync,
+        | BlockedBy::RotationStuck
+        | BlockedBy::HandedOver => resync,
     };
     doubled(FIRST_SETBACK, setback.count, longest)
 }

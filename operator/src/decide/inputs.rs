@@ -116,6 +116,8 @@ pub struct Policy {
     pub delivery_deadline: Duration,
     /// The installation in whose name hosts are given orders.
     pub lineage: Option<Lineage>,
+    /// The installation to which all hosts are given; nothing new is begun on them.
+    pub hand_over_to: Option<Lineage>,
 }
 
 impl Default for Policy {
@@ -127,6 +129,7 @@ impl Default for Policy {
             // Long enough to mend an issuer without losing the key that the host has made
             delivery_deadline: Duration::from_secs(3600),
             lineage: None,
+            hand_over_to: None,
         }
     }
 }

@@ -85,6 +85,8 @@ pub enum Step {
     Follow { generation: Generation, after: Duration },
     /// Undo a rotation that has not touched the keystore yet.
     Rollback { generation: Generation },
+    /// Give the host to the installation that the policy names. The generation is the highest that the host knows of.
+    HandOver { generation: Generation },
     /// A rotation is due and may not go on; look again then.
     Blocked { by: BlockedBy, retry: Timestamp },
     /// Nothing to do until then.
@@ -102,6 +104,7 @@ impl Step {
             Self::EnsureFinalizer
             | Self::ReleaseFinalizer
             | Self::Follow { .. }
+            | Self::HandOver { .. }
             | Self::Blocked { .. }
             | Self::Idle { .. }
             | Self::Gone => false,
@@ -117,7 +120,8 @@ impl Step {
             | Self::Open { .. }
             | Self::AskPassword { .. }
             | Self::Deliver { .. }
-            | Self::Rollback { .. } => true,
+            | Self::Rollback { .. }
+            | Self::HandOver { .. } => true,
             Self::Follow { .. } | Self::Blocked { .. } | Self::Idle { .. } | Self::Gone => false,
         }
     }

@@ -183,6 +183,7 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
         BlockedBy::BackingOff => "BackingOff",
         BlockedBy::DriftRecurs => "DriftRecurs",
         BlockedBy::RotationStuck => "RotationStuck",
+        BlockedBy::HandedOver => "HandedOver",
     }
 }
 
@@ -198,7 +199,8 @@ pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
         | BlockedBy::IssuerRefused
         | BlockedBy::NotGranted
         | BlockedBy::DriftRecurs
-        | BlockedBy::RotationStuck => true,
+        | BlockedBy::RotationStuck
+        | BlockedBy::HandedOver => true,
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
         | BlockedBy::HostBusy

@@ -17,13 +17,14 @@ use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     deletion::deleting,
     conflict,
     unreachable,
     wrong_host,
     in_flight,
     unproven,
+    hand_over,
     resume,
     gates::before_anything_is_due,
     ask_password,
@@ -46,6 +47,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         Step::ReleaseFinalizer
         | Step::Follow { .. }
         | Step::Rollback { .. }
+        | Step::HandOver { .. }
         | Step::Blocked { .. }
         | Step::Idle { .. }
         | Step::Gone => decision,
@@ -78,6 +80,7 @@ fn ruled(inputs: &Inputs<'_>) -> Decision {
         | Step::Deliver { .. }
         | Step::Follow { .. }
         | Step::Rollback { .. }
+        | Step::HandOver { .. }
         | Step::Blocked { .. }
         | Step::Idle { .. } => written(&case, &verdict),
     };
@@ -159,6 +162,27 @@ fn unproven(case: &Case<'_>) -> Option<Verdict> {
     let own = case.open_rotation()?;
     let rotation = case.report()?.rotation.as_ref().filter(|rotation| rotation.state.is_decided())?;
     (rotation.generation.0 == own.generation).then(|| follow_until_seen(case, own))
+}
+
+/// What is on its way is at its end, and nothing new is begun: not even a rotation that is due, which is the other installation's.
+fn hand_over(case: &Case<'_>) -> Option<Verdict> {
+    let (report, to) = (case.report()?, case.inputs.policy.hand_over_to.as_ref()?);
+    let (obeyed, ours) = (report.lineage.as_ref(), case.inputs.policy.lineage.as_ref());
+    if obeyed == Some(to) {
+        let message = format!(
+            "the host was given to the installation {to} (--hand-over-to): once that one shows it as Ready, delete the resource here"
+        );
+        return Some(Case::blocked(
+            Obstacle::new(BlockedBy::HandedOver, message),
+            later(case.now(), case.inputs.policy.resync),
+        ));
+    }
+    // One of a third installation is not ours to give
+    if obeyed.is_some() && obeyed != ours {
+        return None;
+    }
+    let step = Step::HandOver { generation: Generation(highest_generation(report)) };
+    Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, step)))
 }
 
 /// The status names a generation that the host has not heard of: the operator stopped between the two.
@@ -273,6 +297,7 @@ fn not_past_expiry(case: &Case<'_>, verdict: Verdict) -> Verdict {
         | Step::AskPassword { .. }
         | Step::Deliver { .. }
         | Step::Rollback { .. }
+        | Step::HandOver { .. }
         | Step::Gone) => step,
     };
     Verdict { step, ..verdict }

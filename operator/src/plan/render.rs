@@ -128,7 +128,8 @@ const fn is_misconfigured(decision: &Decision) -> bool {
         | BlockedBy::ShutdownPending
         | BlockedBy::PowerUnknown
         | BlockedBy::ClockSkew
-        | BlockedBy::BackingOff => false,
+        | BlockedBy::BackingOff
+        | BlockedBy::HandedOver => false,
     }
 }
 
@@ -148,6 +149,7 @@ fn step(decision: &Decision, now: Timestamp) -> String {
         Step::Rollback { generation } => {
             format!("would call off generation {generation}, which has not touched the keystore")
         }
+        Step::HandOver { .. } => "would give the host to another installation".to_owned(),
         Step::Blocked { by, .. } if is_misconfigured(decision) => {
             format!("would do nothing: blocked by {} until that is put right", Reason::Blocked(by).as_str())
         }

@@ -74,6 +74,11 @@ pub(super) async fn act(
                 .await
                 .map(|event| Done::CalledOff(generation, event))
         }
+        (Step::HandOver { generation }, _) => {
+            let (Some(epoch), Some(permit)) = (epoch(context), permit) else { return Ok(()) };
+            let Some(to) = &context.policy.hand_over_to else { return Ok(()) };
+            context.agents.hand_over(permit, &resource, generation, epoch, to).await.map(|()| Done::Acted)
+        }
         (
             Step::Deliver { .. }
             | Step::EnsureFinalizer

@@ -286,6 +286,8 @@ const LEFT_OUT: &[Step] = &[
     left_out("sudo kagiban-operator pause ups-01.example.com-powerchute", COMMANDS),
     left_out("sudo kagiban-operator resume ups-01.example.com-powerchute", COMMANDS),
     left_out("sudo kagiban-operator confirm-deletions", COMMANDS),
+    left_out("sudo kagiban-operator export > fleet.yaml", "`tests/rotation_e2e.rs` hands a fleet over"),
+    left_out("kubectl apply -f fleet.yaml", "`tests/rotation_e2e.rs` hands a fleet over"),
     left_out("make test", ITSELF),
     left_out("cargo test -p kagiban-tests --test rotation_e2e", ITSELF),
     left_out(".ci/run", ITSELF),

@@ -4,6 +4,7 @@
 //!   GET  /resources[/NAMESPACE[/NAME]]                  GET  /events[/NAMESPACE[/NAME]]
 //!   POST /resources/NAMESPACE/NAME/rotate               with the value of the annotation
 //!   POST /resources/NAMESPACE/NAME/pause, .../resume    POST /confirm-deletions
+//!   GET  /installation                                  whom hosts obey
 //! ```
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
+use kagiban_crds::Lineage;
 use kagiban_process::system::LocalListener;
 use kagiban_serving::{Close, ConnectionLimits, Pieces, serve_connection};
 use serde_json::{Value, json};
@@ -56,6 +58,7 @@ pub(super) struct Control {
     pub(super) store: Store,
     /// What is gone from the manifests, and waits for somebody to say that it is meant to be.
     pub(super) held: HeldDeletions,
+    pub(super) lineage: Lineage,
 }
 
 /// An answer that is no success, in words for a person.
@@ -135,6 +138,7 @@ impl Control {
             (Method::POST, ["resources", namespace, name, "pause"]) => self.pause(namespace, name, true).await,
             (Method::POST, ["resources", namespace, name, "resume"]) => self.pause(namespace, name, false).await,
             (Method::POST, ["confirm-deletions"]) => self.confirm(),
+            (Method::GET, ["installation"]) => Ok(vec![text(&json!({"lineage": self.lineage}))]),
             _ => Err(Refusal(
                 StatusCode::NOT_IMPLEMENTED,
                 "this version of kagiban-operator does not know this command".to_owned(),

@@ -153,6 +153,7 @@ impl World {
         match decision.step {
             Step::EnsureFinalizer => self.resource.held = true,
             Step::ReleaseFinalizer | Step::Gone => return Err(TestCaseError::fail("nobody deleted it")),
+            Step::HandOver { .. } => return Err(TestCaseError::fail("nobody gives hosts away")),
             Step::Open { generation, trigger } if !matches!(fault, Fault::Deaf) => {
                 self.for_password += u32::from(trigger == RotationTrigger::PasswordChanged);
                 self.open(generation)?;

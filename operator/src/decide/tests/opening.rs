@@ -85,6 +85,38 @@ fn a_host_of_another_installation_is_told_before_anything_is_due() {
     assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::HostRefused, .. }), "{:?}", decision.step);
 }
 
+/// To give a host away is begun when nothing is on its way there, and nothing is begun beside it.
+#[test]
+fn a_host_is_given_to_another_installation_before_anything_that_is_due() {
+    let lineage = |name: &str| Some(name.parse().expect("a lineage"));
+    let policy = Policy { lineage: lineage("tokyo"), hand_over_to: lineage("osaka"), ..Policy::default() };
+    let decided =
+        |resource: &Resource, report: &AgentReport| decided_of(resource, Observed::Seen(report), &policy, now());
+    let obeying =
+        |report: &AgentReport, name: Option<&str>| AgentReport { lineage: name.and_then(lineage), ..report.clone() };
+    let (settled, quiet) = settled();
+    let (new, first) = (resource(), report(0, &leaf(9, now(), QUARTER)));
+    for (resource, report) in [(&settled, &quiet), (&new, &first)] {
+        for ours in [Some("tokyo"), None] {
+            let decision = decided(resource, &obeying(report, ours));
+            assert!(matches!(decision.step, Step::HandOver { .. }), "{:?}", decision.step);
+        }
+        let done = decided(resource, &obeying(report, Some("osaka")));
+        assert!(matches!(done.step, Step::Blocked { by: BlockedBy::HandedOver, .. }), "{:?}", done.step);
+        assert_eq!(reasons(&done).last(), Some(&"HandedOver"));
+        // Of a third one it is not ours to give
+        let other = decided(resource, &obeying(report, Some("kobe")));
+        assert!(matches!(other.step, Step::Blocked { by: BlockedBy::HostRefused, .. }), "{:?}", other.step);
+    }
+    // What is on its way is brought to its end first
+    let mut keyed = obeying(&first, Some("tokyo"));
+    keyed.generation = Generation(1);
+    keyed.rotation = Some(rotation(1, RotationState::Keyed));
+    assert!(matches!(decided(&opened(), &keyed).step, Step::Deliver { .. }));
+    // A generation that the host has not heard of is not begun any more
+    assert!(matches!(decided(&opened(), &obeying(&first, Some("tokyo"))).step, Step::HandOver { .. }));
+}
+
 #[test]
 fn every_power_state_but_mains_keeps_a_rotation_from_starting() {
     let states = [
@@ -172,7 +204,7 @@ fn an_agent_that_is_another_product_on_its_host_is_told_as_such() {
 #[test]
 fn every_obstacle_has_the_word_that_the_status_shows() {
     use BlockedBy::{
-        BackingOff, ClockSkew, Conflict, DriftRecurs, Frozen, HostAnswerRefused, HostBusy, HostRefused,
+        BackingOff, ClockSkew, Conflict, DriftRecurs, Frozen, HandedOver, HostAnswerRefused, HostBusy, HostRefused,
         HostUnreachable, IssuerEnding, IssuerRefused, IssuerUnavailable, LowBattery, OnBattery, Paused, PowerUnknown,
         RotationStuck, SecretUnavailable, ShutdownPending, SpecInvalid, WrongHost,
     };
@@ -182,6 +214,7 @@ fn every_obstacle_has_the_word_that_the_status_shows() {
         Conflict,
         DriftRecurs,
         Frozen,
+        HandedOver,
         HostAnswerRefused,
         HostBusy,
         HostRefused,

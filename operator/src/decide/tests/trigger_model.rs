@@ -118,6 +118,7 @@ impl World {
         match decision.step {
             Step::EnsureFinalizer => self.resource.held = true,
             Step::ReleaseFinalizer | Step::Gone => return Err(TestCaseError::fail("nobody deleted it")),
+            Step::HandOver { .. } => return Err(TestCaseError::fail("nobody gives hosts away")),
             Step::AskPassword { .. } | Step::Deliver { .. } => return Err(TestCaseError::fail("nothing is pushed")),
             Step::Open { generation, .. } if is_heard => self.renew(generation)?,
             Step::Rollback { generation } if is_heard => self.roll_back(generation)?,
