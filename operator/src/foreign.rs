@@ -2,6 +2,10 @@
 //!
 //! A refusal of the API server may have 64 KiB, and quote what anybody has put into a manifest.
 
+use std::borrow::Cow;
+
+pub(crate) use kagiban_html::is_seen;
+
 /// Bytes of it that are told.
 const MOST: usize = 800;
 /// Of these, from the end: a refusal says first whom it is about, then quotes, and says last what is wrong.
@@ -16,30 +20,23 @@ pub fn told(text: &str) -> String {
 
 /// The same, in at most so many bytes. Of what is longer, the beginning and the end are left.
 pub(crate) fn within(text: &str, most: usize) -> String {
+    in_one_line(&shortened(text, most))
+}
+
+/// The same, with what is not seen in it: for whoever shows that.
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
-        return in_one_line(text);
+        return Cow::Borrowed(text);
     }
     let room = most.saturating_sub(GAP.len());
     let end = room / PART_OF_END;
     let (head, tail) = (text.floor_char_boundary(room - end), text.ceil_char_boundary(text.len() - end));
-    format!("{}{GAP}{}", in_one_line(&text[..head]), in_one_line(&text[tail..]))
+    Cow::Owned(format!("{}{GAP}{}", &text[..head], &text[tail..]))
 }
 
 /// The same however long it is; no longer than the text.
 pub(crate) fn in_one_line(text: &str) -> String {
     text.chars().map(|c| if is_seen(c) { c } else { ' ' }).collect()
-}
-
-/// Not what controls a terminal, ends lines, turns the direction of what follows, or is not seen: Unicode's categories Cc, Cf, Zl
-/// and Zp.
-pub(crate) const fn is_seen(c: char) -> bool {
-    !matches!(
-        c,
-        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
-            | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
-            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 #[cfg(test)]

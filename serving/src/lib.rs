@@ -2,21 +2,24 @@
 //!
 //! ```text
 //!   Acceptor ──> Arrivals ──> tls ──> Slots ──> serve_connection ──> the port's own answers
-//!   (pauses)     (shares)   (deadline) (slots)  (limits)      (Pieces)
+//!   (pauses)     (shares)   (deadline) (slots)  (limits)      (query, respond, Pieces)
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod acceptor;
+mod answer;
 mod arrivals;
 mod budget;
 mod connection;
 mod pieces;
+pub mod query;
 mod slots;
 pub mod tls;
 mod watched;
 
 pub use acceptor::Acceptor;
+pub use answer::{page, plain, respond};
 pub use arrivals::{Arrival, Arrivals, Peer};
 pub use budget::{BudgetSpent, Budgeted, ByteBudget};
 pub use connection::{Close, ConnectionLimits, serve_connection};

@@ -59,14 +59,15 @@ fn only_the_clusters_folder_knows_the_types_of_kubernetes() {
     assert_eq!(known, []);
 }
 
-const CRATES: [&str; 8] = ["agents", "crds", "exporter", "files", "keystore", "operator", "process", "serving"];
-const KNOWS: [(&str, &[&str]); 8] = [
+const CRATES: [&str; 9] = ["agents", "crds", "exporter", "files", "html", "keystore", "operator", "process", "serving"];
+const KNOWS: [(&str, &[&str]); 9] = [
     ("agents", &[]),
     ("crds", &[]),
-    ("exporter", &["agents", "crds", "files", "keystore", "process", "serving"]),
+    ("exporter", &["agents", "crds", "files", "html", "keystore", "process", "serving"]),
     ("files", &[]),
+    ("html", &[]),
     ("keystore", &[]),
-    ("operator", &["crds", "files", "keystore", "process", "serving"]),
+    ("operator", &["crds", "files", "html", "keystore", "process", "serving"]),
     ("process", &[]),
     ("serving", &[]),
 ];

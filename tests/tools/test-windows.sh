@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-crates=(agents crds exporter files keystore operator process serving)
+crates=(agents crds exporter files html keystore operator process serving)
 deadline=${KAGIBAN_WINDOWS_DEADLINE:-300}
 # In it stand the tests that are not run.
 page=docs/windows.md

@@ -9,7 +9,6 @@
 //!
 //! A request for anything but `/probe` never causes a look at anything: it copies what is there.
 
-mod answer;
 mod guard;
 mod landing;
 mod listen;

@@ -1,15 +1,25 @@
-//! Which of the two metric languages an `Accept` header asks for.
+//! Which of the two metric languages an `Accept` header asks for, and the answer in it.
 
-use hyper::header;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
 
 use crate::render::ExpositionFormat;
+use kagiban_serving::{Pieces, respond};
 
 /// Prometheus sends about two hundred bytes; what follows a thousand is not read.
 const MAX_HEADER: usize = 1024;
 
 pub(super) fn wanted(request: &Parts) -> ExpositionFormat {
     format(request.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()))
+}
+
+/// Metrics, in the language that was asked for.
+pub(super) fn rendered(format: ExpositionFormat, parts: Vec<Bytes>) -> Response<Pieces> {
+    let mut response = respond(StatusCode::OK, format.content_type(), parts);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// OpenMetrics when it is asked for at least as much as anything else that we have; else the text that everybody reads.

@@ -12,8 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::answer::{plain, rendered};
-use super::negotiate;
+use super::negotiate::{rendered, wanted};
 use super::slots::MAX_CONNECTIONS;
 use crate::blocking::Work;
 use crate::config::{CompatSet, Config, ProbeConfig};
@@ -24,7 +23,8 @@ use crate::probe::{
 };
 use crate::render::{Probed, Rendered};
 use crate::snapshot::ProbeSeen;
-use kagiban_serving::Pieces;
+use kagiban_serving::query::the_one;
+use kagiban_serving::{Pieces, plain};
 
 /// Prometheus names its own patience here.
 const PATIENCE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
@@ -32,8 +32,6 @@ const PATIENCE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 const PATIENCE_RESERVE: Duration = Duration::from_millis(500);
 /// Less is no time for a handshake.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// The longest DNS name with its port; longer targets and names are none.
-const MAX_WORD: usize = 300;
 /// Probes that are under way or wait: of the slots of all connections enough remain for scrapes.
 pub(super) const MAX_ASKED: usize = MAX_CONNECTIONS * 3 / 4;
 /// A bundle is read in milliseconds; without it the certificate is still worth seeing.
@@ -104,7 +102,7 @@ impl Prober {
     pub(super) async fn answer(&self, request: &Parts) -> Response<Pieces> {
         match self.look(request).await {
             Ok(probed) => {
-                let format = negotiate::wanted(request);
+                let format = wanted(request);
                 rendered(format, Rendered::of_probe(&probed, &self.compat).alone(format))
             }
             Err(no) => plain(no.status(), format!("{no}\n")),
@@ -128,9 +126,9 @@ impl Prober {
     }
 
     fn asked(&self, query: &str) -> Result<Asked, NoProbe> {
-        let target = the_one(query, "target").map_err(|()| NoProbe::Target)?.ok_or(NoProbe::Target)?;
-        let server_name = the_one(query, "server_name").map_err(|()| NoProbe::ServerName)?;
-        let module = match the_one(query, "module").map_err(|()| NoProbe::Module)?.as_deref() {
+        let target = the_one(query, "target").map_err(|_| NoProbe::Target)?.ok_or(NoProbe::Target)?;
+        let server_name = the_one(query, "server_name").map_err(|_| NoProbe::ServerName)?;
+        let module = match the_one(query, "module").map_err(|_| NoProbe::Module)?.as_deref() {
             None | Some("tls") => Module::Tls,
             Some("tls_insecure") => Module::TlsInsecure,
             Some(_) => return Err(NoProbe::Module),
@@ -205,40 +203,11 @@ impl NoProbe {
     }
 }
 
-/// The value of a parameter, decoded; an error when there are two, or when it is too long or no text. Parameters that
-/// nobody knows are passed over.
-fn the_one<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, ()> {
-    let mut values = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(key, _)| *key == name);
-    let Some((_, value)) = values.next() else { return Ok(None) };
-    if values.next().is_some() || value.len() > MAX_WORD {
-        return Err(());
-    }
-    decode(value).ok_or(()).map(Some)
-}
-
-fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
-    }
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, behind)) = rest.split_first() {
-        if *first == b'%' {
-            let (digits, behind) = behind.split_at_checked(2)?;
-            let mut byte = [0];
-            hex::decode_to_slice(digits, &mut byte).ok()?;
-            bytes.push(byte[0]);
-            rest = behind;
-        } else {
-            bytes.push(*first);
-            rest = behind;
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use kagiban_serving::query::MAX_WORD;
 
     use super::*;
 

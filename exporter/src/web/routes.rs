@@ -10,20 +10,17 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 
-use super::answer::{plain, rendered, respond};
 use super::guard::Refusal;
 use super::landing::LandingPage;
-use super::negotiate;
+use super::negotiate::{rendered, wanted};
 use super::probe::Prober;
 use super::telemetry_path::{PROBE, TelemetryPath};
 use crate::render::{Program, Rendered};
 use crate::snapshot::Board;
-use kagiban_serving::Pieces;
+use kagiban_serving::{Pieces, plain};
 
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
-/// Nothing but our own inline style is ever needed, and nothing may run.
-const LANDING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What all connections answer from.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ impl Site {
     }
 
     fn metrics(&self, request: &Parts) -> Response<Pieces> {
-        let format = negotiate::wanted(request);
+        let format = wanted(request);
         rendered(format, self.rendered.load().answer(format, &Program::now(self.started)))
     }
 
@@ -76,10 +73,7 @@ impl Site {
             shutdown: snapshot.shutdown.as_ref(),
             probes: self.prober.load().is_some(),
         };
-        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page.html())].into());
-        let policy = HeaderValue::from_static(LANDING_POLICY);
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-        response
+        kagiban_serving::page(StatusCode::OK, [Bytes::from(page.html())])
     }
 }
 

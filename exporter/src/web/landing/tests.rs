@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kagiban_html::STYLE;
+
 use super::*;
 use crate::overview::Severity;
 use crate::overview::samples::{NOW, certificate};
