@@ -28,6 +28,7 @@ mod allowance;
 pub mod certificate;
 pub mod cli;
 pub mod cluster;
+mod columns;
 pub mod commands;
 pub mod controller;
 pub mod decide;

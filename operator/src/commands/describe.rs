@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::table::{in_columns, interval};
+use super::table::in_columns;
+use crate::columns::interval;
 use crate::foreign::in_one_line;
 
 /// Printed at the head, or of no use to anybody.

@@ -6,7 +6,6 @@
 //!                                    └──> table, describe, JSON, YAML ──> the terminal
 //! ```
 
-mod age;
 mod client;
 mod describe;
 mod manifests;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// Since a time in a resource; of none, or what is no time, that it is not known.
-pub(super) fn since(time: Option<&str>, now: Timestamp) -> String {
+pub(crate) fn since(time: Option<&str>, now: Timestamp) -> String {
     let Some(time) = time.and_then(|time| time.parse::<Timestamp>().ok()) else { return "<unknown>".to_owned() };
     human(now.as_second().saturating_sub(time.as_second()))
 }
