@@ -201,12 +201,15 @@ pub struct WorkArgs {
     /// another operator. A host obeys that one from then on, and refuses this one.
     #[arg(long, value_name = "LINEAGE")]
     pub hand_over_to: Option<Lineage>,
-    /// Where /metrics, /healthz, /readyz and /sd, the hosts for Prometheus's HTTP service discovery, are served.
+    /// Where /metrics, /healthz, /readyz, the page of the fleet and /sd, the hosts for Prometheus's HTTP service discovery, are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9994")]
     pub metrics_address: SocketAddr,
     /// The port of the exporters' metrics on the hosts, for /sd.
     #[arg(long, value_name = "PORT", default_value_t = 9996, value_parser = clap::value_parser!(u16).range(1..))]
     pub discovery_port: u16,
+    /// Who sees the pages at / on the same port: the fleet, and what each resource says, without a login.
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = PageFor::Local)]
+    pub page: PageFor,
     /// How logs are written to stderr.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -238,6 +241,17 @@ pub struct PlanArgs {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// Who sees the pages of the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PageFor {
+    /// Whoever is let onto this machine, by `kubectl port-forward` or `ssh -L` too.
+    Local,
+    /// Whoever reaches the port.
+    All,
+    /// Nobody.
+    None,
 }
 
 /// A namespace's name is a DNS label; it becomes a part of the Lease's.

@@ -99,6 +99,8 @@ mod tests {
             renewal_time: None,
             ready: "".into(),
             blocked_by: None,
+            stalled: false,
+            reason: "".into(),
             readable,
         };
         (ResourceName::new(namespace, name), Arc::new(summary))

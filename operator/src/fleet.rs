@@ -212,6 +212,11 @@ impl Fleet {
         text.read()
     }
 
+    /// What is told of this one.
+    pub fn summary(&self, name: &ResourceName) -> Option<Arc<ResourceSummary>> {
+        Some(self.lock().resources.get(name)?.summary.clone())
+    }
+
     /// Whether all resources were listed once: before that, a host may be missing.
     pub fn is_listed(&self) -> bool {
         self.lock().listed

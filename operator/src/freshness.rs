@@ -112,6 +112,17 @@ impl Freshness {
         Some(stale)
     }
 
+    /// When all resources were last listed to the end, and when a watch last gave a sign.
+    pub(crate) fn times(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let signs = self.signs();
+        (signs.listed.map(|(_, time)| time), signs.watched.map(|(_, time)| time))
+    }
+
+    /// What stands still for too long now, whether or not it was warned of.
+    pub(crate) fn standing_still(&self, now: Instant) -> Option<What> {
+        self.signs().stale(now).map(|stale| stale.what)
+    }
+
     /// A panic elsewhere leaves times that are as good as before.
     fn signs(&self) -> MutexGuard<'_, Signs> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -143,10 +154,7 @@ impl fmt::Debug for Freshness {
 /// What has not happened yet is no sample.
 impl Collector for Freshness {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let (listed, watched) = {
-            let signs = self.signs();
-            (signs.listed.map(|(_, time)| time), signs.watched.map(|(_, time)| time))
-        };
+        let (listed, watched) = self.times();
         for (name, help, time) in [
             ("kagiban_operator_last_list_timestamp_seconds", "When all resources were last listed to the end", listed),
             (

@@ -13,6 +13,7 @@
 //!   leader: a Lease gives the epoch that every request to a host carries       metrics, web: what is seen of it all
 //!   plan: the same look and the same decide, printed
 //!   discovery: the hosts of the fleet, for Prometheus
+//!   page: the fleet and each resource, for people with a browser
 //!   commands: what a person asks of a standalone operator on this machine, and how it is printed
 //!   enroll: the certificates by which operator and hosts know each other
 //! ```
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod act;
+mod advice;
 pub mod agent_api;
 mod allowance;
 pub mod certificate;
@@ -49,6 +51,7 @@ pub mod leader;
 pub mod ledger;
 pub mod manifest_health;
 pub mod metrics;
+pub mod page;
 mod passwords;
 pub mod plan;
 mod recent;

@@ -176,6 +176,11 @@ impl Metrics {
     pub(crate) fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
+
+    /// Whether this process may act, and tells of the fleet.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.leader.get() != 0
+    }
 }
 
 /// Told while this process leads.

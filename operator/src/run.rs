@@ -26,6 +26,7 @@ use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::page::{KeptEvents, Page};
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
 use crate::web::{self, Probes};
@@ -82,7 +83,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let cluster: SharedCluster = Arc::new(Kubernetes::new(client, parts.metrics.clone(), identity()));
     let (leadership, election) = lead(&args, &cluster, lease_namespace, &parts);
     let speaker = Speaker { leadership, lineage: args.lineage.clone(), reach };
-    let operating = operate(&args.work, args.namespace.as_deref(), cluster, speaker, parts);
+    let operating = operate(&args.work, args.namespace.as_deref(), cluster, None, speaker, parts);
     let Some(mut election) = election else { return operating.await };
     tokio::select! {
         ended = operating => ended?,
@@ -117,18 +118,20 @@ pub async fn run_standalone(args: StandaloneArgs) -> anyhow::Result<()> {
         reach: reach(&args.work.reach, None),
     };
     let following = tokio::spawn(following);
-    let operating = operate(&args.work, None, Arc::new(standalone), speaker, parts);
+    let events: KeptEvents = Arc::new(standalone.events());
+    let operating = operate(&args.work, None, Arc::new(standalone), Some(events), speaker, parts);
     tokio::select! {
         ended = operating => ended,
         ended = following => anyhow::bail!("the manifests are followed no more: {ended:?}"),
     }
 }
 
-/// Until it is told to stop, and the last pass has ended.
+/// Until it is told to stop, and the last pass has ended. With the events, where they are kept beside the resources.
 async fn operate(
     args: &WorkArgs,
     namespace: Option<&str>,
     cluster: SharedCluster,
+    events_kept: Option<KeptEvents>,
     speaker: Speaker,
     parts: Parts,
 ) -> anyhow::Result<()> {
@@ -140,7 +143,8 @@ async fn operate(
         fault: liveness(health.clone(), schedule.clone(), metrics.freshness().clone()),
     };
     let discovery = Discovery::new(fleet.clone(), args.discovery_port);
-    let address = web::serve(args.metrics_address, metrics.clone(), discovery, probes, closing.clone())
+    let page = Page::new(args.page, fleet.clone(), metrics.clone(), events_kept);
+    let address = web::serve(args.metrics_address, metrics.clone(), discovery, page, probes, closing.clone())
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", args.metrics_address))?;
     tracing::info!(

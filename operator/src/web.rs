@@ -1,22 +1,24 @@
-//! `/metrics`, `/sd`, `/healthz` and `/readyz` over plain HTTP/1.1, bounded in connections and time.
+//! `/metrics`, `/sd`, `/healthz`, `/readyz` and the pages for people over plain HTTP/1.1, bounded in connections and time.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use kagiban_process::threads::{Lost, POOL, Pool};
-use kagiban_serving::{Acceptor, Arrival, Arrivals, Close, ConnectionLimits, Peer, Pieces, serve_connection};
+use kagiban_serving::{
+    Acceptor, Arrival, Arrivals, Close, ConnectionLimits, Peer, Pieces, page, plain, respond, serve_connection,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::discovery::Discovery;
 use crate::metrics::SharedMetrics;
+use crate::page::{Answer, Page, Visitor};
 
 /// Two Prometheus servers, a kubelet and a person with curl. Beyond this whoever holds the most gives one back to the newest, so
 /// that nobody who holds connections keeps the kubelet from its probe.
@@ -202,6 +204,7 @@ struct Site {
     metrics: Exposition,
     hosts: Exposition,
     discovery: Discovery,
+    page: Page,
     probes: Probes,
 }
 
@@ -213,6 +216,7 @@ pub async fn serve(
     address: SocketAddr,
     metrics: SharedMetrics,
     discovery: Discovery,
+    page: Page,
     probes: Probes,
     stop: CancellationToken,
 ) -> std::io::Result<SocketAddr> {
@@ -223,6 +227,7 @@ pub async fn serve(
         metrics: Exposition::of_metrics(metrics),
         hosts: Exposition::of(move |out| listed.write(out)),
         discovery,
+        page,
         probes,
     };
     tokio::spawn(accept(listener, site, stop));
@@ -234,14 +239,14 @@ async fn accept(listener: TcpListener, site: Site, stop: CancellationToken) {
     let mut acceptor = Acceptor::new("metrics");
     while let Some((stream, address)) = acceptor.next(&stop, || listener.accept()).await {
         let arrival = connections.admit(Peer::of(address.ip()));
-        tokio::spawn(connection(stream, arrival, site.clone()));
+        tokio::spawn(connection(stream, address.ip(), arrival, site.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, arrival: Arrival, site: Site) {
+async fn connection(stream: TcpStream, peer: IpAddr, arrival: Arrival, site: Site) {
     let answer = |request: Request<Incoming>| {
         let site = site.clone();
-        async move { answer(&request.into_parts().0, &site).await }
+        async move { answer(&request.into_parts().0, peer, &site).await }
     };
     let close = async {
         tokio::select! {
@@ -255,40 +260,39 @@ async fn connection(stream: TcpStream, arrival: Arrival, site: Site) {
     }
 }
 
-async fn answer(request: &Parts, site: &Site) -> Response<Pieces> {
-    let body = |status, kind, pieces: Vec<Bytes>| {
-        let mut response = Response::new(Pieces::from(pieces));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        response
-    };
-    const PLAIN: &str = "text/plain; charset=utf-8";
-    let text = |status, kind, text: String| body(status, kind, vec![Bytes::from(text)]);
+async fn answer(request: &Parts, peer: IpAddr, site: &Site) -> Response<Pieces> {
     let not_rendered = |what, error: &RenderError| {
-        text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{what} could not be rendered: {error}\n"))
+        plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{what} could not be rendered: {error}\n"))
     };
     if request.method != Method::GET && request.method != Method::HEAD {
-        return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".into());
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
     match request.uri.path() {
         "/metrics" => match site.metrics.body().await {
-            Ok(rendered) => body(StatusCode::OK, METRICS, rendered),
+            Ok(rendered) => respond(StatusCode::OK, METRICS, rendered),
             Err(error) => not_rendered("metrics", &error),
         },
         DISCOVERY if !site.discovery.is_ready() => {
-            text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources are not all listed yet\n".into())
+            plain(StatusCode::SERVICE_UNAVAILABLE, "the resources are not all listed yet\n")
         }
         DISCOVERY => match site.hosts.body().await {
-            Ok(rendered) => body(StatusCode::OK, "application/json", rendered),
+            Ok(rendered) => respond(StatusCode::OK, "application/json", rendered),
             Err(error) => not_rendered("the hosts", &error),
         },
         "/healthz" => match (site.probes.fault)() {
-            None => text(StatusCode::OK, PLAIN, "ok\n".into()),
-            Some(fault) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{fault}\n")),
+            None => plain(StatusCode::OK, "ok\n"),
+            Some(fault) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
         },
-        "/readyz" if (site.probes.ready)() => text(StatusCode::OK, PLAIN, "ok\n".into()),
-        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources were not listed yet\n".into()),
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /sd, /healthz, /readyz\n".into()),
+        "/readyz" if (site.probes.ready)() => plain(StatusCode::OK, "ok\n"),
+        "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the resources were not listed yet\n"),
+        path => {
+            let visitor = Visitor { address: peer, headers: &request.headers };
+            match site.page.answer(path, request.uri.query().unwrap_or_default(), visitor).await {
+                Some(Answer::Html(html)) => page(StatusCode::OK, [html]),
+                Some(Answer::Plain(status, words)) => plain(status, words),
+                None => plain(StatusCode::NOT_FOUND, "/, /metrics, /sd, /healthz, /readyz\n"),
+            }
+        }
     }
 }
 
@@ -300,20 +304,32 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::cli::PageFor;
+    use crate::cluster::watch::Event;
     use crate::fleet::Fleet;
     use crate::metrics::Metrics;
 
     async fn serving() -> SocketAddr {
         let probes = Probes { ready: Arc::new(|| true), fault: Arc::new(|| None) };
         let address = "127.0.0.1:0".parse().expect("an address");
-        let discovery = Discovery::new(Arc::new(Fleet::default()), 9996);
-        let serving = serve(address, Arc::new(Metrics::new(None)), discovery, probes, CancellationToken::new());
+        let (fleet, metrics) = (Arc::new(Fleet::default()), Arc::new(Metrics::new(None)));
+        fleet.apply(Event::Init);
+        fleet.apply(Event::InitDone);
+        metrics.leading(true);
+        let discovery = Discovery::new(fleet.clone(), 9996);
+        let page = Page::new(PageFor::Local, fleet, metrics.clone(), None);
+        let serving = serve(address, metrics, discovery, page, probes, CancellationToken::new());
         serving.await.expect("a port")
     }
 
     async fn asked(address: SocketAddr, path: &str) -> String {
+        asked_for(address, "x", path).await
+    }
+
+    async fn asked_for(address: SocketAddr, host: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.expect("it is sent");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is sent");
         let mut answer = String::new();
         // The connection is closed after the answer, though nobody asked for that
         stream.read_to_string(&mut answer).await.expect("an answer");
@@ -433,6 +449,22 @@ mod tests {
             assert!(head.contains(&format!("content-length: {}", body.len())), "{version} {path}: {head}");
             assert!(!head.contains("transfer-encoding") && !body.is_empty(), "{version} {path}: {head}");
         }
+    }
+
+    /// What a browser on this machine gets, and a site that has its name lead to this machine does not.
+    #[tokio::test]
+    async fn the_page_of_the_fleet_is_given_with_what_keeps_a_browser_from_running_anything() {
+        let address = serving().await;
+        let answer = asked_for(address, &address.to_string(), "/?reason=Frozen").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("</main></body></html>\n"), "{answer}");
+        for header in
+            ["content-security-policy: default-src 'none';", "nosniff", "no-store", "text/html; charset=utf-8"]
+        {
+            assert!(answer.contains(header), "{header}: {answer}");
+        }
+        let answer = asked_for(address, "fleet.example.com", "/").await;
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("port-forward"), "{answer}");
+        assert!(asked_for(address, "localhost", "/resources/fleet/none").await.starts_with("HTTP/1.1 404"));
     }
 
     #[tokio::test]

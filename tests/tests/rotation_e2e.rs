@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -22,7 +23,7 @@ use kagiban_tests::process::run;
 use kagiban_tests::quickstart::{self, RESOURCE};
 use kagiban_tests::stage::{RESYNC, Scene, Stage, condition};
 use kagiban_tests::standalone::Standalone;
-use kagiban_tests::{scratch, tools, wait};
+use kagiban_tests::{http, scratch, tools, wait};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -236,6 +237,7 @@ fn rotated_end_to_end(mut stage: Stage, scene: &Scene, password: &str) -> Result
         Keeper::Cluster(_) => kubectl_tells_the_story(&stage)?,
         Keeper::Standalone(standalone) => events_tell_the_story(standalone)?,
     }
+    the_pages_tell_it(&stage)?;
     at_rest_nothing_is_written(&stage)?;
     no_secret_is_found_where_none_may_be(&mut stage, password)?;
     match &stage.keeper {
@@ -336,6 +338,28 @@ fn events_tell_the_story(standalone: &Standalone) -> Result<()> {
     };
     wait::until(RESYNC * 5, || standalone.events().is_ok_and(|reasons| in_order(&reasons)))
         .with_context(|| format!("the events do not tell what happened in order: {:?}", standalone.events()))
+}
+
+/// What a browser on the operator's machine is shown.
+fn the_pages_tell_it(stage: &Stage) -> Result<()> {
+    let address = stage.operator.metrics_address();
+    let shown = |path: &str, host: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        http::exchange(&mut TcpStream::connect(address)?, request.as_bytes())
+    };
+    let fleet = shown("/?host=ups-01.example.com", "localhost")?;
+    ensure!(fleet.status == 200 && fleet.body.contains("1 resource; needs a person: 0"), "{fleet:?}");
+    let mut links = fleet.body.split("<a href=\"").skip(1).filter_map(|link| link.split('"').next());
+    let link = links.find(|link| link.ends_with(&format!("/{RESOURCE}"))).context("no link to it")?;
+    let resource = shown(&format!("/{link}"), "localhost")?;
+    let events = match &stage.keeper {
+        Keeper::Cluster(_) => "kubectl -n",
+        Keeper::Standalone(_) => ">RotationStarted</td>",
+    };
+    ensure!(resource.status == 200 && resource.body.contains(events), "{resource:?}");
+    ensure!(resource.body.contains(">Committed</td>"), "{resource:?}");
+    ensure!(shown("/", "ups-01.example.com")?.status == 403);
+    Ok(())
 }
 
 fn at_rest_nothing_is_written(stage: &Stage) -> Result<()> {

@@ -7,12 +7,15 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
+use kagiban_crds::resource::{BlockedBy, Condition, ManagedAgentCertificate};
 
 use super::Agent;
 use crate::cluster::{Watched, claim};
-use crate::decide::{ConditionType, OwnershipClaim};
-use crate::foreign::told;
+use crate::decide::{ConditionType, OwnershipClaim, Reason};
+use crate::foreign::{told, within};
+
+/// Of the reason of a condition, in bytes. Ours are words.
+const LONGEST_REASON: usize = 64;
 
 /// An object as it is kept: as packed text, since the many small parts of one take ten times as much. It is read again for
 /// whoever looks at it.
@@ -42,6 +45,10 @@ pub struct ResourceSummary {
     /// The status of the Ready condition.
     pub ready: Box<str>,
     pub blocked_by: Option<BlockedBy>,
+    /// Whether nothing goes on until a person looks.
+    pub stalled: bool,
+    /// Why it is as it is, in one word: of Stalled, else of what blocks it, else of Ready. Empty for one that was never looked at.
+    pub reason: Box<str>,
     /// Whether this version can read all of it.
     pub readable: bool,
 }
@@ -93,7 +100,12 @@ impl ResourceSummary {
             Ok(mac) => {
                 let status = mac.status.as_ref();
                 let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-                let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+                let of = |kind: ConditionType| conditions.iter().find(|condition| condition.type_ == kind.as_str());
+                let (ready, blocked_by) = (of(ConditionType::Ready), status.and_then(|status| status.blocked_by));
+                let stalled = of(ConditionType::Stalled).filter(|stalled| stalled.status == "True");
+                let word = |condition: &Condition| within(&condition.reason, LONGEST_REASON);
+                let blocked = || Some(Reason::Blocked(blocked_by?).as_str().to_owned());
+                let reason = stalled.map(word).or_else(blocked).or_else(|| ready.map(word));
                 Self {
                     host: mac.spec.host.as_str().into(),
                     product: mac.spec.agent.product.id().into(),
@@ -101,7 +113,9 @@ impl ResourceSummary {
                     renewal_time: status.and_then(|status| status.renewal_time),
                     // One that was never looked at is as unknown as one whose host is dead
                     ready: ready.map_or("Unknown", |condition| condition.status.as_str()).into(),
-                    blocked_by: status.and_then(|status| status.blocked_by),
+                    blocked_by,
+                    stalled: stalled.is_some(),
+                    reason: reason.unwrap_or_default().into(),
                     readable: true,
                 }
             }
@@ -113,6 +127,8 @@ impl ResourceSummary {
                 // Whatever its status says: nothing is done about it
                 ready: "False".into(),
                 blocked_by: None,
+                stalled: true,
+                reason: Reason::Unreadable.as_str().into(),
                 readable: false,
             },
         }

@@ -229,6 +229,11 @@ const ITSELF: &str = "the suite is what it runs";
 const LEFT_OUT: &[Step] = &[
     left_out("kubectl -n kagiban-system rollout status deployment/kagiban-operator", NO_KUBELET),
     left_out("kubectl -n NAMESPACE logs deploy/kagiban-operator", NO_KUBELET),
+    left_out("kubectl -n kagiban-system port-forward deploy/kagiban-operator 9994", NO_KUBELET),
+    left_out(
+        "ssh -L 9994:127.0.0.1:9994 MACHINE",
+        "it needs another machine; `tests/rotation_e2e.rs` has the pages shown",
+    ),
     left_out(
         "kubectl get --raw /api/v1/namespaces/NAMESPACE/pods/POD:9994/proxy/metrics | grep kagiban_operator_",
         NO_KUBELET,

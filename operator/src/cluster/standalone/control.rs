@@ -223,7 +223,7 @@ fn text(value: &Value) -> Bytes {
 }
 
 /// As far as `events.k8s.io` has it.
-fn event(event: &StoredEvent) -> Value {
+pub(super) fn event(event: &StoredEvent) -> Value {
     let StoredEvent { namespace, name, kind, reason, note, first, last, count } = event;
     let time = |seconds: i64| Timestamp::from_second(seconds).map(whole_seconds).unwrap_or_default();
     json!({

@@ -23,15 +23,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kagiban_crds::{Epoch, Lineage};
+use serde_json::Value;
 use tokio::sync::watch as signal;
 
 use crate::cluster::ClusterError;
 use crate::metrics::SharedMetrics;
 use admission::{Admission, SchemaError};
-use control::Control;
 pub(crate) use control::socket;
+use control::{Control, event};
 use manifests::{Follower, HeldDeletions};
 pub(crate) use manifests::{Judged, judge};
 use secrets::Secrets;
@@ -135,6 +138,21 @@ impl Standalone {
             }
         };
         Ok((standalone, tenure, following))
+    }
+
+    /// What tells the events of a resource of this namespace and name, the oldest first.
+    pub(crate) fn events(
+        &self,
+    ) -> impl Fn(&str, &str) -> BoxFuture<'static, Result<Vec<Value>, ClusterError>> + Send + Sync + use<> {
+        let store = self.store.clone();
+        move |namespace, name| {
+            let (store, namespace, name) = (store.clone(), namespace.to_owned(), name.to_owned());
+            let found = async move {
+                let found = store.call("list", "events", move |state| state.events(Some(&namespace), Some(&name)));
+                Ok(found.await?.iter().map(event).collect())
+            };
+            found.boxed()
+        }
     }
 
     /// One call of the state, counted as one of an API server's would be.
