@@ -210,7 +210,8 @@ fn the_manifests_without_helm_are_those_of_the_chart() -> Result<()> {
     let words = |arguments: &Value| -> BTreeSet<String> {
         arguments.as_array().into_iter().flatten().filter_map(|word| Some(word.as_str()?.to_owned())).collect()
     };
-    let by_default = ["--log-level=info", "--resync=5m", "--concurrency=8", "--metrics-address=0.0.0.0:9994"];
+    let by_default =
+        ["--log-level=info", "--resync=5m", "--concurrency=8", "--metrics-address=0.0.0.0:9994", "--page=local"];
     let by_default = by_default.into_iter().chain(["--leader-election-namespace=kagiban-system"]).map(str::to_owned);
     assert_eq!(words(&arguments_by_hand).into_iter().chain(by_default).collect::<BTreeSet<_>>(), words(&arguments));
     Ok(())

@@ -145,6 +145,7 @@ fn a_text_stays_a_text_of_its_manifest_whatever_it_says() -> Result<()> {
                 "logLevel": text("info"),
                 "lineage": text("tokyo"),
                 "listenAddress": text("0.0.0.0"),
+                "page": text("local"),
                 "resync": text("5m"),
                 "allowHosts": [text("a")],
                 "namespace": text("fleet"),
