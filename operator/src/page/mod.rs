@@ -68,7 +68,7 @@ pub(crate) enum Answer {
 
 /// A page that is still read keeps its place.
 struct Held {
-    html: String,
+    html: Box<str>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -129,7 +129,7 @@ impl Page {
             Wanted::Resource(name) => self.resource_page(&name).await,
         };
         match made {
-            Ok(html) => Answer::Html(Bytes::from_owner(Held { html, _place: place })),
+            Ok(html) => Answer::Html(Bytes::from_owner(Held { html: html.into(), _place: place })),
             Err((status, words)) => Answer::Plain(status, words),
         }
     }
