@@ -50,6 +50,10 @@ pub(crate) const fn advice(by: BlockedBy) -> &'static str {
         BlockedBy::BackingOff => {
             "the last rotation failed, for the reason in the events; the next one waits, and never past the expiry"
         }
+        BlockedBy::HandedOver => {
+            "the host was given to another installation: delete the resource here once that one shows it as Ready \
+             ([Another operator](operator.md#another-operator))"
+        }
         BlockedBy::DriftRecurs => {
             "something on the host puts another leaf back; end that, then set a new value of `kagiban.dev/rotate`"
         }
@@ -66,8 +70,9 @@ mod tests {
     const MARKS: [&str; 2] = ["<!-- blockedBy: written by make docs -->\n", "<!-- end of blockedBy -->\n"];
 
     /// In the order of the table, those with the same advice beside each other.
-    const ALL: [BlockedBy; 22] = [
+    const ALL: [BlockedBy; 23] = [
         BlockedBy::Paused,
+        BlockedBy::HandedOver,
         BlockedBy::HostUnreachable,
         BlockedBy::HostBusy,
         BlockedBy::HostRefused,
@@ -92,7 +97,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_documentation_of_each_word_is_what_the_page_says() {
+    fn the_documentation_of_every_word_is_what_the_page_says() {
         let mut table = "\n| word | what to do |\n|---|---|\n".to_owned();
         for together in ALL.chunk_by(|one, other| advice(*one) == advice(*other)) {
             let words: Vec<_> = together.iter().map(|by| format!("`{}`", Reason::Blocked(*by).as_str())).collect();
