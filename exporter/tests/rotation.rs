@@ -13,7 +13,8 @@ use kagiban_crds::host_api::{
     AgentReport, HandOver, HandOverReport, HostReport, PowerState, Refusal, RefusalReason, RollbackOrder, RotationOpen,
     RotationReport, RotationState, Sighting, Target,
 };
-use kagiban_crds::{Epoch, Generation};
+use kagiban_crds::{AgentName, Epoch, Generation};
+use kagiban_exporter::config::AgentConfig;
 use kagiban_keystore as keystore;
 use support::wire::Api;
 use support::{AGENT, World, open, rollback, service};
@@ -333,7 +334,9 @@ async fn a_host_is_handed_over_by_whom_it_obeys_and_by_nobody_else() {
     };
     let order = |from: &str, epoch, to: &str| HandOver { target: by(from, epoch, 1), to: to.parse().unwrap() };
     let (rotations, handover) = (format!("agents/{AGENT}/rotations"), format!("agents/{AGENT}/handover"));
-    let api = Api::start(&world).await;
+    let other = World::pem_pair().await;
+    let console: AgentName = "console".parse().unwrap();
+    let api = Api::start_beside(&world, AgentConfig { name: console.clone(), ..other.agent.clone() }).await;
     let opening = RotationOpen { target: by("tokyo", 5, 1), ..open(5, 1) };
     api.ask::<RotationReport>("POST", &rotations, &opening).await.unwrap();
     let hand_over = async |order: &HandOver| {
@@ -348,6 +351,17 @@ async fn a_host_is_handed_over_by_whom_it_obeys_and_by_nobody_else() {
     api.ask::<RotationReport>("POST", &format!("{rotations}/1/rollback"), &RollbackOrder { target: by("tokyo", 5, 1) })
         .await
         .unwrap();
+    // A chain that another agent waits for would come from nobody any more.
+    let of_console = Target { agent: console, ..by("tokyo", 5, 1) };
+    let opening = RotationOpen { target: of_console.clone(), ..open(5, 1) };
+    api.ask::<RotationReport>("POST", "agents/console/rotations", &opening).await.unwrap();
+    assert_eq!(
+        hand_over(&order("tokyo", 5, "osaka")).await,
+        Err(RefusalReason::RotationInProgress),
+        "of another agent"
+    );
+    let order_back = RollbackOrder { target: of_console };
+    api.ask::<RotationReport>("POST", "agents/console/rotations/1/rollback", &order_back).await.unwrap();
     for (from, epoch, refused) in [
         ("osaka", 9, RefusalReason::OtherLineage),
         ("kobe", 9, RefusalReason::OtherLineage),

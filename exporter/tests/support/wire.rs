@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport};
-use kagiban_exporter::config::HostApiConfig;
+use kagiban_exporter::config::{AgentConfig, HostApiConfig};
 use kagiban_exporter::host_api::{self, ListeningApi};
 use kagiban_exporter::service::{Rotations, Setup};
 use kagiban_exporter::snapshot::Board;
@@ -85,22 +85,28 @@ impl Api {
 
     /// With these client certificates' authority, and more of the section `hostApi`.
     pub async fn start_with(world: &World, fleet: Authority, more: &str) -> Self {
-        Self::start_on(world, HostApiFiles::write(world, fleet), more).await
+        Self::start_on(world, vec![world.agent.clone()], HostApiFiles::write(world, fleet), more).await
+    }
+
+    /// With another agent, whose files lie elsewhere.
+    pub async fn start_beside(world: &World, other: AgentConfig) -> Self {
+        let files = HostApiFiles::write(world, Authority::new("clients"));
+        Self::start_on(world, vec![world.agent.clone(), other], files, "").await
     }
 
     /// The same, letting in the clients of all authorities of a bundle.
     pub async fn start_with_bundle(world: &World, fleet: Authority, bundle: &Path, more: &str) -> Self {
         let files = HostApiFiles::write(world, fleet);
         std::fs::copy(bundle, world.directory.path().join("clients.crt")).unwrap();
-        Self::start_on(world, files, more).await
+        Self::start_on(world, vec![world.agent.clone()], files, more).await
     }
 
-    async fn start_on(world: &World, files: HostApiFiles, more: &str) -> Self {
+    async fn start_on(world: &World, agents: Vec<AgentConfig>, files: HostApiFiles, more: &str) -> Self {
         let config: HostApiConfig = serde_yaml::from_str(&files.config(more)).unwrap();
         let shutdown = CancellationToken::new();
         let setup = Setup {
             host: host(),
-            agents: vec![world.agent.clone()],
+            agents,
             refused: Vec::new(),
             power: world.power(),
             state_directory: world.state(),
