@@ -74,6 +74,14 @@ impl Keeper {
         }
     }
 
+    /// All that is said of the resource, with its events.
+    pub fn description(&self) -> Result<String> {
+        match self {
+            Self::Cluster(kubectl) => kubectl.run(&["describe", "mac", RESOURCE]),
+            Self::Standalone(standalone) => standalone.command(&["describe", RESOURCE]),
+        }
+    }
+
     /// Waits until the status is as wanted; it.
     pub fn wait_status(&self, deadline: Duration, mut wanted: impl FnMut(&Value) -> bool) -> Result<Value> {
         let mut last = Value::Null;

@@ -36,6 +36,13 @@ pub struct Scene {
     pub secret_password: Option<String>,
 }
 
+/// Whoever keeps the resources: what is asked of it is the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    Cluster,
+    Standalone,
+}
+
 /// A host, an operator and a namespace of their own.
 #[derive(Debug)]
 pub struct Stage {
@@ -54,6 +61,14 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// In either place, with a name of its own there.
+    pub fn set_at(place: Place, name: &str, scene: &Scene) -> Result<Self> {
+        match place {
+            Place::Cluster => Self::set(name, scene),
+            Place::Standalone => Self::set_standalone(&format!("{name}-standalone"), scene),
+        }
+    }
+
     /// Agent, exporter and operator run; nothing is applied yet.
     pub fn set(name: &str, scene: &Scene) -> Result<Self> {
         let plane = ControlPlane::shared()?;

@@ -21,7 +21,7 @@ use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS};
 use kagiban_tests::process::run;
 use kagiban_tests::quickstart::{self, RESOURCE};
-use kagiban_tests::stage::{RESYNC, Scene, Stage, condition};
+use kagiban_tests::stage::{Place, RESYNC, Scene, Stage, condition};
 use kagiban_tests::standalone::Standalone;
 use kagiban_tests::{http, scratch, tools, wait};
 use rustls::pki_types::PrivateKeyDer;
@@ -35,22 +35,6 @@ const NEW_PASSWORD: &str = "canary-store-0815";
 const MOST_WRITES: usize = 6;
 /// Many looks at a host.
 const SEEN: Duration = Duration::from_secs(120);
-
-/// Whoever keeps the resources: what is asked of it is the same.
-#[derive(Clone, Copy)]
-enum Place {
-    Cluster,
-    Standalone,
-}
-
-impl Place {
-    fn stage(self, name: &str, scene: &Scene) -> Result<Stage> {
-        match self {
-            Self::Cluster => Stage::set(name, scene),
-            Self::Standalone => Stage::set_standalone(&format!("{name}-standalone"), scene),
-        }
-    }
-}
 
 #[test]
 fn a_jks_whose_password_only_the_secret_still_knows_is_rotated() -> Result<()> {
@@ -69,7 +53,7 @@ fn jks_is_rotated(place: Place) -> Result<()> {
         deletes_credentials: true,
         secret_password: Some(PASSWORD.to_owned()),
     };
-    rotated_end_to_end(place.stage("e2e-jks", &scene)?, &scene, PASSWORD)
+    rotated_end_to_end(Stage::set_at(place, "e2e-jks", &scene)?, &scene, PASSWORD)
 }
 
 #[test]
@@ -89,22 +73,22 @@ fn pkcs12_is_rotated(place: Place) -> Result<()> {
         deletes_credentials: false,
         secret_password: None,
     };
-    rotated_end_to_end(place.stage("e2e-pkcs12", &scene)?, &scene, PASSWORD)
+    rotated_end_to_end(Stage::set_at(place, "e2e-pkcs12", &scene)?, &scene, PASSWORD)
 }
 
 #[test]
 fn a_new_password_in_the_secret_goes_to_the_store_and_to_the_agent_together() -> Result<()> {
-    password_changed(Place::Cluster.stage("e2e-password-jks", &new_password(StoreType::Jks))?)
+    password_changed(Stage::set_at(Place::Cluster, "e2e-password-jks", &new_password(StoreType::Jks))?)
 }
 
 #[test]
 fn a_new_password_goes_to_the_store_and_to_the_agent_together_without_a_cluster() -> Result<()> {
-    password_changed(Place::Standalone.stage("e2e-password-jks", &new_password(StoreType::Jks))?)
+    password_changed(Stage::set_at(Place::Standalone, "e2e-password-jks", &new_password(StoreType::Jks))?)
 }
 
 #[test]
 fn a_pkcs12_is_opened_with_its_old_password_and_sealed_with_the_new_one() -> Result<()> {
-    password_changed(Place::Cluster.stage("e2e-password-pkcs12", &new_password(StoreType::Pkcs12))?)
+    password_changed(Stage::set_at(Place::Cluster, "e2e-password-pkcs12", &new_password(StoreType::Pkcs12))?)
 }
 
 /// From a directory to a cluster and back: nothing is rotated for that, and whoever has given the host away is refused.

@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::powerchute::ALIAS;
-use kagiban_tests::quickstart::RESOURCE;
-use kagiban_tests::stage::{RESYNC, Scene, Stage, condition};
+use kagiban_tests::stage::{Place, RESYNC, Scene, Stage, condition};
 use kagiban_tests::{process, tools, wait};
 use serde_json::Value;
 
@@ -17,19 +16,28 @@ const PASSWORD: &str = "store-password";
 /// The last event may be on its way when the status already tells the end.
 const EVENT_DEADLINE: Duration = Duration::from_secs(10);
 
-fn stage(name: &str, store_type: StoreType, secret_password: Option<&str>) -> Result<Stage> {
+fn stage(place: Place, name: &str, store_type: StoreType, secret_password: Option<&str>) -> Result<Stage> {
     let scene = Scene {
         store_type,
         password: PASSWORD.to_owned(),
         deletes_credentials: secret_password.is_some(),
         secret_password: secret_password.map(str::to_owned),
     };
-    Stage::set(name, &scene)
+    Stage::set_at(place, name, &scene)
 }
 
 #[test]
 fn an_agent_that_does_not_start_on_the_new_store_gets_the_old_one_back() -> Result<()> {
-    let stage = stage("undone-rollback", StoreType::Jks, None)?;
+    the_old_store_is_put_back(Place::Cluster)
+}
+
+#[test]
+fn an_agent_that_does_not_start_on_the_new_store_gets_the_old_one_back_without_a_cluster() -> Result<()> {
+    the_old_store_is_put_back(Place::Standalone)
+}
+
+fn the_old_store_is_put_back(place: Place) -> Result<()> {
+    let stage = stage(place, "undone-rollback", StoreType::Jks, None)?;
     stage.apply()?;
     stage.wait_committed(1)?;
     let leaf = stage.host.agent.served()?.leaf_sha256();
@@ -56,7 +64,7 @@ fn an_agent_that_does_not_start_on_the_new_store_gets_the_old_one_back() -> Resu
 
 #[test]
 fn an_agent_that_starts_on_neither_store_is_left_to_a_person() -> Result<()> {
-    let stage = stage("undone-frozen", StoreType::Pkcs12, None)?;
+    let stage = stage(Place::Cluster, "undone-frozen", StoreType::Pkcs12, None)?;
     stage.apply()?;
     stage.wait_committed(1)?;
     stage.host.agent.fail_starts(1000)?;
@@ -82,7 +90,7 @@ fn an_agent_that_starts_on_neither_store_is_left_to_a_person() -> Result<()> {
 /// Holds A15: a person who brings the service to life need not do more.
 #[test]
 fn a_freeze_ends_by_itself_when_the_service_lives_on_the_old_store_again() -> Result<()> {
-    let stage = stage("undone-thawing", StoreType::Pkcs12, None)?;
+    let stage = stage(Place::Cluster, "undone-thawing", StoreType::Pkcs12, None)?;
     stage.apply()?;
     stage.wait_committed(1)?;
     stage.host.agent.fail_starts(1000)?;
@@ -104,7 +112,16 @@ fn rotation(stage: &Stage, verb: &str) -> Result<String> {
 
 #[test]
 fn a_scheduled_shutdown_holds_a_rotation_back_until_it_is_called_off() -> Result<()> {
-    let stage = stage("undone-shutdown", StoreType::Jks, None)?;
+    a_shutdown_holds_it_back(Place::Cluster)
+}
+
+#[test]
+fn a_scheduled_shutdown_holds_a_rotation_back_until_it_is_called_off_without_a_cluster() -> Result<()> {
+    a_shutdown_holds_it_back(Place::Standalone)
+}
+
+fn a_shutdown_holds_it_back(place: Place) -> Result<()> {
+    let stage = stage(place, "undone-shutdown", StoreType::Jks, None)?;
     fs::write(stage.host.scheduled_shutdown_file(), "USEC=1\n")?;
     stage.apply()?;
     stage.wait_status(|status| status["blockedBy"] == "ShutdownPending")?;
@@ -113,7 +130,7 @@ fn a_scheduled_shutdown_holds_a_rotation_back_until_it_is_called_off() -> Result
     ensure!(blocked["rotation"].is_null(), "a rotation was opened: {blocked:#}");
     ensure!(stage.host.agent.served()?.leaf_sha256() == stage.first_leaf, "another leaf is served");
     ensure!(stage.host.agent.starts() == 1, "the agent was restarted");
-    let table = stage.kubectl().run(&["get", "mac", RESOURCE])?;
+    let table = stage.keeper.table()?;
     ensure!(table.contains("ShutdownPending"), "{table}");
     events_tell(&stage, "ShutdownPending", "about to shut down")?;
 
@@ -126,7 +143,7 @@ fn a_scheduled_shutdown_holds_a_rotation_back_until_it_is_called_off() -> Result
 
 #[test]
 fn a_pkcs12_that_no_known_password_opens_is_left_alone() -> Result<()> {
-    let stage = stage("undone-unreadable", StoreType::Pkcs12, Some("not-the-password"))?;
+    let stage = stage(Place::Cluster, "undone-unreadable", StoreType::Pkcs12, Some("not-the-password"))?;
     let store = fs::read(stage.host.agent.keystore())?;
     stage.apply()?;
     let status = stage.wait_status(|status| !status["history"].is_null() || !status["blockedBy"].is_null())?;
@@ -136,7 +153,7 @@ fn a_pkcs12_that_no_known_password_opens_is_left_alone() -> Result<()> {
     ensure!(stage.host.agent.starts() == 1, "the agent was restarted: {later:#}");
     let listing = stage.host.agent.listing(PASSWORD)?;
     ensure!(listing.entries[ALIAS].chain == [stage.first_leaf.clone()], "{listing:?}");
-    let told = stage.kubectl().run(&["describe", "mac", RESOURCE])?;
+    let told = stage.keeper.description()?;
     ensure!(told.contains("password"), "nothing says why:\n{told}");
     Ok(())
 }
@@ -148,7 +165,7 @@ fn hold(stage: &Stage) -> Result<Value> {
 }
 
 fn events_tell(stage: &Stage, reason: &str, words: &str) -> Result<()> {
-    let described = || stage.kubectl().run(&["describe", "mac", RESOURCE]).unwrap_or_default();
+    let described = || stage.keeper.description().unwrap_or_default();
     let is_told = |text: &str| {
         let events = text.split("Events:").nth(1).unwrap_or_default();
         events.lines().any(|line| line.contains(reason) && line.contains(words))
