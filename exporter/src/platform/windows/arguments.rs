@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// Ends a path in an argument that says more than it, such as `C:\x\a.dll,Entry`.
-const ENDS: [char; 12] = [',', ';', '"', '\'', ' ', '=', '|', '&', '<', '>', ')', '`'];
+const ENDS: [char; 21] =
+    [',', ';', '"', '\'', ' ', '\t', '\n', '\r', '=', '|', '&', '<', '>', '(', ')', '[', ']', '{', '}', '!', '`'];
 /// No part of a path at its end.
 const TRIMMED: [char; 5] = ['"', '\'', ' ', ';', ','];
 /// Paths that one argument may name, whatever their ends.
@@ -38,29 +39,48 @@ pub(super) fn paths(argument: &str, variable: impl Fn(&str) -> Option<String>) -
     Ok(found)
 }
 
-/// No name has a colon in it but that of a drive, or of a device, which is refused as such.
+/// No name has a colon in it but that of a drive, or of a device, which is refused as such. What follows one is a stream of the file
+/// before it, which whoever may write the file may write, or is of another drive.
 fn up_to_colon(text: &str) -> &str {
     if text.starts_with(r"\\?\") || text.starts_with(r"\\.\") {
         return text;
     }
     let of_drive = text.char_indices().nth(1).map_or(0, |(at, c)| at + c.len_utf8());
-    let colon = text[of_drive..].find(':').map(|at| of_drive + at);
-    // What stands before it is the letter of another drive
-    colon.map_or(text, |colon| &text[..text[..colon].char_indices().next_back().map_or(0, |(at, _)| at)])
+    let Some(colon) = text[of_drive..].find(':').map(|at| of_drive + at) else { return text };
+    let letter = text[..colon].char_indices().next_back().map_or(colon, |(at, _)| at);
+    &text[..if begins(text, letter) { letter } else { colon }]
 }
 
 /// A drive with a root, or a server, that nothing belongs to which stands before it.
 fn begins(text: &str, start: usize) -> bool {
-    let before = text[..start].chars().next_back();
-    let mut here = text[start..].chars();
+    let (before, after) = (&text[..start], &text[start..]);
+    let mut here = after.chars();
     let (first, second, third, fourth) = (here.next(), here.next(), here.next(), here.next());
+    let before_it = before.chars().next_back();
     let is_slash = |c: Option<char>| matches!(c, Some('\\' | '/'));
     let is_drive = first.is_some_and(|c| c.is_ascii_alphabetic()) && second == Some(':') && is_slash(third);
-    let is_server = first == Some('\\') && second == Some('\\') && third.is_some_and(|c| !matches!(c, '\\' | '/'));
     // A switch of one letter, and a server
-    let is_switch = matches!(before, Some('/' | '-')) && is_slash(fourth);
-    is_drive && !is_switch && before.is_none_or(|c| !c.is_alphanumeric())
-        || is_server && before.is_none_or(|c| !matches!(c, '\\' | '/'))
+    let is_switch = matches!(before_it, Some('/' | '-')) && is_slash(fourth);
+    is_drive && !is_switch && (before_it.is_none_or(|c| !c.is_alphanumeric()) || follows_switch(before, third))
+        || first == Some('\\') && second == Some('\\') && !is_slash(third) && third.is_some() && !is_slash(before_it)
+        || is_server(after) && before_it.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '\\' | '/' | ':'))
+}
+
+/// Written with slashes, and with what it shares: `//` stands before the words of a script host (`//nologo`) too.
+fn is_server(text: &str) -> bool {
+    let server = text.strip_prefix("//").filter(|rest| !rest.starts_with(['/', '\\']));
+    let word = server.and_then(|rest| rest.split([' ', '\t', '"', '\'']).next());
+    word.is_some_and(|word| word.trim_end_matches(['/', '\\']).contains(['/', '\\']))
+}
+
+/// Whether a path may follow a switch that nothing parts from it, as in `/cC:\x`. What has several letters and a slash may be an address
+/// of the web; no address has a backslash there.
+fn follows_switch(before: &str, slash: Option<char>) -> bool {
+    let word = before.rsplit([' ', '\t', '"', '\'']).next().unwrap_or_default();
+    let letters = word.trim_start_matches(['/', '-']);
+    letters.len() < word.len()
+        && letters.chars().all(char::is_alphanumeric)
+        && (slash == Some('\\') || letters.chars().count() == 1)
 }
 
 fn expanded(argument: &str, variable: impl Fn(&str) -> Option<String>) -> String {
@@ -87,10 +107,33 @@ fn expanded(argument: &str, variable: impl Fn(&str) -> Option<String>) -> String
 
 /// Whether Windows or a virtual machine loads a file of this name where it lies beside a program.
 pub(super) fn is_loaded(name: &OsStr) -> bool {
-    const ENDINGS: [&str; 10] = ["dll", "exe", "com", "bat", "cmd", "manifest", "local", "config", "ocx", "jar"];
-    let name = name.to_string_lossy();
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
-    ending.is_some_and(|ending| ENDINGS.iter().any(|it| it.eq_ignore_ascii_case(ending)))
+    const ENDINGS: [&str; 22] = [
+        ".dll",
+        ".exe",
+        ".com",
+        ".bat",
+        ".cmd",
+        ".manifest",
+        ".local",
+        ".config",
+        ".ocx",
+        ".drv",
+        ".cpl",
+        ".jar",
+        ".war",
+        ".zip",
+        // What a launcher reads: of .NET, of Java, of Python
+        ".runtimeconfig.json",
+        ".deps.json",
+        ".vmoptions",
+        ".l4j.ini",
+        ".pyd",
+        ".pth",
+        "._pth",
+        "pyvenv.cfg",
+    ];
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -118,7 +161,25 @@ mod tests {
             (r"-classpath=C:\a.jar;D:\b.jar", &[&[r"C:\a.jar"], &[r"D:\b.jar"]]),
             (r"C:\App\ctl.exe /stop", &[&[r"C:\App\ctl.exe", r"C:\App\ctl.exe /stop"]]),
             (r"C:\x\stop.cmd >NUL", &[&[r"C:\x\stop.cmd", r"C:\x\stop.cmd >NUL"]]),
-            (r"& 'C:\x\a.ps1' -Url http://h", &[&[r"C:\x\a.ps1", r"C:\x\a.ps1' -Url", r"C:\x\a.ps1' -Url htt"]]),
+            (r"& 'C:\x\a.ps1' -Url http://h", &[&[r"C:\x\a.ps1", r"C:\x\a.ps1' -Url", r"C:\x\a.ps1' -Url http"]]),
+            (r"C:\x\a.txt:code", &[&[r"C:\x\a.txt"]]),
+            (r"C:\x\a.txt::$DATA", &[&[r"C:\x\a.txt"]]),
+            (r"C:\a.jarD:\b", &[&[r"C:\a.jarD"]]),
+            (r"C:\a,D:\b", &[&[r"C:\a"], &[r"D:\b"]]),
+            (r"&{C:\x\a.ps1}", &[&[r"C:\x\a.ps1", r"C:\x\a.ps1}"]]),
+            ("C:\\x\\a.ps1\t-Force", &[&[r"C:\x\a.ps1", "C:\\x\\a.ps1\t-Force"]]),
+            ("jar:file:C:/x/a.jar!/m", &[&["C:/x/a.jar", "C:/x/a.jar!/m"]]),
+            (r"/cC:\x\stop.cmd", &[&[r"C:\x\stop.cmd"]]),
+            ("-IC:/x", &[&["C:/x"]]),
+            (r"-agentpathC:\x", &[&[r"C:\x"]]),
+            ("-uhttp://h/x", &[]),
+            (r"HKLM:\Software", &[]),
+            (r"Cert:\LocalMachine", &[]),
+            ("//server/share/x", &[&["//server/share/x"]]),
+            ("-File=//server/share", &[&["//server/share"]]),
+            ("C:/x//y/z", &[&["C:/x//y/z"]]),
+            ("//nologo //B", &[]),
+            ("http://server/share", &[]),
             (r"\\server\share\x", &[&[r"\\server\share\x"]]),
             (r"/f:\\server\share\x", &[&[r"\\server\share\x"]]),
             (r"\\?\C:\x", &[&[r"\\?\C:\x"], &[r"C:\x"]]),
@@ -135,10 +196,18 @@ mod tests {
 
     #[test]
     fn what_is_loaded_from_beside_a_program_is_known_by_its_ending() {
-        for name in ["version.DLL", "own.exe.manifest", "own.exe.local", "a.jar"] {
+        for name in [
+            "version.DLL",
+            "own.exe.manifest",
+            "own.exe.local",
+            "a.jar",
+            "own.runtimeconfig.JSON",
+            "own.vmoptions",
+            "python311._pth",
+        ] {
             assert!(is_loaded(OsStr::new(name)), "{name}");
         }
-        for name in ["readme.txt", "dll", "own.log"] {
+        for name in ["readme.txt", "dll", "own.log", "own.json", "own.ini"] {
             assert!(!is_loaded(OsStr::new(name)), "{name}");
         }
     }

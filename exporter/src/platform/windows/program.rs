@@ -349,7 +349,8 @@ fn candidates(name: &str, path: &OsStr) -> Vec<PathBuf> {
         return vec![completed];
     }
     let directories = env::split_paths(path).filter(|directory| directory.is_absolute());
-    directories.map(|directory| directory.join(&completed)).collect()
+    // `C:name` is none of PATH, and of the current directory of that drive.
+    directories.map(|directory| directory.join(&completed)).filter(|candidate| candidate.is_absolute()).collect()
 }
 
 fn find(name: &str, path: &OsStr) -> Result<PathBuf, (PathBuf, &'static str)> {
@@ -492,6 +493,10 @@ mod tests {
         let _alone = super::super::testing::alone_with_the_manager();
         let gone = Command::Service { name: "kagiban-none".to_owned(), verb: super::super::super::ServiceVerb::Stop };
         assert_eq!(check_program("web", &gone).expect_err("not there").reason(), "not_runnable");
+        let own =
+            Command::Service { name: "Kagiban-Exporter".to_owned(), verb: super::super::super::ServiceVerb::Start };
+        let told = check_program("web", &own).expect_err("it is this program");
+        assert!(told.reason() == "not_runnable" && told.to_string().contains("itself"), "{told}");
     }
 
     /// Wine's drive `Z:` is Linux's root, where everybody may add names to `/tmp`.
@@ -515,6 +520,8 @@ mod tests {
             (&[&own, &theirs], system.to_owned(), true),
             (&["cmd", "/c", &theirs], system.to_owned(), true),
             (&["cmd", "/c", &format!("/x={theirs},Entry")], system.to_owned(), true),
+            (&["cmd", &format!("/c{theirs}")], system.to_owned(), true),
+            (&["wscript", "//server/share/stop.vbs"], system.to_owned(), true),
             (&["cmd", "/c", &script], system.to_owned(), false),
             (&["cmd", "/c", r"C:\windows\system32\kagiban-none"], system.to_owned(), false),
             (&["cmd", "/c", r"Z:\tmp\kagiban-none"], system.to_owned(), true),
@@ -546,8 +553,10 @@ mod tests {
         let here = env::current_dir().expect("a directory");
         let file = here.join("kagiban-here.exe");
         fs::write(&file, "").expect("written");
-        let found = find("kagiban-here", OsStr::new(".;"));
+        let drive = here.display().to_string()[..2].to_owned();
+        let by_name = find("kagiban-here", OsStr::new(".;"));
+        let by_drive = find(&format!("{drive}kagiban-here"), OsStr::new(r"C:\windows\system32"));
         fs::remove_file(file).expect("removed");
-        assert!(found.is_err(), "{found:?}");
+        assert!(by_name.is_err() && by_drive.is_err(), "{by_name:?} {by_drive:?}");
     }
 }
