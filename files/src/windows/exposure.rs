@@ -1,7 +1,7 @@
 //! Whether only administrators decide what lies at a path: what tells a privileged program what to do has to be so, and each directory on
 //! the way to it, since whoever may give the name of one to another has exchanged all that lies below.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::windows::io::AsHandle;
@@ -25,6 +25,8 @@ use super::way::Way;
 use crate::file::{Exposure, FileError};
 
 const LOOK: u32 = FILE_READ_ATTRIBUTES | READ_CONTROL;
+
+const OF_ANOTHER_MACHINE: &str = "lies on another machine, in the hands of its administrators";
 
 /// So long a program may have a file open that is to be read: an editor that saves it, a scanner that looks at it.
 const SETTLES: Duration = Duration::from_millis(700);
@@ -90,16 +92,47 @@ fn walk_unexposed(path: &Path) -> Result<Walked, FileError> {
     let absolute = std::path::absolute(path).map_err(failed)?;
     let mut parts: Vec<_> = absolute.ancestors().map(Path::to_owned).collect();
     let mut last: Option<(PathBuf, Access)> = None;
+    if way.is_on_a_server() {
+        // Nobody asks it what it says of its files.
+        let part = parts.pop().unwrap_or_default();
+        return Err(Box::new(Exposure {
+            path: path.to_owned(),
+            part,
+            why: OF_ANOTHER_MACHINE.to_owned(),
+            fix: of_host(),
+        })
+        .into());
+    }
     let directory = walk_past(path, &way, LOOK, LOOK, |directory| {
         let access = access_of(directory).map_err(failed)?;
         let part = parts.pop().unwrap_or_default();
+        let exposed = |why, fix| Err(Box::new(Exposure { path: path.to_owned(), part: part.clone(), why, fix }).into());
+        if last.is_none()
+            && let Some(why) = no_volume_of_ours(directory).map_err(failed)?
+        {
+            return exposed(why.to_owned(), of_host());
+        }
         if let Some(why) = access.exchangeable_by(last.is_none(), own_account()) {
-            return Err(Box::new(Exposure { path: path.to_owned(), fix: of_directory(&part), part, why }).into());
+            return exposed(why, of_directory(&part));
         }
         last = Some((part, access));
         Ok(())
     });
     Ok(Walked { directory, last, name })
+}
+
+/// Whose root tells nothing of who may exchange what lies below it: another machine says of its files what it likes, and what has a
+/// letter of its own beside its path (`subst`) lies in directories that are not looked at.
+fn no_volume_of_ours(root: &Directory) -> io::Result<Option<&'static str>> {
+    if sys::is_remote(root.as_handle())? {
+        return Ok(Some(OF_ANOTHER_MACHINE));
+    }
+    Ok(no_root(&sys::path_on_volume(root.as_handle())?))
+}
+
+fn no_root(path_on_volume: &OsStr) -> Option<&'static str> {
+    (path_on_volume != r"\")
+        .then_some("stands for a directory, in the hands of those who may change what lies above that")
 }
 
 /// None where nothing is there, and nobody but administrators may put something there.
@@ -161,6 +194,22 @@ fn of_directory(path: &Path) -> String {
     "have it in a directory that an administrator makes below %ProgramFiles%, or in %ProgramData%\\kagiban".to_owned()
 }
 
+fn of_host() -> String {
+    "name it by its path on a volume of this host".to_owned()
+}
+
 fn of_volume() -> String {
     "have it on a volume in whose root others may change only what they have made, as on drive C:".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wine knows no such letter.
+    #[test]
+    fn a_letter_that_stands_for_a_directory_is_no_volume() {
+        assert_eq!(no_root(OsStr::new(r"\")), None);
+        assert!(no_root(OsStr::new(r"\Users\Public")).is_some_and(|why| why.contains("above that")));
+    }
 }

@@ -14,11 +14,13 @@ use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
 use windows_sys::Wdk::Storage::FileSystem::{
     FILE_DISPOSITION_DELETE, FILE_DISPOSITION_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_POSIX_SEMANTICS,
     FILE_LINK_INFORMATION, FILE_OPEN_REPARSE_POINT, FILE_RENAME_INFORMATION, FILE_RENAME_POSIX_SEMANTICS,
-    FILE_RENAME_REPLACE_IF_EXISTS, FILE_SYNCHRONOUS_IO_NONALERT, FileDispositionInformation,
-    FileDispositionInformationEx, FileFsFullSizeInformation, FileLinkInformation, FileRenameInformation,
-    FileRenameInformationEx, NtCreateFile, NtQueryVolumeInformationFile, NtSetInformationFile,
+    FILE_RENAME_REPLACE_IF_EXISTS, FILE_SYNCHRONOUS_IO_NONALERT, FS_INFORMATION_CLASS, FileDispositionInformation,
+    FileDispositionInformationEx, FileFsDeviceInformation, FileFsFullSizeInformation, FileLinkInformation,
+    FileRenameInformation, FileRenameInformationEx, NtCreateFile, NtQueryVolumeInformationFile, NtSetInformationFile,
 };
-use windows_sys::Wdk::System::SystemServices::FILE_FS_FULL_SIZE_INFORMATION;
+use windows_sys::Wdk::System::SystemServices::{
+    FILE_FS_DEVICE_INFORMATION, FILE_FS_FULL_SIZE_INFORMATION, FILE_REMOTE_DEVICE,
+};
 use windows_sys::Win32::Foundation::{
     ERROR_CALL_NOT_IMPLEMENTED, ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_FUNCTION, ERROR_INVALID_LEVEL,
     ERROR_INVALID_PARAMETER, ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GetLastError, LUID,
@@ -38,7 +40,8 @@ use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_NORMAL, FILE_BASIC_INFO, FILE_ID_BOTH_DIR_INFO, FILE_ID_INFO,
     FILE_INFO_BY_HANDLE_CLASS, FILE_STANDARD_INFO, FILE_TYPE_DISK, FileBasicInfo, FileIdBothDirectoryInfo,
     FileIdBothDirectoryRestartInfo, FileIdInfo, FileStandardInfo, FlushFileBuffers, GetFileInformationByHandle,
-    GetFileInformationByHandleEx, GetFileType, GetFinalPathNameByHandleW, SYNCHRONIZE,
+    GetFileInformationByHandleEx, GetFileType, GetFinalPathNameByHandleW, SYNCHRONIZE, VOLUME_NAME_DOS,
+    VOLUME_NAME_NONE,
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetCurrentThread, OpenProcessToken, OpenThreadToken};
@@ -221,21 +224,30 @@ fn set(handle: BorrowedHandle<'_>, class: i32, given: &[u8]) -> io::Result<()> {
 
 /// How many bytes more the caller may write to the volume.
 pub(super) fn room(handle: BorrowedHandle<'_>) -> io::Result<u64> {
-    let (mut found, mut status) = (FILE_FS_FULL_SIZE_INFORMATION::default(), IO_STATUS_BLOCK::default());
-    let length = size_of_u32::<FILE_FS_FULL_SIZE_INFORMATION>();
-    // SAFETY: the class is asked for its own structure, and given as many bytes as it may write.
-    checked(unsafe {
-        NtQueryVolumeInformationFile(
-            handle.as_raw_handle(),
-            &raw mut status,
-            (&raw mut found).cast(),
-            length,
-            FileFsFullSizeInformation,
-        )
-    })?;
+    // SAFETY: the class is asked for its own structure, of which every value of its bytes is one.
+    let found: FILE_FS_FULL_SIZE_INFORMATION = unsafe { asked_of_volume(handle, FileFsFullSizeInformation)? };
     let units = u64::try_from(found.CallerAvailableAllocationUnits).unwrap_or_default();
     let bytes = u64::from(found.SectorsPerAllocationUnit) * u64::from(found.BytesPerSector);
     Ok(units.saturating_mul(bytes))
+}
+
+/// Whether it lies on another machine.
+pub(super) fn is_remote(handle: BorrowedHandle<'_>) -> io::Result<bool> {
+    // SAFETY: the class is asked for its own structure, of which every value of its bytes is one.
+    let found: FILE_FS_DEVICE_INFORMATION = unsafe { asked_of_volume(handle, FileFsDeviceInformation)? };
+    Ok(found.Characteristics & FILE_REMOTE_DEVICE != 0)
+}
+
+/// # Safety
+/// `T` must be the structure of the class.
+unsafe fn asked_of_volume<T: Default>(handle: BorrowedHandle<'_>, class: FS_INFORMATION_CLASS) -> io::Result<T> {
+    let (mut found, mut status) = (T::default(), IO_STATUS_BLOCK::default());
+    let length = size_of_u32::<T>();
+    // SAFETY: it is given as many bytes as it may write.
+    checked(unsafe {
+        NtQueryVolumeInformationFile(handle.as_raw_handle(), &raw mut status, (&raw mut found).cast(), length, class)
+    })?;
+    Ok(found)
 }
 
 pub(super) fn flush(handle: BorrowedHandle<'_>) -> io::Result<()> {
@@ -292,10 +304,19 @@ fn names_of(bytes: &[u8]) -> Vec<OsString> {
 
 /// The whole path of what is open, in its own spelling.
 pub(super) fn final_path(handle: BorrowedHandle<'_>) -> io::Result<OsString> {
+    path_of(handle, VOLUME_NAME_DOS)
+}
+
+/// The same from the root of its volume on.
+pub(super) fn path_on_volume(handle: BorrowedHandle<'_>) -> io::Result<OsString> {
+    path_of(handle, VOLUME_NAME_NONE)
+}
+
+fn path_of(handle: BorrowedHandle<'_>, from: u32) -> io::Result<OsString> {
     let mut path = vec![0u16; 32 * 1024];
     let capacity = u32::try_from(path.len()).unwrap_or(u32::MAX);
     // SAFETY: it is given as many units as it may write.
-    let length = unsafe { GetFinalPathNameByHandleW(handle.as_raw_handle(), path.as_mut_ptr(), capacity, 0) };
+    let length = unsafe { GetFinalPathNameByHandleW(handle.as_raw_handle(), path.as_mut_ptr(), capacity, from) };
     done(i32::from(length != 0))?;
     Ok(OsString::from_wide(path.get(..usize::try_from(length).unwrap_or_default()).unwrap_or_default()))
 }

@@ -405,6 +405,19 @@ fn what_cannot_be_looked_at_is_not_taken_for_safe() {
     }
 }
 
+/// Its administrators are not those of this host, and it says of its files what it likes.
+#[test]
+fn what_another_machine_has_is_not_asked_about_and_not_taken_for_safe() {
+    for path in [r"\\127.0.0.1\C$\a\b", "//127.0.0.1/C$/a/b", r"\\?\UNC\127.0.0.1\C$\a\b"] {
+        let path = Path::new(path);
+        for told in [check_unexposed(path).err(), check_way(path).err(), read_unexposed(path, 100).err()] {
+            let told = told.expect("refused");
+            assert_eq!(told.reason(), "exposed", "{told}");
+            assert!(told.to_string().contains("on a volume of this host"), "{told}");
+        }
+    }
+}
+
 /// A handle from before the list was mended writes what administrators are read to have written.
 #[test]
 fn what_somebody_has_open_for_writing_is_not_read_as_an_administrators() {

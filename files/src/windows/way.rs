@@ -13,6 +13,9 @@ const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// What a server offers beside directories: to open one of its pipes is to talk to a program.
 const NOT_OF_FILES: [&str; 3] = ["PIPE", "MAILSLOT", "IPC$"];
 
+/// Below it the kernel has what other machines offer.
+const SERVERS: &str = r"\??\UNC\";
+
 /// From a root of the kernel's names to a directory or a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Way {
@@ -42,6 +45,11 @@ impl Way {
         }
         Ok(Self { root: root.ok_or("a path without a drive")?, names })
     }
+
+    /// Whether it leads to what another machine offers, or what this one offers to others.
+    pub(super) fn is_on_a_server(&self) -> bool {
+        self.root.to_string_lossy().starts_with(SERVERS)
+    }
 }
 
 fn root_of(prefix: Prefix<'_>) -> Result<OsString, &'static str> {
@@ -56,7 +64,7 @@ fn root_of(prefix: Prefix<'_>) -> Result<OsString, &'static str> {
             // `.` and `?` are no servers but what this machine has as devices.
             check(server)?;
             check(share)?;
-            let mut root = OsString::from(r"\??\UNC\");
+            let mut root = OsString::from(SERVERS);
             root.push(server);
             root.push(r"\");
             root.push(share);
