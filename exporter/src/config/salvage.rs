@@ -11,6 +11,7 @@ use serde_yaml::Value;
 use super::file::{asks_for_what_is_here, parse, read};
 use super::{AgentConfig, Config, ConfigError};
 use crate::label::Label;
+use crate::platform;
 
 /// A configuration as it is taken at the start of the program.
 #[derive(Debug)]
@@ -33,8 +34,14 @@ pub struct RefusedAgent {
 /// Reads a configuration file for the start of the program. A bad entry of `agents` takes nothing from the others.
 ///
 /// # Errors
-/// When the file cannot be read, or is no YAML.
+/// When the file cannot be read, or is no YAML. When others could put a state directory of theirs in the place of the one that it names.
 pub fn load_at_start(path: &Path) -> Result<Salvaged, ConfigError> {
+    let salvaged = read_at_start(path)?;
+    platform::check_trusted_way(&salvaged.config.state_directory())?;
+    Ok(salvaged)
+}
+
+fn read_at_start(path: &Path) -> Result<Salvaged, ConfigError> {
     let text = read(path)?;
     match parse(&text, path) {
         Ok(config) => {

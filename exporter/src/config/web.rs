@@ -131,6 +131,16 @@ impl WebConfig {
 }
 
 impl TlsServerConfig {
+    /// Who the pages are, and whose certificates are asked for.
+    pub fn deciding_files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let named = [
+            ("tls_server_config.cert_file", &self.cert_file),
+            ("tls_server_config.key_file", &self.key_file),
+            ("tls_server_config.client_ca_file", &self.client_ca_file),
+        ];
+        named.into_iter().filter_map(|(setting, path)| Some((setting, path.as_deref()?)))
+    }
+
     fn problem(&self) -> Option<String> {
         self.contradiction().map(str::to_owned).or_else(|| self.unspoken())
     }

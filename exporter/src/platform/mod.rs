@@ -76,7 +76,7 @@ pub use system::{
     stop_service, system_authorities, system_trust, unit_behind, unregister_service, usage,
 };
 pub use trust::SystemTrust;
-pub use trusted::{check_trusted_way, read_trusted};
+pub use trusted::{check_trusted_way, check_way, read_trusted};
 
 #[cfg(test)]
 pub(crate) use system::testing;

@@ -13,10 +13,18 @@ pub fn read_trusted(path: &Path, limit: u64) -> Result<FileRead, FileError> {
     if system::refuses_exposed() { system::read_unexposed(path, limit) } else { super::read_regular(path, limit) }
 }
 
+/// Whether nobody but administrators may give the name of a directory above a path to another one.
+///
+/// # Errors
+/// [`FileError::Exposed`], or that it cannot be looked at.
+pub fn check_way(path: &Path) -> Result<(), FileError> {
+    system::check_way(path)
+}
+
 /// Whether a directory of ours lies where only administrators can put another one in its place.
 ///
 /// # Errors
 /// [`FileError::Exposed`], or that it cannot be looked at.
 pub fn check_trusted_way(path: &Path) -> Result<(), FileError> {
-    if system::refuses_exposed() { system::check_way(path) } else { Ok(()) }
+    if system::refuses_exposed() { check_way(path) } else { Ok(()) }
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 
 use super::{ServiceError, load, warnings};
-use crate::config::{Config, HostApiConfig, NamedFile, NamedFileKind, StoreName};
+use crate::config::{self, Config, HostApiConfig, NamedFile, NamedFileKind, StoreName, TlsServerConfig};
 use crate::host_api;
 use crate::overview::Count;
 use crate::password_file;
@@ -61,9 +61,15 @@ pub fn check(path: &Path, web_config: Option<&Path>) -> Result<Checked, ServiceE
     let sources = config.certificates.len() + config.tls_endpoints.len();
     let api = config.host_api.as_ref().map(HostApiConfig::deciding_files).unwrap_or_default();
     let named = [("--config.file", Some(path)), ("--web.config.file", web_config)];
-    let deciding = named.into_iter().filter_map(|(setting, path)| Some((setting, path?))).chain(api);
-    let warnings: Vec<_> =
-        warnings::of_deciding(deciding).chain(warnings::of_secrets(&config)).chain(warnings::of(&config)).collect();
+    let written = web_config.and_then(|path| config::load_web(path).ok()).and_then(|web| web.config.tls_server_config);
+    let of_web = written.iter().flat_map(TlsServerConfig::deciding_files);
+    let deciding = named.into_iter().filter_map(|(setting, path)| Some((setting, path?))).chain(api).chain(of_web);
+    let of_state = warnings::of_state(&config.state_directory());
+    let warnings: Vec<_> = warnings::of_deciding(deciding)
+        .chain(of_state)
+        .chain(warnings::of_secrets(&config))
+        .chain(warnings::of(&config))
+        .collect();
     let exposed = warnings.iter().filter(|it| it.lets_others_act).map(ToString::to_string).collect();
     let warnings = warnings.iter().map(ToString::to_string).collect();
     let (upses, agents, outside_hosts) = (config.ups.len(), config.agents.len(), config.outside_hosts.len());

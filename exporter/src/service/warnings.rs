@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
-use crate::platform::{self, HINTS};
+use crate::platform::{self, FileError, HINTS};
 use crate::rotation::agent::Agent;
 
 /// Each look at a command has a deadline of its own.
@@ -33,14 +33,19 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
 
 /// The files that decide what a service of this system does, which it refuses where others may exchange them.
 pub(super) fn of_deciding<'a>(files: impl Iterator<Item = (&'static str, &'a Path)>) -> impl Iterator<Item = Warning> {
-    files.filter(|_| platform::REGISTERS_ITSELF).filter_map(|(setting, path)| {
-        let error = platform::check_unexposed(path).err()?;
-        Some(Warning {
-            setting: setting.to_owned(),
-            message: format!("{error}; the service refuses it"),
-            lets_others_act: true,
-        })
-    })
+    files
+        .filter(|_| platform::REGISTERS_ITSELF)
+        .filter_map(|(setting, path)| Some(refused_by_service(setting, &platform::check_unexposed(path).err()?)))
+}
+
+/// Where what was begun, and how it is undone, is kept: it is refused like those.
+pub(super) fn of_state(directory: &Path) -> Option<Warning> {
+    let checked = if platform::REGISTERS_ITSELF { platform::check_way(directory) } else { Ok(()) };
+    Some(refused_by_service("stateDirectory", &checked.err()?))
+}
+
+fn refused_by_service(setting: &str, error: &FileError) -> Warning {
+    Warning { setting: setting.to_owned(), message: format!("{error}; the service refuses it"), lets_others_act: true }
 }
 
 /// The secrets that others may read, which the log tells of while the program runs, too.

@@ -167,6 +167,29 @@ fn a_service_lives_as_its_manager_says() {
     });
     drop(taken);
 
+    // Wine's drive `Z:` is Linux's root, where everybody may add names to `/tmp`.
+    let open = tempfile::tempdir_in("Z:/tmp").expect("this test needs Wine");
+    let theirs = open.path().display().to_string().replace('\\', "/");
+    write(&format!("{CONFIG}stateDirectory: '{theirs}/state'\n"));
+    let said = refused_of(&install);
+    assert!(said.contains("stateDirectory: ") && said.contains("may be changed by Everyone"), "{said}");
+    std::fs::write(&log, "").expect("emptied");
+    sc("start");
+    until("it refuses a state directory in the hands of others", || {
+        is(ServiceState::Stopped) && logged().contains("who could exchange")
+    });
+    write(CONFIG);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new(["host".to_owned()]).and_then(|it| it.self_signed(&key));
+    std::fs::write(open.path().join("tls.crt"), certificate.expect("a certificate").pem()).expect("written");
+    std::fs::write(open.path().join("tls.key"), key.serialize_pem()).expect("written");
+    let keys = format!("tls_server_config: {{cert_file: '{theirs}/tls.crt', key_file: '{theirs}/tls.key'}}\n");
+    let web = place.put("Program Data/web.yaml", keys.as_bytes());
+    let said = refused_of(&[&install[..], &["--web.config.file", web.to_str().expect("UTF-8")]].concat());
+    assert!(said.contains("tls_server_config.key_file: ") && said.contains("may be changed by Everyone"), "{said}");
+    let said = refused_of(&[&install[..5], &["--log.file", config]].concat());
+    assert!(said.contains("--log.file: ") && said.contains("name a file of its own"), "{said}");
+
     // Whoever may add names beside the program, or exchange its configuration, would say what the system does.
     sc("start");
     until("it is ready", || get("127.0.0.1", port, "/-/ready").is_some_and(|told| told.starts_with("HTTP/1.1 200")));
