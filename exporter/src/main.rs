@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{CommandFactory as _, Parser};
 use kagiban_exporter::cli::{
-    CheckArgs, Cli, CliCommand, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs,
+    CheckArgs, Cli, CliCommand, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, NO_LOG, RotationCommand, ServeArgs,
     ServiceCommand, ShutdownCommand, WorkArgs, list_keystore, one_line, print_check, print_discovered, run_rotation,
     run_service, run_shutdown,
 };
@@ -189,6 +189,7 @@ fn log(args: &WorkArgs) -> Result<Flush> {
         tracing_subscriber::registry().with(lines).init();
         return Ok(flush);
     };
+    check_log(args)?;
     let file = LogFile::open(path).with_context(|| format!("cannot log to {}", path.display()))?;
     let (writer, flush) = log_lines::to_writer(file);
     tracing_subscriber::registry().with(lines_of(args, fmt::layer().with_ansi(false), writer)).init();
@@ -197,7 +198,7 @@ fn log(args: &WorkArgs) -> Result<Flush> {
 
 /// To a file, and what is a warning or worse to the system's log. A service works without the one or the other, and says so.
 fn log_of_service(args: &WorkArgs) -> (Option<Flush>, Option<Taken>) {
-    let opened = service_log(args.log_file.as_deref()).and_then(|path| Ok(LogFile::open(&path)?));
+    let opened = check_log(args).and_then(|()| Ok(LogFile::open(&service_log(args.log_file.as_deref())?)?));
     let (file, flush, failure) = match opened {
         Ok(file) => {
             let (writer, flush) = log_lines::to_writer(file);
@@ -216,6 +217,14 @@ fn log_of_service(args: &WorkArgs) -> (Option<Flush>, Option<Taken>) {
         error!("there is no log file: {}", said_once(error.chain()));
     }
     (flush, taken)
+}
+
+/// No file that decides what this program does is written over.
+fn check_log(args: &WorkArgs) -> Result<()> {
+    match args.logged_over() {
+        Some(path) => Err(anyhow!("{}: {NO_LOG}", path.display())),
+        None => Ok(()),
+    }
 }
 
 /// Where the log of the service is. Nobody but administrators may enter its directory.

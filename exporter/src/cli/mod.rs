@@ -11,7 +11,7 @@ mod shutdown;
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kagiban_crds::{AgentName, HostName, host_setup};
@@ -22,7 +22,7 @@ pub use discover::print as print_discovered;
 pub use given::GivenArgs;
 pub use keystore::list as list_keystore;
 pub use rotation::{RotationError, run as run_rotation};
-pub use service::{ServiceCommandError, run as run_service};
+pub use service::{NO_LOG, ServiceCommandError, run as run_service};
 pub use shutdown::{ShutdownCommandError, run as run_shutdown};
 
 use crate::config::{self, Config, ConfigError};
@@ -347,6 +347,15 @@ pub struct WorkArgs {
     /// How it is logged.
     #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+impl WorkArgs {
+    /// The file that says what this program does, and that it would write its log into.
+    pub fn logged_over(&self) -> Option<&Path> {
+        let log = platform::destination(self.log_file.as_deref()?).ok()?;
+        let deciding = [&self.config_file, &self.web_config_file].into_iter().flatten();
+        deciding.map(PathBuf::as_path).find(|path| platform::destination(path).is_ok_and(|it| it == log))
+    }
 }
 
 #[derive(Debug, Args)]

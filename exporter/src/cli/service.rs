@@ -24,6 +24,9 @@ const CONFIGURATION: &str = "exporter.yaml";
 /// What is written where no configuration is.
 const FIRST_CONFIGURATION: &str = include_str!("../../packaging/windows/exporter.yaml");
 
+/// Of a file that says what the program does.
+pub const NO_LOG: &str = "the log would be written into what is read here; name a file of its own";
+
 /// Why a command did not do what it is for.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceCommandError {
@@ -117,7 +120,8 @@ fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceComm
     for warning in checked.warnings.iter().filter(|warning| !checked.exposed.contains(warning)) {
         writeln!(out, "warning: {}", one_line(warning))?;
     }
-    let problems = [checked.problems, checked.exposed].concat();
+    let logged_over = args.logged_over().map(|path| format!("--log.file: {}: {NO_LOG}", path.display()));
+    let problems = [checked.problems, checked.exposed, logged_over.into_iter().collect()].concat();
     if !problems.is_empty() {
         return Err(ServiceCommandError::Refused(problems));
     }
@@ -377,6 +381,31 @@ mod tests {
         first_configuration(&within, &mut out).expect("it is there");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), "mine");
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_log_in_the_place_of_what_says_what_is_done_is_known_however_it_is_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::create_dir(at("below")).expect("a directory");
+        for name in ["c.yaml", "w.yaml"] {
+            std::fs::write(at(name), "").expect("written");
+        }
+        let over = |log: &str| {
+            let args = installed(&[
+                "--config.file",
+                &at("c.yaml"),
+                "--web.config.file",
+                &at("w.yaml"),
+                "--log.file",
+                &at(log),
+            ]);
+            args.logged_over().map(|path| path.display().to_string())
+        };
+        assert_eq!(over("c.yaml"), Some(at("c.yaml")));
+        assert_eq!(over("below/../w.yaml"), Some(at("w.yaml")));
+        assert_eq!((over("log"), over("none/log")), (None, None));
+        assert_eq!(installed(&["--config.file", &at("c.yaml")]).logged_over(), None);
     }
 
     #[test]
