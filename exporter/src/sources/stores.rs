@@ -7,6 +7,7 @@
 //! A store stands where a file would: its path is the one that Windows' own tools use. A certificate's alias is its friendly name,
 //! or the thumbprint that it is known by where it has none.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,10 @@ pub(super) struct StoreSource {
 }
 
 impl StoreSource {
-    pub(super) fn new(stores: Vec<String>, deadline: Duration) -> Self {
+    /// One that is named twice, in whatever letters, is read once: its series would be there twice, which no Prometheus takes.
+    pub(super) fn new(mut stores: Vec<String>, deadline: Duration) -> Self {
+        let mut named = BTreeSet::new();
+        stores.retain(|store| named.insert(store.to_lowercase()));
         Self { stores: stores.into(), reader: Blocking::new(Work::Files, deadline) }
     }
 
@@ -121,6 +125,13 @@ mod tests {
             ]
         );
         assert!(contents.flaws.is_none() && contents.format == "windows_store");
+    }
+
+    #[test]
+    fn a_store_that_is_named_twice_is_read_once() {
+        let named = ["MY", "Root", "my", "ROOT", "MY"].map(str::to_owned).to_vec();
+        let read = StoreSource::new(named, Duration::from_secs(1)).stores;
+        assert_eq!(*read, ["MY".to_owned(), "Root".to_owned()]);
     }
 
     /// Windows brings authorities that have expired, and needs some of them.
