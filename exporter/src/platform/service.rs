@@ -24,6 +24,10 @@ pub enum ServiceControlError {
          all of them by a program each, as service.stop and service.start", dependents.join(", ")
     )]
     DependentsRunning { name: String, dependents: Vec<String> },
+    #[error(
+        "service {name} is kagiban-exporter itself, which would wait for its own end; name the service that reads the keystore"
+    )]
+    IsOwn { name: String },
     #[error("service {name} accepts no stop while it runs; its vendor says how it is stopped")]
     AcceptsNoStop { name: String },
     #[error(
@@ -49,9 +53,11 @@ impl ServiceControlError {
     /// Stable, for logs and metric labels.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } | Self::Disabled { .. } | Self::Denied { .. } | Self::AcceptsNoStop { .. } => {
-                "not_runnable"
-            }
+            Self::NotFound { .. }
+            | Self::Disabled { .. }
+            | Self::Denied { .. }
+            | Self::IsOwn { .. }
+            | Self::AcceptsNoStop { .. } => "not_runnable",
             Self::DependentsRunning { .. } => "dependents_running",
             Self::Pending { verb: ServiceVerb::Stop, .. } => "stop_pending",
             Self::Pending { verb: ServiceVerb::Start, .. } => "start_pending",

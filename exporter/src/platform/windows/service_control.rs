@@ -25,7 +25,7 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::System::Services::SERVICE_ENUMERATE_DEPENDENTS;
 
-use super::super::{ServiceControlError, ServiceVerb};
+use super::super::{SERVICE_NAME, ServiceControlError, ServiceVerb};
 use super::sys;
 
 /// Between two looks at its state.
@@ -122,6 +122,10 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// With no more rights than it takes.
     fn open(self) -> Result<Service, ServiceControlError> {
+        // To the manager names have no case.
+        if self.name.to_lowercase() == SERVICE_NAME {
+            return Err(ServiceControlError::IsOwn { name: self.name.to_owned() });
+        }
         let access = match self.verb {
             ServiceVerb::Stop => {
                 ServiceAccess::STOP
