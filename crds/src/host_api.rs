@@ -523,6 +523,8 @@ pub enum RefusalReason {
     TooSlow,
     /// 409: the host obeys another installation of the operator.
     OtherLineage,
+    /// 409: the host's configuration says whom it obeys, and it is given to nobody else.
+    LineageConfigured,
     /// 409: a lower epoch than the highest accepted.
     StaleEpoch,
     /// 409: an epoch too far above the highest accepted and the host's clock.
@@ -573,6 +575,7 @@ impl RefusalReason {
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
             Self::OtherLineage
+            | Self::LineageConfigured
             | Self::StaleEpoch
             | Self::EpochTooFar
             | Self::StaleGeneration

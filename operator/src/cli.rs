@@ -150,7 +150,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub leader_election_namespace: Option<String>,
     /// The name of this installation, such as the cluster's. A host obeys the first name that it hears, and refuses the orders
-    /// of other installations and of those without one, whatever their epoch. Exporters from before there was this option refuse them.
+    /// of other installations and of those without one, whatever their epoch, until it is handed over. Exporters from before there was this option refuse them.
     #[arg(long, value_name = "NAME")]
     pub lineage: Option<Lineage>,
 }
@@ -177,7 +177,7 @@ pub struct StandaloneArgs {
     #[command(flatten)]
     pub work: WorkArgs,
     /// The name of this installation. It is kept with the state, and made there where none is given first. A host obeys the first
-    /// name that it hears, and refuses the orders of other installations.
+    /// name that it hears, and refuses the orders of other installations until it is handed over.
     #[arg(long, value_name = "NAME")]
     pub lineage: Option<Lineage>,
 }
@@ -198,7 +198,8 @@ pub struct WorkArgs {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
     /// Give every host to the installation of this name, once nothing is on its way there, and begin no rotation on any: for moving a fleet to
-    /// another operator. A host obeys that one from then on, and refuses this one.
+    /// another operator. A host obeys that one from then on, and refuses this one: an operator with
+    /// that --lineage alone can give it back, so look twice at the name.
     #[arg(long, value_name = "LINEAGE")]
     pub hand_over_to: Option<Lineage>,
     /// Where /metrics, /healthz, /readyz, the page of the fleet and /sd, the hosts for Prometheus's HTTP service discovery, are served.

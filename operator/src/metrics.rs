@@ -63,7 +63,11 @@ impl Metrics {
             "Requests to the Kubernetes API, or to the state of a standalone operator, by how they ended",
             api_requests.clone(),
         );
-        registry.register("kagiban_host_requests", "Requests to host APIs, by how they ended", host_requests.clone());
+        registry.register(
+            "kagiban_host_requests",
+            "Requests to host APIs (look, open, renew, password, deliver, roll_back, hand_over), by how they ended",
+            host_requests.clone(),
+        );
         registry.register(
             "kagiban_withheld",
             "Status writes, events and orders of resources that change too often, and expiries of more Secrets than have series",

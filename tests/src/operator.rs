@@ -67,7 +67,17 @@ impl Operator {
         resync: Duration,
         words: &[&str],
     ) -> Result<Self> {
-        let mut command = Command::new(tools::ours("kagiban-operator")?);
+        Self::start_standalone_by(Command::new(tools::ours("kagiban-operator")?), directory, standalone, resync, words)
+    }
+
+    /// The same by a program that runs it as itself, such as `strace -D`.
+    pub fn start_standalone_by(
+        mut command: Command,
+        directory: &Path,
+        standalone: &Standalone,
+        resync: Duration,
+        words: &[&str],
+    ) -> Result<Self> {
         command.arg("standalone").args(["--read-every", "1s"]);
         command.arg("--manifests").arg(&standalone.manifests);
         command.arg("--secrets").arg(&standalone.secrets);

@@ -454,7 +454,7 @@ fn an_annotation_rotates_once_more(stage: &Stage, leaf: &str) -> Result<()> {
         Keeper::Standalone(standalone) => {
             let told = standalone.command(&["rotate", RESOURCE, "--as", "now", "--wait"])?;
             ensure!(
-                told.ends_with("rotated\n") && standalone.resource()?["status"]["handledRotate"] == "now",
+                told.contains(" rotated: ") && standalone.resource()?["status"]["handledRotate"] == "now",
                 "{told}"
             );
         }

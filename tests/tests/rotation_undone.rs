@@ -6,8 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kagiban_tests::keeper::Keeper;
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::powerchute::ALIAS;
+use kagiban_tests::quickstart::RESOURCE;
 use kagiban_tests::stage::{Place, RESYNC, Scene, Stage, condition};
 use kagiban_tests::{process, tools, wait};
 use serde_json::Value;
@@ -45,7 +47,15 @@ fn the_old_store_is_put_back(place: Place) -> Result<()> {
     let ini = fs::read(stage.host.agent.ini())?;
 
     stage.host.agent.fail_starts(1)?;
-    stage.annotate("now")?;
+    match &stage.keeper {
+        Keeper::Cluster(_) => stage.annotate("now")?,
+        // Whoever waits for it is told.
+        Keeper::Standalone(standalone) => {
+            let failed =
+                standalone.command(&["rotate", RESOURCE, "--as", "now", "--wait"]).expect_err("it is put back");
+            ensure!(format!("{failed:#}").contains("the rotation has ended as RolledBack"), "{failed:#}");
+        }
+    }
     let status = stage.wait_status(|status| status["rotation"]["state"] == "RolledBack")?;
     ensure!(stage.host.agent.served()?.leaf_sha256() == leaf, "another leaf is served");
     ensure!(fs::read(stage.host.agent.keystore())? == store, "the store is not the old one");

@@ -26,7 +26,8 @@ pub struct HostApiConfig {
     pub client_crl_file: Option<PathBuf>,
     /// Which clients may speak. Trust alone authorises nobody.
     pub client_names: Vec<ClientName>,
-    /// The installation of the operator that this host obeys; by default the first that gives an order with a name.
+    /// The installation of the operator that this host obeys; by default the first that gives an order with a name, and
+    /// whom that one gives the host to. A host that is told here is given to nobody else.
     #[serde(default)]
     pub lineage: Option<Lineage>,
     /// Of clients whose handshake is over: more than these and the longest idle one is dropped for the new one.

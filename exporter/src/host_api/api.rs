@@ -10,8 +10,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use kagiban_crds::host_api::{
-    HandOver, PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationOpen, RotationReport, RotationState,
-    Target,
+    HandOver, HandOverReport, PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationOpen, RotationReport,
+    RotationState, Target,
 };
 use kagiban_crds::{AgentName, Epoch, Generation};
 use serde::Serialize;
@@ -172,9 +172,11 @@ impl Api {
                 let order: HandOver = body::read(request).await?;
                 let _working = slot_handle.work();
                 let is_done = agent.worker.snapshot()?.admit_hand_over(&self.host, &order)?;
-                if !is_done {
-                    self.check_nothing_waits()?;
+                // Its worker may be in the middle of a rotation of the other installation
+                if is_done {
+                    return json(&HandOverReport { lineage: order.to }, StatusCode::OK, "handed_over");
                 }
+                self.check_nothing_waits()?;
                 let report = agent.worker.hand_over(order).await?;
                 json(&report, StatusCode::OK, "handed_over")
             }

@@ -405,7 +405,7 @@ fn fence_refused(error: &FenceError) -> Refusal {
     let reason = match error {
         FenceError::Unread { .. } | FenceError::LineageUnread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
-        FenceError::Configured(_) => RefusalReason::WrongState,
+        FenceError::Configured(_) => RefusalReason::LineageConfigured,
         FenceError::Elsewhere { .. } => RefusalReason::Internal,
     };
     refuse(reason, error.to_string())

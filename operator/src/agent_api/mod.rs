@@ -26,7 +26,7 @@ pub enum AgentError {
     Address(String),
     #[error(
         "{host} is at {address}, to which this operator does not connect; if that is right, have the operator started with \
-         --allow-hosts"
+         --allow-hosts {address}"
     )]
     NotAllowed { host: String, address: IpAddr },
     #[error("the host cannot be connected to: {0}")]
@@ -128,6 +128,7 @@ fn blocked_by(refusal: &Refusal) -> BlockedBy {
         | RefusalReason::EpochTooFar
         | RefusalReason::WrongClass
         | RefusalReason::OtherLineage
+        | RefusalReason::LineageConfigured
         | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
         RefusalReason::WrongTarget => BlockedBy::WrongHost,
         RefusalReason::Frozen => BlockedBy::Frozen,
@@ -144,6 +145,7 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::MethodNotAllowed => "method_not_allowed",
         RefusalReason::TooSlow => "too_slow",
         RefusalReason::OtherLineage => "other_lineage",
+        RefusalReason::LineageConfigured => "lineage_configured",
         RefusalReason::StaleEpoch => "stale_epoch",
         RefusalReason::EpochTooFar => "epoch_too_far",
         RefusalReason::StaleGeneration => "stale_generation",

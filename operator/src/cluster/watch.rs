@@ -25,7 +25,7 @@ const MOST_EMPTY_PAGES: u32 = 5;
 const MOST: usize = 100_000;
 
 /// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
-/// shows nothing of what happens there, and says nothing.
+/// shows nothing of what happens there, and says nothing. The alert KagibanOperatorBehind goes by the last list of all.
 pub(super) const LIST_AGAIN: Duration = Duration::from_secs(600);
 
 /// What is there, and what becomes of it.

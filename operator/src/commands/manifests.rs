@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use kagiban_crds::resource::PAUSED_BY_HAND_ANNOTATION;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::key_of;
@@ -12,6 +13,8 @@ use crate::foreign::in_one_line;
 const OF_A_MANIFEST: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 /// What `kubectl apply` keeps for itself.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// What whoever keeps a resource notes on it. A pause by hand is one of the manifest from then on.
+const NOTES: [&str; 2] = [LAST_APPLIED, PAUSED_BY_HAND_ANNOTATION];
 
 /// A stream of documents, with what a person does next as comments.
 ///
@@ -36,7 +39,8 @@ pub(super) fn exported(
          #     It says HostRefused of each, and changes nothing on any host.\n\
          #  3. Start this operator with --hand-over-to and that name. It says HandedOver of each, and the other one Ready.\n\
          #     No certificate in force is rotated for that.\n\
-         #  4. Take the manifests away here, confirm that, and end this operator.\n",
+         #  4. When that one shows nothing under BLOCKED-BY, take the manifests away here, but not the Secrets; confirm that; and end this\n\
+         #     operator when the resources are gone.\n",
     );
     for object in found {
         text.push_str("---\n");
@@ -52,7 +56,7 @@ fn manifest(object: &Value) -> Value {
         .filter_map(|key| {
             let mut value = object["metadata"].get(key)?.clone();
             if let Some(words) = value.as_object_mut() {
-                words.remove(LAST_APPLIED);
+                NOTES.iter().for_each(|note| drop(words.remove(*note)));
                 if words.is_empty() {
                     return None;
                 }
@@ -93,7 +97,7 @@ mod tests {
             "metadata": {
                 "name": "ups-01", "namespace": "fleet", "uid": "1-2", "resourceVersion": "7", "generation": 3,
                 "finalizers": ["kagiban.dev/rotation"], "creationTimestamp": "2026-11-29T05:00:00Z",
-                "annotations": {"kagiban.dev/rotate": "now", LAST_APPLIED: "{}"},
+                "annotations": {"kagiban.dev/rotate": "now", LAST_APPLIED: "{}", PAUSED_BY_HAND_ANNOTATION: "true"},
             },
             "spec": {
                 "api": {"hostApi": {"tlsSecretRef": {"name": "fleet-client"}}},

@@ -168,13 +168,13 @@ async fn wait_for_rotation(args: &RotateArgs, word: &str) -> anyhow::Result<()> 
             let object = client.get(&format!("/resources/{namespace}/{name}")).await;
             let object = object.with_context(|| format!("{KIND}/{name}"))?;
             match rotation_of(&object, word) {
-                Asked::Verified => break print(&format!("{KIND}/{name} rotated\n"))?,
-                Asked::Ended(state) => bail!("{KIND}/{name}: the rotation has ended as {state}: {}", ready(&object)),
+                Asked::Verified => break print(&format!("{KIND}/{name} rotated: {}\n", leaf(&object)))?,
+                Asked::Ended(state) => bail!("{KIND}/{name}: the rotation has ended as {state}: {}", ended(&object)),
                 Asked::Owed => {}
             }
-            let said = ready(&object);
-            ensure!(Instant::now() < deadline, "timed out waiting for {KIND}/{name}, which is rotated yet: {said}");
-            if said != last {
+            let said = on_the_way(&object);
+            ensure!(Instant::now() < deadline, "timed out waiting for {KIND}/{name}, which is not rotated yet: {said}");
+            if said != last && !said.is_empty() {
                 remark(&format!("{KIND}/{name}: {said}"))?;
                 last = said;
             }
@@ -210,12 +210,32 @@ fn rotation_of(object: &Value, word: &str) -> Asked {
     }
 }
 
-/// What the condition Ready says to a person.
-fn ready(object: &Value) -> String {
+/// What keeps it, or else what is done about it, to a person; empty while nothing is known yet.
+fn on_the_way(object: &Value) -> String {
+    let said = ["Blocked", "Reconciling"].map(|kind| condition(object, kind));
+    said.into_iter().find(|said| !said.is_empty()).unwrap_or_default()
+}
+
+/// Why the newest rotation was none, as its host has said.
+fn ended(object: &Value) -> String {
+    let reason = object["status"]["history"][0]["reason"].as_str().unwrap_or("for no reason that is known");
+    in_one_line(&format!("{reason}; `kagiban-operator describe` shows its events"))
+}
+
+fn leaf(object: &Value) -> String {
+    let leaf = &object["status"]["leaf"];
+    let word = |name: &str| leaf[name].as_str().unwrap_or_default();
+    in_one_line(&format!("{} is served, valid until {}", word("sha256"), word("notAfter")))
+}
+
+fn condition(object: &Value, kind: &str) -> String {
     let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
-    let word = |name: &str| ready.and_then(|ready| ready[name].as_str()).unwrap_or_default();
-    in_one_line(&format!("{}: {}", word("reason"), word("message")))
+    let found = conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True");
+    let said = |found: &Value| {
+        let word = |name: &str| found[name].as_str().unwrap_or_default();
+        in_one_line(&format!("{}: {}", word("reason"), word("message")))
+    };
+    found.map(said).unwrap_or_default()
 }
 
 async fn confirm_deletions(args: &ConfirmDeletionsArgs) -> anyhow::Result<String> {

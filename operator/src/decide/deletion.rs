@@ -25,6 +25,8 @@ pub(super) fn deleting(case: &Case<'_>) -> Option<Verdict> {
         Observed::Seen(report) if is_wrong_host(&case.inputs.resource.spec, report) => {
             Verdict::clear(Step::ReleaseFinalizer)
         }
+        // What is on its way there is not ours to call off
+        Observed::Seen(_) if gates::not_ours(case).is_some() => Verdict::clear(Step::ReleaseFinalizer),
         Observed::Seen(_) => call_off(case),
         Observed::Unseen(_) if case.open_rotation().is_none() => Verdict::clear(Step::ReleaseFinalizer),
         Observed::Unseen(obstacle) => {

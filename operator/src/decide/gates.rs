@@ -26,13 +26,18 @@ const FROZEN_LOOK: Duration = Duration::from_secs(15);
 type Gate = fn(&Case<'_>) -> Option<(Obstacle, Timestamp)>;
 
 /// Before a rotation is opened.
-const OPENING: [Gate; 8] = [paused, frozen, other_lineage, references, permitted, clock, power, setback];
+const OPENING: [Gate; 7] = [paused, frozen, references, permitted, clock, power, setback];
 /// Before a chain is pushed to a host that waits for it; a pause does not stop what is on its way.
-const DELIVERING: [Gate; 6] = [other_lineage, references, permitted, clock, power, setback];
+const DELIVERING: [Gate; 5] = [references, permitted, clock, power, setback];
 
-/// A frozen agent and a host of another installation need a person, whether anything is due or not.
+/// A frozen agent needs a person, whether anything is due or not.
 pub(super) fn before_anything_is_due(case: &Case<'_>) -> Option<Verdict> {
-    first_shut(case, &[frozen, other_lineage])
+    first_shut(case, &[frozen])
+}
+
+/// Whatever is on its way there is another installation's.
+pub(super) fn not_ours(case: &Case<'_>) -> Option<Verdict> {
+    first_shut(case, &[other_lineage])
 }
 
 pub(super) fn before_opening(case: &Case<'_>) -> Option<Verdict> {
@@ -102,13 +107,20 @@ fn until_thaw_is_seen(case: &Case<'_>) -> Duration {
 /// The host would refuse every order (`other_lineage`). One that has obeyed nobody yet, or does not tell whom, is given one.
 fn other_lineage(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let (obeyed, ours) = (case.report()?.lineage.as_ref()?, &case.inputs.policy.lineage);
+    let retry = later(case.now(), case.inputs.policy.resync);
+    if case.inputs.policy.hand_over_to.as_ref() == Some(obeyed) {
+        let message = format!(
+            "the host was given to the installation {obeyed} (--hand-over-to): once that one shows it as Ready, delete the resource here"
+        );
+        return Some((Obstacle::new(BlockedBy::HandedOver, message), retry));
+    }
     (ours.as_ref() != Some(obeyed)).then(|| {
         let ours = ours.as_ref().map_or_else(|| "has no `--lineage`".to_owned(), |ours| format!("is {ours}"));
         let message = format!(
             "the host obeys the installation {obeyed}, and this one {ours}: delete the resource in one of them, or give the host to \
-             this one with `hostApi.lineage`"
+             this one: start the operator of {obeyed} with `--hand-over-to`, or set `hostApi.lineage` on the host"
         );
-        (Obstacle::new(BlockedBy::HostRefused, message), later(case.now(), case.inputs.policy.resync))
+        (Obstacle::new(BlockedBy::HostRefused, message), retry)
     })
 }
 

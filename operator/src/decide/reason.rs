@@ -199,8 +199,7 @@ pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
         | BlockedBy::IssuerRefused
         | BlockedBy::NotGranted
         | BlockedBy::DriftRecurs
-        | BlockedBy::RotationStuck
-        | BlockedBy::HandedOver => true,
+        | BlockedBy::RotationStuck => true,
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
         | BlockedBy::HostBusy
@@ -212,6 +211,7 @@ pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
         | BlockedBy::IssuerUnavailable
         | BlockedBy::IssuerEnding
         | BlockedBy::SecretUnavailable
-        | BlockedBy::BackingOff => false,
+        | BlockedBy::BackingOff
+        | BlockedBy::HandedOver => false,
     }
 }

@@ -17,11 +17,12 @@ use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     deletion::deleting,
     conflict,
     unreachable,
     wrong_host,
+    gates::not_ours,
     in_flight,
     unproven,
     hand_over,
@@ -166,21 +167,8 @@ fn unproven(case: &Case<'_>) -> Option<Verdict> {
 
 /// What is on its way is at its end, and nothing new is begun: not even a rotation that is due, which is the other installation's.
 fn hand_over(case: &Case<'_>) -> Option<Verdict> {
-    let (report, to) = (case.report()?, case.inputs.policy.hand_over_to.as_ref()?);
-    let (obeyed, ours) = (report.lineage.as_ref(), case.inputs.policy.lineage.as_ref());
-    if obeyed == Some(to) {
-        let message = format!(
-            "the host was given to the installation {to} (--hand-over-to): once that one shows it as Ready, delete the resource here"
-        );
-        return Some(Case::blocked(
-            Obstacle::new(BlockedBy::HandedOver, message),
-            later(case.now(), case.inputs.policy.resync),
-        ));
-    }
-    // One of a third installation is not ours to give
-    if obeyed.is_some() && obeyed != ours {
-        return None;
-    }
+    case.inputs.policy.hand_over_to.as_ref()?;
+    let report = case.report()?;
     let step = Step::HandOver { generation: Generation(highest_generation(report)) };
     Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, step)))
 }

@@ -144,6 +144,7 @@ fn a_text_stays_a_text_of_its_manifest_whatever_it_says() -> Result<()> {
                 "image": {"repository": text("operator")},
                 "logLevel": text("info"),
                 "lineage": text("tokyo"),
+                "handOverTo": text("osaka"),
                 "listenAddress": text("0.0.0.0"),
                 "page": text("local"),
                 "resync": text("5m"),

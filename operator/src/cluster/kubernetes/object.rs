@@ -1,12 +1,13 @@
 //! An object as the API server sends it, its parts read apart: of most of it nothing is kept.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kagiban_crds::resource::{
-    FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, ROTATE_ANNOTATION,
-    SpecError,
+    FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus,
+    PAUSED_BY_HAND_ANNOTATION, ROTATE_ANNOTATION, SpecError,
 };
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -45,8 +46,12 @@ struct Metadata {
     finalizers: Option<Finalizers>,
 }
 
-/// The rotate annotation out of all.
-struct Annotations(Option<String>);
+/// The rotate annotation out of all, and whether a pause by hand is noted.
+#[derive(Default)]
+struct Annotations {
+    rotate: Option<String>,
+    paused_by_hand: bool,
+}
 
 /// Whether ours is among them.
 struct Finalizers(bool);
@@ -59,7 +64,10 @@ fn time(text: Option<String>, otherwise: Timestamp) -> Option<Time> {
 
 impl From<Metadata> for ObjectMeta {
     fn from(read: Metadata) -> Self {
-        let rotate = read.annotations.and_then(|annotations| annotations.0);
+        let Annotations { rotate, paused_by_hand } = read.annotations.unwrap_or_default();
+        let rotate = rotate.map(|word| (ROTATE_ANNOTATION.to_owned(), word));
+        let paused = paused_by_hand.then(|| (PAUSED_BY_HAND_ANNOTATION.to_owned(), "true".to_owned()));
+        let annotations: BTreeMap<_, _> = rotate.into_iter().chain(paused).collect();
         let held = read.finalizers.is_some_and(|finalizers| finalizers.0);
         let [name, namespace, uid, resource_version] =
             [read.name, read.namespace, read.uid, read.resource_version].map(|word| word.map(|word| bounded(&word)));
@@ -72,7 +80,7 @@ impl From<Metadata> for ObjectMeta {
             // Nobody's claim is older by a time that is none, and nobody waits for a host by one
             creation_timestamp: time(read.creation_timestamp, whole_seconds(Timestamp::MAX)),
             deletion_timestamp: time(read.deletion_timestamp, Timestamp::UNIX_EPOCH),
-            annotations: rotate.map(|word| [(ROTATE_ANNOTATION.to_owned(), word)].into()),
+            annotations: Some(annotations).filter(|all| !all.is_empty()),
             finalizers: held.then(|| vec![FINALIZER.to_owned()]),
             ..Self::default()
         }
@@ -91,15 +99,16 @@ impl<'de> Deserialize<'de> for Annotations {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
-                let mut rotate = None;
+                let mut found = Annotations::default();
                 while let Some(name) = map.next_key::<String>()? {
+                    found.paused_by_hand |= name == PAUSED_BY_HAND_ANNOTATION;
                     if name == ROTATE_ANNOTATION {
-                        rotate = map.next_value::<Option<String>>()?.map(|value| rotate_word(&value));
+                        found.rotate = map.next_value::<Option<String>>()?.map(|value| rotate_word(&value));
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Annotations(rotate))
+                Ok(found)
             }
         }
 

@@ -208,7 +208,11 @@ impl Control {
     fn confirm(&self) -> Result<Vec<Bytes>, Refusal> {
         let held = self.held.confirm();
         if held == 0 {
-            return Err(Refusal(StatusCode::CONFLICT, "no deletion waits for a confirmation".to_owned()));
+            return Err(Refusal(
+                StatusCode::CONFLICT,
+                "no deletion waits for a confirmation; what is gone from the manifests is held after ten seconds"
+                    .to_owned(),
+            ));
         }
         tracing::info!(
             resources = held,

@@ -123,6 +123,8 @@ async fn all_are_listed_again_after_a_while_though_nothing_changes() {
     for _ in 0..3 {
         assert_eq!(listed(&mut events).await.len(), 1);
     }
+    // The alert is patient for half an hour
+    assert!(crate::cluster::watch::LIST_AGAIN < Duration::from_secs(1800));
 }
 
 #[tokio::test]
@@ -297,7 +299,8 @@ async fn a_person_asks_the_running_process() {
     let asked_for = applied(&mut events).await;
     assert_eq!(asked_for.metadata.annotations.unwrap_or_default()["kagiban.dev/rotate"], "ticket-7");
     asked(site.path(), &["pause", "ups-01"]).await.expect("it is paused");
-    assert!(applied(&mut events).await.spec.rotation.paused);
+    let paused = applied(&mut events).await;
+    assert!(paused.spec.rotation.paused && crate::cluster::object(&paused).paused_by_hand);
     asked(site.path(), &["resume", "mac/ups-01"]).await.expect("it is resumed");
     assert!(!applied(&mut events).await.spec.rotation.paused);
     let error = asked(site.path(), &["wait", "ups-01", "--timeout", "0s"]).await.expect_err("it is not ready");

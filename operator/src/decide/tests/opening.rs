@@ -113,6 +113,16 @@ fn a_host_is_given_to_another_installation_before_anything_that_is_due() {
     keyed.generation = Generation(1);
     keyed.rotation = Some(rotation(1, RotationState::Keyed));
     assert!(matches!(decided(&opened(), &keyed).step, Step::Deliver { .. }));
+    // What the next installation has on its way is not ours to call off, and holds no deletion up
+    let mut theirs = obeying(&first, Some("osaka"));
+    theirs.generation = Generation(7);
+    for state in [RotationState::Keyed, RotationState::Restarting] {
+        theirs.rotation = Some(rotation(7, state));
+        let step = decided(&settled, &theirs).step;
+        assert!(matches!(step, Step::Blocked { by: BlockedBy::HandedOver, .. }), "{step:?}");
+        let deleted = Resource { deleted_at: Some(now()), ..settled.clone() };
+        assert_eq!(decided(&deleted, &theirs).step, Step::ReleaseFinalizer);
+    }
     // A generation that the host has not heard of is not begun any more
     assert!(matches!(decided(&opened(), &obeying(&first, Some("tokyo"))).step, Step::HandOver { .. }));
 }
