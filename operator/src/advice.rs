@@ -51,8 +51,8 @@ pub(crate) const fn advice(by: BlockedBy) -> &'static str {
             "the last rotation failed, for the reason in the events; the next one waits, and never past the expiry"
         }
         BlockedBy::HandedOver => {
-            "the host was given to another installation: delete the resource here once that one shows it as Ready \
-             ([Another operator](operator.md#another-operator))"
+            "the host was given to another installation: delete the resource here once that one shows it as Ready with nothing \
+             under BLOCKED-BY ([Another operator](operator.md#another-operator))"
         }
         BlockedBy::DriftRecurs => {
             "something on the host puts another leaf back; end that, then set a new value of `kagiban.dev/rotate`"

@@ -74,7 +74,7 @@ impl LineageFile {
     /// Durable when it returns. It obeys whoever is named and no other from then on.
     ///
     /// # Errors
-    /// See [`FenceError`]; it obeys whom it obeyed then.
+    /// See [`FenceError`]; it obeys whom the file names then, as after a restart.
     pub(super) fn hand_over(&mut self, to: &Lineage) -> Result<(), FenceError> {
         self.read()?;
         match &self.configured {
@@ -86,7 +86,12 @@ impl LineageFile {
 
     fn write(&mut self, lineage: &Lineage) -> Result<(), FenceError> {
         let obeyed = Obeyed { lineage: lineage.clone() };
-        platform::replace(&self.path, &checksum::encode_for(&self.path, &obeyed)?, None)?;
+        if let Err(error) = platform::replace(&self.path, &checksum::encode_for(&self.path, &obeyed)?, None) {
+            // It may be there all the same, its directory not synced
+            self.known = None;
+            self.read()?;
+            return Err(error.into());
+        }
         tracing::info!(%lineage, "this host obeys the operator of this lineage from now on");
         self.known = Some(Some(obeyed.lineage));
         Ok(())

@@ -232,7 +232,7 @@ impl Rotator {
     /// Gives the host to another installation of the operator. Durable when it returns.
     ///
     /// # Errors
-    /// A refusal; the host obeys whom it obeyed then.
+    /// A refusal.
     pub fn hand_over(&mut self, order: &HandOver) -> Result<HandOverReport, Refusal> {
         self.read_fences()?;
         if !self.snapshot().admit_hand_over(&self.host, order)? {

@@ -394,9 +394,12 @@ async fn run(
                 continue;
             }
             Request::HandOver(order, answer) => {
-                let result = rotator.hand_over(&order);
-                show(&rotator);
-                let _ = answer.send(result);
+                // Whoever has given up on it may have thought better of it, and orders again if not.
+                if !answer.is_closed() {
+                    let result = rotator.hand_over(&order);
+                    show(&rotator);
+                    let _ = answer.send(result);
+                }
                 continue;
             }
         };

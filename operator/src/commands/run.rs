@@ -371,13 +371,18 @@ fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("the answer cannot be printed")
 }
 
-/// Indented as `kubectl` does it.
 fn in_json(value: &Value) -> anyhow::Result<String> {
+    let halves = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+    Ok(escaped(&unescaped_json(value)?, halves))
+}
+
+/// Indented as `kubectl` does it.
+fn unescaped_json(value: &Value) -> anyhow::Result<String> {
     let mut text = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
     text.push(b'\n');
-    Ok(escaped(&String::from_utf8(text)?))
+    Ok(String::from_utf8(text)?)
 }
 
 /// As `kubectl` does it: what readers of YAML 1.1 take for something else than text is quoted, and lines are not folded.
@@ -385,17 +390,24 @@ fn in_yaml(value: &Value) -> anyhow::Result<String> {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     let text = serde_saphyr::to_string_with_options(value, options)?;
     // No style of YAML but one escapes what cannot be seen; JSON is YAML too, and does
-    if text.chars().all(|c| c == '\n' || is_seen(c)) { Ok(text) } else { in_json(value) }
+    if text.chars().all(|c| c == '\n' || is_seen(c)) {
+        return Ok(text);
+    }
+    // By eight digits where JSON has two halves, which readers of YAML refuse
+    Ok(escaped(&unescaped_json(value)?, |c| match u32::from(c) {
+        code @ ..=0xffff => format!("\\u{code:04x}"),
+        code => format!("\\U{code:08x}"),
+    }))
 }
 
 /// Nothing in a text of JSON reaches a terminal as a command: what cannot be seen stands within quotes there.
-fn escaped(text: &str) -> String {
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
     let mut told = String::with_capacity(text.len());
     for c in text.chars() {
         if c == '\n' || is_seen(c) {
             told.push(c);
         } else {
-            told.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+            told.push_str(&escape(c));
         }
     }
     told
@@ -459,7 +471,7 @@ mod tests {
             assert!(text.contains(line) || text.contains(&line.replace('"', "'")), "{line} is not in\n{text}");
         }
         assert_eq!(serde_yaml::from_str::<Value>(&text).expect("read again"), object);
-        let hostile = json!({"note": "a\u{202e}b\u{1b}[2J", "on": "on"});
+        let hostile = json!({"note": "a\u{202e}b\u{1b}[2J\u{e0041}", "on": "on"});
         let text = in_yaml(&hostile).expect("YAML");
         assert!(text.chars().all(|c| c == '\n' || is_seen(c)), "{text:?}");
         assert_eq!(serde_yaml::from_str::<Value>(&text).expect("read again"), hostile);

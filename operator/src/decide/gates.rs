@@ -110,7 +110,8 @@ fn other_lineage(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let retry = later(case.now(), case.inputs.policy.resync);
     if case.inputs.policy.hand_over_to.as_ref() == Some(obeyed) {
         let message = format!(
-            "the host was given to the installation {obeyed} (--hand-over-to): once that one shows it as Ready, delete the resource here"
+            "the host was given to the installation {obeyed} (--hand-over-to): once that one shows it as Ready, with nothing \
+             under BLOCKED-BY, delete the resource here"
         );
         return Some((Obstacle::new(BlockedBy::HandedOver, message), retry));
     }

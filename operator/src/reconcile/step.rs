@@ -15,7 +15,7 @@ use crate::fleet::HostKey;
 use crate::ledger::OrderPermit;
 
 /// Of a host that was told too often to begin something.
-const TOLD_TOO_OFTEN: &str = "the host was told a dozen times in a short while to begin a rotation or to roll one back, and is told once a \
+const TOLD_TOO_OFTEN: &str = "the host was told a dozen times in a short while to begin a rotation, to roll one back or to obey another installation, and is told once a \
                               minute now; somebody asks for one after the other, or the host shows no rotation afterwards, or another \
                               one each time: see what its exporter logs, and whether a second one answers there";
 
