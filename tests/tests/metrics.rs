@@ -8,7 +8,9 @@ use kagiban_tests::exporter::Exporter;
 use kagiban_tests::exposition::samples;
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::nut::{Device, Nut};
-use kagiban_tests::stage::{Scene, Stage};
+use kagiban_tests::operator::Operator;
+use kagiban_tests::stage::{RESYNC, Scene, Stage};
+use kagiban_tests::standalone::Standalone;
 use kagiban_tests::{promql, promtool, rules, scratch, wait};
 
 #[test]
@@ -52,7 +54,10 @@ fn every_name_in_a_rule_is_published(stage: &Stage) -> Result<()> {
         nut.address().to_string()
     );
     let with_ups = Exporter::start(&directory, &config, &[])?;
-    let pages = [stage.host.metrics()?, stage.operator.metrics()?, with_ups.metrics()?].concat();
+    let standalone = Standalone::new(&directory)?;
+    let without_cluster = Operator::start_standalone(&directory, &standalone, RESYNC, &[])?;
+    let pages =
+        [stage.host.metrics()?, stage.operator.metrics()?, with_ups.metrics()?, without_cluster.metrics()?].concat();
     // Prometheus itself makes `up`.
     let mut published: BTreeSet<_> = samples(&pages).into_iter().map(|sample| sample.name).collect();
     published.insert("up".to_owned());
