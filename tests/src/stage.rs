@@ -18,11 +18,14 @@ use crate::powerchute::Installation;
 use crate::quickstart::{self, CLIENT_SECRET, Fleet, HOST, Secret};
 use crate::scratch;
 use crate::standalone::Standalone;
+use crate::wait;
 
 /// Short, so that what happens at rest is seen in seconds.
 pub const RESYNC: Duration = Duration::from_secs(2);
 /// Ten times what a rotation takes on an idle machine.
 const ROTATION_DEADLINE: Duration = Duration::from_secs(420);
+/// For an operator that is to be killed on its way.
+const CRASH_DEADLINE: Duration = Duration::from_secs(90);
 
 /// What is on the stage before the resource is applied.
 #[derive(Clone, Debug)]
@@ -173,6 +176,23 @@ impl Stage {
                 && condition(status, "Ready")["status"] == "True"
         });
         committed.with_context(|| format!("generation {generation} was not committed"))
+    }
+
+    /// Waits until the operator, which is to be killed, is gone, or the rotation is through without that; whether it is gone.
+    pub fn died_or_committed(&mut self, generation: u64) -> Result<bool> {
+        let mut died = false;
+        wait::until(CRASH_DEADLINE, || {
+            died = !self.operator.program.is_running();
+            died || self.status().is_ok_and(|s| {
+                s["rotation"]["generation"].as_u64() == Some(generation) && s["rotation"]["state"] == "Committed"
+            })
+        })?;
+        if !died {
+            // The events that follow the last write of the status.
+            std::thread::sleep(RESYNC);
+            died = !self.operator.program.is_running();
+        }
+        Ok(died)
     }
 
     /// Asks for a rotation, as a person would.

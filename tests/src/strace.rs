@@ -67,12 +67,8 @@ pub fn run_without(missing: &[&str], program: &Command, log: &Path, injection: O
     for call in missing {
         command.args(["-e", &format!("inject={call}:error=ENOSYS")]);
     }
-    if let Some(Injection { call, nth, fault }) = injection {
-        let effect = match fault {
-            Fault::Kill => "signal=SIGKILL".to_owned(),
-            Fault::Error(error) => format!("error={error}"),
-        };
-        command.args(["-e", &format!("inject={call}:{effect}:when={nth}")]);
+    if let Some(injection) = injection {
+        command.args(["-e", &injection.expression()]);
     }
     command.arg("--").arg(program.get_program()).args(program.get_args());
     let output = command.stdin(Stdio::null()).output().context("cannot run strace")?;
@@ -80,6 +76,18 @@ pub fn run_without(missing: &[&str], program: &Command, log: &Path, injection: O
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     let trace = fs::read_to_string(log).with_context(|| format!("no trace: {stderr}"))?;
     Ok(Run { calls: parse(&trace), stdout, stderr, status: output.status })
+}
+
+impl Injection {
+    /// As strace is told it.
+    pub fn expression(&self) -> String {
+        let Self { call, nth, fault } = self;
+        let effect = match fault {
+            Fault::Kill => "signal=SIGKILL".to_owned(),
+            Fault::Error(error) => format!("error={error}"),
+        };
+        format!("inject={call}:{effect}:when={nth}")
+    }
 }
 
 impl Run {

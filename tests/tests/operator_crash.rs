@@ -2,19 +2,17 @@
 //! agent is restarted once, whatever happened in between.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::crash_proxy::{CrashProxy, Moment};
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::operator::Operator;
+use kagiban_tests::scratch;
 use kagiban_tests::stage::{RESYNC, Scene, Stage};
-use kagiban_tests::{scratch, wait};
 
 /// More than a rotation writes: the sweep ends at the first number that is not reached.
 const MOST_WRITES: usize = 12;
-const CRASH_DEADLINE: Duration = Duration::from_secs(90);
 
 #[test]
 fn killed_before_a_write_arrives_it_converges() -> Result<()> {
@@ -47,7 +45,7 @@ fn sweep(name: &str, moment: Moment) -> Result<()> {
             stage.annotate(&write.to_string())?;
         }
         let generation = u64::try_from(write)?;
-        let died = died_or_committed(&mut stage, generation)?;
+        let died = stage.died_or_committed(generation)?;
         if died {
             stage.operator = Operator::start(stage.directory(), &kubeconfig, &stage.namespace, RESYNC)?;
         }
@@ -65,21 +63,4 @@ fn sweep(name: &str, moment: Moment) -> Result<()> {
         }
     }
     anyhow::bail!("more than {MOST_WRITES} writes for one rotation")
-}
-
-/// Whether the operator was killed; it was not if the rotation is through and the write never came.
-fn died_or_committed(stage: &mut Stage, generation: u64) -> Result<bool> {
-    let mut died = false;
-    wait::until(CRASH_DEADLINE, || {
-        died = !stage.operator.program.is_running();
-        died || stage.status().is_ok_and(|s| {
-            s["rotation"]["generation"].as_u64() == Some(generation) && s["rotation"]["state"] == "Committed"
-        })
-    })?;
-    if !died {
-        // The events that follow the last write of the status.
-        std::thread::sleep(RESYNC);
-        died = !stage.operator.program.is_running();
-    }
-    Ok(died)
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kagiban_tests::keeper::Keeper;
@@ -13,9 +12,9 @@ use kagiban_tests::keystore::StoreType;
 use kagiban_tests::operator::Operator;
 use kagiban_tests::stage::{RESYNC, Scene, Stage};
 use kagiban_tests::standalone::Standalone;
-use kagiban_tests::{tools, wait};
+use kagiban_tests::strace::{Fault, Injection};
+use kagiban_tests::tools;
 
-const CRASH_DEADLINE: Duration = Duration::from_secs(90);
 /// A commit begins with its first page in the log, and ends when that is on the disk.
 const PAGE: &str = "pwrite64";
 const SYNC: &str = "fsync";
@@ -60,7 +59,7 @@ fn killed_on_either_side_of_each_write_it_rotates_once_and_its_epoch_grows() -> 
                 // It may be gone before it has answered.
                 let asked = stage.annotate(&generation.to_string()).is_ok();
                 // Some of the calls come only when a process ends, or now and then.
-                died_or_committed(&mut stage, generation).with_context(|| at.clone())?;
+                stage.died_or_committed(generation).with_context(|| at.clone())?;
                 asked
             }
         };
@@ -81,21 +80,6 @@ fn killed_on_either_side_of_each_write_it_rotates_once_and_its_epoch_grows() -> 
         stage.operator.program.terminate(RESYNC * 10)?;
     }
     ensure!(killed >= 2 * FEWEST_COMMITS, "only {killed} of {kills:?} were its end");
-    Ok(())
-}
-
-fn died_or_committed(stage: &mut Stage, generation: u64) -> Result<()> {
-    let mut died = false;
-    wait::until(CRASH_DEADLINE, || {
-        died = !stage.operator.program.is_running();
-        died || stage.status().is_ok_and(|status| {
-            status["rotation"]["generation"] == generation && status["rotation"]["state"] == "Committed"
-        })
-    })?;
-    if !died {
-        // The events that follow the last write of the status.
-        std::thread::sleep(RESYNC / 2);
-    }
     Ok(())
 }
 
@@ -120,7 +104,8 @@ fn under_strace(
     command.args(["-D", "-f", "-qqq", "-s", "0", "-e", "signal=none", "-e", &format!("trace={PAGE},{SYNC}"), "-o"]);
     command.arg(log);
     if let Some((call, nth)) = kill {
-        command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
+        let kill = Injection { call: (*call).to_owned(), nth: *nth, fault: Fault::Kill };
+        command.args(["-e", &kill.expression()]);
     }
     command.arg("--").arg(tools::ours("kagiban-operator")?);
     Operator::start_standalone_by(command, stage.directory(), standalone, RESYNC, &[])

@@ -187,8 +187,8 @@ impl Api {
     /// A rotation of another agent may wait for a chain, which nobody would bring any more. An agent of which nothing is known takes no
     /// order anyway.
     fn check_nothing_waits(&self) -> Result<(), Refusal> {
-        let known = self.agents.values().filter_map(|agent| agent.worker.snapshot().ok());
-        known.map(|snapshot| in_progress(&snapshot.record)).find_map(|it| it).map_or(Ok(()), Err)
+        let mut known = self.agents.values().filter_map(|agent| agent.worker.snapshot().ok());
+        known.find_map(|snapshot| in_progress(&snapshot.record)).map_or(Ok(()), Err)
     }
 
     /// A refusal needs no worker, which may be in the middle of a rotation, and neither does a repeat of what is under way, but that

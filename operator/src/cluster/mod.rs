@@ -26,8 +26,8 @@ pub(crate) mod written;
 
 pub use error::ClusterError;
 pub use lease::Lease;
-pub(crate) use object::key_of;
 pub use object::{claim, object};
+pub(crate) use object::{is_name, key_of};
 pub(crate) use rotate_word::rotate_word;
 pub use secret::{SecretClaims, SecretData};
 pub use watched::{Unreadable, Watched};

@@ -55,6 +55,12 @@ fn is_held(mac: &ManagedAgentCertificate) -> bool {
     mac.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
+/// Whether it has no other letters than a name of an object or of a namespace has: what asks for one by its path needs no more.
+pub(crate) fn is_name(word: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    !word.is_empty() && word.chars().all(is_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

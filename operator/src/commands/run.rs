@@ -15,7 +15,7 @@ use super::{describe, manifests, table};
 use crate::cli::{
     ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
 };
-use crate::cluster::{key_of, rotate_word};
+use crate::cluster::{is_name, key_of, rotate_word};
 use crate::foreign::{in_one_line, is_seen};
 
 /// What `kubectl` calls one.
@@ -228,9 +228,12 @@ fn leaf(object: &Value) -> String {
     in_one_line(&format!("{} is served, valid until {}", word("sha256"), word("notAfter")))
 }
 
+fn conditions(object: &Value) -> &[Value] {
+    object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
 fn condition(object: &Value, kind: &str) -> String {
-    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let found = conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True");
+    let found = conditions(object).iter().find(|condition| condition["type"] == kind && condition["status"] == "True");
     let said = |found: &Value| {
         let word = |name: &str| found[name].as_str().unwrap_or_default();
         in_one_line(&format!("{}: {}", word("reason"), word("message")))
@@ -274,9 +277,8 @@ async fn named(client: &Client, args: &NamedArgs) -> anyhow::Result<Vec<(String,
 
 /// `kubectl` waits for a condition of what the resource says now.
 fn is_met(object: &Value, kind: &str, status: &str) -> bool {
-    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
-    conditions.iter().any(|condition| {
+    conditions(object).iter().any(|condition| {
         let is_it = condition["type"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(kind));
         let is_so = condition["status"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(status));
         is_it && is_so && condition["observedGeneration"].as_i64().is_none_or(|seen| seen >= generation)
@@ -323,9 +325,6 @@ async fn list(client: &Client, namespace: Option<&str>) -> anyhow::Result<Vec<Va
 
 /// The namespaces and the names of those that are meant. Where no namespace is said, all are listed, once.
 async fn found(client: &Client, namespace: Option<&str>, names: &[String]) -> anyhow::Result<Vec<(String, String)>> {
-    let is_name = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
-    };
     for name in names {
         ensure!(is_name(name), "{name:?} is no name of a resource");
     }

@@ -31,7 +31,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::cli::PageFor;
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, is_name};
 use crate::columns::since;
 use crate::fleet::{Fleet, ResourceName};
 use crate::freshness::Freshness;
@@ -181,10 +181,6 @@ impl Wanted {
             return Some(Self::Fleet);
         }
         let (namespace, name) = path.strip_prefix("/resources/")?.split_once('/')?;
-        let is_name = |word: &str| {
-            let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-            !word.is_empty() && word.chars().all(is_inner)
-        };
         (is_name(namespace) && is_name(name)).then(|| Self::Resource(ResourceName::new(namespace, name)))
     }
 }
