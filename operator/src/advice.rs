@@ -8,7 +8,9 @@ pub(crate) const DOCUMENTATION: &str = "https://kagiban.dev/docs/";
 /// In Markdown, of which it has code, and links as docs/operator.md has them.
 pub(crate) const fn advice(by: BlockedBy) -> &'static str {
     match by {
-        BlockedBy::Paused => "set `spec.rotation.paused` to false",
+        BlockedBy::Paused => {
+            "set `spec.rotation.paused` to false, or where it is paused by hand, `kagiban-operator resume`"
+        }
         BlockedBy::HostUnreachable | BlockedBy::HostBusy => {
             "nothing at first: it is tried again. The message says what was tried"
         }

@@ -150,7 +150,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub leader_election_namespace: Option<String>,
     /// The name of this installation, such as the cluster's. A host obeys the first name that it hears, and refuses the orders
-    /// of other installations and of those without one, whatever their epoch, until it is handed over. Exporters from before there was this option refuse them.
+    /// of other installations and of those without one, whatever their epoch, until it is handed over. Exporters from before there
+    /// was this option refuse them.
     #[arg(long, value_name = "NAME")]
     pub lineage: Option<Lineage>,
 }
@@ -197,9 +198,9 @@ pub struct WorkArgs {
     /// were silent or slow a moment ago too, up to eight times as many.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
-    /// Give every host to the installation of this name, once nothing is on its way there, and begin no rotation on any: for moving a fleet to
-    /// another operator. A host obeys that one from then on, and refuses this one: an operator with
-    /// that --lineage alone can give it back, so look twice at the name.
+    /// Give every host to the installation of this name, once nothing is on its way there, and begin no rotation on any: for
+    /// moving a fleet to another operator. A host obeys that one from then on, and refuses this one. Only an operator with that
+    /// --lineage can give it back, so look twice at the name.
     #[arg(long, value_name = "LINEAGE")]
     pub hand_over_to: Option<Lineage>,
     /// Where /metrics, /healthz, /readyz, the page of the fleet and /sd, the hosts for Prometheus's HTTP service discovery, are served.
