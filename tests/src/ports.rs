@@ -1,15 +1,22 @@
 //! TCP ports on loopback that stay ours while a service behind them is stopped and started.
 
+use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 /// Below the range that the kernel gives to outgoing connections, which would otherwise take a port while its service
 /// restarts.
 const RANGE: RangeInclusive<u16> = 20_000..=29_999;
+/// How long a program that another thread starts may hold a copy of a listener that was closed: from its fork to its exec. On a busy
+/// machine that is seconds.
+const FORK_DEADLINE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
 /// A port that is lost again and again is no accident.
 pub(crate) const MAX_STARTS: usize = 5;
 
@@ -39,6 +46,18 @@ impl Port {
 
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
+    }
+
+    /// A listener on it: as often as its service starts.
+    pub fn listen(&self) -> Result<TcpListener, Error> {
+        let started = Instant::now();
+        loop {
+            match TcpListener::bind(self.address()) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && started.elapsed() < FORK_DEADLINE => {}
+                listener => return listener,
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     fn take(number: u16) -> Option<Self> {
@@ -89,6 +108,18 @@ mod tests {
         drop(another);
         // Another test of this process may be faster.
         assert!(Port::take(number).is_some() || Port::any().is_ok());
+    }
+
+    #[test]
+    fn a_listener_waits_for_a_copy_of_the_one_before_to_be_closed() {
+        let port = Port::any().expect("one is free");
+        let copy = TcpListener::bind(port.address()).expect("it is free");
+        let closes = thread::spawn(move || {
+            thread::sleep(20 * PAUSE);
+            drop(copy);
+        });
+        port.listen().expect("it is free soon");
+        closes.join().expect("it has closed it");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! are real, the program is openssl, and the service serves whatever lies in its file.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Service {
         let first = params.self_signed(&key)?.pem() + &key.serialize_pem();
         fs::write(home.join("tls.pem"), first)?;
         let port = Port::any()?;
-        let listener = TcpListener::bind(port.address())?;
+        let listener = port.listen()?;
         let file = home.join("tls.pem");
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {

@@ -65,8 +65,8 @@ for program in kagiban-exporter kagiban-operator; do
         { cat "$work/log" >&2; fail "$builder builds no image of $program; the lines above say why"; }
     mv "$work/$archive" "$out/$archive"
     files+=("$archive" "$program.cdx.json")
-    digest=$(tar --extract --to-stdout --file "$out/$archive" index.json | grep -o 'sha256:[0-9a-f]*' | head -n 1)
-    say "$out/$archive: $(stat -c %s "$out/$archive") bytes, image $program:$VERSION, digest $digest"
+    digests=$(tar --extract --to-stdout --file "$out/$archive" index.json | grep -o 'sha256:[0-9a-f]*')
+    say "$out/$archive: $(stat -c %s "$out/$archive") bytes, image $program:$VERSION, digest ${digests%%$'\n'*}"
 done
 checksums "$out" "${files[@]}"
 say "$out/SHA256SUMS"

@@ -29,8 +29,8 @@ try_msi() { # program
     for version in "$first" "$second" "$rebuilt"; do
         fails_when_told "$version" || { echo "$version was not made to fail"; return; }
     done
-    # It answers as long as it runs.
-    answers() { curl -sf --max-time 5 --retry 60 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/metrics" 2>/dev/null | grep -q '^kagiban_source_up\|^# TYPE kagiban_source_up'; }
+    # It answers as long as it runs. The page is read to its end: a pipe whose reader ends at the first match fails with it.
+    answers() { local page; page=$(curl -sf --max-time 5 --retry 60 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/metrics" 2>/dev/null) && [[ $page == *'# TYPE kagiban_source_up '* ]]; }
     installer() { in_wine 120 msiexec "$1" "Z:${2//\//\\}" /qn "${@:3}" >"$work/msi.log" 2>&1 || { echo "msiexec $1 ended with $?:"; cat "$work/msi.log"; }; }
     # With what fails after all else, or after the service is stopped to be replaced.
     fails() { KAGIBAN_FAILS=$1 in_wine 120 msiexec "$2" "Z:${3//\//\\}" /qn "${@:4}" >"$work/msi.log" 2>&1 && echo "msiexec $2 of what fails ($1) ended well"; }
@@ -52,7 +52,7 @@ try_msi() { # program
 
     installer /i "$first" "LISTENADDRESS=127.0.0.1:$port"
     answers || echo 'the service that was installed does not answer at the address that was given'
-    settings | grep -qF '"C:\Program Files\Kagiban\kagiban-exporter.exe" service run' || echo "the path of the program is not quoted: $(settings)"
+    [[ $(settings) == *'"C:\Program Files\Kagiban\kagiban-exporter.exe" service run'* ]] || echo "the path of the program is not quoted: $(settings)"
     [ -e "$yaml" ] || echo 'no first configuration was written'
     echo '# of an administrator' >>"$yaml"
 

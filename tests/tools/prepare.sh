@@ -103,7 +103,7 @@ fi
 found() { # program, directory in the cache, a command on PATH that prints the version, the version
     [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/$1" ] && return 0
     [ -x "$2/$1" ] && return 0
-    command -v "$1" >/dev/null 2>&1 && $3 2>/dev/null | grep -qF "${4#v}"
+    command -v "$1" >/dev/null 2>&1 && [[ $($3 2>/dev/null) == *"${4#v}"* ]]
 }
 
 unpacked() { # family, a file that it must hold

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::jks;
@@ -40,7 +40,7 @@ pub(crate) enum Layout {
 pub(crate) struct Scene {
     layout: Layout,
     root: PathBuf,
-    port: Port,
+    port: Arc<Port>,
     service: Service,
     old_leaf: String,
     owner: (u32, u32),
@@ -72,8 +72,8 @@ impl Scene {
         write(&password_file, format!("{password}\n").as_bytes())?;
         let old_leaf = leaf_in(&fixture.store, OLD_PASSWORD)?;
         let metadata = fs::metadata(&store)?;
-        let port = Port::any()?;
-        let service = Service::start(control.clone(), port.number(), store.clone(), source)?;
+        let port = Arc::new(Port::any()?);
+        let service = Service::start(control.clone(), Arc::clone(&port), store.clone(), source)?;
 
         let product = match layout {
             Layout::Store | Layout::Draining => {

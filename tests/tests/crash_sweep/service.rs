@@ -2,7 +2,6 @@
 //! and start commands leave marks in a control directory; the service itself is a thread of the test.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kagiban_tests::jks::{self, Entry};
+use kagiban_tests::ports::Port;
 use kagiban_tests::powerchute::ALIAS;
 use kagiban_tests::{handshake, wait};
 use rustls::ServerConfig;
@@ -54,8 +54,8 @@ impl PasswordSource {
 }
 
 impl Service {
-    /// Starts it, and waits until it serves.
-    pub(crate) fn start(control: PathBuf, port: u16, store: PathBuf, password: PasswordSource) -> Result<Self> {
+    /// Starts it, and waits until it serves. The port is nobody else's before its thread has ended.
+    pub(crate) fn start(control: PathBuf, port: Arc<Port>, store: PathBuf, password: PasswordSource) -> Result<Self> {
         fs::create_dir(&control)?;
         fs::write(control.join("run"), "")?;
         let over = Arc::new(AtomicBool::new(false));
@@ -64,7 +64,7 @@ impl Service {
             while !over.load(Ordering::Relaxed) {
                 if control.join("run").exists() {
                     let mark = match load(&store, &password) {
-                        Ok(config) => serve(&Arc::new(config), &control, port, &over),
+                        Ok(config) => serve(&Arc::new(config), &control, &port, &over),
                         Err(error) => Err(error),
                     };
                     if let Err(error) = mark {
@@ -168,8 +168,8 @@ fn load(store: &Path, password: &PasswordSource) -> Result<ServerConfig> {
     Ok(builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key))))
 }
 
-fn serve(config: &Arc<ServerConfig>, control: &Path, port: u16, over: &AtomicBool) -> Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
+fn serve(config: &Arc<ServerConfig>, control: &Path, port: &Port, over: &AtomicBool) -> Result<()> {
+    let listener = port.listen()?;
     listener.set_nonblocking(true)?;
     fs::write(control.join("up"), "")?;
     while control.join("run").exists() && !over.load(Ordering::Relaxed) {
