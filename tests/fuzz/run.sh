@@ -3,6 +3,7 @@
 # stable Rust. What is found is kept beside the build and tried again next time; what breaks a target fails the run.
 #
 #   tests/fuzz/run.sh [target...]
+#   tests/fuzz/run.sh --no-run      builds them
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,6 +20,8 @@ fail() { printf 'fuzz: %s\n' "$*" >&2; exit 1; }
 
 command -v c++ >/dev/null 2>&1 || fail 'missing c++: apt-get install g++'
 
+run=yes
+[ "${1:-}" != --no-run ] || { run=; shift; }
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=($(cd "$here/seeds" && ls -d -- */ | tr -d /))
 
@@ -30,6 +33,7 @@ cp "$here/../../Cargo.lock" "$here/Cargo.lock"
 # Warnings are the workspace's to find, whatever flags it is built with.
 RUSTFLAGS="--cap-lints=allow $(printf '%s ' $instrumented)" CARGO_TARGET_DIR=$target_directory \
     cargo build --release --quiet --target "$host" --manifest-path "$here/Cargo.toml"
+[ -n "$run" ] || exit 0
 program=$target_directory/$host/release/kagiban-fuzz
 
 fuzz() { # target
