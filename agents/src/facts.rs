@@ -1,5 +1,7 @@
 //! What is known of a product.
 
+use crate::notice::Notice;
+
 /// How a product gets its next certificate.
 #[derive(Clone, Copy, Debug)]
 pub enum Class {
@@ -44,6 +46,8 @@ pub struct ProductFacts {
     pub protected: &'static [&'static str],
     /// What its vendor's hardening list speaks of.
     pub hardening: Option<Hardening>,
+    /// What its vendor has published about the end of its certificate.
+    pub notice: Option<Notice>,
 }
 
 impl ProductFacts {
@@ -61,6 +65,7 @@ impl ProductFacts {
         event_log: None,
         protected: &[],
         hardening: None,
+        notice: None,
     };
 }
 

@@ -19,6 +19,7 @@
 
 mod facts;
 mod ini;
+mod notice;
 mod powerchute_business_edition;
 pub mod powerchute_network_shutdown;
 mod powerchute_serial_shutdown;
@@ -28,4 +29,5 @@ mod tls_service;
 
 pub use facts::{Class, Hardening, Os, PasswordIni, ProductFacts, Renewal, ServiceCommands, ServiceFacts};
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
+pub use notice::{Effect, Mark, Notice, Release};
 pub use product::{Product, UnknownProduct};

@@ -31,6 +31,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
         factory_key: "RSA-2048",
         factory_signature: "SHA512withRSA",
     }),
+    notice: None,
 };
 
 /// The installer makes `Agent`; the handbook prints `agent` as well, and on Linux they are two.

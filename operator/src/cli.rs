@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kagiban_agents::Product;
 use kagiban_crds::Lineage;
 use kagiban_crds::resource::GoDuration;
 use kagiban_process::completion::CompletionArgs;
@@ -67,8 +69,17 @@ pub enum Command {
     /// read, and says what to put where. The keys are made here and go to the host or into the cluster by your hand; delete them
     /// here afterwards. The cluster is not needed, but for --ca-secret.
     Enroll(Box<EnrollArgs>),
+    /// Print what is read, changed and stopped for an agent of a product, how that is undone, and what its vendor says about its certificate.
+    Explain(ExplainArgs),
     /// Print what makes a shell complete this command line: `source <(kagiban-operator completion bash)`.
     Completion(CompletionArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The product's id, as resources and configurations have it.
+    #[arg(value_parser = PossibleValuesParser::new(Product::ALL.iter().map(|product| product.id())).try_map(|id| id.parse::<Product>()))]
+    pub product: Product,
 }
 
 /// How `plan` ends.

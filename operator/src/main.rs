@@ -18,7 +18,12 @@ fn main() -> ExitCode {
     let failed = match cli.command {
         Some(Command::Plan(_)) => PlanExit::NoPlan.code().into(),
         Some(
-            Command::Run(_) | Command::Standalone(_) | Command::Enroll(_) | Command::Completion(_) | Command::Local(_),
+            Command::Run(_)
+            | Command::Standalone(_)
+            | Command::Enroll(_)
+            | Command::Explain(_)
+            | Command::Completion(_)
+            | Command::Local(_),
         )
         | None => ExitCode::FAILURE,
     };
@@ -48,6 +53,10 @@ fn main() -> ExitCode {
             Ok(plan.exit.code().into())
         }),
         Command::Local(command) => runtime.block_on(commands::run(&command)).map(|()| ExitCode::SUCCESS),
+        Command::Explain(args) => {
+            let printed = std::io::stdout().write_all(commands::explain(args.product).as_bytes());
+            printed.context("cannot print").map(|()| ExitCode::SUCCESS)
+        }
         Command::Completion(args) => {
             let printed = std::io::stdout().write_all(args.script(&mut Cli::command()).as_bytes());
             printed.context("cannot print").map(|()| ExitCode::SUCCESS)

@@ -8,9 +8,11 @@
 
 mod client;
 mod describe;
+mod explain;
 mod manifests;
 mod run;
 mod table;
 
 pub use describe::describe;
+pub use explain::explain;
 pub use run::{listed, run};

@@ -1,0 +1,163 @@
+//! What vendors have published about a product's certificate: what a person is told who asks about it, and the table of docs/notices.md.
+
+use std::time::Duration;
+
+use crate::facts::Os;
+
+/// A vendor's notice about a product.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice {
+    /// As its publisher has it.
+    pub title: &'static str,
+    /// Who published it, and when or as which document.
+    pub source: &'static str,
+    /// What it says, in the order in which a person asks.
+    pub when_it_ends: &'static [Effect],
+    /// How a new certificate is come by, a step each.
+    pub remedy: &'static [&'static str],
+    /// Those that it speaks of, the oldest first.
+    pub releases: &'static [Release],
+}
+
+impl Notice {
+    /// The releases that a mark stands for: more than one where the vendor gave it to several, none where the notice does not know it.
+    pub fn marked(&self, mark: Mark, text: &str) -> impl Iterator<Item = &'static Release> {
+        self.releases.iter().filter(move |release| release.marks.contains(&(mark, text)))
+    }
+}
+
+/// A release of a product.
+#[derive(Clone, Copy, Debug)]
+pub struct Release {
+    /// As the notice names it, without a `v.`.
+    pub name: &'static str,
+    /// What it is known by.
+    pub marks: &'static [(Mark, &'static str)],
+    /// How long the certificate lives that it makes when it is installed.
+    pub validity: Option<Duration>,
+    /// What it was sold as.
+    pub product_codes: &'static [&'static str],
+}
+
+/// Where a release says which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// What `rpm -q` prints.
+    Package,
+    /// The file version of its programs on Windows.
+    FileVersion,
+    /// What its console says of an agent on such a host.
+    AgentVersion(Os),
+    /// What its console says of the server.
+    ServerBuild,
+    /// The directory of its Java, beside that of the agent.
+    Java,
+}
+
+impl Mark {
+    /// Where a person finds it.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::Package => "rpm -q",
+            Self::FileVersion => "file version on Windows",
+            Self::AgentVersion(Os::Linux) => "agent in the console, Linux",
+            Self::AgentVersion(Os::Windows) => "agent in the console, Windows",
+            Self::ServerBuild => "server in the console",
+            Self::Java => "Java on Windows",
+        }
+    }
+}
+
+/// What a certificate that has ended does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect {
+    pub what: &'static str,
+    /// Whether it goes on all the same.
+    pub goes_on: bool,
+    /// The versions of the product that it is said of; empty where it is of all.
+    pub versions: &'static [&'static str],
+}
+
+impl Effect {
+    /// Whether it is said of this release.
+    pub fn concerns(&self, release: &Release) -> bool {
+        self.versions.is_empty() || self.versions.contains(&release.name)
+    }
+
+    pub(crate) const fn stops(what: &'static str, versions: &'static [&'static str]) -> Self {
+        Self { what, goes_on: false, versions }
+    }
+
+    pub(crate) const fn goes_on(what: &'static str) -> Self {
+        Self { what, goes_on: true, versions: &[] }
+    }
+}
+
+/// What a notice says, where, and the test that holds it: a row of docs/notices.md.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoticeFact {
+    pub(crate) section: &'static str,
+    pub(crate) says: &'static str,
+    pub(crate) test: &'static str,
+}
+
+/// Makes tests of what a notice says, section by section, and `FACTS`, the rows of them.
+#[cfg(test)]
+macro_rules! facts_of_notice {
+    ($($section:literal, $says:literal => $(#[$attribute:meta])* fn $test:ident() $body:block)+) => {
+        $(#[test] $(#[$attribute])* fn $test() $body)+
+
+        pub(crate) const FACTS: &[crate::notice::NoticeFact] = &[
+            $(crate::notice::NoticeFact { section: $section, says: $says, test: concat!(module_path!(), "::", stringify!($test)) }),+
+        ];
+    };
+}
+#[cfg(test)]
+pub(crate) use facts_of_notice;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::powerchute_business_edition;
+    use crate::product::Product;
+
+    /// The rows of each notice, by product.
+    const NOTICES: [(Product, &[NoticeFact]); 1] =
+        [(Product::PowerchuteBusinessEdition, powerchute_business_edition::tests::FACTS)];
+
+    #[test]
+    fn the_documentation_of_every_notice_is_what_its_tests_hold() {
+        let mut page = "# The vendors' notices\n\n\
+            What each notice says, and the test that holds it: read the two side by side. Sections are named as the notice names them. `kagiban-operator explain PRODUCT` prints what follows \
+            from it for a host. This page is written from the tests.\n"
+            .to_owned();
+        for (product, facts) in NOTICES {
+            let notice = product.facts().notice.expect("its facts are held by tests");
+            page += &format!(
+                "\n## {product}\n\n{} ({})\n\n| section | it says | held by |\n|---|---|---|\n",
+                notice.title, notice.source
+            );
+            page.extend(facts.iter().map(|fact| format!("| {} | {} | `{}` |\n", fact.section, fact.says, fact.test)));
+        }
+        kagiban_docs::check_file("docs/notices.md", &page).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    #[test]
+    fn every_product_with_a_notice_has_its_facts_held_by_tests() {
+        for product in Product::ALL {
+            let held = NOTICES.iter().any(|(held, facts)| held == product && !facts.is_empty());
+            assert_eq!(product.facts().notice.is_some(), held, "{product}");
+        }
+    }
+
+    /// What is said of a release is said of one that there is.
+    #[test]
+    fn a_notice_speaks_of_its_own_releases() {
+        for notice in Product::ALL.iter().filter_map(|product| product.facts().notice) {
+            for version in notice.when_it_ends.iter().flat_map(|effect| effect.versions) {
+                assert!(notice.releases.iter().any(|release| release.name == *version), "{version}");
+            }
+        }
+    }
+}

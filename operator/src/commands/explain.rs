@@ -1,0 +1,192 @@
+//! `kagiban-operator explain PRODUCT`: what is read, changed and stopped for an agent of a product, and what its vendor says. Pure.
+
+use std::fmt::Write as _;
+use std::iter;
+use std::time::Duration;
+
+use kagiban_agents::{Class, Mark, Notice, Os, Product, ProductFacts, Release, ServiceFacts};
+
+use super::table::in_columns;
+
+const SYSTEMS: [(Os, &str); 2] = [(Os::Linux, "Linux"), (Os::Windows, "Windows")];
+/// What a product's own facts leave open.
+const CONFIGURED: &str = "as the host's configuration says";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const GAP: usize = 2;
+
+/// What is done for an agent of this product, for a person.
+pub fn explain(product: Product) -> String {
+    let facts = product.facts();
+    let mut text = format!("{product}: {}\n", class(&facts.class));
+    for (head, lines) in [
+        ("Read", read(facts)),
+        ("Changed", changed(facts)),
+        ("Stopped meanwhile", stopped(facts)),
+        ("Undone", undone(&facts.class)),
+    ] {
+        section(&mut text, head, lines);
+    }
+    match &facts.notice {
+        Some(notice) => vendor(&mut text, notice),
+        None => section(&mut text, "What the vendor says", vec!["nothing that is kept here as a table".to_owned()]),
+    }
+    text
+}
+
+fn section(text: &mut String, head: &str, lines: impl IntoIterator<Item = String>) {
+    let _ = write!(text, "\n{head}\n");
+    for line in lines {
+        let _ = writeln!(text, "  {line}");
+    }
+}
+
+const fn class(class: &Class) -> &'static str {
+    match class {
+        Class::Push => "its keystore is replaced by one with a certificate of ours (class push)",
+        Class::Trigger(_) => "it renews its own certificate when it is told (class trigger)",
+        Class::Observe => "it is looked at, and nothing is done to it (class observe)",
+    }
+}
+
+fn read(facts: &ProductFacts) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (os, name) in SYSTEMS {
+        lines.extend((facts.directories)(os).iter().map(|directory| format!("directory on {name}: {directory}")));
+    }
+    let keystores = if facts.keystores.is_empty() { CONFIGURED.to_owned() } else { facts.keystores.join(", ") };
+    let alias = facts.alias.map_or_else(String::new, |alias| format!(", entry {alias}"));
+    lines.push(format!("keystore: {keystores}{alias}"));
+    if let Some(ini) = &facts.password_ini {
+        lines.push(format!("its password: {} in [{}] of {}", ini.key, ini.section, ini.file));
+    }
+    lines.extend(facts.event_log.map(|log| format!("event log: {log}")));
+    let port = facts.port.map_or_else(|| CONFIGURED.to_owned(), |port| port.to_string());
+    lines.push(format!("what is served on its TLS port: {port}"));
+    lines
+}
+
+fn changed(facts: &ProductFacts) -> Vec<String> {
+    let mut lines = match &facts.class {
+        Class::Push => {
+            vec!["the keystore: key and certificates of its entry. Other entries stay as they are".to_owned()]
+        }
+        Class::Trigger(_) => {
+            vec!["nothing by Kagiban: the host runs the program under renew.command of its configuration".to_owned()]
+        }
+        Class::Observe => vec!["nothing".to_owned()],
+    };
+    if let Some(ini) = &facts.password_ini {
+        let shortest = ini.min_password;
+        lines.push(format!(
+            "{} of {}, with the keystore, where the password is a new one ({shortest} characters at least)",
+            ini.key, ini.file
+        ));
+    }
+    if !facts.protected.is_empty() {
+        lines.push(format!("never removed: {}", facts.protected.join(", ")));
+    }
+    lines
+}
+
+fn stopped(facts: &ProductFacts) -> Vec<String> {
+    match &facts.class {
+        Class::Push => {
+            let mut lines = vec![
+                "the agent's service. While it is down nobody shuts this host down at a power failure: only on mains"
+                    .to_owned(),
+            ];
+            lines.extend(SYSTEMS.iter().map(|(os, name)| format!("on {name}: {}", service((facts.service)(*os)))));
+            lines
+        }
+        Class::Trigger(_) => vec!["what the program stops. It is run only on mains".to_owned()],
+        Class::Observe => vec!["nothing".to_owned()],
+    }
+}
+
+fn service(service: Option<ServiceFacts>) -> String {
+    match service {
+        Some(ServiceFacts::Name(name)) => format!("the service {name}"),
+        Some(ServiceFacts::Commands(commands)) => {
+            format!("{}, then {}", commands.stop.join(" "), commands.start.join(" "))
+        }
+        None => CONFIGURED.to_owned(),
+    }
+}
+
+fn undone(class: &Class) -> Vec<String> {
+    let lines: &[&str] = match class {
+        Class::Push => &[
+            "the old keystore stays beside the new one until the new certificate was seen live",
+            "if it is not, the old one comes back by a rename, and the service is started again",
+            "docs/rotation.md says what happens at each step",
+        ],
+        Class::Trigger(_) => &["by the program under renew.back of the host's configuration, where there is one"],
+        Class::Observe => &["nothing is to be undone"],
+    };
+    lines.iter().map(|&line| line.to_owned()).collect()
+}
+
+fn vendor(text: &mut String, notice: &Notice) {
+    section(text, "What the vendor says", [notice.title.to_owned(), format!("({})", notice.source)]);
+    let effects = notice.when_it_ends.iter().map(|effect| {
+        let word = if effect.goes_on { "goes on" } else { "stops" };
+        let of =
+            if effect.versions.is_empty() { String::new() } else { format!(" (only {})", effect.versions.join(", ")) };
+        format!("{word}: {}{of}", effect.what)
+    });
+    section(text, "When its certificate has ended", effects);
+    let steps = notice.remedy.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
+    section(text, "How a new one is come by", steps);
+    section(text, "Which release it is", releases(notice.releases).lines().map(str::to_owned));
+}
+
+fn releases(releases: &[Release]) -> String {
+    let mut places: Vec<Mark> = Vec::new();
+    for (mark, _) in releases.iter().flat_map(|release| release.marks) {
+        if !places.contains(mark) {
+            places.push(*mark);
+        }
+    }
+    let head = iter::once(String::new()).chain(releases.iter().map(|release| release.name.to_owned()));
+    let lives = releases.iter().map(|release| match release.validity {
+        Some(validity) => format!("{} days", validity.as_secs() / DAY.as_secs()),
+        None => String::new(),
+    });
+    let mut rows =
+        vec![head.collect::<Vec<_>>(), iter::once("its certificate lives".to_owned()).chain(lives).collect()];
+    rows.extend(places.iter().map(|place| {
+        let marks = releases.iter().map(|release| {
+            let of_it: Vec<_> = release.marks.iter().filter(|(mark, _)| mark == place).map(|(_, text)| *text).collect();
+            of_it.join(", ")
+        });
+        iter::once(place.place().to_owned()).chain(marks).collect()
+    }));
+    in_columns(&rows, |widest| widest + GAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_that_renews_itself_is_explained_with_its_vendors_notice() {
+        insta::assert_snapshot!(explain(Product::PowerchuteBusinessEdition));
+    }
+
+    #[test]
+    fn a_product_whose_keystore_is_replaced_is_explained_with_what_stops_meanwhile() {
+        insta::assert_snapshot!(explain(Product::PowerchuteSerialShutdown));
+    }
+
+    /// A person finds the section, whatever the product.
+    #[test]
+    fn every_product_is_explained_in_the_same_order() {
+        for product in Product::ALL {
+            let text = explain(*product);
+            let at = ["\nRead\n", "\nChanged\n", "\nStopped meanwhile\n", "\nUndone\n", "\nWhat the vendor says\n"]
+                .map(|head| text.find(head));
+            assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{text}");
+            assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
+        }
+    }
+}
