@@ -147,6 +147,22 @@ pub struct AgentReport {
     pub certificate: Option<String>,
     /// The newest rotation, if there was one.
     pub rotation: Option<RotationReport>,
+    /// The newest rotation that was committed and not undone, which is an earlier one where the newest was undone. Absent while
+    /// there is none, and from hosts that do not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<CommittedRotation>,
+}
+
+/// What is kept of a rotation that was committed when others have followed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommittedRotation {
+    pub generation: Generation,
+    /// The leaf that was seen live.
+    pub leaf: LeafSha256,
+    /// Of the order that opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<OrderMark>,
 }
 
 /// Whether a leaf was seen, and which.

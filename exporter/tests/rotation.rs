@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{
-    AgentReport, HandOver, HandOverReport, HostReport, PowerState, Refusal, RefusalReason, RollbackOrder, RotationOpen,
-    RotationReport, RotationState, Sighting, Target,
+    AgentReport, CommittedRotation, HandOver, HandOverReport, HostReport, PowerState, Refusal, RefusalReason,
+    RollbackOrder, RotationOpen, RotationReport, RotationState, Sighting, Target,
 };
 use kagiban_crds::{AgentName, Epoch, Generation};
 use kagiban_exporter::config::AgentConfig;
@@ -112,6 +112,52 @@ async fn a_committed_rotation_goes_back_by_order() {
     assert_eq!(going.state, RotationState::RollingBack);
     assert_eq!(api.decided(1).await.state, RotationState::RolledBack);
     assert_eq!(world.service.served().await, Some(world.first));
+    api.stop().await;
+}
+
+/// The next operator knows by it what it need not ask for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_committed_is_told_with_its_mark_after_later_rotations_were_undone() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    let path = format!("agents/{AGENT}/rotations");
+    let opened = async |generation| {
+        let mark = Some(format!("order-{generation}").parse().unwrap());
+        let opened: RotationReport =
+            api.ask("POST", &path, &RotationOpen { mark, ..open(1, generation) }).await.unwrap();
+        opened.csr.unwrap()
+    };
+    let undone = async |generation| {
+        let order = rollback(1, generation);
+        api.ask::<RotationReport>("POST", &format!("{path}/{generation}/rollback"), &order).await.unwrap();
+        assert_eq!(api.decided(generation).await.state, RotationState::RolledBack);
+    };
+    let told = async |api: &Api| {
+        let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
+        report.committed
+    };
+    opened(1).await;
+    undone(1).await;
+    assert_eq!(told(&api).await, None, "nothing was committed");
+    let (chain, leaf) = world.sign(&opened(2).await);
+    api.deliver(1, 2, &chain).await.unwrap();
+    assert_eq!(api.decided(2).await.state, RotationState::Committed);
+    let committed = CommittedRotation { generation: Generation(2), leaf, mark: Some("order-2".parse().unwrap()) };
+    assert_eq!(told(&api).await, Some(committed.clone()));
+    for generation in [3, 4] {
+        opened(generation).await;
+        assert_eq!(told(&api).await, Some(committed.clone()), "{generation} is on its way");
+        undone(generation).await;
+    }
+    let (chain, leaf) = world.sign(&opened(5).await);
+    api.deliver(1, 5, &chain).await.unwrap();
+    assert_eq!(api.decided(5).await.state, RotationState::Committed);
+    assert_eq!(told(&api).await.map(|it| (it.generation, it.leaf)), Some((Generation(5), leaf)));
+    undone(5).await;
+    assert_eq!(world.service.served().await, Some(committed.leaf));
+    api.stop().await;
+    let api = Api::start(&world).await;
+    assert_eq!(told(&api).await, Some(committed));
     api.stop().await;
 }
 

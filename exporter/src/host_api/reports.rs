@@ -68,6 +68,7 @@ impl WatchedAgent {
             served,
             certificate,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
+            committed: record.rotation.as_ref().and_then(rotation::Rotation::last_committed),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::{Leaf, RotationReport, Step};
+use kagiban_crds::host_api::{CommittedRotation, Leaf, RotationReport, Step};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -68,6 +68,9 @@ pub struct Rotation {
     /// Of the request that opened it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<OrderMark>,
+    /// What stands again where this one is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_before: Option<CommittedRotation>,
     /// The set of files that is replaced together.
     pub files: Vec<FileSwap>,
     /// Only where the journal was lost and `files` are the newest backup's: what lay in their places and was copied. Nothing
@@ -289,6 +292,7 @@ impl Rotation {
             leaf: None,
             previous: None,
             mark: None,
+            committed_before: None,
             files: Vec::new(),
             copied: None,
             recoveries: 0,
@@ -300,6 +304,16 @@ impl Rotation {
             state,
             frozen_at: None,
             steps: Vec::new(),
+        }
+    }
+
+    /// This one, or the newest before it that was committed and not undone.
+    pub fn last_committed(&self) -> Option<CommittedRotation> {
+        match (&self.state, &self.leaf) {
+            (Phase::Committed { .. }, Some(leaf)) => {
+                Some(CommittedRotation { generation: self.generation, leaf: leaf.sha256, mark: self.mark.clone() })
+            }
+            _ => self.committed_before.clone(),
         }
     }
 
@@ -531,6 +545,11 @@ mod tests {
             leaf: None,
             previous: None,
             mark: "0a.b-1".parse().ok(),
+            committed_before: Some(CommittedRotation {
+                generation: Generation(6),
+                leaf: LeafSha256::new([3; 32]),
+                mark: None,
+            }),
             files: vec![file.clone()],
             copied: Some(vec![Digest::of(digest)]),
             recoveries: 1,

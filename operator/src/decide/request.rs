@@ -1,7 +1,7 @@
 //! What of a spec a leaf depends on: when this changes, the leaf must.
 
-use kagiban_crds::OrderMark;
 use kagiban_crds::resource::{KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, PushSpec, StoreFormat};
+use kagiban_crds::{Generation, OrderMark};
 use sha2::{Digest, Sha256};
 
 /// What the operator writes on the order of a rotation: [`request_digest`], and a digest of the rotate annotation's value that
@@ -18,6 +18,7 @@ pub(super) fn carried_out(mark: &OrderMark, digest: &str, rotate: Option<&str>) 
     CarriedOut {
         spec: asked == digest,
         rotate: rotate.is_some_and(|value| answered == Some(digest_of(value).as_str())),
+        of_earlier: None,
     }
 }
 
@@ -26,6 +27,8 @@ pub(super) fn carried_out(mark: &OrderMark, digest: &str, rotate: Option<&str>) 
 pub(super) struct CarriedOut {
     pub spec: bool,
     pub rotate: bool,
+    /// The generation, where others have followed it that were undone.
+    pub of_earlier: Option<Generation>,
 }
 
 fn digest_of(text: &str) -> String {

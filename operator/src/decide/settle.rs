@@ -195,6 +195,9 @@ fn adoptable(
             let leaf = as_good_as_new(inputs, report, push, known, digest, done)?;
             // Another password is owed
             let password_version = known.and_then(|known| known.password_version.clone());
+            // What was undone may have been for another password than the one in force, which the host is asked about
+            let of_earlier = done.of_earlier.filter(|_| push.keystore.password_secret_ref.is_some());
+            let password_version = password_version.or_else(|| of_earlier.map(|it| format!("generation-{it}")));
             (leaf.sha256 == found).then(|| in_force(&leaf, digest, password_version))
         }
         Procedure::Trigger { .. } => renewed::served(report).map(|leaf| renewed::in_force(leaf, digest)),
@@ -227,16 +230,20 @@ fn as_good_as_new(
     (inputs.now < renewal && is_newer && is_done && !is_of_the_future).then_some(leaf)
 }
 
-/// What the host says of its newest rotation, if that is what the agent works with.
+/// What the host says of the rotation that has made what the agent works with: the newest, or where that was undone, the one that
+/// was committed before it.
 fn carried_out(inputs: &Inputs<'_>, digest: &str) -> CarriedOut {
+    let said = |mark| request::carried_out(mark, digest, inputs.resource.rotate.as_deref());
     let committed = || {
         let report = inputs.host.report()?;
-        let newest = report.rotation.as_ref().filter(|rotation| rotation.state == RotationState::Committed)?;
-        let leaf = newest.leaf.as_ref().map(|leaf| leaf.sha256);
-        if leaf.is_none() || leaf != in_use(inputs, report) {
-            return None;
+        let in_use = in_use(inputs, report)?;
+        let newest = report.rotation.as_ref();
+        if let Some(newest) = newest.filter(|newest| newest.state == RotationState::Committed) {
+            let is_in_use = newest.leaf.as_ref().is_some_and(|leaf| leaf.sha256 == in_use);
+            return is_in_use.then(|| newest.mark.as_ref().map(said)).flatten();
         }
-        Some(request::carried_out(newest.mark.as_ref()?, digest, inputs.resource.rotate.as_deref()))
+        let earlier = report.committed.as_ref().filter(|earlier| earlier.leaf == in_use)?;
+        Some(CarriedOut { of_earlier: Some(earlier.generation), ..said(earlier.mark.as_ref()?) })
     };
     committed().unwrap_or_default()
 }

@@ -113,6 +113,7 @@ pub(crate) fn report(generation: u64, seen: &Leaf) -> AgentReport {
         served: Sighting::Leaf(seen.clone()),
         certificate: None,
         rotation: None,
+        committed: None,
     }
 }
 

@@ -206,6 +206,7 @@ fn report() -> AgentReport {
         served: Sighting::Leaf(leaf),
         certificate: None,
         rotation: None,
+        committed: None,
     }
 }
 

@@ -45,6 +45,7 @@ impl Rotator {
         let mut rotation = Rotation {
             csr: Some(key.csr.clone()),
             mark: request.mark.clone(),
+            committed_before: self.record.rotation.as_ref().and_then(Rotation::last_committed),
             left_by_earlier: self.record.rotation.as_ref().map(Rotation::left_behind).unwrap_or_default(),
             ..Rotation::new(epoch, generation, open_digest(request), Phase::Requested)
         };

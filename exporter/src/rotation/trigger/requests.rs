@@ -31,6 +31,7 @@ impl Rotator {
         let Target { epoch, generation, .. } = order.target;
         let mut rotation = Rotation {
             mark: order.mark.clone(),
+            committed_before: self.record.rotation.as_ref().and_then(Rotation::last_committed),
             left_by_earlier: self.record.rotation.as_ref().map(Rotation::left_behind).unwrap_or_default(),
             ..Rotation::new(epoch, generation, renewal_digest(), Phase::Renewal { step: Renewal::Ordered })
         };

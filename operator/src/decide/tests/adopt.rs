@@ -1,6 +1,7 @@
 //! Leaves that a host has already: a resource created anew, or restored, does not restart its agent.
 
 use kagiban_crds::OrderMark;
+use kagiban_crds::host_api::CommittedRotation;
 use kagiban_crds::resource::{KeyAlgorithm, PrivateKeySpec, SecretKeyRef, StoreFormat};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
@@ -154,6 +155,34 @@ fn what_the_host_says_was_carried_out_is_adopted_with_all_that_was_asked_for() {
     assert_eq!(opens(&other), Some(RotationTrigger::FirstIssue), "it was asked for otherwise");
     let undone = host(order_mark(&digest, Some("2026-03-01")), RotationState::RolledBack);
     assert_eq!(opens(&undone), Some(RotationTrigger::FirstIssue), "it did not commit");
+    // What stands again is what was committed before it
+    let before = |stands: LeafSha256, mark| {
+        let committed = CommittedRotation { generation: Generation(6), leaf: stands, mark };
+        let mut report = host(order_mark(&digest, Some("2026-03-02")), RotationState::RolledBack);
+        report.rotation.as_mut().expect("a rotation").leaf = Some(leaf(9, now(), QUARTER));
+        AgentReport { committed: Some(committed), ..report }
+    };
+    let stands = before(issued.leaf.sha256, order_mark(&digest, Some("2026-03-01")));
+    let decision = adopted(&resource, &stands);
+    // The one that was undone may have been for the password
+    assert_eq!(decision.step, Step::AskPassword { generation: Generation(7) });
+    assert_eq!(decision.status.handled_rotate.as_deref(), Some("2026-03-01"));
+    let mut answered = Resource { status: decision.status, ..resource.clone() };
+    let same = PasswordVersion { before: vec!["generation-6".into()], ..PasswordVersion::from("2") };
+    let answer = |password: PasswordVersion, resource: &Resource| {
+        let references = References { password: Some(Ok(password)), ..references.clone() };
+        decided_with(resource, &stands, &references, now()).step
+    };
+    assert!(matches!(answer(same, &answered), Step::Idle { .. }));
+    let another = PasswordVersion { others: vec!["generation-6".into()], ..PasswordVersion::from("2") };
+    let owed = Step::Open { generation: Generation(8), trigger: RotationTrigger::PasswordChanged };
+    assert_eq!(answer(another, &answered), owed);
+    answered.rotate = Some("2026-03-02".into());
+    assert!(matches!(answer("2".into(), &answered), Step::Open { trigger: RotationTrigger::Requested, .. }));
+    let otherwise = before(issued.leaf.sha256, order_mark(&request_digest(&wanted().spec), Some("2026-03-01")));
+    assert_eq!(opens(&otherwise), Some(RotationTrigger::FirstIssue), "what stands was asked for otherwise");
+    let gone = before(leaf(8, now(), QUARTER).sha256, order_mark(&digest, Some("2026-03-01")));
+    assert_eq!(opens(&gone), Some(RotationTrigger::FirstIssue), "another leaf stands");
     let mut replaced = known.clone();
     replaced.rotation.as_mut().expect("a rotation").leaf = Some(leaf(9, now(), QUARTER));
     assert_eq!(opens(&replaced), Some(RotationTrigger::FirstIssue), "another leaf is in the store");
