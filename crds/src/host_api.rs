@@ -541,6 +541,8 @@ pub enum RefusalReason {
     OtherLineage,
     /// 409: the host's configuration says whom it obeys, and it is given to nobody else.
     LineageConfigured,
+    /// 409: whoever it is to be given to has given the host away again and again of late.
+    HandedBack,
     /// 409: a lower epoch than the highest accepted.
     StaleEpoch,
     /// 409: an epoch too far above the highest accepted and the host's clock.
@@ -592,6 +594,7 @@ impl RefusalReason {
             Self::TooSlow => 408,
             Self::OtherLineage
             | Self::LineageConfigured
+            | Self::HandedBack
             | Self::StaleEpoch
             | Self::EpochTooFar
             | Self::StaleGeneration

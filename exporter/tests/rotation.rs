@@ -426,8 +426,35 @@ async fn a_host_is_handed_over_by_whom_it_obeys_and_by_nobody_else() {
     let again = RotationOpen { target: by("tokyo", 6, 2), ..open(6, 2) };
     let refusal = api.ask::<RotationReport>("POST", &rotations, &again).await.unwrap_err();
     assert!(refusal.reason == RefusalReason::OtherLineage && refusal.message.contains("osaka"), "{refusal:?}");
-    let next = RotationOpen { target: by("osaka", 5, 2), ..open(5, 2) };
+    let refusal = api
+        .ask::<HandOverReport>("POST", &handover, &HandOver { target: by("kobe", 9, 1), to: "kobe".parse().unwrap() })
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.reason, RefusalReason::OtherLineage);
+    // Each counts its own leaders, and the one that is obeyed again goes on from where it stood.
+    let epoch = async |api: &Api| api.ask::<HostReport>("GET", "host", &()).await.unwrap().epoch;
+    assert_eq!(epoch(&api).await, Epoch(0));
+    let next = RotationOpen { target: by("osaka", 2, 2), ..open(2, 2) };
     api.ask::<RotationReport>("POST", &rotations, &next).await.unwrap();
+    assert_eq!(epoch(&api).await, Epoch(2));
+    api.stop().await;
+    let api = Api::start(&world).await;
+    assert_eq!(epoch(&api).await, Epoch(2));
+    let back = |epoch| HandOver { target: by("osaka", epoch, 1), to: "tokyo".parse().unwrap() };
+    let refusal = api.ask::<HandOverReport>("POST", &handover, &back(1)).await.unwrap_err();
+    assert_eq!((refusal.reason, refusal.epoch), (RefusalReason::StaleEpoch, Some(Epoch(2))));
+    api.ask::<HandOverReport>("POST", &handover, &back(3)).await.unwrap();
+    let opening = |epoch| RotationOpen { target: by("tokyo", epoch, 3), ..open(epoch, 3) };
+    let refusal = api.ask::<RotationReport>("POST", &rotations, &opening(4)).await.unwrap_err();
+    assert_eq!((refusal.reason, refusal.epoch), (RefusalReason::StaleEpoch, Some(Epoch(5))), "a leader of before");
+    api.ask::<RotationReport>("POST", &rotations, &opening(5)).await.unwrap();
+    let undone = RollbackOrder { target: by("tokyo", 5, 3) };
+    api.ask::<RotationReport>("POST", &format!("{rotations}/3/rollback"), &undone).await.unwrap();
+    api.ask::<HandOverReport>("POST", &handover, &order("tokyo", 5, "osaka")).await.unwrap();
+    assert_eq!(epoch(&api).await, Epoch(3), "who gave it away spoke then");
+    let back = HandOver { target: by("osaka", 3, 1), to: "tokyo".parse().unwrap() };
+    let refusal = api.ask::<HandOverReport>("POST", &handover, &back).await.unwrap_err();
+    assert_eq!(refusal.reason, RefusalReason::HandedBack);
     api.stop().await;
 }
 

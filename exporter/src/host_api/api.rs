@@ -13,7 +13,7 @@ use kagiban_crds::host_api::{
     HandOver, HandOverReport, PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationOpen, RotationReport,
     RotationState, Target,
 };
-use kagiban_crds::{AgentName, Epoch, Generation};
+use kagiban_crds::{AgentName, Generation};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -26,7 +26,7 @@ use super::route::Route;
 use super::slots::ClientSlot;
 use crate::blocking::{self, Work};
 use crate::config::{ClientName, HostApiConfig};
-use crate::rotation::admission::{Admission, in_progress, refuse};
+use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{AgentRefusal, Host, RefusedAgents, Rotation, Workers, hear};
 use crate::snapshot::Board;
 
@@ -145,28 +145,34 @@ impl Api {
                 let request: RotationOpen = body::read(request).await?;
                 let _working = slot_handle.work();
                 let admission = agent.worker.snapshot()?.admit_open(&self.host, &request);
-                self.carry_out(request.target.epoch, admission, StatusCode::OK, agent.worker.open(request)).await
+                self.carry_out(&request.target.clone(), admission, StatusCode::OK, agent.worker.open(request)).await
             }
             (Route::Renewal(_), Some(agent)) => {
                 let order: RenewalOrder = body::read(request).await?;
                 let _working = slot_handle.work();
                 let admission = agent.worker.snapshot()?.admit_renewal(&self.host, &order);
-                self.carry_out(order.target.epoch, admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
+                self.carry_out(&order.target.clone(), admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
             }
             (Route::Chain(_, generation), Some(agent)) => {
                 let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;
                 let _working = slot_handle.work();
                 same_generation(&delivery.target, generation)?;
                 let admission = agent.worker.snapshot()?.admit_chain(&self.host, &delivery);
-                self.carry_out(delivery.target.epoch, admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery))
-                    .await
+                self.carry_out(
+                    &delivery.target.clone(),
+                    admission,
+                    StatusCode::ACCEPTED,
+                    agent.worker.deliver(delivery),
+                )
+                .await
             }
             (Route::Rollback(_, generation), Some(agent)) => {
                 let order: kagiban_crds::host_api::RollbackOrder = body::read(request).await?;
                 let _working = slot_handle.work();
                 same_generation(&order.target, generation)?;
                 let admission = agent.worker.snapshot()?.admit_rollback(&self.host, &order);
-                self.carry_out(order.target.epoch, admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
+                self.carry_out(&order.target.clone(), admission, StatusCode::ACCEPTED, agent.worker.roll_back(order))
+                    .await
             }
             (Route::HandOver(_), Some(agent)) => {
                 let order: HandOver = body::read(request).await?;
@@ -176,7 +182,6 @@ impl Api {
                 if is_done {
                     return json(&HandOverReport { lineage: order.to }, StatusCode::OK, "handed_over");
                 }
-                self.check_nothing_waits()?;
                 let report = agent.worker.hand_over(order).await?;
                 json(&report, StatusCode::OK, "handed_over")
             }
@@ -184,18 +189,11 @@ impl Api {
         }
     }
 
-    /// A rotation of another agent may wait for a chain, which nobody would bring any more. An agent of which nothing is known takes no
-    /// order anyway.
-    fn check_nothing_waits(&self) -> Result<(), Refusal> {
-        let mut known = self.agents.values().filter_map(|agent| agent.worker.snapshot().ok());
-        known.find_map(|snapshot| in_progress(&snapshot.record)).map_or(Ok(()), Err)
-    }
-
     /// A refusal needs no worker, which may be in the middle of a rotation, and neither does a repeat of what is under way, but that
     /// a new leader has sent it; whatever else changes the record does.
     async fn carry_out(
         &self,
-        by: Epoch,
+        by: &Target,
         admission: Admission,
         status: StatusCode,
         ask: impl Future<Output = Result<RotationReport, Refusal>>,
@@ -203,9 +201,9 @@ impl Api {
         match admission {
             Admission::Refused(refusal) => Err(refusal),
             Admission::Replay(report) if !report.state.is_decided() && report.state != RotationState::Keyed => {
-                if by > self.host.epoch() {
-                    let (host, until) = (self.host.clone(), Instant::now() + HEARD_WITHIN);
-                    let heard = blocking::run(Work::State, until, move || hear(&host, by)).await;
+                if by.epoch > self.host.speaker().epoch {
+                    let (host, by, until) = (self.host.clone(), by.clone(), Instant::now() + HEARD_WITHIN);
+                    let heard = blocking::run(Work::State, until, move || hear(&host, &by)).await;
                     heard.map_err(|blocked| refuse(RefusalReason::Unavailable, blocked.to_string()))??;
                 }
                 json(&*report, status, report.state.as_str())

@@ -16,7 +16,7 @@ use super::questions::Questions;
 use crate::blocking::{Blocked, Flights, Work};
 use crate::platform;
 use crate::rotation::agent::Agent;
-use crate::rotation::{self, Host, Worker};
+use crate::rotation::{self, Host, Speaker, Worker};
 use crate::shutdown::{HostState, HostStateReport, Scheduled};
 
 /// Many callers make one handshake and one read of the store.
@@ -55,13 +55,14 @@ impl WatchedAgent {
         let agent = self.worker.agent()?;
         let CertificateSightings { stored, served, certificate, .. } = self.see(&agent).await;
         let record = self.worker.snapshot()?.record;
+        let Speaker { lineage, epoch } = host.speaker();
         Ok(AgentReport {
             host: host.name.clone(),
             name: agent.name.clone(),
             product: agent.product.id().to_owned(),
             time: Timestamp::now(),
-            epoch: host.epoch(),
-            lineage: host.lineage(),
+            epoch,
+            lineage,
             generation: record.generation,
             power: host.power.report().await,
             stored,
@@ -109,12 +110,13 @@ pub(super) async fn host<'a>(
     shutdown: Option<&HostStateReport>,
     agents: impl Iterator<Item = &'a WatchedAgent>,
 ) -> HostReport {
+    let Speaker { lineage, epoch } = host.speaker();
     HostReport {
         host: host.name.clone(),
         boot_id: platform::boot_id(),
         time: Timestamp::now(),
-        epoch: host.epoch(),
-        lineage: host.lineage(),
+        epoch,
+        lineage,
         power: host.power.report().await,
         shutdown: shutdown.map(going_down),
         // One of which nothing is known is left out: a report with a generation of zero would be a lie.

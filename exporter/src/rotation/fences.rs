@@ -3,17 +3,18 @@
 
 use std::path::{Path, PathBuf};
 
-use kagiban_crds::{Epoch, Generation, Lineage};
+use jiff::Timestamp;
+use kagiban_crds::{AgentName, Epoch, Generation, Lineage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
 use crate::platform::{self, FileError, Links, WriteError};
 
-/// Two numbers, or a name.
+/// Two numbers, or the names of some lineages.
 const MAX_BYTES: u64 = 4 * 1024;
 
-/// What must not be gone below. It only rises.
+/// What must not be gone below, whichever lineage has spoken. It only rises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Fence {
@@ -49,6 +50,18 @@ pub(super) enum FenceError {
         "{0} is written in hostApi.lineage of this host's configuration, which decides whom it obeys: change it there"
     )]
     Configured(Lineage),
+    #[error("this host obeys the operator of lineage {0} by now")]
+    OtherLineage(Lineage),
+    #[error(
+        "generation {generation} of {agent} is not decided yet, and the host is not given away in the middle of it"
+    )]
+    InProgress { agent: AgentName, generation: Generation },
+    #[error(
+        "{to} has given this host away twice within a day, and it is not given back to it before {again_at}: are {from} and {to} each \
+         started with --hand-over-to and the name of the other? Start the one that is to keep the host without it, or set hostApi.lineage \
+         in the host's configuration and restart kagiban-exporter"
+    )]
+    HandedBack { from: Lineage, to: Lineage, again_at: Timestamp },
     #[error("the fence cannot be written: {0}")]
     Write(#[from] WriteError),
     #[error(

@@ -13,7 +13,7 @@ use super::live;
 use super::machine::{Event, Finding, FrozenFiles, Phase};
 use super::push::coherence::{self, Coherence};
 use super::push::survey;
-use super::rotator::Rotator;
+use super::rotator::{Rotator, undecided};
 use crate::platform::WriteError;
 
 /// A service that was only slow answers within seconds of the freeze.
@@ -95,8 +95,9 @@ impl Rotator {
         }
     }
 
-    /// The journal's state is told in the log when it changes, not at every attempt.
+    /// After each change of the record. The journal's state is told in the log when it changes, not at every attempt.
     pub(super) fn note_save(&mut self, failed: Option<&WriteError>) {
+        self.host.note_undecided(&self.agent.name, undecided(&self.record));
         let now = Instant::now();
         match (failed, &mut self.chores.unsaved) {
             (None, None) => {}

@@ -1,9 +1,10 @@
 //! What all agents of a host share: who may speak, where the journals lie, the power and the end of the program.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kagiban_crds::{Epoch, Generation, HostName, Lineage};
+use kagiban_crds::host_api::Target;
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{Agent, AgentConfigError};
@@ -20,17 +21,35 @@ pub struct Host {
     pub name: HostName,
     pub state_directory: StateDirectory,
     pub power: PowerGate,
-    /// The highest epoch accepted for any agent.
-    epoch: Arc<AtomicU64>,
-    /// Of the whole host.
-    fence: Arc<Mutex<FenceFile>>,
-    /// Whom the host obeys. A lock that is never held while a file is read or written: whoever answers a request asks for it.
-    obeyed: Arc<Mutex<Option<Lineage>>>,
-    lineage: Arc<Mutex<LineageFile>>,
+    /// A lock that is never held while a file is read or written: whoever answers a request asks for it.
+    speaker: Arc<Mutex<Speaker>>,
+    /// For the threads of agents, which may wait for a disk.
+    files: Arc<Mutex<HostFiles>>,
+    /// The rotations that are not decided yet, of all agents. A lock as `speaker`. One is only begun, and the host only given
+    /// away, under that of `files`.
+    undecided: Arc<Mutex<BTreeMap<AgentName, Generation>>>,
     /// Cancelled when the program is to end: nothing new is begun then.
     pub stop: CancellationToken,
     /// Whether an agent's commands are refused where others than administrators may exchange what they run.
     pub(super) refuses_exposed: bool,
+}
+
+/// Who may give orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    /// The installation of the operator that the host obeys, as far as it is known; none while it was given to none.
+    pub lineage: Option<Lineage>,
+    /// The highest epoch that was accepted of it.
+    pub epoch: Epoch,
+}
+
+/// What is durable of it.
+#[derive(Debug)]
+struct HostFiles {
+    lineage: LineageFile,
+    fence: FenceFile,
+    /// The highest epoch accepted for any agent, whichever lineage has spoken.
+    fenced: Epoch,
 }
 
 /// The highest epoch that any agent's fence or journal tells of, also those of agents that are not configured any more: the
@@ -48,16 +67,15 @@ fn accepted_by_agents(state_directory: &StateDirectory) -> Epoch {
 impl Host {
     pub fn new(name: HostName, state_directory: StateDirectory, power: PowerGate) -> Self {
         let fence = FenceFile::at(state_directory.host_fence());
-        let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&state_directory)).0));
-        let lineage = LineageFile::at(state_directory.lineage());
+        let fenced = fence.known().epoch.max(accepted_by_agents(&state_directory));
+        let files = HostFiles { lineage: LineageFile::at(state_directory.lineage()), fence, fenced };
         Self {
             name,
             state_directory,
             power,
-            epoch,
-            fence: Arc::new(Mutex::new(fence)),
-            obeyed: Arc::new(Mutex::new(lineage.obeyed())),
-            lineage: Arc::new(Mutex::new(lineage)),
+            speaker: Arc::new(Mutex::new(files.speaker())),
+            files: Arc::new(Mutex::new(files)),
+            undecided: Arc::default(),
             stop: CancellationToken::new(),
             refuses_exposed: platform::refuses_exposed(),
         }
@@ -66,7 +84,7 @@ impl Host {
     /// The same, obeying the installation of the operator that the configuration names.
     #[must_use]
     pub fn obeying(self, lineage: Option<Lineage>) -> Self {
-        self.with_lineage(|file| file.configure(lineage));
+        self.with_files(|files| files.lineage.configure(lineage));
         self
     }
 
@@ -78,27 +96,53 @@ impl Host {
         if self.refuses_exposed { agent.check_unexposed() } else { Ok(()) }
     }
 
-    /// Whom this host obeys, as far as it is known.
-    pub fn lineage(&self) -> Option<Lineage> {
-        self.held_obeyed().clone()
+    /// As far as it is known.
+    pub fn speaker(&self) -> Speaker {
+        self.held_speaker().clone()
+    }
+
+    /// Before an order is written down: the host obeys whoever has given it. Durable when it returns. The rotation that is not decided
+    /// then, if any, keeps the host from being given away.
+    ///
+    /// # Errors
+    /// See [`FenceError`].
+    pub(super) fn take_order(&self, by: &Target, undecided: Option<Generation>) -> Result<(), FenceError> {
+        self.check_in_place()?;
+        self.with_files(|files| {
+            files.lineage.read()?;
+            if let Some(lineage) = &by.lineage {
+                files.lineage.obey(lineage, files.fenced)?;
+            }
+            files.check_lineage(by.lineage.as_ref())?;
+            self.note_undecided(&by.agent, undecided);
+            Ok(())
+        })
     }
 
     /// Durable when it returns.
     ///
     /// # Errors
     /// See [`FenceError`].
-    pub(super) fn obey(&self, lineage: &Lineage) -> Result<(), FenceError> {
+    pub(super) fn hand_over(&self, from: Option<&Lineage>, to: &Lineage) -> Result<(), FenceError> {
         self.check_in_place()?;
-        self.with_lineage(|file| file.obey(lineage))
+        self.with_files(|files| {
+            files.lineage.read()?;
+            files.check_lineage(from)?;
+            // A chain that an agent waits for would come from nobody any more.
+            if let Some((agent, generation)) = self.held_undecided().first_key_value() {
+                return Err(FenceError::InProgress { agent: agent.clone(), generation: *generation });
+            }
+            files.lineage.hand_over(to, files.fenced)
+        })
     }
 
-    /// Durable when it returns.
-    ///
-    /// # Errors
-    /// See [`FenceError`].
-    pub(super) fn hand_over(&self, to: &Lineage) -> Result<(), FenceError> {
-        self.check_in_place()?;
-        self.with_lineage(|file| file.hand_over(to))
+    /// Which rotation of an agent is not decided yet.
+    pub(super) fn note_undecided(&self, agent: &AgentName, generation: Option<Generation>) {
+        let mut undecided = self.held_undecided();
+        match generation {
+            Some(generation) => undecided.insert(agent.clone(), generation),
+            None => undecided.remove(agent),
+        };
     }
 
     /// The same, ending when `stop` is cancelled.
@@ -107,24 +151,35 @@ impl Host {
         Self { stop, ..self }
     }
 
-    pub fn epoch(&self) -> Epoch {
-        Epoch(self.epoch.load(Ordering::Acquire))
-    }
-
     /// Reads the host's fence, and whom it obeys, if they could not be read before.
     pub(super) fn read_epoch(&self) -> Result<(), FenceError> {
-        self.with_lineage(LineageFile::read)?;
-        let fence = self.held_fence().read()?;
-        self.epoch.fetch_max(fence.epoch.0, Ordering::AcqRel);
-        Ok(())
+        self.with_files(|files| {
+            files.lineage.read()?;
+            files.fenced = files.fenced.max(files.fence.read()?.epoch);
+            Ok(())
+        })
     }
 
-    /// Durable when it returns.
-    pub(super) fn raise_epoch(&self, to: Epoch) -> Result<(), FenceError> {
+    /// Of an order. Durable when it returns.
+    ///
+    /// # Errors
+    /// See [`FenceError`].
+    pub(super) fn raise_epoch(&self, lineage: Option<&Lineage>, to: Epoch) -> Result<(), FenceError> {
         self.check_in_place()?;
-        self.held_fence().raise(Fence { epoch: to, generation: Generation(0) })?;
-        self.epoch.fetch_max(to.0, Ordering::AcqRel);
-        Ok(())
+        self.with_files(|files| {
+            files.lineage.read()?;
+            files.check_lineage(lineage)?;
+            if files.lineage.raise(to, files.fenced)? { Ok(()) } else { files.raise_fence(to) }
+        })
+    }
+
+    /// Of what an agent has accepted, whichever lineage has spoken then. Durable when it returns.
+    ///
+    /// # Errors
+    /// See [`FenceError`].
+    pub(super) fn raise_fence(&self, to: Epoch) -> Result<(), FenceError> {
+        self.check_in_place()?;
+        self.with_files(|files| files.raise_fence(to))
     }
 
     /// Durable when it returns. Nothing is written over the journals of another state directory in the place of the one that
@@ -150,21 +205,40 @@ impl Host {
     }
 
     /// For the threads of agents, which may wait for a disk: what came of it is told to all others at the end.
-    fn with_lineage<T>(&self, work: impl FnOnce(&mut LineageFile) -> T) -> T {
-        // As [`Host::held_fence`].
-        let mut file = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
-        let worked = work(&mut file);
-        self.held_obeyed().clone_from(&file.obeyed());
+    fn with_files<T>(&self, work: impl FnOnce(&mut HostFiles) -> T) -> T {
+        // A panic elsewhere leaves them as whole as they were, and so with the other locks.
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let worked = work(&mut files);
+        *self.held_speaker() = files.speaker();
         worked
     }
 
-    fn held_obeyed(&self) -> MutexGuard<'_, Option<Lineage>> {
-        self.obeyed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held_speaker(&self) -> MutexGuard<'_, Speaker> {
+        self.speaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A panic elsewhere leaves the numbers as whole as they were.
-    fn held_fence(&self) -> MutexGuard<'_, FenceFile> {
-        self.fence.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held_undecided(&self) -> MutexGuard<'_, BTreeMap<AgentName, Generation>> {
+        self.undecided.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HostFiles {
+    fn speaker(&self) -> Speaker {
+        Speaker { lineage: self.lineage.obeyed().cloned(), epoch: self.lineage.epoch().unwrap_or(self.fenced) }
+    }
+
+    /// Whoever was admitted may have been followed by another meanwhile.
+    fn check_lineage(&self, lineage: Option<&Lineage>) -> Result<(), FenceError> {
+        match self.lineage.obeyed() {
+            Some(obeyed) if lineage != Some(obeyed) => Err(FenceError::OtherLineage(obeyed.clone())),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn raise_fence(&mut self, to: Epoch) -> Result<(), FenceError> {
+        self.fence.raise(Fence { epoch: to, generation: Generation(0) })?;
+        self.fenced = self.fenced.max(to);
+        Ok(())
     }
 }
 
@@ -185,8 +259,9 @@ mod tests {
         rotator.raise_fences(Epoch(54), Generation(3)).expect("raised");
         drop((rotator, lock));
         removed(&state_directory.host_fence());
-        let again =
-            || Host::new(name.clone(), state_directory.clone(), PowerGate::new(&PowerConfig::default())).epoch();
+        let again = || {
+            Host::new(name.clone(), state_directory.clone(), PowerGate::new(&PowerConfig::default())).speaker().epoch
+        };
         assert_eq!(again(), Epoch(54), "its fence");
         let agent = "web".parse().expect("agent");
         let record = Record { epoch: Epoch(53), ..Record::new(name.clone(), agent) };

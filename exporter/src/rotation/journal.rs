@@ -42,7 +42,7 @@ pub struct Record {
     pub version: u32,
     pub host: HostName,
     pub agent: AgentName,
-    /// The highest epoch accepted for this agent.
+    /// The highest epoch accepted for this agent, whichever lineage has spoken.
     pub epoch: Epoch,
     /// The highest generation accepted for this agent.
     pub generation: Generation,

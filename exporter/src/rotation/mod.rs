@@ -47,7 +47,7 @@ mod upkeep;
 mod worker;
 mod workers;
 
-pub use host::Host;
+pub use host::{Host, Speaker};
 pub use journal::{JournalError, Record, Rotation};
 pub use live::{LookError, leaf, look, sighting};
 pub use power::PowerGate;

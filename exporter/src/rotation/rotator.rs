@@ -20,7 +20,7 @@ use super::chores::Chores;
 use super::digest::Digest;
 use super::failure::RotationFailure;
 use super::fences::{Fence, FenceError, FenceFile};
-use super::host::Host;
+use super::host::{Host, Speaker};
 use super::journal::{FileSwap, Record, Rotation};
 use super::machine::{Event, Phase};
 use super::power::PowerUnsafe;
@@ -105,6 +105,7 @@ pub struct RotatorStatus {
 
 impl Rotator {
     pub(super) fn new(host: Host, agent: Agent, record: Record, fence: FenceFile) -> Self {
+        host.note_undecided(&agent.name, undecided(&record));
         let discard_due = record.rotation.as_ref().is_some_and(|rotation| rotation.discard_due);
         Self {
             host,
@@ -128,7 +129,7 @@ impl Rotator {
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
     pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), FenceError> {
-        self.host.raise_epoch(epoch)?;
+        self.host.raise_fence(epoch)?;
         self.fence.raise(Fence { epoch, generation })
     }
 
@@ -238,7 +239,7 @@ impl Rotator {
         if !self.snapshot().admit_hand_over(&self.host, order)? {
             // Whoever gives it away speaks here, and a leader before no more
             self.accept_epoch(&order.target)?;
-            self.host.hand_over(&order.to).map_err(|error| fence_refused(&error))?;
+            self.host.hand_over(order.target.lineage.as_ref(), &order.to).map_err(|error| fence_refused(&error))?;
         }
         Ok(HandOverReport { lineage: order.to.clone() })
     }
@@ -281,8 +282,10 @@ impl Rotator {
 
     /// A repeat from a new leader lets the old one speak no more.
     fn accept_epoch(&mut self, target: &Target) -> Result<(), Refusal> {
-        if target.epoch > self.record.epoch {
-            self.commit(Record { epoch: target.epoch, ..self.record.clone() }, Some(target))?;
+        // What the record has may be of another lineage.
+        if target.epoch > self.record.epoch.min(self.host.speaker().epoch) {
+            let epoch = self.record.epoch.max(target.epoch);
+            self.commit(Record { epoch, ..self.record.clone() }, Some(target))?;
         }
         Ok(())
     }
@@ -298,13 +301,16 @@ impl Rotator {
     pub(super) fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
         if let Some(target) = by {
             self.snapshot().admission(&self.host).check(target)?;
+            let raised = self.host.raise_epoch(target.lineage.as_ref(), target.epoch);
+            raised.map_err(|error| fence_refused(&error))?;
         }
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
         // A disk on which nothing can be written has refused the order by now.
-        if let Some((target, lineage)) = by.and_then(|target| Some((target, target.lineage.as_ref()?))) {
-            self.host.obey(lineage).map_err(|error| fence_refused(&error))?;
+        if let Some(target) = by {
             // Another agent of the host may have heard another operator first.
-            self.snapshot().admission(&self.host).check(target)?;
+            let taken = self.host.take_order(target, undecided(&record)).map_err(|error| fence_refused(&error));
+            let taken = taken.and_then(|()| self.snapshot().admission(&self.host).check(target));
+            taken.inspect_err(|_| self.host.note_undecided(&self.agent.name, undecided(&self.record)))?;
         }
         if let Err(error) = self.host.save(&record) {
             self.note_save(Some(&error));
@@ -363,16 +369,14 @@ impl RotatorStatus {
     }
 
     fn admission<'a>(&'a self, host: &'a Host) -> AdmissionContext<'a> {
-        let now = Timestamp::now();
-        AdmissionContext {
-            host: &host.name,
-            agent: &self.record.agent,
-            lineage: host.lineage(),
-            epoch: host.epoch(),
-            record: &self.record,
-            now,
-        }
+        let (Speaker { lineage, epoch }, now) = (host.speaker(), Timestamp::now());
+        AdmissionContext { host: &host.name, agent: &self.record.agent, lineage, epoch, record: &self.record, now }
     }
+}
+
+/// The rotation that is.
+pub(super) fn undecided(record: &Record) -> Option<Generation> {
+    record.rotation.as_ref().filter(|rotation| !rotation.state.is_decided()).map(|rotation| rotation.generation)
 }
 
 /// What an open asks for, its password and its epoch left out: the next leader repeats it with its own.
@@ -397,8 +401,8 @@ pub(super) fn renewal_digest() -> Digest {
 ///
 /// # Errors
 /// A refusal.
-pub fn hear(host: &Host, epoch: Epoch) -> Result<(), Refusal> {
-    host.raise_epoch(epoch).map_err(|error| fence_refused(&error))
+pub fn hear(host: &Host, by: &Target) -> Result<(), Refusal> {
+    host.raise_epoch(by.lineage.as_ref(), by.epoch).map_err(|error| fence_refused(&error))
 }
 
 fn fence_refused(error: &FenceError) -> Refusal {
@@ -406,6 +410,12 @@ fn fence_refused(error: &FenceError) -> Refusal {
         FenceError::Unread { .. } | FenceError::LineageUnread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
         FenceError::Configured(_) => RefusalReason::LineageConfigured,
+        FenceError::OtherLineage(_) => RefusalReason::OtherLineage,
+        FenceError::HandedBack { .. } => RefusalReason::HandedBack,
+        FenceError::InProgress { generation, .. } => {
+            let refusal = refuse(RefusalReason::RotationInProgress, error.to_string());
+            return Refusal { generation: Some(*generation), ..refusal };
+        }
         FenceError::Elsewhere { .. } => RefusalReason::Internal,
     };
     refuse(reason, error.to_string())
@@ -491,7 +501,7 @@ mod tests {
         let (mut rotator, _lock) = rotator(root.path(), TRUE);
         put_into(&mut rotator, Phase::Committed { before: Before::NotServed }, None);
         let order = RollbackOrder { target: open().target };
-        rotator.host.raise_epoch(Epoch(7)).expect("raised");
+        rotator.host.raise_epoch(None, Epoch(7)).expect("raised");
         let failure = RotationFailure::new("rolled_back_by_order", "ordered");
         let refused = rotator.give_up(Event::Ordered(failure), None, Some(&order.target)).expect_err("deposed");
         assert_eq!((refused.reason, refused.epoch), (RefusalReason::StaleEpoch, Some(Epoch(7))));
@@ -503,8 +513,47 @@ mod tests {
         assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, Phase::Keyed);
         let newer = RollbackOrder { target: Target { epoch: Epoch(9), ..order.target.clone() } };
         let report = rotator.roll_back(&newer, || true).await.expect("it waits");
-        assert_eq!((rotator.record.epoch, rotator.host.epoch()), (Epoch(9), Epoch(9)), "the old leader speaks no more");
+        assert_eq!(
+            (rotator.record.epoch, rotator.host.speaker().epoch),
+            (Epoch(9), Epoch(9)),
+            "the old leader speaks no more"
+        );
         assert_eq!(report.state, Phase::RolledBack { failure: RotationFailure::new("", "") }.reported());
+    }
+
+    /// A host has one lineage for all its agents, and each has a thread.
+    #[tokio::test]
+    async fn a_host_is_not_given_away_while_another_agent_begins_a_rotation_and_none_is_begun_for_whom_it_was_taken_from()
+     {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        let console = Agent { name: "console".parse().expect("a name"), ..rotator.agent.clone() };
+        let mut other = Rotator::make_whole(rotator.host.clone(), console).expect("journal");
+        let by = |name: &str, agent: &Rotator| Target {
+            lineage: Some(name.parse().expect("a lineage")),
+            agent: agent.agent.name.clone(),
+            ..open().target
+        };
+        let (tokyo, of_other) = (by("tokyo", &rotator), by("tokyo", &other));
+        other.open(&RotationOpen { target: of_other.clone(), ..open() }, Ok(())).expect("opened");
+        let order = HandOver { target: tokyo, to: "osaka".parse().expect("a lineage") };
+        let refused = rotator.hand_over(&order).expect_err("the other waits for a chain");
+        assert_eq!((refused.reason, refused.generation), (RefusalReason::RotationInProgress, Some(Generation(1))));
+        assert!(refused.message.contains("of console"), "{}", refused.message);
+        assert_eq!(rotator.host.speaker().lineage, of_other.lineage);
+
+        other.roll_back(&RollbackOrder { target: of_other.clone() }, || true).await.expect("called off");
+        rotator.hand_over(&order).expect("nothing is on its way");
+        // What was admitted before that comes to be written down only now.
+        let taken = rotator.host.take_order(&of_other, Some(Generation(2)));
+        assert!(matches!(taken, Err(FenceError::OtherLineage(_))), "{taken:?}");
+        let heard = hear(&rotator.host, &Target { epoch: Epoch(9), ..of_other }).expect_err("it speaks no more");
+        assert_eq!(heard.reason, RefusalReason::OtherLineage);
+        assert_eq!(rotator.host.speaker(), Speaker { lineage: Some(order.to.clone()), epoch: Epoch(0) });
+        let kobe = HandOver { to: "kobe".parse().expect("a lineage"), ..order.clone() };
+        assert_eq!(rotator.hand_over(&kobe).expect_err("it is another's").reason, RefusalReason::OtherLineage);
+        let next = HandOver { target: by("osaka", &rotator), ..kobe };
+        rotator.hand_over(&next).expect("the rotation that was not taken stands in nobody's way");
     }
 
     /// A disk on which nothing can be written gives the host to nobody.
@@ -520,11 +569,11 @@ mod tests {
         std::fs::rename(&fences, &moved).expect("moved");
         std::fs::write(&fences, "in its place").expect("written");
         rotator.open(&order, Ok(())).expect_err("the fence cannot be written");
-        assert_eq!(rotator.host.lineage(), None);
+        assert_eq!(rotator.host.speaker().lineage, None);
         std::fs::remove_file(&fences).expect("removed");
         std::fs::rename(&moved, &fences).expect("back");
         rotator.open(&order, Ok(())).expect("opened");
-        assert_eq!(rotator.host.lineage(), lineage);
+        assert_eq!(rotator.host.speaker().lineage, lineage);
     }
 
     /// Holds A13: a look may take longer than whoever ordered waits for it, and is not asked for again and again in vain.

@@ -54,9 +54,11 @@ impl StateDirectory {
         platform::create_private_directory(&state_directory.root.join(JOURNALS))?;
         let lock = state_directory.lock()?;
         state_directory.opened = platform::directory_identity(root).ok();
-        // All agents write the host's fence: what an earlier run left of it goes before any of them begins.
-        for error in platform::sweep(&state_directory.host_fence()) {
-            tracing::warn!(%error, "left-over files of the host's fence could not be removed");
+        // All agents write these: what an earlier run left of them goes before any of them begins.
+        for path in [state_directory.host_fence(), state_directory.lineage()] {
+            for error in platform::sweep(&path) {
+                tracing::warn!(%error, "left-over files of the host's fence could not be removed");
+            }
         }
         Ok((state_directory, lock))
     }

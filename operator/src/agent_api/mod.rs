@@ -129,6 +129,7 @@ fn blocked_by(refusal: &Refusal) -> BlockedBy {
         | RefusalReason::WrongClass
         | RefusalReason::OtherLineage
         | RefusalReason::LineageConfigured
+        | RefusalReason::HandedBack
         | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
         RefusalReason::WrongTarget => BlockedBy::WrongHost,
         RefusalReason::Frozen => BlockedBy::Frozen,
@@ -146,6 +147,7 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::TooSlow => "too_slow",
         RefusalReason::OtherLineage => "other_lineage",
         RefusalReason::LineageConfigured => "lineage_configured",
+        RefusalReason::HandedBack => "handed_back",
         RefusalReason::StaleEpoch => "stale_epoch",
         RefusalReason::EpochTooFar => "epoch_too_far",
         RefusalReason::StaleGeneration => "stale_generation",
