@@ -1,8 +1,8 @@
 //! One rotation from beginning to end in one thread, or the recovery of one, through the exporter's own machine: a sweep
 //! that counts system calls needs them always in the same order.
 //!
-//! `rotate_once CONFIG rotate CA.crt CA.key`, `rotate_once CONFIG undo` or `rotate_once CONFIG recover`; prints how it ended as
-//! JSON.
+//! `rotate_once CONFIG rotate CA.crt CA.key`, `rotate_once CONFIG undo`, `rotate_once CONFIG hand-over FROM TO` or `rotate_once
+//! CONFIG recover`; prints how it ended as JSON.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, Refusal, RollbackOrder, RotationOpen, Target,
+    CertificateRequest, ChainDelivery, HandOver, KeyRequest, KeystoreOrder, Refusal, RollbackOrder, RotationOpen,
+    Target,
 };
-use kagiban_crds::{Epoch, Generation};
+use kagiban_crds::{Epoch, Generation, Lineage};
 use kagiban_exporter::config;
 use kagiban_exporter::platform::command_process;
 use kagiban_exporter::rotation::agent::Agent;
@@ -38,6 +39,7 @@ enum Order {
     None,
     Rotate(Box<Authority>),
     Undo,
+    HandOver { from: Lineage, to: Lineage },
 }
 
 async fn carry_out(arguments: Vec<String>) -> Result<Value> {
@@ -45,12 +47,14 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let (config, order) = match arguments[..] {
         [config, "recover"] => (config, Order::None),
         [config, "undo"] => (config, Order::Undo),
+        [config, "hand-over", from, to] => (config, Order::HandOver { from: from.parse()?, to: to.parse()? }),
         [config, "rotate", certificate, key] => {
             let authority = Authority::load(&fs::read_to_string(certificate)?, &fs::read_to_string(key)?)?;
             (config, Order::Rotate(Box::new(authority)))
         }
         _ => bail!(
-            "usage: rotate_once CONFIG rotate CA.crt CA.key | rotate_once CONFIG undo | rotate_once CONFIG recover"
+            "usage: rotate_once CONFIG rotate CA.crt CA.key | rotate_once CONFIG undo | rotate_once CONFIG \
+             hand-over FROM TO | rotate_once CONFIG recover"
         ),
     };
     let config = config::load(Path::new(config))?;
@@ -65,13 +69,17 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
         host: name.clone(),
         agent: agent.name.clone(),
     };
-    let mut rotator = Rotator::recover(Host::new(name, state_directory, PowerGate::new(&config.power)), agent).await?;
+    let host = Host::new(name, state_directory, PowerGate::new(&config.power));
+    let mut rotator = Rotator::recover(host.clone(), agent).await?;
     let refusal = match order {
         Order::None => None,
         Order::Rotate(authority) => rotate(&mut rotator, target, &authority).await?.err(),
         Order::Undo => undo(&mut rotator, target).await.err(),
+        Order::HandOver { from, to } => {
+            rotator.hand_over(&HandOver { target: Target { lineage: Some(from), ..target }, to }).err()
+        }
     };
-    Ok(json!({"report": rotator.report(), "refusal": refusal}))
+    Ok(json!({"report": rotator.report(), "refusal": refusal, "obeyed": host.speaker().lineage}))
 }
 
 async fn undo(rotator: &mut Rotator, target: Target) -> Result<(), Refusal> {

@@ -3,6 +3,7 @@
 
 mod boot;
 mod durability;
+mod given_away;
 mod java;
 mod scene;
 mod service;

@@ -338,7 +338,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {
