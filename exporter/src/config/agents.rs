@@ -10,6 +10,7 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 use serde::{Deserialize, Deserializer};
 
+use super::values::absolute_path;
 use crate::probe::Endpoint;
 
 /// One agent of this host, as written.
@@ -91,6 +92,10 @@ pub struct EndpointConfig {
     /// Sent as SNI; by default the host part of the address.
     #[serde(default)]
     pub server_name: Option<String>,
+    /// The authorities that what is served there is checked against when it is watched, as `caFile` of `tlsEndpoints`. No rotation
+    /// goes by them: it looks for the leaf that it has put there.
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub ca_file: Option<PathBuf>,
     /// The accounts, by name or number, that may listen there besides root and those that have a right of their own to read the
     /// key: for a service that is handed its key, as by systemd's LoadCredential.
     #[serde(default)]

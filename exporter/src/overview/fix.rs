@@ -122,13 +122,15 @@ pub(crate) fn of_chain(reason: &str) -> Option<&'static str> {
         }
         "expired" => RENEW,
         "name_mismatch" => "set serverName to a name that is in the certificate, or have it issued for this one",
-        "no_roots" => "name the authority's certificate as caFile",
+        "no_roots" => {
+            "name the authority's certificate as caFile of this address, under tlsEndpoints or in the agent's endpoint"
+        }
         "not_yet_valid" => "see the clocks of this host and of the authority",
         "other" => "see the log of kagiban-exporter for what is wrong with it",
         "revoked" => "replace the certificate: its authority has revoked it",
         "self_signed" => "have it issued by your authority; PowerChute comes with one that it made for itself",
         "unknown_issuer" => {
-            "name the authority's certificate as caFile, or have the service send the chain up to one that is trusted"
+            "name the authority's certificate as caFile of this address, under tlsEndpoints or in the agent's endpoint, or have the service send the chain up to one that is trusted"
         }
         _ => return None,
     })

@@ -46,13 +46,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         sources.extend(config.agents.iter().filter_map(|agent| configured_agent(agent, config, found)));
         sources.extend(discovered_files("jvm", &found.trust_stores));
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
-        let of_agents = config.agents.iter().filter_map(|agent| {
-            let of_product = || local_endpoint(agent.product, Some(host.as_str()));
-            agent.endpoint.as_ref().map(Endpoint::from).or_else(of_product)
-        });
-        let is_named = |it: &Endpoint| config.tls_endpoints.iter().any(|named| named.address == it.address);
-        let endpoints = of_agents.chain(found.local_endpoints(host.as_str())).filter(|it| !is_named(it));
-        sources.extend(endpoints.filter_map(tls_endpoint).map(|it| tls(&it)));
+        sources.extend(endpoints_of_agents(config, found, host).iter().map(&tls));
     }
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
@@ -158,8 +152,21 @@ fn file_source(id: SourceId, rule: FileRule) -> Source {
     }
 }
 
-fn tls_endpoint(endpoint: Endpoint) -> Option<TlsEndpoint> {
-    Some(TlsEndpoint::new(SourceName::parse(&endpoint.address).ok()?, endpoint))
+/// Where agents answer, those that are configured first, unless the address stands under `tlsEndpoints`.
+fn endpoints_of_agents(config: &Config, found: &Discovered, host: &HostName) -> Vec<TlsEndpoint> {
+    let watched = |endpoint: Endpoint, ca_file: Option<PathBuf>| {
+        let name = SourceName::parse(&endpoint.address).ok()?;
+        let mut watched = TlsEndpoint::new(name, endpoint);
+        watched.ca_file = ca_file;
+        Some(watched)
+    };
+    let configured = config.agents.iter().filter_map(|agent| match &agent.endpoint {
+        Some(endpoint) => watched(endpoint.into(), endpoint.ca_file.clone()),
+        None => watched(local_endpoint(agent.product, Some(host.as_str()))?, None),
+    });
+    let discovered = found.local_endpoints(host.as_str()).into_iter().filter_map(|endpoint| watched(endpoint, None));
+    let is_named = |it: &TlsEndpoint| config.tls_endpoints.iter().any(|named| named.address == it.address);
+    configured.chain(discovered).filter(|it| !is_named(it)).collect()
 }
 
 fn tls_source(endpoint: &TlsEndpoint, id: SourceId, system: Option<&Authorities>, trust: &TrustCache) -> Source {
@@ -255,6 +262,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::platform::testing::native;
 
     const WEB: &str = "agents:\n- name: web\n  product: tls-service\n  keystore: {certificateFile: /etc/web/tls.crt, keyFile: /etc/web/tls.key}\n  \
                        endpoint: {address: \"127.0.0.1:8443\", serverName: web.example.com}\n  service: {stop: [a], start: [a]}\n";
@@ -281,6 +289,26 @@ mod tests {
         let elsewhere = "agents: [{name: powerchute, product: powerchute-serial-shutdown, directory: /srv/Agent}]\n";
         assert_eq!(planned(elsewhere, &nothing), ["agent /srv/Agent", "tls 127.0.0.1:6547"]);
         assert!(planned(&format!("{WEB}discovery: {{enabled: false}}\n"), &nothing).is_empty());
+    }
+
+    /// `check` advises a `caFile`, and only `tlsEndpoints` took one.
+    #[test]
+    fn an_agents_endpoint_is_checked_against_the_authorities_that_it_names() {
+        let found = Discovered { system_bundle: Some("/etc/bundle.pem".into()), ..Discovered::default() };
+        let with_ca = WEB.replace("serverName: web.example.com", "caFile: /etc/web/ca.pem");
+        for (text, ca_file) in [(with_ca.as_str(), Some(PathBuf::from(native("/etc/web/ca.pem")))), (WEB, None)] {
+            let config = config::parse(&native(text), Path::new("c")).unwrap_or_else(|error| panic!("{error}"));
+            let host = "ups-01.example.com".parse().expect("a name");
+            let endpoints = endpoints_of_agents(&config, &found, &host);
+            let [endpoint] = endpoints.as_slice() else { panic!("{endpoints:?}") };
+            assert_eq!(endpoint.ca_file, ca_file);
+            let planned = plan(&config, &found, &host);
+            let source = planned.iter().find(|source| source.id.kind == SourceKind::Tls).expect("it is watched");
+            let files: Vec<_> = source.files.iter().map(|file| file.setting.as_str()).collect();
+            assert_eq!(files, ca_file.map(|_| "agents[0].endpoint.caFile").as_slice());
+        }
+        let relative = WEB.replace("serverName: web.example.com", "caFile: ca.pem");
+        assert!(config::parse(&native(&relative), Path::new("c")).is_err());
     }
 
     #[test]
