@@ -152,6 +152,7 @@ fn what_is_discovered_is_printed_for_people_and_as_a_configuration_that_is_taken
     let output = run(&["discover", "--host", "ups-01.example.com"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.starts_with("host          ups-01.example.com\n"), "{text}");
+    assert!(text.contains("(tls-service) is in no usual place and is not found."), "{text}");
     let output = run(&["discover", "--host", "ups-01.example.com", "-o", "config"]);
     let config = String::from_utf8(output.stdout).unwrap();
     kagiban_exporter::config::parse(&config, Path::new("proposed")).unwrap_or_else(|error| panic!("{error}\n{config}"));

@@ -59,7 +59,8 @@ pub enum GrantError {
     /// Not there, or not for this use: which of the two it is, is nothing that an author of resources may learn.
     #[error(
         "there is no Secret {secret} that is labelled {label}={word}: create it; or, if it is there and the operator is to use \
-         it so: kubectl label --overwrite secret {secret} {label}={word}", label = PURPOSE_LABEL, word = .purpose.word()
+         it so, label it, in its manifest or .secret.yaml where there is no cluster, and else by: kubectl label --overwrite secret \
+         {secret} {label}={word}", label = PURPOSE_LABEL, word = .purpose.word()
     )]
     Absent { secret: String, purpose: Purpose },
     #[error(

@@ -57,10 +57,11 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     let source = if is_stdin(&args.file) { "stdin".to_owned() } else { args.file.display().to_string() };
     let documents = manifest::read(&text(&args.file)?).with_context(|| source.clone())?;
     anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {source}");
+    let no_cluster = "the cluster cannot be asked; where there is none, --offline checks the manifests alone, as for `kagiban-operator standalone`";
     let judge = if args.offline {
         Judge::Rules(Box::new(Admission::new()?))
     } else {
-        Judge::Cluster(Box::new(Observer::connect(args).await?))
+        Judge::Cluster(Box::new(Observer::connect(args).await.context(no_cluster)?))
     };
     let mut patience = Patience::default();
     let mut planned = Vec::new();

@@ -44,8 +44,15 @@ fn a_plan_ends_as_its_help_says() {
     let no_cluster = ["--kubeconfig", "/no/such/kubeconfig", "-f", "-"];
     let (unknown_version, bad_name) = (GOOD.replace("v1alpha1", "v9"), GOOD.replace("name: ups-01", "name: UPS_01"));
     let (typo, broken) = (GOOD.replace("  host:", "  hots: x\n  host:"), format!("{GOOD}---\nbad: ["));
-    let cases: [(&str, &[&str], &str, PlanExit, &str); 11] = [
+    let cases: [(&str, &[&str], &str, PlanExit, &str); 13] = [
         ("a good one", &offline, GOOD, PlanExit::Clear, "well-formed"),
+        (
+            "a good one, of which much stays open",
+            &offline,
+            GOOD,
+            PlanExit::Clear,
+            "not checked, as no cluster and no host was asked",
+        ),
         ("a version that is not known", &offline, &unknown_version, PlanExit::Wrong, "apiVersion"),
         ("a name that is none", &offline, &bad_name, PlanExit::Wrong, "metadata.name"),
         ("a field that is not known", &offline, &typo, PlanExit::Wrong, "spec.hots"),
@@ -55,6 +62,7 @@ fn a_plan_ends_as_its_help_says() {
         ("no resource", &offline, "kind: Secret\n", PlanExit::NoPlan, "no ManagedAgentCertificate"),
         ("no file", &["--offline", "-f", "/no/such/file"], "", PlanExit::NoPlan, "cannot open"),
         ("no cluster", &no_cluster, GOOD, PlanExit::NoPlan, "cannot read"),
+        ("no cluster at all", &no_cluster, GOOD, PlanExit::NoPlan, "--offline checks the manifests alone"),
         ("a wrong command line", &["--no-such-flag"], "", PlanExit::NoPlan, "--no-such-flag"),
     ];
     for (what, arguments, manifest, exit, words) in cases {

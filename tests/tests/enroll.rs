@@ -147,6 +147,7 @@ fn what_is_written_is_for_its_owner_alone_and_what_is_there_is_kept_unless_it_is
         "kagiban-exporter discover --host ups-01.example.com -o config",
         "kagiban-exporter-host-api",
         "create -f fleet-client.yaml",
+        "below the --manifests of kagiban-operator standalone",
     ] {
         ensure!(said.contains(told), "{told}: {said}");
     }

@@ -60,8 +60,17 @@ fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
             out,
             "\nNo agent was found whose keystore can be rotated; {} shows how one is named by hand.",
             online!("examples/exporter.yaml")
-        )
+        )?;
     } else {
-        writeln!(out, "\n`-o config` prints a configuration for this host, and `-o manifests` what the cluster needs.")
+        writeln!(
+            out,
+            "\n`-o config` prints a configuration for this host, and `-o manifests` the resources for the operator."
+        )?;
     }
+    writeln!(
+        out,
+        "A service of your own with a certificate (tls-service) is in no usual place and is not found. `-o config` shows how it is named under \
+         `agents`; see {}",
+        online!("docs/products/tls-service.md")
+    )
 }

@@ -23,6 +23,21 @@ const NO_DAEMON: &str = "\
 #power: {assume: mains}
 ";
 
+/// What is in no usual place, as lines that a person completes.
+const OWN_SERVICE: &str = concat!(
+    "\
+# A service of your own with a certificate, such as a web server, is in no usual place and is not found. It is named by hand; see
+# ",
+    online!("docs/products/tls-service.md"),
+    "
+#- name: web
+#  product: tls-service
+#  keystore: {certificateFile: /etc/web/tls.crt, keyFile: /etc/web/tls.key}
+#  endpoint: {address: \"127.0.0.1:8443\"}
+#  service: {name: web.service}
+"
+);
+
 /// A UPS daemon on this host that something answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalDaemon {
@@ -108,12 +123,13 @@ fn configuration_as(host: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -
         let (name, section, address) = (daemon.as_str(), daemon.section(), daemon.address());
         let _ = write!(text, "- name: {name}\n  {section}:\n    address: {address}\n");
     }
-    text.push_str(if agents.is_empty() { "agents: []\n" } else { "agents:\n" });
+    text.push_str(if agents.is_empty() { "agents: []   # without [] where one is named below\n" } else { "agents:\n" });
     for Rotatable { name, at: Installed { product, directory }, .. } in agents {
         let (product, directory) = (product.id(), yaml_scalar(&directory.to_string_lossy()));
         let name = yaml_scalar(name.as_str());
         let _ = write!(text, "- name: {name}\n  product: {product}\n  directory: {directory}\n");
     }
+    text.push_str(OWN_SERVICE);
     text + &host_setup::host_api_section(host_setup::LISTEN_ADDRESS, host_setup::DIRECTORY, host_setup::CLIENT_NAME)
 }
 
@@ -128,7 +144,7 @@ pub fn manifests(host: &HostName, namespace: &str, agents: &[Rotatable], daemons
     if !agents.is_empty() {
         let _ = write!(
             text,
-            "#\n# What follows is for the cluster. It names Secrets in its namespace: {ISSUER_SECRET} signs, and {CLIENT_SECRET} is shown to \
+            "#\n# What follows is for the cluster, or without one for --manifests of `kagiban-operator standalone`. It names Secrets in its namespace: {ISSUER_SECRET} signs, and {CLIENT_SECRET} is shown to \
              the host.\n# `kagiban-operator enroll HOST --new-ca host-api-ca --new-issuer {ISSUER_SECRET}` makes both; see {}\n",
             online!("docs/first-rotation.md")
         );
@@ -184,10 +200,12 @@ fn commented(configuration: &str) -> String {
 fn password_commands(host: &HostName, namespace: &str) -> String {
     let kubectl = format!("kubectl -n {namespace}");
     format!(
-        "# The Secret powerchute-store holds the password of a keystore, which this host does not know:\n\
+        "# The Secret powerchute-store holds the password of a keystore, which this host does not know. Without a cluster it is a file below\n\
+         # --secrets or among the manifests, see {}. In one:\n\
          #   {kubectl} create secret generic powerchute-store --from-file=password=FILE\n\
          #   {kubectl} label secret powerchute-store kagiban.dev/purpose=keystore-password\n\
-         #   {kubectl} annotate secret powerchute-store kagiban.dev/allowed-hosts={host} kagiban.dev/allowed-clients={CLIENT_SECRET}\n"
+         #   {kubectl} annotate secret powerchute-store kagiban.dev/allowed-hosts={host} kagiban.dev/allowed-clients={CLIENT_SECRET}\n",
+        online!("docs/standalone.md")
     )
 }
 
@@ -217,6 +235,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::platform::testing::native;
 
     fn at(product: Product, directory: &str) -> Installed {
         Installed { product, directory: directory.into() }
@@ -252,6 +271,24 @@ mod tests {
         let power = without.replace("#power:", "power:");
         let vouched = config::parse(&power, Path::new("power")).unwrap_or_else(|error| panic!("{error}\n{power}"));
         assert!(vouched.power.assumes_mains());
+    }
+
+    /// Nothing was said of it, and whoever has such a service looked for it in vain.
+    #[test]
+    fn a_service_of_ones_own_is_named_by_hand_and_the_configuration_says_how() {
+        let found = rotatable(&[at(Product::PowerchuteSerialShutdown, "/opt/APC/Agent")], |_, _| false);
+        for (agents, names) in [(&found[..], &["powerchute", "web"][..]), (&[], &["web"])] {
+            let text = configuration(&host(), agents, &LocalDaemon::ALL);
+            let (before, service) = text.split_once("#- name: web").expect("it is there");
+            let (service, rest) = service.split_once("hostApi:").expect("it stands before hostApi");
+            let named = format!("- name: web{}hostApi:{rest}", service.replace("\n#", "\n"));
+            let text = before.replace("agents: []", "agents:") + &named;
+            let config =
+                config::parse(&native(&text), Path::new("c")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            assert_eq!(config.agents.iter().map(|agent| agent.name.as_str()).collect::<Vec<_>>(), names);
+        }
+        let manifests = manifests(&host(), "fleet", &[], &[]);
+        assert!(manifests.contains("# #  product: tls-service\n"), "{manifests}");
     }
 
     /// It became `localhost`, without a word.

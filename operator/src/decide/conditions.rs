@@ -11,7 +11,7 @@ use kagiban_crds::resource::{
 
 use super::case::{Case, Verdict};
 use super::clock::is_ahead;
-use super::events::why_blocked;
+use super::events::{why, why_blocked};
 use super::following::is_slow;
 use super::reason::{needs_a_person, trigger_words};
 use super::renewal::{Gain, near_expiry};
@@ -214,13 +214,23 @@ fn reconciling(
     let obstacle = verdict.obstacle.as_ref();
     if let Some(rotation) = status.rotation.as_ref().filter(|rotation| !rotation.state.is_decided()) {
         let held_up = obstacle.map(|o| format!("; held up: {}", o.message)).unwrap_or_default();
-        let message = format!("rotation {} is on its way{held_up}", rotation.generation);
+        let message = match undone_because(case, rotation.generation) {
+            Some(reason) => format!("rotation {} failed and is being undone: {reason}{held_up}", rotation.generation),
+            None => format!("rotation {} is on its way{held_up}", rotation.generation),
+        };
         return claim(Reason::Rotating(rotation.trigger), message);
     }
     // What waits for something that passes by itself is on its way too; what a person has paused is not
     let obstacle = obstacle.filter(|obstacle| obstacle.by != BlockedBy::Paused && ready.status != TRUE)?;
     case.due?;
     claim(Reason::Blocked(obstacle.by), obstacle.message.clone())
+}
+
+/// What the host says while it rolls a rotation of this generation back, which may take minutes.
+fn undone_because(case: &Case<'_>, generation: u64) -> Option<String> {
+    let rotation = case.host_rotation().filter(|rotation| rotation.generation.0 == generation)?;
+    let failure = rotation.failure.as_ref()?;
+    Some(why(case, generation, &failure.reason))
 }
 
 fn stalled(case: &Case<'_>, verdict: &Verdict) -> Option<ConditionClaim> {

@@ -124,7 +124,7 @@ fn adopted(case: &Case<'_>, old: &ManagedAgentCertificateStatus, new: &ManagedAg
 }
 
 /// The reason, with the host's own words for it where there are any.
-fn why(case: &Case<'_>, generation: u64, reason: &str) -> String {
+pub(super) fn why(case: &Case<'_>, generation: u64, reason: &str) -> String {
     let rotation = case.report().and_then(|report| report.rotation.as_ref());
     let failure = rotation.filter(|rotation| rotation.generation.0 == generation).and_then(|r| r.failure.as_ref());
     let message = failure.map(|failure| bounded(&failure.message, LONGEST_WORDS)).filter(|message| !message.is_empty());

@@ -86,6 +86,11 @@ impl Report<'_> {
         self.new_issuer(f)?;
         writeln!(f, "  1. {}", self.create(path))?;
         writeln!(f, "     Not `apply`, which keeps a copy of the key in an annotation.")?;
+        writeln!(
+            f,
+            "     Without a cluster, in the place of this and of 3: move it below the --manifests of kagiban-operator standalone, readable \
+             by its account alone."
+        )?;
         writeln!(f, "  2. Resources name it: api: {{hostApi: {{tlsSecretRef: {{name: {}}}}}}}", address.name)?;
         if let Some(issuer) = &self.args.new_issuer {
             writeln!(f, "     and: issuerRef: {{kind: CASecret, name: {issuer}}}")?;

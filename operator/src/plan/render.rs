@@ -22,7 +22,7 @@ pub(super) enum Planned {
     Untold {
         what: String,
     },
-    /// Checked only: the cluster was not to be asked.
+    /// Its form alone was checked: nobody was to be asked.
     Checked {
         name: String,
         host: String,
@@ -49,6 +49,11 @@ pub(super) struct Decided {
     pub(super) afterwards: Decision,
 }
 
+/// What a plan that asks nobody leaves open.
+const OFFLINE: &str = "not checked, as no cluster and no host was asked: whether the hosts can be reached, what their agents, power and \
+                       clocks are like, whether the Secrets that are named are there and for this use, and whether another resource is for \
+                       the same agent";
+
 pub(super) fn render(planned: &[Planned], now: Timestamp) -> Plan {
     let mut text = String::new();
     let (mut wrong, mut untold) = (false, false);
@@ -63,7 +68,7 @@ pub(super) fn render(planned: &[Planned], now: Timestamp) -> Plan {
                 vec![format!("not known   {what}"), "  the API server could not tell; ask again later".to_owned()]
             }
             Planned::Checked { name, host } => {
-                vec![format!("{name}  (host {host})"), "  well-formed; neither cluster nor host was asked".to_owned()]
+                vec![format!("{name}  (host {host})"), "  well-formed".to_owned()]
             }
             Planned::Decided(decided) => {
                 wrong |= !decided.wrong.is_empty() || is_misconfigured(&decided.decision);
@@ -74,6 +79,9 @@ pub(super) fn render(planned: &[Planned], now: Timestamp) -> Plan {
             // A manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
             let _ = writeln!(text, "{}", told(&line));
         }
+    }
+    if planned.iter().any(|planned| matches!(planned, Planned::Checked { .. })) {
+        let _ = writeln!(text, "{OFFLINE}");
     }
     let exit = match (wrong, untold) {
         (true, _) => PlanExit::Wrong,

@@ -178,7 +178,7 @@ fn what_a_manifest_says_stays_in_its_line() {
     let hostile = "x\n::error::pwned\u{1b}[2J";
     let checked = Planned::Checked { name: hostile.into(), host: hostile.into() };
     let plan = render(&[Planned::Refused { what: hostile.into() }, checked], sample::now());
-    assert_eq!(plan.text.lines().count(), 3);
+    assert_eq!(plan.text.lines().count(), 4);
     assert!(plan.text.lines().all(|line| !line.starts_with("::") && !line.contains(char::is_control)), "{}", plan.text);
     let obstacle = Obstacle::new(BlockedBy::NotGranted, hostile);
     assert_eq!(obstacle.message, "x::error::pwned[2J");

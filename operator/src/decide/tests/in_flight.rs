@@ -64,6 +64,25 @@ fn a_generation_that_the_host_knows_nothing_more_of_is_given_up() {
     assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::BackingOff, .. }), "{:?}", decision.step);
 }
 
+/// It was told when the rollback was over, minutes later.
+#[test]
+fn a_rotation_that_is_being_undone_says_why_in_the_hosts_words() {
+    let resource = opened();
+    let mut report = report(1, &leaf(9, now(), QUARTER));
+    let mut rotation = rotation(1, RotationState::RollingBack);
+    rotation.failure = Some(Failure { reason: "not_served".into(), message: "nobody listens on the port".into() });
+    report.rotation = Some(rotation.clone());
+    let told = |report: &AgentReport| {
+        let status = decided(&resource, report, now()).status;
+        status.conditions.into_iter().find(|c| c.type_ == "Reconciling").map(|condition| condition.message)
+    };
+    let why = "rotation 1 failed and is being undone: not_served: nobody listens on the port";
+    assert_eq!(told(&report).as_deref(), Some(why));
+    rotation.failure = None;
+    report.rotation = Some(rotation);
+    assert_eq!(told(&report).as_deref(), Some("rotation 1 is on its way"));
+}
+
 #[test]
 fn a_frozen_host_waits_for_a_person() {
     let mut report = report(1, &leaf(9, now(), QUARTER));
