@@ -55,7 +55,8 @@ fn page() -> String {
     metrics.leading(true);
     metrics.freshness().listed(Instant::now(), now);
     metrics.freshness().watched(Instant::now(), now);
-    metrics.manifests().set(ManifestSigns { read: Some(now), problems: 1, held: 1 });
+    metrics.manifests().set(ManifestSigns { read: Some(now), ..ManifestSigns::default() });
+    metrics.speaks_for(&"fleet".parse().expect("a name"));
     let mut text = String::new();
     metrics.write(&mut text).expect("a string takes everything");
     text

@@ -2,10 +2,11 @@
 //! (`fleet_series`).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use kagiban_crds::Lineage;
 use kagiban_crds::resource::Outcome;
 use kagiban_process::log_lines;
 use prometheus_client::collector::Collector;
@@ -38,6 +39,8 @@ pub struct Metrics {
     freshness: Freshness,
     manifests: ManifestHealth,
     withheld: Family<Labels, Counter>,
+    lineages: Family<Labels, Gauge>,
+    lineage: OnceLock<Lineage>,
 }
 
 impl fmt::Debug for Metrics {
@@ -87,6 +90,12 @@ impl Metrics {
         );
         let build: Family<Labels, Gauge> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        let lineages: Family<Labels, Gauge> = Family::default();
+        registry.register(
+            "kagiban_operator_lineage_info",
+            "Always 1; the label is the name of the installation that hosts obey, where it has one",
+            lineages.clone(),
+        );
         let expiries = SecretExpiries::default();
         registry.register_collector(Box::new(expiries.clone()));
         let freshness = Freshness::new(Instant::now());
@@ -110,7 +119,19 @@ impl Metrics {
             expiries,
             freshness,
             manifests,
+            lineages,
+            lineage: OnceLock::new(),
         }
+    }
+
+    /// In whose name hosts are given orders, which does not change while the process lives.
+    pub(crate) fn speaks_for(&self, lineage: &Lineage) {
+        let lineage = self.lineage.get_or_init(|| lineage.clone());
+        self.lineages.get_or_create(&vec![("lineage", lineage.to_string())]).set(1);
+    }
+
+    pub(crate) fn lineage(&self) -> Option<&Lineage> {
+        self.lineage.get()
     }
 
     /// Writes Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.

@@ -137,6 +137,9 @@ async fn operate(
 ) -> anyhow::Result<()> {
     let Parts { fleet, schedule, health, metrics, stopping, closing } = parts;
     let Speaker { leadership, lineage, reach } = speaker;
+    if let Some(lineage) = &lineage {
+        metrics.speaks_for(lineage);
+    }
     let events = cluster.watch(namespace, metrics.freshness().clone());
     let probes = Probes {
         ready: readiness(cluster.clone(), namespace.map(str::to_owned)),

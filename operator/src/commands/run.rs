@@ -1,6 +1,7 @@
 //! What each command asks, and what it prints.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -34,7 +35,14 @@ pub async fn run(command: &LocalCommand) -> anyhow::Result<()> {
         LocalCommand::Get(args) => get(args).await?,
         LocalCommand::Describe(args) => describe_all(args).await?,
         LocalCommand::Events(args) => events(args).await?,
-        LocalCommand::Wait(args) => return wait(args).await,
+        LocalCommand::Wait(args) => {
+            let waited = wait(args).await;
+            if waited.is_err() {
+                // That it is not taken may be why it is not there
+                warn_of_manifests(&args.named.state.state).await?;
+            }
+            return waited;
+        }
         LocalCommand::Rotate(args) => rotate(args).await?,
         LocalCommand::Pause(args) => each(args, "pause", "").await?,
         LocalCommand::Resume(args) => each(args, "resume", "").await?,
@@ -50,7 +58,18 @@ async fn get(args: &GetArgs) -> anyhow::Result<String> {
     if found.is_empty() {
         remark("No resources found.")?;
     }
-    listed(found, args.output, is_named, with_namespace, Timestamp::now())
+    print(&listed(found, args.output, is_named, with_namespace, Timestamp::now())?)?;
+    warn_of_manifests(&args.of.state.state).await?;
+    Ok(String::new())
+}
+
+/// As `kubectl` prints warnings: beside what is asked for. An operator that cannot tell of any has answered what it was asked.
+async fn warn_of_manifests(state: &Path) -> anyhow::Result<()> {
+    let Ok(answer) = Client::new(state).get("/notes").await else { return Ok(()) };
+    for note in answer["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        remark(&in_one_line(&format!("Warning: {note}")))?;
+    }
+    Ok(())
 }
 
 /// Resources as they are printed: one that was asked for by its name alone, or a list.
@@ -117,29 +136,37 @@ async fn export(args: &ManyArgs) -> anyhow::Result<String> {
     manifests::exported(&found, installation["lineage"].as_str().unwrap_or_default(), in_yaml)
 }
 
-/// Prints each as soon as it is so.
+/// Prints each as soon as it is so. An operator that only starts, and a manifest that it has only now, are waited for too.
 async fn wait(args: &WaitArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.named.state.state);
-    let deadline = Instant::now() + args.timeout.as_duration();
-    let names = match named(&client, &args.named).await {
-        // It is gone already. Of several, the others are named again without it
-        Err(error) if args.wait_for == WaitFor::Delete && is_not_found(&error) && args.named.names.len() == 1 => {
-            return Ok(());
+    let mut patience = Patience::of(args);
+    let names = loop {
+        match named(&client, &args.named).await {
+            Ok(names) => break names,
+            // It is gone already. Of several, the others are named again without it
+            Err(error) if args.wait_for == WaitFor::Delete && is_not_found(&error) && args.named.names.len() == 1 => {
+                return Ok(());
+            }
+            Err(error) => patience.pause(error).await?,
         }
-        names => names?,
     };
     for (namespace, name) in names {
+        let mut was_there = false;
         loop {
             let object = match client.get(&format!("/resources/{namespace}/{name}")).await {
                 Ok(object) => Some(object),
-                Err(AskError::NotFound) => None,
-                Err(error) => return Err(error.into()),
+                Err(AskError::NotFound) if args.wait_for == WaitFor::Delete => None,
+                Err(AskError::NotFound) if was_there => bail!("{KIND}/{name}: deleted while it was waited for"),
+                Err(error) => {
+                    patience.pause(anyhow::Error::new(error).context(format!("{KIND}/{name}"))).await?;
+                    continue;
+                }
             };
+            was_there |= object.is_some();
             match (&args.wait_for, object) {
                 (WaitFor::Delete, None) => break,
                 (WaitFor::Condition { kind, status }, Some(object)) if is_met(&object, kind, status) => break,
-                (WaitFor::Condition { .. }, None) => bail!("{KIND}/{name}: not found"),
-                _ => ensure!(Instant::now() < deadline, "timed out waiting for {} on {KIND}/{name}", args.wait_for),
+                _ => patience.ensure(&name)?,
             }
             sleep(WAIT_PAUSE).await;
         }
@@ -147,6 +174,45 @@ async fn wait(args: &WaitArgs) -> anyhow::Result<()> {
         print(&format!("{KIND}/{name} {met}\n"))?;
     }
     Ok(())
+}
+
+/// How long what is not so yet is waited for.
+struct Patience<'a> {
+    wait_for: &'a WaitFor,
+    deadline: Instant,
+    /// A person is told once why nothing happens.
+    told: bool,
+}
+
+impl<'a> Patience<'a> {
+    fn of(args: &'a WaitArgs) -> Self {
+        Self { wait_for: &args.wait_for, deadline: Instant::now() + args.timeout.as_duration(), told: false }
+    }
+
+    /// After an answer that may be another in a moment; any other ends the command at once.
+    async fn pause(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        let may_come = match error.downcast_ref::<AskError>() {
+            Some(AskError::NobodyThere(_) | AskError::Broken(_) | AskError::Silent) => true,
+            Some(AskError::NotFound) => *self.wait_for != WaitFor::Delete,
+            Some(AskError::Forbidden(_) | AskError::Io(..) | AskError::Refused(_)) | None => false,
+        };
+        if !may_come {
+            return Err(error);
+        }
+        if Instant::now() >= self.deadline {
+            return Err(error.context(format!("timed out waiting for {}", self.wait_for)));
+        }
+        if !std::mem::replace(&mut self.told, true) {
+            remark(&in_one_line(&format!("still waiting: {error:#}")))?;
+        }
+        sleep(WAIT_PAUSE).await;
+        Ok(())
+    }
+
+    fn ensure(&self, name: &str) -> anyhow::Result<()> {
+        ensure!(Instant::now() < self.deadline, "timed out waiting for {} on {KIND}/{name}", self.wait_for);
+        Ok(())
+    }
 }
 
 async fn rotate(args: &RotateArgs) -> anyhow::Result<String> {
@@ -414,7 +480,98 @@ fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::cluster::standalone::{Places, Standalone};
+    use crate::cluster::{Cluster as _, watch};
+    use crate::freshness::Freshness;
+    use crate::metrics::Metrics;
+
+    const MANIFEST: &str = include_str!("../../tests/support/good.yaml");
+
+    fn wait_for(state: &Path, namespace: Option<&str>, wait_for: &str, timeout: &str) -> LocalCommand {
+        let state = state.to_str().expect("UTF-8");
+        let words = ["kagiban-operator", "wait", "ups-01", "--state", state, "--for", wait_for, "--timeout", timeout];
+        let namespace = namespace.into_iter().flat_map(|namespace| ["-n", namespace]);
+        match Cli::try_parse_from(words.into_iter().chain(namespace)).expect("a command").command {
+            Some(Command::Local(command)) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// As in a script that starts the operator in the line before.
+    #[tokio::test]
+    async fn an_operator_that_only_starts_and_a_manifest_that_comes_are_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let (state, manifests) = (at("state"), at("manifests"));
+        std::fs::create_dir(&manifests).expect("a directory");
+        let waited = async {
+            for namespace in [None, Some("default")] {
+                run(&wait_for(&state, namespace, "condition=Ready", "60s")).await?;
+            }
+            anyhow::Ok(())
+        };
+        let late = async {
+            let early = run(&wait_for(&state, None, "condition=Ready", "0s")).await;
+            let said = format!("{:#}", early.expect_err("nobody is there"));
+            assert!(said.starts_with("timed out waiting for condition=Ready=True: no kagiban-operator"), "{said}");
+            let places = Places {
+                manifests: manifests.clone(),
+                secrets: None,
+                state: state.clone(),
+                every: Duration::from_millis(20),
+                confirm_deletions: false,
+            };
+            let metrics = Arc::new(Metrics::new(None));
+            let (standalone, _, following) =
+                Standalone::open(places, None, "me".to_owned(), metrics).await.expect("a state");
+            let following = tokio::spawn(following);
+            for namespace in [None, Some("default")] {
+                let early = run(&wait_for(&state, namespace, "condition=Ready", "0s")).await;
+                let said = format!("{:#}", early.expect_err("it is not read"));
+                let expected = format!("timed out waiting for condition=Ready=True: {KIND}/ups-01: not found");
+                assert_eq!(said, expected);
+            }
+            let client = Client::new(&state);
+            assert_eq!(client.get("/notes").await.expect("it is told"), json!({"notes": []}));
+            std::fs::write(manifests.join("b.yaml"), "a: 1\n---\nbad: [\n").expect("a file");
+            let noted = loop {
+                let told = client.get("/notes").await.expect("it is told");
+                match told["notes"][0].as_str() {
+                    Some(note) => break note.to_owned(),
+                    None => sleep(Duration::from_millis(10)).await,
+                }
+            };
+            assert!(noted.starts_with("b.yaml") && noted.contains("stays until it is corrected"), "{noted}");
+            let gone = run(&wait_for(&state, None, "delete", "0s")).await;
+            gone.expect("there is none");
+            std::fs::write(manifests.join("a.yaml"), MANIFEST).expect("a file");
+            let mac = loop {
+                let found = watch::all(standalone.watch(None, Freshness::new(Instant::now()))).await;
+                match found.expect("a list").first() {
+                    Some(object) => break object.readable().expect("a resource").clone(),
+                    None => sleep(Duration::from_millis(10)).await,
+                }
+            };
+            let early = run(&wait_for(&state, None, "condition=Ready", "0s")).await;
+            let said = format!("{:#}", early.expect_err("it is not ready"));
+            assert_eq!(said, format!("timed out waiting for condition=Ready=True on {KIND}/ups-01"));
+            let ready = json!({"conditions": [{
+                "type": "Ready", "status": "True", "reason": "X", "message": "", "lastTransitionTime": "2026-03-01T12:00:00Z",
+            }]});
+            let ready = serde_json::from_value(ready).expect("a status");
+            standalone.write_status(&mac, &ready).await.expect("it is written");
+            following
+        };
+        let (waited, following) = tokio::join!(waited, late);
+        waited.expect("it came");
+        following.abort();
+    }
 
     #[test]
     fn a_rotation_is_waited_for_until_its_word_is_answered_or_it_has_ended_without() {

@@ -30,6 +30,8 @@ pub(super) struct FleetPage<'a> {
     pub(super) resources: &'a [(ResourceName, Arc<ResourceSummary>)],
     /// For want of room.
     pub(super) left_out: usize,
+    /// What is to be seen to in the manifests of a standalone operator.
+    pub(super) notes: &'a [String],
     pub(super) query: &'a Query,
     /// All of one resource, unless it is gone by now.
     pub(super) read: &'a dyn Fn(&ResourceName) -> Option<Value>,
@@ -47,6 +49,7 @@ impl FleetPage<'_> {
 
     fn write(&self, out: &mut String) -> fmt::Result {
         self.seen.begin(out, "Fleet", "./")?;
+        self.noted(out)?;
         let known = self.resources.iter().map(|(name, of)| (name, &**of));
         let mut in_scope: Vec<Known<'_>> = known.filter(|(name, of)| self.query.is_in_scope(name, of)).collect();
         self.counts(out, &in_scope)?;
@@ -57,6 +60,21 @@ impl FleetPage<'_> {
         });
         self.rows(out, &in_scope)?;
         out.write_str(END)
+    }
+
+    fn noted(&self, out: &mut String) -> fmt::Result {
+        if self.notes.is_empty() {
+            return Ok(());
+        }
+        let class = Mark::Bad.class();
+        writeln!(
+            out,
+            "<section class=\"alert {class}\" aria-labelledby=\"manifests\"><h2 id=\"manifests\">To see to in the manifests</h2>\n<ul>"
+        )?;
+        for note in self.notes {
+            writeln!(out, "<li>{}</li>", Escaped(note))?;
+        }
+        writeln!(out, "</ul></section>")
     }
 
     /// How many there are, and for which reasons.

@@ -34,8 +34,7 @@ use crate::cli::PageFor;
 use crate::cluster::{ClusterError, is_name};
 use crate::columns::since;
 use crate::fleet::{Fleet, ResourceName};
-use crate::freshness::Freshness;
-use crate::metrics::SharedMetrics;
+use crate::metrics::{Metrics, SharedMetrics};
 use fleet::FleetPage;
 use query::Query;
 use resource::ResourcePage;
@@ -86,6 +85,8 @@ struct Seen {
     watched: Option<Timestamp>,
     /// What stands still for too long.
     stale: Option<String>,
+    /// The installation that hosts obey.
+    lineage: Option<String>,
 }
 
 impl fmt::Debug for Page {
@@ -137,12 +138,13 @@ impl Page {
     async fn fleet_page(&self, query: &str) -> Result<String, (StatusCode, String)> {
         let query =
             Query::parse(query).map_err(|error: NoParameter| (StatusCode::BAD_REQUEST, format!("{error}\n")))?;
-        let (fleet, seen) = (self.fleet.clone(), Seen::of(self.metrics.freshness()));
+        let (fleet, seen) = (self.fleet.clone(), Seen::of(&self.metrics));
+        let notes = self.metrics.manifests().notes();
         let made = POOL.start(move || {
             let read = |name: &ResourceName| serde_json::to_value(fleet.get(name)?).ok();
             let resources = fleet.summaries();
-            FleetPage { resources: &resources, left_out: fleet.left_out(), query: &query, read: &read, seen: &seen }
-                .html()
+            let left_out = fleet.left_out();
+            FleetPage { resources: &resources, left_out, notes: &notes, query: &query, read: &read, seen: &seen }.html()
         });
         made.await
             .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("the page could not be made: {error}\n")))
@@ -159,7 +161,7 @@ impl Page {
             None => None,
             Some(events) => Some(events(namespace, own).await.map_err(|error| error.to_string())),
         };
-        let seen = Seen::of(self.metrics.freshness());
+        let seen = Seen::of(&self.metrics);
         Ok(ResourcePage { name, object: &object, summary: &summary, events, seen: &seen }.html())
     }
 }
@@ -186,10 +188,12 @@ impl Wanted {
 }
 
 impl Seen {
-    fn of(freshness: &Freshness) -> Self {
+    fn of(metrics: &Metrics) -> Self {
+        let freshness = metrics.freshness();
         let (listed, watched) = freshness.times();
         let stale = freshness.standing_still(Instant::now()).map(|what| what.to_string());
-        Self { now: Timestamp::now(), listed, watched, stale }
+        let lineage = metrics.lineage().map(ToString::to_string);
+        Self { now: Timestamp::now(), listed, watched, stale, lineage }
     }
 
     /// A sentence at the head of a page.
@@ -198,10 +202,12 @@ impl Seen {
             None => "never".to_owned(),
             Some(time) => format!("{} ago", since(Some(&time.to_string()), self.now)),
         };
+        let of = self.lineage.as_ref().map(|lineage| format!(" of the installation {lineage}")).unwrap_or_default();
         writeln!(
             out,
-            "<p>kagiban-operator {version}, {at}; all resources listed {listed}, changes seen until {watched}</p>",
+            "<p>kagiban-operator {version}{of}, {at}; all resources listed {listed}, changes seen until {watched}</p>",
             version = env!("CARGO_PKG_VERSION"),
+            of = Escaped(&of),
             at = self.now.strftime("%Y-%m-%d %H:%M:%S UTC"),
             listed = ago(self.listed),
             watched = ago(self.watched.max(self.listed)),

@@ -9,6 +9,7 @@ use hyper::header::HeaderMap;
 use super::*;
 use crate::cluster::watch::Event;
 use crate::fleet::ResourceSummary;
+use crate::manifest_health::{ManifestSigns, Signs};
 use crate::metrics::Metrics;
 
 /// Whatever somebody writes who wants more than text of it.
@@ -21,6 +22,7 @@ fn seen() -> Seen {
         listed: Some(time("2026-03-01T11:55:00Z")),
         watched: Some(time("2026-03-01T11:59:50Z")),
         stale: None,
+        lineage: None,
     }
 }
 
@@ -113,7 +115,7 @@ fn fleet_page(fleet: &Fleet, query: &str) -> String {
     let read = |name: &ResourceName| serde_json::to_value(fleet.get(name)?).ok();
     let query = Query::parse(query).expect("a query");
     let resources = fleet.summaries();
-    FleetPage { resources: &resources, left_out: 0, query: &query, read: &read, seen: &seen() }.html()
+    FleetPage { resources: &resources, left_out: 0, notes: &[], query: &query, read: &read, seen: &seen() }.html()
 }
 
 fn resource_page(fleet: &Fleet, name: &str, events: Option<Result<Vec<Value>, String>>) -> String {
@@ -216,8 +218,15 @@ fn ten_thousand_resources_are_pages_of_a_thousand_and_none_reads_more_than_it_sh
             };
             let query = Query { from, ..Query::default() };
             let seen = seen();
-            let page =
-                FleetPage { resources: &resources, left_out: 0, query: &query, read: &reading, seen: &seen }.html();
+            let page = FleetPage {
+                resources: &resources,
+                left_out: 0,
+                notes: &[],
+                query: &query,
+                read: &reading,
+                seen: &seen,
+            }
+            .html();
             let rows = page.matches("<th scope=\"row\">").count();
             assert!((1..=most_rows).contains(&rows) && rows == read.get(), "{rows} {}", read.get());
             assert!(page.len() < fleet::MOST_BYTES + (64 << 10), "{}", page.len());
@@ -234,7 +243,8 @@ fn ten_thousand_resources_are_pages_of_a_thousand_and_none_reads_more_than_it_sh
     }
     let beyond = Query { from: 20_000, ..Query::default() };
     let none = |_: &ResourceName| None;
-    let page = FleetPage { resources: &resources, left_out: 3, query: &beyond, read: &none, seen: &seen() }.html();
+    let page =
+        FleetPage { resources: &resources, left_out: 3, notes: &[], query: &beyond, read: &none, seen: &seen() }.html();
     assert!(page.contains(">The first</a>") && page.contains("3 resources left out"), "{page}");
 }
 
@@ -290,6 +300,24 @@ async fn pages_are_for_whom_they_are_meant_and_the_leader_alone_has_them() {
     }
     let not_listed = Page { fleet: Arc::default(), ..page };
     assert_eq!(asked(&not_listed, "/", "", here).await.0, 503);
+}
+
+/// They were told in the log and in metrics alone.
+#[tokio::test]
+async fn the_fleets_page_says_what_is_to_be_seen_to_in_the_manifests_and_whom_hosts_obey() {
+    let page = page_of(PageFor::Local, true);
+    let (_, before) = asked(&page, "/", "", "127.0.0.1").await;
+    assert!(!before.contains("in the manifests") && !before.contains("installation"), "{before}");
+    page.metrics.speaks_for(&"home-1".parse().expect("a name"));
+    let read = Some(Timestamp::UNIX_EPOCH);
+    let problems = Signs::of([format!("b.yaml:7: {HOSTILE}")]);
+    page.metrics.manifests().set(ManifestSigns { read, problems, ..ManifestSigns::default() });
+    let (_, told) = asked(&page, "/", "", "127.0.0.1").await;
+    assert!(told.contains("<li>b.yaml:7: &lt;script&gt;alert(1)") && !told.contains("<script>"), "{told}");
+    assert!(told.contains("of the installation home-1, "), "{told}");
+    let mut metrics = String::new();
+    page.metrics.write(&mut metrics).expect("a string");
+    assert!(metrics.contains("kagiban_operator_lineage_info{lineage=\"home-1\"} 1"), "{metrics}");
 }
 
 /// Whoever reads slowly keeps a place, and nobody has more pages made than there are.

@@ -5,6 +5,7 @@
 //!   POST /resources/NAMESPACE/NAME/rotate               with the value of the annotation
 //!   POST /resources/NAMESPACE/NAME/pause, .../resume    POST /confirm-deletions
 //!   GET  /installation                                  whom hosts obey
+//!   GET  /notes                                         what is to be seen to in the manifests, a line each
 //! ```
 
 use std::future::Future;
@@ -30,6 +31,7 @@ use super::store::{Pausing, Store, StoreError, StoredEvent};
 use crate::cluster::ClusterError;
 use crate::cluster::rotate_word::LONGEST_ROTATE;
 use crate::decide::whole_seconds;
+use crate::manifest_health::ManifestHealth;
 
 /// In the directory of the state.
 const SOCKET: &str = "control.sock";
@@ -59,6 +61,7 @@ pub(super) struct Control {
     /// What is gone from the manifests, and waits for somebody to say that it is meant to be.
     pub(super) held: HeldDeletions,
     pub(super) lineage: Lineage,
+    pub(super) manifests: ManifestHealth,
 }
 
 /// An answer that is no success, in words for a person.
@@ -139,6 +142,7 @@ impl Control {
             (Method::POST, ["resources", namespace, name, "resume"]) => self.pause(namespace, name, false).await,
             (Method::POST, ["confirm-deletions"]) => self.confirm(),
             (Method::GET, ["installation"]) => Ok(vec![text(&json!({"lineage": self.lineage}))]),
+            (Method::GET, ["notes"]) => Ok(vec![text(&json!({"notes": self.manifests.notes()}))]),
             _ => Err(Refusal(
                 StatusCode::NOT_IMPLEMENTED,
                 "this version of kagiban-operator does not know this command".to_owned(),

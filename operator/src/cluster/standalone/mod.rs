@@ -118,7 +118,12 @@ impl Standalone {
         let secrets = Arc::new(Secrets::new(places.secrets.clone()));
         let (tell, looked) = signal::channel(false);
         let held = HeldDeletions::default();
-        let control = Control { store: store.clone(), held: held.clone(), lineage: tenure.lineage.clone() };
+        let control = Control {
+            store: store.clone(),
+            held: held.clone(),
+            lineage: tenure.lineage.clone(),
+            manifests: metrics.manifests().clone(),
+        };
         let control = control.serve(&places.state);
         let follower = Follower::new(&places, store.clone(), admission.clone(), secrets.clone(), metrics.clone(), held);
         let standalone = Self { store, admission, secrets, metrics, identity, looked };

@@ -142,6 +142,8 @@ async fn a_directory_is_followed_and_what_is_wrong_in_it_changes_nothing() {
     // A rule of the CRD
     write(site.path(), "a.yaml", &MANIFEST.replace("host: ups-01", "host: ups-02"));
     process.shows("kagiban_manifest_problems 1").await;
+    let noted = process.metrics.manifests().notes();
+    assert!(matches!(&*noted, [note] if note.starts_with("a.yaml:6: default/ups-01: spec.host: ")), "{noted:?}");
     // No YAML
     write(site.path(), "a.yaml", "bad: [");
     write(site.path(), "b.yaml", "kind: ConfigMap\napiVersion: v1\n");
@@ -163,6 +165,8 @@ async fn a_directory_is_followed_and_what_is_wrong_in_it_changes_nothing() {
     process.shows("kagiban_manifest_problems 1").await;
     std::fs::create_dir(site.path().join("manifests")).expect("a directory");
     process.shows("kagiban_manifest_deletions_held 1").await;
+    let noted = process.metrics.manifests().notes();
+    assert!(matches!(&*noted, [note] if note.contains("kept: default/ups-01: put them back, ")), "{noted:?}");
     assert!(timeout(Duration::from_millis(200), events.next()).await.is_err(), "nothing is deleted");
     drop(events);
     let before = process.end().await;
@@ -175,6 +179,29 @@ async fn a_directory_is_followed_and_what_is_wrong_in_it_changes_nothing() {
         }
     };
     timeout(SOON, gone).await.expect("it is deleted");
+}
+
+/// A checkout of Git is for others to read, and the log of the first minute is soon out of sight.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_secret_that_others_may_read_is_told_for_as_long_as_it_is_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let site = site();
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: a}\n";
+    write(site.path(), "a.yaml", secret);
+    let mode = |mode| {
+        let path = site.path().join("manifests/a.yaml");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    mode(0o644);
+    let process = Process::begin(site.path(), false).await;
+    process.shows("kagiban_manifest_open_secrets 1").await;
+    let noted = process.metrics.manifests().notes();
+    assert!(matches!(&*noted, [note] if note.starts_with("a.yaml: it has a Secret, ")), "{noted:?}");
+    mode(0o600);
+    process.shows("kagiban_manifest_open_secrets 0").await;
+    assert_eq!(process.metrics.manifests().notes(), [""; 0]);
 }
 
 #[tokio::test]

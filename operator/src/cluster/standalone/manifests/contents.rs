@@ -1,6 +1,7 @@
 //! What one file says: resources and Secrets, each with the line that it begins in; what is wrong; what is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,6 +36,17 @@ pub(super) struct Problem {
     pub(super) file: String,
     pub(super) line: Option<usize>,
     pub(super) what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, what } = self;
+        match line {
+            _ if file.is_empty() => f.write_str(what),
+            None => write!(f, "{file}: {what}"),
+            Some(line) => write!(f, "{file}:{line}: {what}"),
+        }
+    }
 }
 
 /// Where something stands in a file.

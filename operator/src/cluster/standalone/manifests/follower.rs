@@ -20,7 +20,7 @@ use crate::cluster::standalone::store::{Applied, Store, Stored};
 use crate::cluster::standalone::{Places, RESOURCE};
 use crate::cluster::{ClusterError, key_of};
 use crate::foreign::told;
-use crate::manifest_health::ManifestSigns;
+use crate::manifest_health::{ManifestSigns, Signs};
 use crate::metrics::SharedMetrics;
 
 /// A look that takes longer is told of, and what the state has is worked on meanwhile. A mount that hangs may hang for hours.
@@ -44,8 +44,8 @@ pub(in crate::cluster::standalone) struct Follower {
     /// Whether something is left to do although no file changes.
     unfinished: bool,
     problems: BTreeSet<Problem>,
-    /// Said once: links, kinds of others, files that are open.
-    remarks: BTreeSet<String>,
+    /// Said once: links, kinds of others, and as warnings files that are open.
+    remarks: BTreeSet<(bool, String)>,
     signs: ManifestSigns,
 }
 
@@ -53,6 +53,7 @@ pub(in crate::cluster::standalone) struct Follower {
 struct Round {
     problems: BTreeSet<Problem>,
     verdict: Verdict,
+    held: Signs,
     unfinished: bool,
 }
 
@@ -77,7 +78,7 @@ impl Follower {
             unfinished: true,
             problems: BTreeSet::new(),
             remarks: BTreeSet::new(),
-            signs: ManifestSigns { read: None, problems: 0, held: 0 },
+            signs: ManifestSigns::default(),
         }
     }
 
@@ -95,24 +96,24 @@ impl Follower {
             Ok(look) => look,
             Err(problem) => {
                 self.tell(BTreeSet::from([problem]));
-                self.metrics.manifests().set(self.signs);
+                self.metrics.manifests().set(self.signs.clone());
                 return;
             }
         };
         self.remark(&look);
         if look.changed || self.unfinished || self.held.is_confirmed() {
             match self.follow(&look).await {
-                Ok(Round { problems, verdict, unfinished }) => {
+                Ok(Round { problems, verdict, held, unfinished }) => {
                     self.tell(problems);
                     self.unfinished = unfinished || verdict.waits;
-                    if verdict.held > 0 && verdict.held != self.signs.held {
+                    if verdict.held > 0 && verdict.held != self.signs.held.count() {
                         tracing::warn!(
                             resources = verdict.held,
                             "so many resources are gone from the manifests at once that they are kept: put them back, or have them deleted by \
                              kagiban-operator confirm-deletions"
                         );
                     }
-                    self.signs.held = verdict.held;
+                    self.signs.held = held;
                 }
                 Err(error) => {
                     self.unfinished = true;
@@ -121,7 +122,7 @@ impl Follower {
             }
         }
         self.signs.read = Some(Timestamp::now());
-        self.metrics.manifests().set(self.signs);
+        self.metrics.manifests().set(self.signs.clone());
     }
 
     /// Nothing else is begun before it ends.
@@ -180,14 +181,16 @@ impl Follower {
         }
         let named = declared.len() + twice.len() + usize::from(!unclear.is_empty());
         let verdict = self.missing.judge(live.count(), named, &gone, &confirmed, Instant::now());
-        self.held.hold(if verdict.held > 0 { gone } else { BTreeSet::new() });
+        let held = if verdict.held > 0 { gone } else { BTreeSet::new() };
+        let signs = Signs::of(held.iter().map(|(namespace, name)| format!("{namespace}/{name}")));
+        self.held.hold(held);
         for (namespace, name) in verdict.delete.clone() {
             let uid = stored.get(&(namespace.clone(), name.clone())).map(|stored| uid(&stored.object));
             let (uid, now) = (uid.unwrap_or_default(), Timestamp::now());
             tracing::info!(namespace, name, "it is gone from the manifests, and is deleted");
             self.store.call("delete", RESOURCE, move |state| state.delete(&namespace, &name, &uid, now)).await?;
         }
-        Ok(Round { problems, verdict, unfinished })
+        Ok(Round { problems, verdict, held: signs, unfinished })
     }
 
     fn follow_secrets(&self, look: &Look, problems: &mut BTreeSet<Problem>) {
@@ -236,7 +239,7 @@ impl Follower {
         if problems.is_empty() && !self.problems.is_empty() {
             tracing::info!("all manifests are taken as they stand");
         }
-        self.signs.problems = problems.len();
+        self.signs.problems = Signs::of(problems.iter().map(ToString::to_string));
         self.problems = problems;
     }
 
@@ -250,11 +253,17 @@ impl Follower {
                 "{file}: there is a Secret in it, and others may read the file: chmod 600, or keep it below --secrets"
             )
         });
-        let remarks: BTreeSet<_> = kinds.chain(links).chain(open).collect();
-        for remark in remarks.difference(&self.remarks).take(MOST_TOLD) {
+        let remarks = kinds.chain(links).map(|remark| (false, remark));
+        let remarks: BTreeSet<_> = remarks.chain(open.map(|remark| (true, remark))).collect();
+        for (is_warning, remark) in remarks.difference(&self.remarks).take(MOST_TOLD) {
             let remark = told(remark);
-            tracing::info!("{remark}");
+            if *is_warning {
+                tracing::warn!("{remark}");
+            } else {
+                tracing::info!("{remark}");
+            }
         }
+        self.signs.open_secrets = Signs::of(look.open_secrets.iter().cloned());
         self.remarks = remarks;
     }
 }

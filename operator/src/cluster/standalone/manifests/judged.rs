@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::contents::Problem;
 use super::declared::{declared, located};
 use super::directory::{Directory, LookError};
 use crate::cluster::standalone::admission::Admission;
@@ -32,11 +31,7 @@ pub(crate) fn judge(root: &Path, admission: &Admission) -> Result<Judged, LookEr
             Err(errors) => problems.extend(located(Some(&directory), file, declared, &errors)),
         }
     }
-    let problems = problems.into_iter().map(|Problem { file, line, what }| {
-        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-        format!("{file}{line}: {what}")
-    });
-    Ok(Judged { taken, problems: problems.collect() })
+    Ok(Judged { taken, problems: problems.iter().map(ToString::to_string).collect() })
 }
 
 #[cfg(test)]
