@@ -7,6 +7,7 @@ use std::time::Duration;
 use kagiban_agents::{Class, Mark, Notice, Os, Product, ProductFacts, Release, ServiceFacts};
 
 use super::table::in_columns;
+use crate::advice::DOCUMENTATION;
 
 const SYSTEMS: [(Os, &str); 2] = [(Os::Linux, "Linux"), (Os::Windows, "Windows")];
 /// What a product's own facts leave open.
@@ -114,16 +115,17 @@ fn service(service: Option<ServiceFacts>) -> String {
 }
 
 fn undone(class: &Class) -> Vec<String> {
-    let lines: &[&str] = match class {
-        Class::Push => &[
-            "the old keystore stays beside the new one until the new certificate was seen live",
-            "if it is not, the old one comes back by a rename, and the service is started again",
-            "docs/rotation.md says what happens at each step",
+    match class {
+        Class::Push => vec![
+            "the old keystore stays beside the new one until the new certificate was seen live".to_owned(),
+            "if it is not, the old one comes back by a rename, and the service is started again".to_owned(),
+            format!("{DOCUMENTATION}rotation.md says what happens at each step"),
         ],
-        Class::Trigger(_) => &["by the program under renew.back of the host's configuration, where there is one"],
-        Class::Observe => &["nothing is to be undone"],
-    };
-    lines.iter().map(|&line| line.to_owned()).collect()
+        Class::Trigger(_) => {
+            vec!["by the program under renew.back of the host's configuration, where there is one".to_owned()]
+        }
+        Class::Observe => vec!["nothing is to be undone".to_owned()],
+    }
 }
 
 fn vendor(text: &mut String, notice: &Notice) {
