@@ -67,7 +67,7 @@ const KNOWS: [(&str, &[&str]); 9] = [
     ("files", &[]),
     ("html", &[]),
     ("keystore", &[]),
-    ("operator", &["crds", "files", "html", "keystore", "process", "serving"]),
+    ("operator", &["agents", "crds", "files", "html", "keystore", "process", "serving"]),
     ("process", &[]),
     ("serving", &[]),
 ];

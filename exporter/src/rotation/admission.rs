@@ -153,6 +153,15 @@ impl AdmissionContext<'_> {
             return Ok(true);
         }
         self.check(target)?;
+        // The epoch is the whole host's, and no operator follows one that is as far ahead
+        if target.epoch.0 > self.clock().saturating_add(MAX_EPOCH_AHEAD / 2) {
+            let message = format!(
+                "epoch {} is so far ahead of this host's clock, which reads {}, that no other operator would follow it: set the clocks of both \
+                 sides right, and the operator's epoch to one near the time in seconds",
+                target.epoch, self.now
+            );
+            return Err(refuse(RefusalReason::EpochTooFar, message));
+        }
         in_progress(self.record).map_or(Ok(false), Err)
     }
 
@@ -295,6 +304,30 @@ mod tests {
             (now + MAX_EPOCH_AHEAD, now + 2 * MAX_EPOCH_AHEAD, Err(RefusalReason::EpochTooFar)),
         ] {
             assert_eq!(asked(&record(0), Epoch(accepted), Epoch(asked_for), 1), answer, "{accepted} -> {asked_for}");
+        }
+    }
+
+    /// The next operator could not speak below it, and would not follow it.
+    #[test]
+    fn a_host_is_not_given_away_at_an_epoch_that_no_operator_follows() {
+        let (host, agent) = ("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
+        let (now, clock) = (Timestamp::from_second(NOW).expect("time"), u64::try_from(NOW).expect("positive"));
+        let (record, to) = (record(3), "osaka".parse().expect("lineage"));
+        for (asked, expected) in [
+            (clock, Ok(false)),
+            (clock + MAX_EPOCH_AHEAD / 2, Ok(false)),
+            (clock + MAX_EPOCH_AHEAD / 2 + 1, Err(RefusalReason::EpochTooFar)),
+        ] {
+            let (host, agent) = (&host, &agent);
+            let door = AdmissionContext { host, agent, lineage: None, epoch: Epoch(1), record: &record, now };
+            let target = Target {
+                lineage: None,
+                epoch: Epoch(asked),
+                generation: Generation(3),
+                host: host.clone(),
+                agent: agent.clone(),
+            };
+            assert_eq!(door.hand_over(&target, &to).map_err(|refusal| refusal.reason), expected, "{asked}");
         }
     }
 

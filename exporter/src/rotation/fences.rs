@@ -52,6 +52,8 @@ pub(super) enum FenceError {
     Configured(Lineage),
     #[error("this host obeys the operator of lineage {0} by now")]
     OtherLineage(Lineage),
+    #[error("epoch {epoch} is below {accepted}, at which another leader has spoken by now")]
+    Deposed { epoch: Epoch, accepted: Epoch },
     #[error(
         "generation {generation} of {agent} is not decided yet, and the host is not given away in the middle of it"
     )]

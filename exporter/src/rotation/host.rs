@@ -25,8 +25,8 @@ pub struct Host {
     speaker: Arc<Mutex<Speaker>>,
     /// For the threads of agents, which may wait for a disk.
     files: Arc<Mutex<HostFiles>>,
-    /// The rotations that are not decided yet, of all agents. A lock as `speaker`. One is only begun, and the host only given
-    /// away, under that of `files`.
+    /// The rotations that are not decided yet, of all agents whose journals were read. A lock as `speaker`. An order begins one, and
+    /// the host is given away, only under that of `files`.
     undecided: Arc<Mutex<BTreeMap<AgentName, Generation>>>,
     /// Cancelled when the program is to end: nothing new is begun then.
     pub stop: CancellationToken,
@@ -102,7 +102,8 @@ impl Host {
     }
 
     /// Before an order is written down: the host obeys whoever has given it. Durable when it returns. The rotation that is not decided
-    /// then, if any, keeps the host from being given away.
+    /// then, if any, keeps the host from being given away; one that the order decides does until that is written
+    /// ([`Self::note_undecided`]).
     ///
     /// # Errors
     /// See [`FenceError`].
@@ -114,7 +115,9 @@ impl Host {
                 files.lineage.obey(lineage, files.fenced)?;
             }
             files.check_lineage(by.lineage.as_ref())?;
-            self.note_undecided(&by.agent, undecided);
+            if undecided.is_some() {
+                self.note_undecided(&by.agent, undecided);
+            }
             Ok(())
         })
     }
@@ -123,11 +126,16 @@ impl Host {
     ///
     /// # Errors
     /// See [`FenceError`].
-    pub(super) fn hand_over(&self, from: Option<&Lineage>, to: &Lineage) -> Result<(), FenceError> {
+    pub(super) fn hand_over(&self, by: &Target, to: &Lineage) -> Result<(), FenceError> {
         self.check_in_place()?;
         self.with_files(|files| {
             files.lineage.read()?;
-            files.check_lineage(from)?;
+            files.check_lineage(by.lineage.as_ref())?;
+            // Another agent may have heard its successor, who is to keep the host, since this order was admitted.
+            let Speaker { epoch: accepted, .. } = files.speaker();
+            if by.epoch < accepted {
+                return Err(FenceError::Deposed { epoch: by.epoch, accepted });
+            }
             // A chain that an agent waits for would come from nobody any more.
             if let Some((agent, generation)) = self.held_undecided().first_key_value() {
                 return Err(FenceError::InProgress { agent: agent.clone(), generation: *generation });

@@ -11,7 +11,7 @@ use super::fences::{FenceError, read_small};
 use crate::checksum;
 use crate::platform;
 
-/// Of those obeyed before, as many as the file keeps.
+/// Of those obeyed before, as many as the file keeps. The epochs of one before them are forgotten.
 const MAX_FORMER: usize = 8;
 /// Two operators that give a host to each other for ever do so only as often as [`MAX_GIVEN_AWAY`] says within this time.
 const GIVEN_AWAY_WITHIN: SignedDuration = SignedDuration::from_hours(24);
@@ -27,20 +27,21 @@ struct Obeyed {
     /// member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epoch: Option<Epoch>,
-    /// The newest last.
+    /// The one that was obeyed last stands last, and each stands once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former: Vec<FormerLineage>,
 }
 
-/// One that was obeyed before.
+/// One that was obeyed before, and may be again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FormerLineage {
     lineage: Lineage,
     /// The highest that was accepted of it.
     epoch: Epoch,
-    /// Until when.
-    until: Timestamp,
+    /// When it gave the host away, the newest last: no more of them than are counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    given_away: Vec<Timestamp>,
 }
 
 /// The lineage in its file. Where that could not be read it may hold one: nothing is written there until it was read.
@@ -50,12 +51,14 @@ pub(super) struct LineageFile {
     configured: Option<Lineage>,
     /// What the file says; none while it was not read.
     known: Option<Option<Obeyed>>,
+    /// What was written last may be there and not be durable.
+    is_unsynced: bool,
 }
 
 impl LineageFile {
     /// Reads the file; one that cannot be read is read again when it is asked for.
     pub(super) fn at(path: PathBuf) -> Self {
-        let mut file = Self { path, configured: None, known: None };
+        let mut file = Self { path, configured: None, known: None, is_unsynced: false };
         let _ = file.read();
         file
     }
@@ -97,12 +100,13 @@ impl LineageFile {
     /// # Errors
     /// See [`FenceError`].
     pub(super) fn obey(&mut self, lineage: &Lineage, fenced: Epoch) -> Result<(), FenceError> {
+        self.write_again()?;
         let is_known = self.entry().is_some_and(|entry| entry.lineage == *lineage);
         if is_known || self.obeyed().is_some_and(|obeyed| obeyed != lineage) {
             return Ok(());
         }
         let next = match self.entry() {
-            Some(entry) => entry.followed_by(lineage, fenced),
+            Some(entry) => entry.followed_by(lineage, fenced, None),
             None => Obeyed { lineage: lineage.clone(), epoch: None, former: Vec::new() },
         };
         self.write(next)
@@ -116,11 +120,13 @@ impl LineageFile {
         if let Some(configured) = self.configured.as_ref().filter(|configured| *configured != to) {
             return Err(FenceError::Configured(configured.clone()));
         }
+        self.write_again()?;
+        let now = Timestamp::now();
         let next = match self.entry() {
             Some(entry) if entry.lineage == *to => return Ok(()),
             Some(entry) => {
-                entry.check_given_away(to, Timestamp::now())?;
-                entry.followed_by(to, fenced)
+                entry.check_given_away(to, now)?;
+                entry.followed_by(to, fenced, Some(now))
             }
             None => Obeyed { lineage: to.clone(), epoch: Some(Epoch(0)), former: Vec::new() },
         };
@@ -130,11 +136,12 @@ impl LineageFile {
     /// Durable when it returns. Whether the epoch of whom the host obeys is kept here at all, and not by the fences.
     ///
     /// # Errors
-    /// See [`FenceError`]; the old one still stands then.
+    /// See [`FenceError`]; it may be the higher one all the same then, as after a restart.
     pub(super) fn raise(&mut self, to: Epoch, fenced: Epoch) -> Result<bool, FenceError> {
+        self.write_again()?;
         let Some(epoch) = self.epoch() else { return Ok(false) };
         if let (true, Some(entry), Some(obeyed)) = (to > epoch, self.entry(), self.obeyed()) {
-            let entry = if entry.lineage == *obeyed { entry.clone() } else { entry.followed_by(obeyed, fenced) };
+            let entry = if entry.lineage == *obeyed { entry.clone() } else { entry.followed_by(obeyed, fenced, None) };
             self.write(Obeyed { epoch: Some(to), ..entry })?;
         }
         Ok(true)
@@ -144,13 +151,22 @@ impl LineageFile {
         self.known.as_ref()?.as_ref()
     }
 
+    /// Nothing is answered by what a failed attempt has left and a power cut may take back.
+    fn write_again(&mut self) -> Result<(), FenceError> {
+        match self.entry().cloned() {
+            Some(entry) if self.is_unsynced => self.write(entry),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn write(&mut self, next: Obeyed) -> Result<(), FenceError> {
         if let Err(error) = platform::replace(&self.path, &checksum::encode_for(&self.path, &next)?, None) {
             // It may be there all the same, its directory not synced
-            self.known = None;
+            (self.known, self.is_unsynced) = (None, true);
             self.read()?;
             return Err(error.into());
         }
+        self.is_unsynced = false;
         if self.entry().is_none_or(|entry| entry.lineage != next.lineage) {
             let lineage = &next.lineage;
             tracing::info!(%lineage, "this host obeys the operator of this lineage from now on");
@@ -161,27 +177,38 @@ impl LineageFile {
 }
 
 impl Obeyed {
-    /// Another one is obeyed from now on; what was accepted of it before is still refused.
-    fn followed_by(&self, next: &Lineage, fenced: Epoch) -> Self {
-        let (lineage, epoch) = (self.lineage.clone(), self.epoch.unwrap_or(fenced));
+    /// Another one is obeyed from now on; what was accepted of it before is still refused. `given_away` is when, where it is this one
+    /// that has given the host away.
+    fn followed_by(&self, next: &Lineage, fenced: Epoch, given_away: Option<Timestamp>) -> Self {
         let mut former = self.former.clone();
-        former.push(FormerLineage { lineage, epoch, until: Timestamp::now() });
+        let at = former.iter().position(|former| former.lineage == self.lineage);
+        let mut left = at.map_or_else(
+            || FormerLineage { lineage: self.lineage.clone(), epoch: Epoch(0), given_away: Vec::new() },
+            |at| former.remove(at),
+        );
+        left.epoch = left.epoch.max(self.epoch.unwrap_or(fenced));
+        left.given_away.extend(given_away);
+        left.given_away.drain(..left.given_away.len().saturating_sub(MAX_GIVEN_AWAY + 1));
+        former.push(left);
         former.drain(..former.len().saturating_sub(MAX_FORMER));
         Self { lineage: next.clone(), epoch: Some(self.epoch_of_former(next)), former }
     }
 
-    fn epoch_of_former(&self, lineage: &Lineage) -> Epoch {
-        let former = self.former.iter().filter(|former| former.lineage == *lineage);
-        former.map(|former| former.epoch).max().unwrap_or_default()
+    fn former(&self, lineage: &Lineage) -> Option<&FormerLineage> {
+        self.former.iter().find(|former| former.lineage == *lineage)
     }
 
+    fn epoch_of_former(&self, lineage: &Lineage) -> Epoch {
+        self.former(lineage).map(|former| former.epoch).unwrap_or_default()
+    }
+
+    /// A time that is still to come was written by a clock that was ahead, and says nothing.
     fn check_given_away(&self, to: &Lineage, now: Timestamp) -> Result<(), FenceError> {
-        let is_recent = |until: Timestamp| now.duration_since(until).abs() < GIVEN_AWAY_WITHIN;
-        let given_away = self.former.iter().filter(|former| former.lineage == *to && is_recent(former.until));
-        let mut given_away: Vec<_> = given_away.map(|former| former.until).collect();
-        given_away.sort_unstable();
-        let Some(nth) = given_away.len().checked_sub(MAX_GIVEN_AWAY + 1) else { return Ok(()) };
-        let again_at = given_away[nth].saturating_add(GIVEN_AWAY_WITHIN).unwrap_or(Timestamp::MAX);
+        let is_recent = |at: &&Timestamp| **at <= now && now.duration_since(**at) < GIVEN_AWAY_WITHIN;
+        let given_away = self.former(to).map_or(&[][..], |former| &former.given_away);
+        let recent: Vec<_> = given_away.iter().filter(is_recent).copied().collect();
+        let Some(nth) = recent.len().checked_sub(MAX_GIVEN_AWAY + 1) else { return Ok(()) };
+        let again_at = recent[nth].saturating_add(GIVEN_AWAY_WITHIN).unwrap_or(Timestamp::MAX);
         Err(FenceError::HandedBack { from: self.lineage.clone(), to: to.clone(), again_at })
     }
 }
@@ -301,8 +328,61 @@ mod tests {
         let after = |hours| Timestamp::now() + SignedDuration::from_hours(hours);
         entry.check_given_away(&tokyo, after(23)).expect_err("within a day");
         entry.check_given_away(&tokyo, after(25)).expect("after a day");
-        entry.check_given_away(&tokyo, after(-25)).expect("a clock that was ahead holds it up for no longer");
+        entry.check_given_away(&tokyo, after(-1)).expect("the clock was ahead when it was written");
         file.hand_over(&lineage("kobe"), FENCED).expect("another one takes it");
+    }
+
+    /// It was refused as if the lineage that the configuration had named had given the host away.
+    #[test]
+    fn what_the_configuration_has_changed_is_no_hand_over() {
+        let root = tempfile::tempdir().expect("directory");
+        let (tokyo, osaka) = (lineage("tokyo"), lineage("osaka"));
+        let mut file = LineageFile::at(root.path().join("lineage.json"));
+        for named in [&tokyo, &osaka, &tokyo, &osaka] {
+            file.configure(Some(named.clone()));
+            file.obey(named, FENCED).expect("written");
+        }
+        file.configure(None);
+        file.hand_over(&tokyo, FENCED).expect("it has given nothing away");
+    }
+
+    /// Two that take a host from each other again and again took the epochs of all others out of the file.
+    #[test]
+    fn an_epoch_is_kept_however_often_two_others_follow_each_other() {
+        let first = Obeyed { lineage: lineage("tokyo"), epoch: Some(Epoch(7)), former: Vec::new() };
+        let mut obeyed = first.followed_by(&lineage("osaka"), FENCED, Some(Timestamp::now()));
+        for _ in 0..3 * MAX_FORMER {
+            for next in ["kobe", "osaka"] {
+                obeyed = obeyed.followed_by(&lineage(next), FENCED, Some(Timestamp::now()));
+            }
+        }
+        assert_eq!(obeyed.epoch_of_former(&lineage("tokyo")), Epoch(7));
+        assert!(obeyed.former.iter().all(|former| former.given_away.len() <= MAX_GIVEN_AWAY + 1), "{obeyed:?}");
+        assert_eq!(obeyed.former.len(), 3, "each stands once: {obeyed:?}");
+    }
+
+    /// A write whose directory was not synced is read again, and a power cut takes it back.
+    #[test]
+    fn what_a_failed_write_has_left_is_written_again_before_it_counts() {
+        let root = tempfile::tempdir().expect("directory");
+        let at = root.path().join("lineage.json");
+        let (tokyo, osaka) = (lineage("tokyo"), lineage("osaka"));
+        let mut file = LineageFile::at(at.clone());
+        file.obey(&tokyo, FENCED).expect("written");
+        file.hand_over(&osaka, FENCED).expect("written");
+        file.raise(Epoch(3), FENCED).expect("written");
+        let repeats: [fn(&mut LineageFile, &Lineage); 3] = [
+            |file, osaka| file.obey(osaka, FENCED).expect("it is so"),
+            |file, osaka| file.hand_over(osaka, FENCED).expect("it is so"),
+            |file, _| assert!(file.raise(Epoch(3), FENCED).expect("it is so")),
+        ];
+        for repeat in repeats {
+            file.is_unsynced = true;
+            std::fs::remove_file(&at).expect("a power cut");
+            repeat(&mut file, &osaka);
+            let again = LineageFile::at(at.clone());
+            assert_eq!((again.obeyed(), again.epoch()), (Some(&osaka), Some(Epoch(3))));
+        }
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Rotator {
         if !self.snapshot().admit_hand_over(&self.host, order)? {
             // Whoever gives it away speaks here, and a leader before no more
             self.accept_epoch(&order.target)?;
-            self.host.hand_over(order.target.lineage.as_ref(), &order.to).map_err(|error| fence_refused(&error))?;
+            self.host.hand_over(&order.target, &order.to).map_err(|error| fence_refused(&error))?;
         }
         Ok(HandOverReport { lineage: order.to.clone() })
     }
@@ -411,6 +411,10 @@ fn fence_refused(error: &FenceError) -> Refusal {
         FenceError::Write(error) => storage_reason(error),
         FenceError::Configured(_) => RefusalReason::LineageConfigured,
         FenceError::OtherLineage(_) => RefusalReason::OtherLineage,
+        FenceError::Deposed { accepted, .. } => {
+            let refusal = refuse(RefusalReason::StaleEpoch, error.to_string());
+            return Refusal { epoch: Some(*accepted), ..refusal };
+        }
         FenceError::HandedBack { .. } => RefusalReason::HandedBack,
         FenceError::InProgress { generation, .. } => {
             let refusal = refuse(RefusalReason::RotationInProgress, error.to_string());
@@ -554,6 +558,27 @@ mod tests {
         assert_eq!(rotator.hand_over(&kobe).expect_err("it is another's").reason, RefusalReason::OtherLineage);
         let next = HandOver { target: by("osaka", &rotator), ..kobe };
         rotator.hand_over(&next).expect("the rotation that was not taken stands in nobody's way");
+    }
+
+    /// A successor that is to keep the host may be heard by another agent after the order was admitted, and what an order decides may
+    /// not be written in the end.
+    #[test]
+    fn a_host_is_not_given_away_by_a_deposed_leader_or_before_a_decision_is_written() {
+        let root = tempfile::tempdir().expect("directory");
+        let (rotator, _lock) = rotator(root.path(), TRUE);
+        let (host, agent) = (&rotator.host, &rotator.agent.name);
+        let (old, osaka) =
+            (Target { lineage: "tokyo".parse().ok(), ..open().target }, "osaka".parse().expect("a lineage"));
+        let new = Target { epoch: Epoch(old.epoch.0 + 1), ..old.clone() };
+        host.take_order(&old, Some(Generation(3))).expect("taken");
+        host.raise_epoch(new.lineage.as_ref(), new.epoch).expect("raised");
+        host.take_order(&new, None).expect("taken");
+        assert!(matches!(host.hand_over(&old, &osaka), Err(FenceError::Deposed { .. })));
+        let refused = fence_refused(&host.hand_over(&old, &osaka).expect_err("deposed"));
+        assert_eq!((refused.reason, refused.epoch), (RefusalReason::StaleEpoch, Some(new.epoch)));
+        assert!(matches!(host.hand_over(&new, &osaka), Err(FenceError::InProgress { .. })), "it is not written");
+        host.note_undecided(agent, None);
+        host.hand_over(&new, &osaka).expect("it is written");
     }
 
     /// A disk on which nothing can be written gives the host to nobody.
