@@ -566,7 +566,7 @@ mod tests {
             }]});
             let ready = serde_json::from_value(ready).expect("a status");
             standalone.write_status(&mac, &ready).await.expect("it is written");
-            following
+            following.abort_handle()
         };
         let (waited, following) = tokio::join!(waited, late);
         waited.expect("it came");
