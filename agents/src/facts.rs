@@ -38,6 +38,8 @@ pub struct ProductFacts {
     pub port: Option<u16>,
     /// Where it reads its store's password from.
     pub password_ini: Option<PasswordIni>,
+    /// Whether it shuts its host down at a power failure, as a UPS's agent does.
+    pub shuts_host_down: bool,
     /// Its service, unless the host's configuration says otherwise.
     pub service: fn(Os) -> Option<ServiceFacts>,
     /// The file in its directory that it writes its events to.
@@ -61,6 +63,7 @@ impl ProductFacts {
         alias: None,
         port: None,
         password_ini: None,
+        shuts_host_down: false,
         service: |_| None,
         event_log: None,
         protected: &[],

@@ -13,10 +13,14 @@ pub struct Notice {
     pub source: &'static str,
     /// What it says, in the order in which a person asks.
     pub when_it_ends: &'static [Effect],
+    /// The certificates whose end matters.
+    pub to_check: &'static [Checked],
     /// How a new certificate is come by, a step each.
     pub remedy: &'static [&'static str],
     /// Those that it speaks of, the oldest first.
     pub releases: &'static [Release],
+    /// What tells which release it is once the certificate has ended.
+    pub told_after_the_end: &'static [Mark],
 }
 
 impl Notice {
@@ -81,7 +85,7 @@ pub struct Effect {
 impl Effect {
     /// Whether it is said of this release.
     pub fn concerns(&self, release: &Release) -> bool {
-        self.versions.is_empty() || self.versions.contains(&release.name)
+        is_said_of(release, self.versions)
     }
 
     pub(crate) const fn stops(what: &'static str, versions: &'static [&'static str]) -> Self {
@@ -91,6 +95,27 @@ impl Effect {
     pub(crate) const fn goes_on(what: &'static str) -> Self {
         Self { what, goes_on: true, versions: &[] }
     }
+}
+
+/// A certificate that a person has to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The part of the product that it belongs to.
+    pub part: &'static str,
+    pub on: Os,
+    /// The versions of the product that it is said of; empty where it is of all.
+    pub versions: &'static [&'static str],
+}
+
+impl Checked {
+    /// Whether it is said of this release.
+    pub fn concerns(&self, release: &Release) -> bool {
+        is_said_of(release, self.versions)
+    }
+}
+
+fn is_said_of(release: &Release, versions: &[&str]) -> bool {
+    versions.is_empty() || versions.contains(&release.name)
 }
 
 /// What a notice says, where, and the test that holds it: a row of docs/notices.md.
@@ -155,7 +180,8 @@ mod tests {
     #[test]
     fn a_notice_speaks_of_its_own_releases() {
         for notice in Product::ALL.iter().filter_map(|product| product.facts().notice) {
-            for version in notice.when_it_ends.iter().flat_map(|effect| effect.versions) {
+            let effects = notice.when_it_ends.iter().flat_map(|effect| effect.versions);
+            for version in effects.chain(notice.to_check.iter().flat_map(|checked| checked.versions)) {
                 assert!(notice.releases.iter().any(|release| release.name == *version), "{version}");
             }
         }

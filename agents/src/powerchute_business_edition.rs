@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::facts::{Class, Os, ProductFacts, Renewal};
-use crate::notice::{Effect, Mark, Notice, Release};
+use crate::notice::{Checked, Effect, Mark, Notice, Release};
 
 pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "powerchute-business-edition",
@@ -15,6 +15,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     alias: Some("securekey"),
     port: None,
     password_ini: None,
+    shuts_host_down: true,
     service: |_| None,
     event_log: Some("EventLog"),
     protected: &[],
@@ -31,6 +32,11 @@ const NOTICE: Notice = Notice {
         Effect::stops("e-mail and broadcast notifications", &["7.0"]),
         Effect::goes_on("scheduled shutdown, shutdown at a power failure and the restart by the UPS, as they are set"),
     ],
+    to_check: &[
+        Checked { part: "server", on: Os::Windows, versions: &[] },
+        Checked { part: "agent", on: Os::Windows, versions: &["7.0"] },
+        Checked { part: "agent", on: Os::Linux, versions: &["7.0"] },
+    ],
     remedy: &[
         "keep a copy of default.cmd or default.sh: installing over the agent writes the default one",
         "7.0: install over the agent, and then over the server; on Linux `rpm -ivh --force` of pbeagent, stop and start PBEAgent, then \
@@ -40,9 +46,11 @@ const NOTICE: Notice = Notice {
         "7.0.5 on Windows Vista: apply \"v.7.0.5 Update For Vista\" again",
     ],
     releases: RELEASES,
+    told_after_the_end: &[Mark::Package, Mark::FileVersion],
 };
 
-/// Agent and server are of one release. 7.0.5 and 8.0 share an agent, and what the notice says of the two is the same.
+/// 7.0.5 and 8.0 share a package and a file version. How long their certificates live and what stops at the end is the same; their
+/// Java and a step of the remedy are not.
 const RELEASES: &[Release] = &[
     Release {
         name: "7.0",
@@ -148,6 +156,12 @@ pub(crate) mod tests {
         effects.map(|effect| effect.what.split(' ').next().unwrap_or_default()).collect()
     }
 
+    /// The parts whose certificate a person has to look at.
+    fn checked(name: &str, on: Os) -> Vec<&'static str> {
+        let of = NOTICE.to_check.iter().filter(|checked| checked.on == on && checked.concerns(release(name)));
+        of.map(|checked| checked.part).collect()
+    }
+
     fn names(mark: Mark, text: &str) -> Vec<&'static str> {
         NOTICE.marked(mark, text).map(|release| release.name).collect()
     }
@@ -173,14 +187,13 @@ pub(crate) mod tests {
 
         "発生現象", "Scheduled shutdown, shutdown at a power failure and the restart by the UPS go on."
         => fn shutdowns_go_on_in_every_release() {
-            let on: Vec<_> = NOTICE.when_it_ends.iter().filter(|effect| effect.goes_on).collect();
-            assert!(RELEASES.iter().all(|release| on.iter().any(|effect| effect.concerns(release))));
             for word in ["scheduled shutdown", "power failure", "restart by the UPS"] {
-                assert!(on.iter().any(|effect| effect.what.contains(word)), "{word}");
+                let of_it: Vec<_> = NOTICE.when_it_ends.iter().filter(|effect| effect.what.contains(word)).collect();
+                assert!(!of_it.is_empty() && of_it.iter().all(|effect| effect.goes_on && effect.versions.is_empty()), "{word}");
             }
         }
 
-        "SSL証明書の有効期間", "3650 days for 7.0 and 7.0.4, 7300 days for 7.0.5, 8.0 and 8.0.1, from the installation."
+        "SSL証明書の有効期間", "3650 days for 7.0 and 7.0.4, 7300 days for 7.0.5, 8.0 and 8.0.1."
         => fn a_certificate_lives_for_ten_years_or_twenty() {
             let lives: Vec<_> = RELEASES.iter().map(|release| (release.name, release.validity.expect("it says").as_secs() / 86_400)).collect();
             assert_eq!(lives, [("7.0", 3650), ("7.0.4", 3650), ("7.0.5", 7300), ("8.0", 7300), ("8.0.1", 7300)]);
@@ -193,7 +206,7 @@ pub(crate) mod tests {
             }
         }
 
-        "対象製品", "Product codes of five releases, alone and with five versions of ESMPRO/UPSManager on Windows and Linux."
+        "対象製品", "Fifteen product codes, three of each release."
         => fn a_product_code_leads_to_its_release() {
             let of: HashMap<_, _> = RELEASES.iter().flat_map(|release| release.product_codes.iter().map(|code| (*code, release.name))).collect();
             assert_eq!(of.len(), 15, "none stands for two");
@@ -246,8 +259,8 @@ pub(crate) mod tests {
             assert_eq!(names(Mark::AgentVersion(Os::Windows), "7.0.5.408"), ["7.0.5"]);
         }
 
-        "PowerChute Business Edition バージョン確認方法 2", "File versions of pbeagent.exe and pbeserver.exe, and what `rpm -q pbeagent` prints. 7.0.5 and 8.0 share both."
-        => fn a_file_version_or_a_package_leads_to_a_release_or_to_two_of_which_the_same_is_said() {
+        "PowerChute Business Edition バージョン確認方法 2", "File versions of pbeagent.exe and pbeserver.exe, and what `rpm -q pbeagent` prints. 7.0.5 and 8.0 share both, live as long and lose the same."
+        => fn a_file_version_or_a_package_leads_to_a_release_or_to_two_that_live_as_long_and_lose_the_same() {
             for (file, package, expected) in [
                 ("7.0.0.119", "pbeagent-7.0.0-419", &["7.0"][..]),
                 ("7.0.4.106", "pbeagent-7.0.4-414", &["7.0.4"]),
@@ -260,6 +273,22 @@ pub(crate) mod tests {
                 assert!(of.windows(2).all(|pair| pair[0] == pair[1]), "{of:?}");
             }
             assert!(names(Mark::Package, "pbeagent-9.0.1-604").is_empty());
+        }
+
+        "PowerChute Business Edition バージョン確認方法", "Once the certificate has ended: not by the console, but by `rpm -q` on Linux and the file version on Windows."
+        => fn what_a_release_is_told_by_after_the_end_needs_no_console() {
+            assert_eq!(NOTICE.told_after_the_end, [Mark::Package, Mark::FileVersion]);
+            for mark in NOTICE.told_after_the_end {
+                assert!(RELEASES.iter().all(|release| release.marks.iter().any(|(of, _)| of == mark)), "{mark:?}");
+            }
+        }
+
+        "SSL証明書の有効期限の確認方法", "The server's certificate of every release is to be checked, the agent's of 7.0 only. On Linux 7.0 alone is to be checked, its agent's."
+        => fn the_certificate_of_the_agent_is_to_be_checked_of_one_release_only() {
+            assert_eq!((checked("7.0", Os::Windows), checked("7.0", Os::Linux)), (vec!["server", "agent"], vec!["agent"]));
+            for later in ["7.0.4", "7.0.5", "8.0", "8.0.1"] {
+                assert_eq!((checked(later, Os::Windows), checked(later, Os::Linux)), (vec!["server"], vec![]), "{later}");
+            }
         }
 
         "SSL証明書の有効期限の確認方法", "The directory of its Java by release; on Windows Vista 7.0.5 has another. The update PCBE-070-001 brings one of no release."

@@ -18,6 +18,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
         key: "KS_Access_Data",
         min_password: 6,
     }),
+    shuts_host_down: true,
     service,
     event_log: Some("EventLog"),
     protected: &["pcssconfig.ini", "pcssconfig_backup.ini", "m11.cfg", "m11.bak"],

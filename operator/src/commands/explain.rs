@@ -92,12 +92,20 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
 fn stopped(facts: &ProductFacts) -> Vec<String> {
     match &facts.class {
         Class::Push => {
-            let mut lines = vec![
+            let mut lines = vec![if facts.shuts_host_down {
                 "the agent's service. While it is down nobody shuts this host down at a power failure: only on mains"
-                    .to_owned(),
-            ];
+                    .to_owned()
+            } else {
+                "the agent's service: only on mains".to_owned()
+            }];
             lines.extend(SYSTEMS.iter().map(|(os, name)| format!("on {name}: {}", service((facts.service)(*os)))));
             lines
+        }
+        Class::Trigger(_) if facts.shuts_host_down => {
+            vec![
+                "what the program stops. While the agent is down nobody shuts this host down at a power failure: only on mains"
+                    .to_owned(),
+            ]
         }
         Class::Trigger(_) => vec!["what the program stops. It is run only on mains".to_owned()],
         Class::Observe => vec!["nothing".to_owned()],
@@ -132,14 +140,25 @@ fn vendor(text: &mut String, notice: &Notice) {
     section(text, "What the vendor says", [notice.title.to_owned(), format!("({})", notice.source)]);
     let effects = notice.when_it_ends.iter().map(|effect| {
         let word = if effect.goes_on { "goes on" } else { "stops" };
-        let of =
-            if effect.versions.is_empty() { String::new() } else { format!(" (only {})", effect.versions.join(", ")) };
-        format!("{word}: {}{of}", effect.what)
+        format!("{word}: {}{}", effect.what, only(effect.versions))
     });
     section(text, "When its certificate has ended", effects);
+    let to_check = SYSTEMS.iter().flat_map(|(os, name)| {
+        let on_it = notice.to_check.iter().filter(move |checked| checked.on == *os);
+        on_it.map(move |checked| format!("on {name}: that of the {}{}", checked.part, only(checked.versions)))
+    });
+    section(text, "Which certificates are to be checked", to_check);
     let steps = notice.remedy.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
     section(text, "How a new one is come by", steps);
     section(text, "Which release it is", releases(notice.releases).lines().map(str::to_owned));
+    if !notice.told_after_the_end.is_empty() {
+        let places: Vec<_> = notice.told_after_the_end.iter().map(|mark| mark.place()).collect();
+        let _ = writeln!(text, "  once the certificate has ended, not in the console but by: {}", places.join(", "));
+    }
+}
+
+fn only(versions: &[&str]) -> String {
+    if versions.is_empty() { String::new() } else { format!(" (only {})", versions.join(", ")) }
 }
 
 fn releases(releases: &[Release]) -> String {
@@ -178,6 +197,18 @@ mod tests {
     #[test]
     fn a_product_whose_keystore_is_replaced_is_explained_with_what_stops_meanwhile() {
         insta::assert_snapshot!(explain(Product::PowerchuteSerialShutdown));
+    }
+
+    /// It was said of a web server, too.
+    #[test]
+    fn only_of_an_agent_that_shuts_its_host_down_is_it_said_that_nobody_does() {
+        for product in Product::ALL {
+            let is_said = explain(*product).contains("nobody shuts this host down at a power failure");
+            assert_eq!(is_said, product.facts().shuts_host_down, "{product}");
+        }
+        let text = explain(Product::TlsService);
+        assert!(text.contains("  the agent's service: only on mains\n"), "{text}");
+        assert!(!text.contains("power failure"), "{text}");
     }
 
     /// A person finds the section, whatever the product.
