@@ -1,7 +1,7 @@
 //! kagiban-exporter: the process around the library.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,14 +13,13 @@ use kagiban_exporter::cli::{
     run_service, run_shutdown,
 };
 use kagiban_exporter::host_api::AUDIT_TARGET;
-use kagiban_exporter::log_file::LogFile;
-use kagiban_exporter::platform::InheritedSocket;
+use kagiban_exporter::platform::{InheritedSocket, SERVICE};
 use kagiban_exporter::service::Listen;
-use kagiban_exporter::system_log::{Taken, system_log};
 use kagiban_exporter::{blocking, platform, service};
 use kagiban_process::completion::CompletionArgs;
 use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
+use kagiban_service::{LogFile, Taken, log_panics, open_own_log, system_log};
 use tokio::runtime::Runtime;
 use tracing::{Level, Subscriber, error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -112,15 +111,10 @@ fn run_as_service(args: WorkArgs) -> ExitCode {
         let worked = on_runtime(serve(args, None)).and_then(|worked| worked);
         worked.inspect_err(|error| error!("{}", said_once(error.chain()))).is_err().into()
     };
-    match platform::run_as_service(work) {
+    match kagiban_service::run_as_service(&SERVICE, work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{}: {error}", error.reason())),
     }
-}
-
-/// A service has no stderr to write them to.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| error!("a bug of this program, please report it: {panic}")));
 }
 
 fn run(args: ServeArgs) -> Result<ExitCode> {
@@ -198,7 +192,7 @@ fn log(args: &WorkArgs) -> Result<Flush> {
 
 /// To a file, and what is a warning or worse to the system's log. A service works without the one or the other, and says so.
 fn log_of_service(args: &WorkArgs) -> (Option<Flush>, Option<Taken>) {
-    let opened = check_log(args).and_then(|()| Ok(LogFile::open(&service_log(args.log_file.as_deref())?)?));
+    let opened = check_log(args).and_then(|()| Ok(open_own_log(&SERVICE, args.log_file.as_deref())?));
     let (file, flush, failure) = match opened {
         Ok(file) => {
             let (writer, flush) = log_lines::to_writer(file);
@@ -207,7 +201,7 @@ fn log_of_service(args: &WorkArgs) -> (Option<Flush>, Option<Taken>) {
         }
         Err(error) => (None, None, Some(error)),
     };
-    let (events, taken) = system_log().unzip();
+    let (events, taken) = system_log(&SERVICE).unzip();
     let events = events.map(|events| {
         let events = fmt::layer().with_writer(events).with_ansi(false).without_time();
         events.with_filter(Targets::new().with_default(Level::WARN).with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF))
@@ -225,20 +219,6 @@ fn check_log(args: &WorkArgs) -> Result<()> {
         Some(path) => Err(anyhow!("{}: {NO_LOG}", path.display())),
         None => Ok(()),
     }
-}
-
-/// Where the log of the service is. Nobody but administrators may enter its directory.
-fn service_log(named: Option<&Path>) -> Result<PathBuf> {
-    if let Some(path) = named {
-        // Whoever could exchange it would have the system write and rename what they like.
-        platform::check_unexposed(path)?;
-        return Ok(path.to_owned());
-    }
-    let directory = platform::service_directory()?;
-    let logs = directory.join("logs");
-    platform::create_private_directory(&directory)?;
-    platform::create_private_directory(&logs)?;
-    Ok(logs.join("kagiban-exporter.log"))
 }
 
 /// The host API's audit is written whatever the level, and found by its target.

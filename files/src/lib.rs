@@ -54,4 +54,4 @@ pub use system::{
 };
 /// Who owns a file and its access control list say which accounts it belongs to.
 #[cfg(windows)]
-pub use windows::{check_unexposed, check_way, may_read};
+pub use windows::{check_unexposed, check_unexposed_program, check_way, may_read};

@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-crates=(agents crds exporter files html keystore operator process serving)
+crates=(agents crds exporter files html keystore operator process service serving)
 deadline=${KAGIBAN_WINDOWS_DEADLINE:-300}
 # In it stand the tests that are not run.
 page=docs/windows.md
@@ -31,7 +31,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 here=$PWD
-[ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and eight crates with their dependencies for Windows: about 14 min on 2 cores, 4 GB"
+[ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and nine crates with their dependencies for Windows: about 14 min on 2 cores, 4 GB"
 # Every program with tests, but those of the exporter that speak to Linux (its sockets, signals and programs) and the model of
 # rotations, which knows no system and counts for minutes.
 programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model --test=windows_rotation)

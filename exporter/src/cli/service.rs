@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
+use kagiban_service::{
+    Registered, Registration, RegistrationError, Started, Unregistered, register_service, registered_service,
+    reload_service, service_directory, start_service, stop_service, unregister_service,
+};
 
 use super::{
     Cli, CliCommand, DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, GivenArgs, InstallArgs, LogFormat, RestoreArgs,
     ServiceCommand, StopArgs, WorkArgs, one_line,
 };
-use crate::platform::{
-    self, FileError, Registered, Registration, RegistrationError, SERVICE_NAME, Started, Unregistered, WriteError,
-};
+use crate::platform::{self, FileError, SERVICE, WriteError};
 use crate::service::{self, ServiceError};
 
 /// The service manager of a host that starts has much to do.
 const MANAGER_DEADLINE: Duration = Duration::from_secs(60);
+const NAME: &str = SERVICE.name;
 /// In the directory of the service.
 const CONFIGURATION: &str = "exporter.yaml";
 /// What is written where no configuration is.
@@ -81,17 +84,17 @@ pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceC
         ServiceCommand::Start => start(out),
         ServiceCommand::Stop(args) => stop(args, out),
         ServiceCommand::Reload => {
-            platform::reload_service(MANAGER_DEADLINE)?;
-            Ok(writeln!(out, "{SERVICE_NAME} loads its configuration; its log says what came of it")?)
+            reload_service(&SERVICE, MANAGER_DEADLINE)?;
+            Ok(writeln!(out, "{NAME} loads its configuration; its log says what came of it")?)
         }
         // It is the process that works, and nothing that is done and over.
-        ServiceCommand::Run(_) => Err(RegistrationError::NotStartedByManager.into()),
+        ServiceCommand::Run(_) => Err(RegistrationError::NotStartedByManager(&SERVICE).into()),
     }
 }
 
 fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    let directory = platform::service_directory()?;
-    let there = if install.keep { platform::registered_service(MANAGER_DEADLINE)? } else { None };
+    let directory = service_directory(&SERVICE)?;
+    let there = if install.keep { registered_service(&SERVICE, MANAGER_DEADLINE)? } else { None };
     let args = match there {
         Some(there) => kept(&there.arguments, &install.given)?,
         None => install.given.alone().clone(),
@@ -126,7 +129,7 @@ fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceComm
         return Err(ServiceCommandError::Refused(problems));
     }
     let registration = Registration { program: None, arguments: arguments(&args), keeps_start: install.keep };
-    let (registered, unknown) = platform::register_service(&registration, MANAGER_DEADLINE)?;
+    let (registered, unknown) = register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
     if !unknown.is_empty() {
         writeln!(out, "warning: the service manager of this system does not know {}", unknown.join(", "))?;
     }
@@ -135,7 +138,7 @@ fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceComm
         Registered::Changed => "has new settings, which count from its next start on",
         Registered::AsBefore => "is registered already, with these settings",
     };
-    writeln!(out, "{SERVICE_NAME} {done}; start it with `sc start {SERVICE_NAME}`")?;
+    writeln!(out, "{NAME} {done}; start it with `sc start {NAME}`")?;
     Ok(())
 }
 
@@ -146,7 +149,7 @@ fn kept(registered: &[OsString], given: &GivenArgs) -> Result<WorkArgs, ServiceC
         ServiceCommandError::NotKept { registered: words.join(" "), why }
     };
     // As the program reads them when it is started.
-    let words = std::iter::once(SERVICE_NAME.into()).chain(registered.iter().cloned());
+    let words = std::iter::once(NAME.into()).chain(registered.iter().cloned());
     let cli = Cli::try_parse_from(words).map_err(|error| not_kept(unknown(&error)))?;
     match cli.command {
         Some(CliCommand::Service(ServiceCommand::Run(there))) => Ok(given.over(there)),
@@ -169,16 +172,16 @@ fn restore(args: &RestoreArgs, out: &mut dyn Write) -> Result<(), ServiceCommand
     let program = PathBuf::from(unmarked(program));
     // Of a path with spaces that stands there without quotes the first word is no program. Windows runs it all the same.
     if !program.is_file() {
-        let there = platform::registered_service(MANAGER_DEADLINE)?;
+        let there = registered_service(&SERVICE, MANAGER_DEADLINE)?;
         if there.is_some_and(|there| there.arguments == arguments) {
-            return Ok(writeln!(out, "{SERVICE_NAME} is registered as it was")?);
+            return Ok(writeln!(out, "{NAME} is registered as it was")?);
         }
         let registered = one_line(&program.display().to_string());
         return Err(ServiceCommandError::NotKept { registered, why: "there is no such program".to_owned() });
     }
     let registration = Registration { program: Some(program), arguments: arguments.to_vec(), keeps_start: true };
-    platform::register_service(&registration, MANAGER_DEADLINE)?;
-    Ok(writeln!(out, "{SERVICE_NAME} is registered as it was")?)
+    register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
+    Ok(writeln!(out, "{NAME} is registered as it was")?)
 }
 
 /// Windows Installer writes `#%` before what the registry has as text with variables.
@@ -190,9 +193,9 @@ fn unmarked(program: &OsStr) -> OsString {
 }
 
 fn start(out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match platform::start_service(MANAGER_DEADLINE)? {
-        Started::Asked => writeln!(out, "{SERVICE_NAME} was asked to start")?,
-        Started::IsDisabled => writeln!(out, "{SERVICE_NAME} is disabled, and left so")?,
+    match start_service(&SERVICE, MANAGER_DEADLINE)? {
+        Started::Asked => writeln!(out, "{NAME} was asked to start")?,
+        Started::IsDisabled => writeln!(out, "{NAME} is disabled, and left so")?,
     }
     Ok(())
 }
@@ -210,17 +213,17 @@ fn first_configuration(directory: &Path, out: &mut dyn Write) -> Result<PathBuf,
 }
 
 fn remove(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match platform::unregister_service(Duration::from_secs(args.timeout))? {
-        Unregistered::Removed => writeln!(out, "{SERVICE_NAME} is stopped and no service any more")?,
-        Unregistered::WasNotThere => writeln!(out, "{SERVICE_NAME} is no service here")?,
+    match unregister_service(&SERVICE, Duration::from_secs(args.timeout))? {
+        Unregistered::Removed => writeln!(out, "{NAME} is stopped and no service any more")?,
+        Unregistered::WasNotThere => writeln!(out, "{NAME} is no service here")?,
     }
     Ok(())
 }
 
 fn stop(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match platform::stop_service(Duration::from_secs(args.timeout)) {
-        Ok(()) => writeln!(out, "{SERVICE_NAME} is stopped")?,
-        Err(RegistrationError::NotThere) => writeln!(out, "{SERVICE_NAME} is no service here")?,
+    match stop_service(&SERVICE, Duration::from_secs(args.timeout)) {
+        Ok(()) => writeln!(out, "{NAME} is stopped")?,
+        Err(RegistrationError::NotThere(_)) => writeln!(out, "{NAME} is no service here")?,
         Err(error) => return Err(error.into()),
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::within::{Unanswered, within};
+use kagiban_process::threads::{Unanswered, within};
 
 /// Of one agent. Then none of its commands is run before one of them has ended.
 pub(super) const MAX_LEFT: usize = 8;

@@ -7,8 +7,6 @@
 mod ability;
 mod boot;
 mod command;
-#[cfg(any(windows, test))]
-mod command_line;
 mod event_log;
 mod hints;
 mod left;
@@ -22,14 +20,12 @@ mod program;
 mod reboot;
 mod registration;
 mod service;
-mod severity;
 mod shutdown;
 mod stores;
 mod trust;
 mod trusted;
 #[cfg(windows)]
 mod windows;
-mod within;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -50,30 +46,26 @@ pub use kagiban_files::{
     write_unsynced,
 };
 pub use kagiban_process::system::{Request, Requests, forbid_dumps};
+pub use kagiban_service::{Lifecycle, REGISTERS_ITSELF, announce, asked_by_manager};
 pub use listeners::ListenersError;
-pub use manager::{HandoverError, Lifecycle};
+pub use manager::HandoverError;
 pub use power_status::{PowerStatus, PowerStatusError};
 pub use process::Usage;
 pub use program::{ProgramError, StartedProcess};
 pub use reboot::{PendingReboots, RebootError, RebootReason};
-pub use registration::{
-    Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Started, Unregistered,
-};
+pub use registration::SERVICE;
 pub use service::ServiceControlError;
-pub use severity::LogSeverity;
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use stores::{StoreError, StoreLimits, StoreUse, StoredCertificate, store_path};
 pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
-    NAMES_FOLD_CASE, OS, REGISTERS_ITSELF, ServiceWrites, ShutdownWatch, SystemLog, account_called, account_id,
-    announce, asked_by_manager, bind_both_families, bind_to, boot_id, boot_time, booted_at, certificate_store,
-    check_program, check_unexposed, check_unexposed_program, command_process, default_state_directory, event_records,
-    exposed_part, has_event_provider, host_api_service_writes, host_name, inherited_sockets, is_clock_synchronized,
-    is_managed_stop, is_running, is_shortage, listeners, lock, may_read_by_right, occupants, open_elsewhere,
-    own_account, pending_reboots, power_status, queued_start, receive_at, refuses_exposed, register_service,
-    registered_service, reload_service, run, run_as_service, run_commands_by, scheduled_shutdown_file,
-    service_directory, services_of, spawn, start_service, started_process, state_directory_of_running_unit,
-    stop_service, system_authorities, system_trust, unit_behind, unregister_service, usage,
+    NAMES_FOLD_CASE, OS, ServiceWrites, ShutdownWatch, account_called, account_id, bind_both_families, bind_to,
+    boot_id, boot_time, booted_at, certificate_store, check_program, check_unexposed, check_unexposed_program,
+    command_process, default_state_directory, event_records, exposed_part, has_event_provider, host_api_service_writes,
+    host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
+    may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status, queued_start, receive_at,
+    refuses_exposed, run, run_commands_by, scheduled_shutdown_file, services_of, spawn, started_process,
+    state_directory_of_running_unit, system_authorities, system_trust, unit_behind, usage,
 };
 pub use trust::SystemTrust;
 pub use trusted::{check_trusted_way, check_way, read_trusted};

@@ -1,123 +1,27 @@
-//! What the seam says of this program as a service of the system, where it registers itself as one.
+//! This program as a service of the system, where it registers itself as one.
 
-use std::ffi::OsString;
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the service is called.
-pub const SERVICE_NAME: &str = "kagiban-exporter";
+use kagiban_service::ServiceProgram;
 
-/// How the service is to be run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// None is this one.
-    pub program: Option<PathBuf>,
-    /// What the program is given: paths are absolute, since a service's current directory is the system's.
-    pub arguments: Vec<OsString>,
-    /// Whether how a service that is there starts stays as somebody has set it.
-    pub keeps_start: bool,
-}
+/// From the word that the system goes down to the stop: whoever asks for metrics in these seconds reads of it, and no rotation is taken
+/// any more. systemd-logind lets programs delay a shutdown by as much.
+const TOLD_BEFORE_STOP: Duration = Duration::from_secs(5);
 
-/// What had to be done for that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registered {
-    Created,
-    /// It was there, for another program or with other arguments.
-    Changed,
-    /// It was there already, and its settings were written once more.
-    AsBefore,
-}
-
-/// What became of a start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Started {
-    /// It was asked to start, or runs already.
-    Asked,
-    /// Somebody has disabled it, and it is left so.
-    IsDisabled,
-}
-
-/// What was there to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unregistered {
-    Removed,
-    WasNotThere,
-}
-
-/// What the service manager tells of the service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisteredService {
-    /// As the manager starts it: the program and its arguments, quoted.
-    pub command_line: OsString,
-    /// The same without the program, parted as it parts them when it is started.
-    pub arguments: Vec<OsString>,
-    pub starts_by_itself: bool,
-    pub state: ServiceState,
-    /// Before each of its starts after a failure; the last one holds for every later failure. None where the system does not tell.
-    pub restarts_after: Option<Vec<Duration>>,
-}
-
-/// As far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceState {
-    Stopped,
-    Running,
-    /// On its way to one of them.
-    Pending,
-    /// This program accepts no pause, so that a service in this state is another program's.
-    Paused,
-}
-
-/// Why the service is not what was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistrationError {
-    #[error(
-        "here systemd runs this program: `systemctl enable --now kagiban-exporter`, or kagiban-exporter-host-api where keystores are \
-         rotated; the packages have both units"
-    )]
-    OfSystemd,
-    #[error(
-        "cannot {tried}: access is denied; run this as an administrator, in a console that was started with `Run as administrator`"
-    )]
-    Denied { tried: &'static str },
-    #[error(
-        "cannot {tried}: the service is marked for deletion; close the Services console and whatever else has it open, and try again"
-    )]
-    MarkedForDeletion { tried: &'static str },
-    #[error("cannot {tried}: {source}")]
-    Failed { tried: &'static str, source: io::Error },
-    #[error("cannot {tried}: the service control manager did not answer within {} s; try again once the host has settled", deadline.as_secs())]
-    NoAnswer { tried: &'static str, deadline: Duration },
-    #[error("the service is not there; `kagiban-exporter service install` registers it")]
-    NotThere,
-    #[error("the service does not run; start it with `sc start kagiban-exporter`")]
-    NotRunning,
-    #[error(
-        "the service has not stopped within {} s and was left as it is; its log says what it waits for, which may be the service of an \
-         agent that is being rotated; try again", deadline.as_secs()
-    )]
-    DoesNotStop { deadline: Duration },
-    #[error(
-        "only the service control manager starts the program so: register it with `kagiban-exporter service install` and start it with \
-         `sc start kagiban-exporter`, or leave out `service run` to run it in this console"
-    )]
-    NotStartedByManager,
-}
-
-impl RegistrationError {
-    /// Stable, for scripts.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::OfSystemd => "systemd",
-            Self::Denied { .. } => "denied",
-            Self::MarkedForDeletion { .. } => "marked_for_deletion",
-            Self::Failed { .. } => "service_manager",
-            Self::NoAnswer { .. } => "timeout",
-            Self::NotThere => "not_there",
-            Self::NotRunning => "not_running",
-            Self::DoesNotStop { .. } => "does_not_stop",
-            Self::NotStartedByManager => "not_started_by_manager",
-        }
-    }
-}
+/// The service of this program.
+pub static SERVICE: ServiceProgram = ServiceProgram {
+    name: "kagiban-exporter",
+    display_name: "Kagiban exporter",
+    description: "Publishes the expiry of certificates, UPSes and the shutdown state of this host to Prometheus.",
+    directory: "kagiban",
+    of_systemd: "`systemctl enable --now kagiban-exporter`, or kagiban-exporter-host-api where keystores are rotated; the packages have \
+                 both units",
+    stop_waits_for: "the service of an agent that is being rotated",
+    told_before_stop: TOLD_BEFORE_STOP,
+    // Until no service of an agent is down because of a rotation, with the defaults 390 s as `TimeoutStopSec` of the unit for systemd has
+    // it, the seconds in which it is told before, and half a minute for what a host that goes down is slow at. Whoever has set it longer,
+    // for longer timeouts of an agent, keeps that.
+    preshutdown_within: Duration::from_secs(390)
+        .saturating_add(TOLD_BEFORE_STOP)
+        .saturating_add(Duration::from_secs(30)),
+};

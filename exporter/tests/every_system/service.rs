@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
-use kagiban_exporter::platform::{REGISTERS_ITSELF, RegisteredService, ServiceState, registered_service};
+use kagiban_exporter::platform::SERVICE;
+use kagiban_service::{REGISTERS_ITSELF, RegisteredService, ServiceState, registered_service};
 
 use super::{PATIENCE, Place, get, program, text};
 
@@ -41,7 +42,7 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 fn registered() -> Option<RegisteredService> {
-    registered_service(PATIENCE).expect("the manager answers")
+    registered_service(&SERVICE, PATIENCE).expect("the manager answers")
 }
 
 fn sc(verb: &str) -> String {

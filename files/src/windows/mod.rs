@@ -2,6 +2,7 @@
 
 mod access;
 mod attributes;
+mod beside;
 mod destination;
 mod exposure;
 mod held;
@@ -15,6 +16,7 @@ mod tests;
 mod way;
 
 pub use attributes::Attributes;
+pub use beside::check_unexposed_program;
 pub use destination::{Destination, destination};
 pub use exposure::{check_unexposed, check_way};
 pub(crate) use exposure::{made_private, open_unexposed_alone};

@@ -5,6 +5,8 @@
 
 pub mod own_thread;
 mod pool;
+mod within;
 
 pub use own_thread::Job;
 pub use pool::{Lost, POOL, Pool, Started};
+pub use within::{Unanswered, within};

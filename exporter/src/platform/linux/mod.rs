@@ -14,7 +14,6 @@ mod power_status;
 mod process;
 mod program;
 mod reboot;
-mod registration;
 mod scheduled_file;
 mod services_of;
 mod shutdown;
@@ -42,16 +41,12 @@ pub use power_status::power_status;
 pub use process::{host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, refuses_exposed, run, spawn};
 pub use reboot::pending_reboots;
-pub use registration::{
-    REGISTERS_ITSELF, SystemLog, asked_by_manager, register_service, registered_service, reload_service,
-    run_as_service, service_directory, start_service, stop_service, unregister_service,
-};
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families, bind_to, receive_at};
 pub use stores::{certificate_store, system_authorities};
 pub use supervise::{command_process, run_commands_by};
-pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
+pub use systemd::{inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
 pub use unit::{ServiceWrites, host_api_service_writes, unit_behind};
 

@@ -1,4 +1,4 @@
-//! systemd: the sockets that it has opened, and what it is told.
+//! systemd: the sockets that it has opened, and how it stops and starts services.
 
 use std::borrow::Cow;
 use std::env;
@@ -6,9 +6,8 @@ use std::path::Path;
 
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
-use sd_notify::NotifyState;
 
-use super::super::{Command, HandoverError, Lifecycle};
+use super::super::{Command, HandoverError};
 use super::sockets::InheritedSocket;
 
 /// The sockets that systemd has opened for this process; empty when it has opened none. They are taken out of the
@@ -41,23 +40,6 @@ fn that_listens(socket: InheritedSocket) -> std::io::Result<InheritedSocket> {
         InheritedSocket::Unix(socket) => socket_acceptconn(socket),
     };
     if listens? { Ok(socket) } else { Err(std::io::Error::other("it does not listen, or is connected")) }
-}
-
-/// Tells systemd, if it listens.
-///
-/// # Errors
-/// When it was not reached.
-pub fn announce(word: &Lifecycle) -> std::io::Result<()> {
-    match word {
-        Lifecycle::Ready { status } => sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]),
-        Lifecycle::Status { status } => sd_notify::notify(&[NotifyState::Status(status)]),
-        Lifecycle::Reloading => sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?]),
-        Lifecycle::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-        Lifecycle::StillStopping { next_word_within, status } => {
-            let microseconds = u32::try_from(next_word_within.as_micros()).unwrap_or(u32::MAX);
-            sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(microseconds), NotifyState::Status(status)])
-        }
-    }
 }
 
 /// What is run for it: systemd stops and starts a service when `systemctl` asks it to.

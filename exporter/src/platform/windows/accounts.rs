@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use kagiban_files::{FileError, may_read};
+use kagiban_process::threads::{Unanswered, within};
 
-use super::super::within::{Unanswered, within};
 use super::sys::{self, Process, Token};
 
 /// The account that the package's service runs the exporter as.

@@ -1,6 +1,5 @@
 //! The paths in an argument of a command: what an interpreter, a virtual machine or a loader of libraries is given to run.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// Ends a path in an argument that says more than it, such as `C:\x\a.dll,Entry`.
@@ -105,37 +104,6 @@ fn expanded(argument: &str, variable: impl Fn(&str) -> Option<String>) -> String
     text
 }
 
-/// Whether Windows or a virtual machine loads a file of this name where it lies beside a program.
-pub(super) fn is_loaded(name: &OsStr) -> bool {
-    const ENDINGS: [&str; 22] = [
-        ".dll",
-        ".exe",
-        ".com",
-        ".bat",
-        ".cmd",
-        ".manifest",
-        ".local",
-        ".config",
-        ".ocx",
-        ".drv",
-        ".cpl",
-        ".jar",
-        ".war",
-        ".zip",
-        // What a launcher reads: of .NET, of Java, of Python
-        ".runtimeconfig.json",
-        ".deps.json",
-        ".vmoptions",
-        ".l4j.ini",
-        ".pyd",
-        ".pth",
-        "._pth",
-        "pyvenv.cfg",
-    ];
-    let name = name.to_string_lossy().to_ascii_lowercase();
-    ENDINGS.iter().any(|ending| name.ends_with(ending))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,23 +160,5 @@ mod tests {
         }
         assert_eq!(told(&r"C:\x.jar;".repeat(200)).len(), 200);
         assert_eq!(paths(&r"C:\x.jar;".repeat(1000), |_| None), Err(TooMany));
-    }
-
-    #[test]
-    fn what_is_loaded_from_beside_a_program_is_known_by_its_ending() {
-        for name in [
-            "version.DLL",
-            "own.exe.manifest",
-            "own.exe.local",
-            "a.jar",
-            "own.runtimeconfig.JSON",
-            "own.vmoptions",
-            "python311._pth",
-        ] {
-            assert!(is_loaded(OsStr::new(name)), "{name}");
-        }
-        for name in ["readme.txt", "dll", "own.log", "own.json", "own.ini"] {
-            assert!(!is_loaded(OsStr::new(name)), "{name}");
-        }
     }
 }

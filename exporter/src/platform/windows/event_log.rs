@@ -3,13 +3,13 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use kagiban_service::EVENT_SOURCES;
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_TIMEOUT};
 use winreg::RegKey;
 use winreg::enums::{HKEY_LOCAL_MACHINE, KEY_QUERY_VALUE};
 
 use super::super::{EventLogError, EventRecord};
 use super::sys::{self, EventQuery};
-use super::system_log::SOURCES;
 
 const LOG: &str = "Application";
 
@@ -18,7 +18,7 @@ const LOG: &str = "Application";
 /// # Errors
 /// When the registry does not tell.
 pub fn has_event_provider(provider: &str) -> Result<bool, EventLogError> {
-    let key = format!(r"{SOURCES}\{provider}");
+    let key = format!(r"{EVENT_SOURCES}\{provider}");
     match RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey_with_flags(key, KEY_QUERY_VALUE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         opened => opened.map(|_| true).map_err(unread),
@@ -105,7 +105,7 @@ mod tests {
         const PROVIDER: &str = "kagiban-test-provider";
         let is_there = || has_event_provider(PROVIDER).expect("the registry tells");
         assert!(!is_there());
-        let (machine, key) = (RegKey::predef(HKEY_LOCAL_MACHINE), format!(r"{SOURCES}\{PROVIDER}"));
+        let (machine, key) = (RegKey::predef(HKEY_LOCAL_MACHINE), format!(r"{EVENT_SOURCES}\{PROVIDER}"));
         machine.create_subkey(&key).expect("it can be registered");
         assert!(is_there());
         machine.delete_subkey_all(&key).expect("it can be removed");

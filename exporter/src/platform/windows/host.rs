@@ -1,6 +1,5 @@
 //! What the system says of itself.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +23,6 @@ pub const CA_BUNDLES: &[&str] = &[];
 
 /// Below the directory of what programs keep for all accounts.
 const STATE: &str = "kagiban";
-const PROGRAM_DATA: &str = r"C:\ProgramData";
 
 /// The number that Windows' loader gives to each boot, which stays what it is until the next, whoever sets the clock; empty where there is
 /// none. A shutdown with Fast Startup keeps the kernel for the next start: to it and to its services that is one boot.
@@ -51,17 +49,12 @@ pub const fn scheduled_shutdown_file() -> Option<PathBuf> {
 
 /// Where this program keeps what it must know again unless the configuration says otherwise.
 pub fn default_state_directory() -> PathBuf {
-    below(std::env::var_os("ProgramData"))
+    kagiban_service::state_directory(STATE)
 }
 
 /// The same: there is one service.
 pub fn state_directory_of_running_unit(_rotates: bool) -> PathBuf {
     default_state_directory()
-}
-
-fn below(told: Option<OsString>) -> PathBuf {
-    let told = told.map(PathBuf::from).filter(|path| path.is_absolute());
-    told.unwrap_or_else(|| PathBuf::from(PROGRAM_DATA)).join(STATE)
 }
 
 /// What the system calls itself.
@@ -84,18 +77,6 @@ pub const fn system_trust(_: &Path) -> SystemTrust {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_state_directory_lies_below_what_windows_says_or_in_its_usual_place() {
-        for (told, found) in [
-            (None, r"C:\ProgramData\kagiban"),
-            (Some(""), r"C:\ProgramData\kagiban"),
-            (Some("data"), r"C:\ProgramData\kagiban"),
-            (Some(r"D:\Data"), r"D:\Data\kagiban"),
-        ] {
-            assert_eq!(below(told.map(OsString::from)), PathBuf::from(found), "{told:?}");
-        }
-    }
 
     #[test]
     fn the_host_has_a_name_and_was_started_before_now() {

@@ -4,14 +4,12 @@ mod accounts;
 mod arguments;
 mod event_log;
 mod host;
-mod hosted;
 mod listeners;
 mod lock;
 mod power_status;
 mod process;
 mod program;
 mod reboot;
-mod registration;
 mod service;
 mod service_control;
 mod services_of;
@@ -19,7 +17,6 @@ mod shutdown;
 mod sockets;
 mod stores;
 mod sys;
-mod system_log;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -29,21 +26,14 @@ pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, host_name, is_clock_synchronized,
     scheduled_shutdown_file, state_directory_of_running_unit, system_trust,
 };
-pub use hosted::{announce, asked_by_manager, run_as_service};
-pub use kagiban_files::check_unexposed;
+pub use kagiban_files::{check_unexposed, check_unexposed_program};
 pub(super) use kagiban_files::{check_way, read_unexposed};
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use power_status::power_status;
 pub use process::{is_running, is_shortage, started_process, usage};
-pub use program::{
-    check_program, check_unexposed_program, command_process, exposed_part, refuses_exposed, run, run_commands_by, spawn,
-};
+pub use program::{check_program, command_process, exposed_part, refuses_exposed, run, run_commands_by, spawn};
 pub use reboot::pending_reboots;
-pub use registration::{
-    REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, start_service,
-    stop_service, unregister_service,
-};
 pub use service::{
     ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,
 };
@@ -51,7 +41,6 @@ pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families, bind_to, receive_at};
 pub use stores::{certificate_store, system_authorities};
-pub use system_log::SystemLog;
 
 use super::{Ability, Hints};
 

@@ -15,17 +15,18 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
-use kagiban_files::{FileError, check_unexposed};
+use kagiban_files::{FileError, check_unexposed, check_unexposed_program};
+use kagiban_process::threads::Unanswered;
+use kagiban_service::is_hosted;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 
 use super::super::left::{LEFT, LOOK, MAX_LEFT, Unlooked, look_at};
-use super::super::within::Unanswered;
 use super::super::{Command, ProgramError, ServiceControlError, StartedProcess};
-use super::arguments::{TooMany, is_loaded, paths};
+use super::arguments::{TooMany, paths};
 use super::sys::{self, Job};
-use super::{AccountId, hosted, service_control, started_process};
+use super::{AccountId, service_control, started_process};
 
 /// Between two looks whether it has ended.
 const POLL: Duration = Duration::from_millis(20);
@@ -38,8 +39,6 @@ const CREATION: Duration = Duration::from_secs(2);
 
 /// What Windows starts by its name alone.
 const PROGRAMS: [&str; 4] = ["exe", "com", "bat", "cmd"];
-/// Files beside a program that are looked at. More lie in Windows' own directories alone.
-const MOST_BESIDE: usize = 4096;
 /// Of this program's environment, what programs of Windows do not run without. Nothing else of it is theirs.
 const ENVIRONMENT: [&str; 16] = [
     "ALLUSERSPROFILE",
@@ -238,7 +237,7 @@ pub fn check_program(agent: &str, command: &Command) -> Result<(), ProgramError>
 /// Whether this program works for the system in a way that others than administrators must not be able to turn: as a service, which acts
 /// as SYSTEM or as an account that is trusted with services.
 pub fn refuses_exposed() -> bool {
-    hosted::is_hosted() || AccountId::own().is_ok_and(|own| own.acts_as(&AccountId::system()))
+    is_hosted() || AccountId::own().is_ok_and(|own| own.acts_as(&AccountId::system()))
 }
 
 /// What of a command somebody else than an administrator may exchange: its program, what is loaded from beside that, what a path in an
@@ -287,44 +286,6 @@ fn exposed_end(ends: &[PathBuf]) -> Option<FileError> {
         }
     }
     none
-}
-
-/// The same of one program's file: itself, and what Windows loads from beside it before it looks elsewhere.
-///
-/// # Errors
-/// As [`check_unexposed`].
-pub fn check_unexposed_program(program: &Path) -> Result<(), FileError> {
-    check_unexposed(program)?;
-    let Some(directory) = program.parent() else { return Ok(()) };
-    // Thousands lie there, which nobody but Windows may change.
-    let directory = &std::path::absolute(directory).map_err(|error| FileError::from_io(directory, error))?;
-    if env::var_os("SystemRoot").is_some_and(|system| is_of_windows(directory, Path::new(&system))) {
-        return Ok(());
-    }
-    let failed = |error| FileError::from_io(directory, error);
-    let beside = match directory.read_dir() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        beside => beside.map_err(failed)?,
-    };
-    for (count, entry) in beside.enumerate() {
-        let entry = entry.map_err(failed)?;
-        if count >= MOST_BESIDE {
-            let words = format!(
-                "more than {MOST_BESIDE} files lie beside the program, too many to look at: have it in a directory of its own"
-            );
-            return Err(failed(io::Error::other(words)));
-        }
-        if is_loaded(&entry.file_name()) {
-            check_unexposed(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Those in which programs of Windows lie. Others may write in some that are below it, such as its `Temp`.
-fn is_of_windows(directory: &Path, system: &Path) -> bool {
-    let lower = |path: &Path| PathBuf::from(path.to_string_lossy().to_lowercase());
-    ["", "System32", "SysWOW64"].iter().any(|name| lower(directory) == lower(&system.join(name)))
 }
 
 /// The program's file, where Windows can run it with these arguments.

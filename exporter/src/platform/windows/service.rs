@@ -1,4 +1,4 @@
-//! What a service manager does elsewhere. What the service control manager does for this program is in `hosted` and `registration`.
+//! What a service manager does elsewhere. What the service control manager does for this program is in kagiban-service.
 
 use std::path::Path;
 

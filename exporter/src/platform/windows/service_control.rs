@@ -25,7 +25,7 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::System::Services::SERVICE_ENUMERATE_DEPENDENTS;
 
-use super::super::{SERVICE_NAME, ServiceControlError, ServiceVerb};
+use super::super::{SERVICE, ServiceControlError, ServiceVerb};
 use super::sys;
 
 /// Between two looks at its state.
@@ -123,7 +123,7 @@ impl Asked<'_> {
     /// With no more rights than it takes.
     fn open(self) -> Result<Service, ServiceControlError> {
         // To the manager names have no case.
-        if self.name.to_lowercase() == SERVICE_NAME {
+        if self.name.to_lowercase() == SERVICE.name {
             return Err(ServiceControlError::IsOwn { name: self.name.to_owned() });
         }
         let access = match self.verb {

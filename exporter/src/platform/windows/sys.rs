@@ -20,8 +20,7 @@ use windows_service::service::Service;
 use windows_sys::Wdk::System::SystemServices::KUSER_SHARED_DATA;
 use windows_sys::Win32::Foundation::{
     ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_NO_MORE_ITEMS, ERROR_NONE_MAPPED,
-    ERROR_SUCCESS, FILETIME, GetLastError, HANDLE, INVALID_HANDLE_VALUE, LocalFree, SetLastError, WAIT_OBJECT_0,
-    WAIT_TIMEOUT,
+    ERROR_SUCCESS, FILETIME, GetLastError, INVALID_HANDLE_VALUE, LocalFree, SetLastError, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6, SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
@@ -41,27 +40,21 @@ use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, TH32CS_SNAPTHREAD, THREADENTRY32, Thread32First, Thread32Next,
 };
 use windows_sys::Win32::System::EventLog::{
-    DeregisterEventSource, EVENTLOG_ERROR_TYPE, EVENTLOG_WARNING_TYPE, EVT_HANDLE, EVT_VARIANT, EvtClose,
-    EvtCreateRenderContext, EvtNext, EvtQuery, EvtQueryChannelPath, EvtQueryReverseDirection, EvtRender,
-    EvtRenderContextValues, EvtRenderEventValues, EvtVarTypeFileTime, EvtVarTypeUInt16, EvtVarTypeUInt64,
-    RegisterEventSourceW, ReportEventW,
+    EVT_HANDLE, EVT_VARIANT, EvtClose, EvtCreateRenderContext, EvtNext, EvtQuery, EvtQueryChannelPath,
+    EvtQueryReverseDirection, EvtRender, EvtRenderContextValues, EvtRenderEventValues, EvtVarTypeFileTime,
+    EvtVarTypeUInt16, EvtVarTypeUInt64,
 };
 use windows_sys::Win32::System::JobObjects::{AssignProcessToJobObject, CreateJobObjectW, TerminateJobObject};
 use windows_sys::Win32::System::Power::{GetSystemPowerStatus, SYSTEM_POWER_STATUS};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Registry::RegQueryValueExW;
-use windows_sys::Win32::System::Services::{
-    ControlService, ENUM_SERVICE_STATUSW, EnumDependentServicesW, QueryServiceConfig2W, SERVICE_ACTIVE,
-    SERVICE_CONFIG_PRESHUTDOWN_INFO, SERVICE_CONTROL_PARAMCHANGE, SERVICE_PRESHUTDOWN_INFO, SERVICE_STATUS,
-};
+use windows_sys::Win32::System::Services::{ENUM_SERVICE_STATUSW, EnumDependentServicesW, SERVICE_ACTIVE};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, GetProcessHandleCount, GetProcessTimes, OpenProcess, OpenProcessToken, OpenThread,
     PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, ResumeThread, THREAD_SUSPEND_RESUME, WaitForSingleObject,
 };
 use winreg::RegKey;
-
-use super::super::LogSeverity;
 
 /// Where Windows shows every process one page that the kernel alone writes.
 const SHARED_PAGE: usize = 0x7ffe_0000;
@@ -232,23 +225,6 @@ pub(super) fn running_dependents(service: &Service) -> io::Result<Vec<String>> {
     let listed = unsafe { std::slice::from_raw_parts(told.as_ptr().cast::<ENUM_SERVICE_STATUSW>(), count) };
     // SAFETY: their names end with a zero, within what was written.
     Ok(listed.iter().map(|service| unsafe { text_at(service.lpServiceName) }).collect())
-}
-
-/// How long a system that goes down waits for a service, which must have been opened with the right to ask for its settings.
-pub(super) fn preshutdown_timeout(service: &Service) -> io::Result<Duration> {
-    let (mut told, mut needed) = (SERVICE_PRESHUTDOWN_INFO::default(), 0);
-    let length = u32::try_from(size_of::<SERVICE_PRESHUTDOWN_INFO>()).unwrap_or(u32::MAX);
-    // SAFETY: the handle is open as long as the service; it is given as many bytes as it may write, of the structure of this kind.
-    done(unsafe {
-        QueryServiceConfig2W(
-            service.raw_handle(),
-            SERVICE_CONFIG_PRESHUTDOWN_INFO,
-            (&raw mut told).cast(),
-            length,
-            &raw mut needed,
-        )
-    })?;
-    Ok(Duration::from_millis(told.dwPreshutdownTimeout.into()))
 }
 
 /// Lets nobody else listen at a socket's address, once it has one. Else a program of any account that asks for the address to be shared
@@ -498,48 +474,6 @@ pub(super) fn value_length(key: &RegKey, name: &str) -> io::Result<Option<u32>> 
 /// Whether an error is this one of Windows'.
 pub(super) fn is(error: &io::Error, code: u32) -> bool {
     error.raw_os_error() == Some(code.cast_signed())
-}
-
-/// Has a service hear that its parameters have changed. It was opened with the right to pause it.
-pub(super) fn tell_parameters_changed(service: &Service) -> io::Result<()> {
-    let mut status = SERVICE_STATUS::default();
-    // SAFETY: the handle is open as long as the service is borrowed; the status is a structure that it fills.
-    done(unsafe { ControlService(service.raw_handle(), SERVICE_CONTROL_PARAMCHANGE, &raw mut status) })
-}
-
-/// A source of events in the Application log, as long as it is held.
-#[derive(Debug)]
-pub(super) struct EventSource(HANDLE);
-
-// SAFETY: it is a handle of the process's, and every thread may report by it.
-unsafe impl Send for EventSource {}
-
-impl EventSource {
-    pub(super) fn open(name: &str) -> io::Result<Self> {
-        let name = wide(name);
-        // SAFETY: no server is this host; the name ends with a zero.
-        let handle = unsafe { RegisterEventSourceW(null(), name.as_ptr()) };
-        done(i32::from(!handle.is_null())).map(|()| Self(handle))
-    }
-
-    /// Writes an event whose only text is this.
-    pub(super) fn report(&self, severity: LogSeverity, event_id: u32, text: &str) -> io::Result<()> {
-        let kind = match severity {
-            LogSeverity::Error => EVENTLOG_ERROR_TYPE,
-            LogSeverity::Warning => EVENTLOG_WARNING_TYPE,
-        };
-        let (text, nobody, nothing) = (wide(text), null_mut(), null());
-        let texts = [text.as_ptr()];
-        // SAFETY: the handle is open; it is given one text, which ends with a zero, no account and no bytes.
-        done(unsafe { ReportEventW(self.0, kind, 0, event_id, nobody, 1, 0, texts.as_ptr(), nothing) })
-    }
-}
-
-impl Drop for EventSource {
-    fn drop(&mut self) {
-        // SAFETY: the handle is open, and nobody else closes it.
-        unsafe { DeregisterEventSource(self.0) };
-    }
 }
 
 /// A handle of the log of events.

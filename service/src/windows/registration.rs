@@ -1,4 +1,4 @@
-//! This program as a service: registered, changed, removed and asked through the service control manager.
+//! A program as a service: registered, changed, removed and asked through the service control manager.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kagiban_process::threads::{Unanswered, within as answered_within};
 use windows_service::Error;
 use windows_service::service::{
     Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl, ServiceFailureActions,
@@ -18,64 +19,59 @@ use windows_sys::Win32::Foundation::{
     ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOT_ACTIVE,
 };
 
-use super::super::command_line::parted;
-use super::super::within::{Unanswered, within as answered_within};
-use super::super::{
-    Registered, RegisteredService, Registration, RegistrationError, SERVICE_NAME, ServiceState, Started, Unregistered,
+use super::{state_directory, sys, system_log};
+use crate::command_line::parted;
+use crate::program::ServiceProgram;
+use crate::registration::{
+    Registered, RegisteredService, Registration, RegistrationError, ServiceState, Started, Unregistered,
 };
-use super::hosted::TOLD_BEFORE_STOP;
-use super::{default_state_directory, sys, system_log};
 
-/// Whether this program registers itself as a service here.
+/// Whether a program of ours registers itself as a service here.
 pub const REGISTERS_ITSELF: bool = true;
 
-const DISPLAY_NAME: &str = "Kagiban exporter";
-const DESCRIPTION: &str =
-    "Publishes the expiry of certificates, UPSes and the shutdown state of this host to Prometheus.";
 /// The longer a failure lasts, the less often it is tried again.
 const RESTARTS_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
 /// A service that has run for so long counts its failures anew.
 const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a system that goes down waits for it: until no service of an agent is down because of a rotation, with the defaults 390 s as
-/// `TimeoutStopSec` of the unit for systemd has it, the seconds in which it is told before, and half a minute for what a host that goes
-/// down is slow at. Whoever has set it longer, for longer timeouts of an agent, keeps that.
-const PRESHUTDOWN_WITHIN: Duration =
-    Duration::from_secs(390).saturating_add(TOLD_BEFORE_STOP).saturating_add(Duration::from_secs(30));
 const POLL: Duration = Duration::from_millis(200);
 /// Of the manager, beside what it waits for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Where the configuration of the service is, and its log: nobody but administrators may enter it.
+/// Where what the service needs lies, and its log: nobody but administrators may enter it.
 ///
 /// # Errors
 /// None here.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere a program is no service by itself")]
-pub fn service_directory() -> Result<PathBuf, RegistrationError> {
-    Ok(default_state_directory())
+pub fn service_directory(program: &'static ServiceProgram) -> Result<PathBuf, RegistrationError> {
+    Ok(state_directory(program.directory))
 }
 
-/// Registers this program as the service, or gives the one that is there these settings. It starts with the system, after what starts at
+/// Registers a program as its service, or gives the one that is there these settings. It starts with the system, after what starts at
 /// once, and again when it fails. Returns what was done, and the settings that this system does not know.
 ///
 /// # Errors
 /// When the service control manager refuses, or does not answer.
 pub fn register_service(
+    program: &'static ServiceProgram,
     registration: &Registration,
     deadline: Duration,
 ) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
     let registration = registration.clone();
-    within(deadline, "register the service", move || register(registration))
+    within(deadline, "register the service", move || register(program, registration))
 }
 
-fn register(registration: Registration) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
+fn register(
+    of: &'static ServiceProgram,
+    registration: Registration,
+) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
     const TRIED: &str = "register the service";
-    let failed = |error| failed(TRIED, error);
+    let failed = |error| failed(of, TRIED, error);
     let Registration { program, arguments, keeps_start } = registration;
     let program = program.map_or_else(std::env::current_exe, Ok);
     let program = program.map_err(|source| RegistrationError::Failed { tried: TRIED, source })?;
     let info = ServiceInfo {
-        name: SERVICE_NAME.into(),
-        display_name: DISPLAY_NAME.into(),
+        name: of.name.into(),
+        display_name: of.display_name.into(),
         service_type: ServiceType::OWN_PROCESS,
         start_type: ServiceStartType::AutoStart,
         error_control: ServiceErrorControl::Normal,
@@ -88,9 +84,9 @@ fn register(registration: Registration) -> Result<(Registered, Vec<&'static str>
     };
     let access =
         ServiceAccess::QUERY_CONFIG | ServiceAccess::CHANGE_CONFIG | ServiceAccess::START | ServiceAccess::DELETE;
-    let manager = manager(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE, TRIED)?;
-    let (service, registered, start_stays) = match open(&manager, access, TRIED) {
-        Err(RegistrationError::NotThere) => {
+    let manager = manager(of, ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE, TRIED)?;
+    let (service, registered, start_stays) = match open(of, &manager, access, TRIED) {
+        Err(RegistrationError::NotThere(_)) => {
             (manager.create_service(&info, access).map_err(failed)?, Registered::Created, false)
         }
         there => {
@@ -99,7 +95,7 @@ fn register(registration: Registration) -> Result<(Registered, Vec<&'static str>
             (service, registered, keeps_start)
         }
     };
-    let settled = settle(&service, start_stays);
+    let settled = settle(of, &service, start_stays);
     if settled.is_err() && registered == Registered::Created {
         // Half of a service would start without what keeps it up.
         let _ = service.delete();
@@ -118,7 +114,11 @@ fn change(service: &Service, mut info: ServiceInfo, keeps_start: bool) -> window
 }
 
 /// What can only be said of a service that is there. Returns what this system has no word for.
-fn settle(service: &Service, start_stays: bool) -> Result<Vec<&'static str>, RegistrationError> {
+fn settle(
+    of: &'static ServiceProgram,
+    service: &Service,
+    start_stays: bool,
+) -> Result<Vec<&'static str>, RegistrationError> {
     let actions = RESTARTS_AFTER.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
     let recovery = ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(FAILURES_FORGOTTEN_AFTER),
@@ -127,9 +127,9 @@ fn settle(service: &Service, start_stays: bool) -> Result<Vec<&'static str>, Reg
         actions: Some(actions.into()),
     };
     let settings = [
-        ("the description", service.set_description(DESCRIPTION)),
+        ("the description", service.set_description(of.description)),
         ("the delayed start", if start_stays { Ok(()) } else { service.set_delayed_auto_start(true) }),
-        ("the time that a shutdown waits for it", wait_at_shutdown(service)),
+        ("the time that a shutdown waits for it", wait_at_shutdown(service, of.preshutdown_within)),
         // So that access can be given to this service alone, as `NT SERVICE\kagiban-exporter`.
         ("the security identifier of its own", service.set_config_service_sid_info(ServiceSidType::Unrestricted)),
         ("the recovery after failures", service.update_failure_actions(recovery)),
@@ -139,35 +139,35 @@ fn settle(service: &Service, start_stays: bool) -> Result<Vec<&'static str>, Reg
     for (setting, done) in settings {
         match done {
             Err(Error::Winapi(source)) if sys::is(&source, ERROR_INVALID_LEVEL) => unknown.push(setting),
-            done => done.map_err(|error| failed("register the service", error))?,
+            done => done.map_err(|error| failed(of, "register the service", error))?,
         }
     }
     let no_source = |source| RegistrationError::Failed { tried: "register the event log's source", source };
-    system_log::register_source().map_err(no_source)?;
+    system_log::register_source(of).map_err(no_source)?;
     Ok(unknown)
 }
 
-fn wait_at_shutdown(service: &Service) -> windows_service::Result<()> {
-    let is_longer = |set: Duration| set >= PRESHUTDOWN_WITHIN;
+fn wait_at_shutdown(service: &Service, within: Duration) -> windows_service::Result<()> {
+    let is_longer = |set: Duration| set >= within;
     // A system that does not tell it says the same of what is set.
     if sys::preshutdown_timeout(service).is_ok_and(is_longer) {
         return Ok(());
     }
-    service.set_preshutdown_timeout(PRESHUTDOWN_WITHIN)
+    service.set_preshutdown_timeout(within)
 }
 
 /// Has the service manager start the service, which is not waited for.
 ///
 /// # Errors
 /// When it is not there, or the service control manager refuses or does not answer.
-pub fn start_service(deadline: Duration) -> Result<Started, RegistrationError> {
+pub fn start_service(program: &'static ServiceProgram, deadline: Duration) -> Result<Started, RegistrationError> {
     const TRIED: &str = "start the service";
-    within(deadline, TRIED, || {
-        let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
-        match open(&manager, ServiceAccess::START, TRIED)?.start::<&OsStr>(&[]) {
+    within(deadline, TRIED, move || {
+        let manager = manager(program, ServiceManagerAccess::CONNECT, TRIED)?;
+        match open(program, &manager, ServiceAccess::START, TRIED)?.start::<&OsStr>(&[]) {
             Err(Error::Winapi(source)) if sys::is(&source, ERROR_SERVICE_ALREADY_RUNNING) => Ok(Started::Asked),
             Err(Error::Winapi(source)) if sys::is(&source, ERROR_SERVICE_DISABLED) => Ok(Started::IsDisabled),
-            asked => asked.map(|()| Started::Asked).map_err(|error| failed(TRIED, error)),
+            asked => asked.map(|()| Started::Asked).map_err(|error| failed(program, TRIED, error)),
         }
     })
 }
@@ -176,13 +176,13 @@ pub fn start_service(deadline: Duration) -> Result<Started, RegistrationError> {
 ///
 /// # Errors
 /// When it is not there, or does not stop in time: then it is left as it is. When the service control manager refuses, or does not answer.
-pub fn stop_service(stops_within: Duration) -> Result<(), RegistrationError> {
+pub fn stop_service(program: &'static ServiceProgram, stops_within: Duration) -> Result<(), RegistrationError> {
     const TRIED: &str = "stop the service";
     let patience = stops_within.saturating_add(ANSWERS_WITHIN);
     within(patience, TRIED, move || {
-        let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
-        let service = open(&manager, ServiceAccess::QUERY_STATUS | ServiceAccess::STOP, TRIED)?;
-        stop(&service, stops_within)
+        let manager = manager(program, ServiceManagerAccess::CONNECT, TRIED)?;
+        let service = open(program, &manager, ServiceAccess::QUERY_STATUS | ServiceAccess::STOP, TRIED)?;
+        stop(program, &service, stops_within)
     })
 }
 
@@ -190,35 +190,38 @@ pub fn stop_service(stops_within: Duration) -> Result<(), RegistrationError> {
 ///
 /// # Errors
 /// When it does not stop in time: then it is left as it is. When the service control manager refuses, or does not answer.
-pub fn unregister_service(stops_within: Duration) -> Result<Unregistered, RegistrationError> {
+pub fn unregister_service(
+    program: &'static ServiceProgram,
+    stops_within: Duration,
+) -> Result<Unregistered, RegistrationError> {
     let patience = stops_within.saturating_add(ANSWERS_WITHIN);
-    within(patience, "remove the service", move || unregister(stops_within))
+    within(patience, "remove the service", move || unregister(program, stops_within))
 }
 
-fn unregister(stops_within: Duration) -> Result<Unregistered, RegistrationError> {
+fn unregister(program: &'static ServiceProgram, stops_within: Duration) -> Result<Unregistered, RegistrationError> {
     const TRIED: &str = "remove the service";
-    let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
+    let manager = manager(program, ServiceManagerAccess::CONNECT, TRIED)?;
     let access = ServiceAccess::QUERY_STATUS | ServiceAccess::STOP | ServiceAccess::DELETE;
-    let unregistered = match open(&manager, access, TRIED) {
-        Err(RegistrationError::NotThere) => Unregistered::WasNotThere,
+    let unregistered = match open(program, &manager, access, TRIED) {
+        Err(RegistrationError::NotThere(_)) => Unregistered::WasNotThere,
         there => {
             let service = there?;
-            stop(&service, stops_within)?;
-            service.delete().map_err(|error| failed(TRIED, error))?;
+            stop(program, &service, stops_within)?;
+            service.delete().map_err(|error| failed(program, TRIED, error))?;
             Unregistered::Removed
         }
     };
-    system_log::unregister_source()
+    system_log::unregister_source(program)
         .map_err(|source| RegistrationError::Failed { tried: "remove the event log's source", source })?;
     Ok(unregistered)
 }
 
 /// One that is starting takes no stop: it is asked again until the deadline.
-fn stop(service: &Service, deadline: Duration) -> Result<(), RegistrationError> {
+fn stop(program: &'static ServiceProgram, service: &Service, deadline: Duration) -> Result<(), RegistrationError> {
     const TRIED: &str = "stop the service";
     let until = Instant::now() + deadline;
     loop {
-        match service.query_status().map_err(|error| failed(TRIED, error))?.current_state {
+        match service.query_status().map_err(|error| failed(program, TRIED, error))?.current_state {
             State::Stopped => return Ok(()),
             State::Running | State::Paused => match service.stop() {
                 Err(Error::Winapi(source)) if sys::is(&source, ERROR_ACCESS_DENIED) => {
@@ -230,7 +233,7 @@ fn stop(service: &Service, deadline: Duration) -> Result<(), RegistrationError> 
             State::StartPending | State::StopPending | State::ContinuePending | State::PausePending => {}
         }
         if Instant::now() >= until {
-            return Err(RegistrationError::DoesNotStop { deadline });
+            return Err(RegistrationError::DoesNotStop { program, deadline });
         }
         thread::sleep(POLL);
     }
@@ -240,13 +243,13 @@ fn stop(service: &Service, deadline: Duration) -> Result<(), RegistrationError> 
 ///
 /// # Errors
 /// When it is not there, or does not run.
-pub fn reload_service(deadline: Duration) -> Result<(), RegistrationError> {
+pub fn reload_service(program: &'static ServiceProgram, deadline: Duration) -> Result<(), RegistrationError> {
     const TRIED: &str = "ask the service to load its configuration";
-    within(deadline, TRIED, || {
-        let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
+    within(deadline, TRIED, move || {
+        let manager = manager(program, ServiceManagerAccess::CONNECT, TRIED)?;
         // The right to pause is the one that this control asks for.
-        let service = open(&manager, ServiceAccess::PAUSE_CONTINUE, TRIED)?;
-        sys::tell_parameters_changed(&service).map_err(|source| failed(TRIED, Error::Winapi(source)))
+        let service = open(program, &manager, ServiceAccess::PAUSE_CONTINUE, TRIED)?;
+        sys::tell_parameters_changed(&service).map_err(|source| failed(program, TRIED, Error::Winapi(source)))
     })
 }
 
@@ -254,16 +257,19 @@ pub fn reload_service(deadline: Duration) -> Result<(), RegistrationError> {
 ///
 /// # Errors
 /// When it refuses, or does not answer.
-pub fn registered_service(deadline: Duration) -> Result<Option<RegisteredService>, RegistrationError> {
-    within(deadline, "look at the service", look)
+pub fn registered_service(
+    program: &'static ServiceProgram,
+    deadline: Duration,
+) -> Result<Option<RegisteredService>, RegistrationError> {
+    within(deadline, "look at the service", move || look(program))
 }
 
-fn look() -> Result<Option<RegisteredService>, RegistrationError> {
+fn look(program: &'static ServiceProgram) -> Result<Option<RegisteredService>, RegistrationError> {
     const TRIED: &str = "look at the service";
-    let failed = |error| failed(TRIED, error);
-    let manager = manager(ServiceManagerAccess::CONNECT, TRIED)?;
-    let service = match open(&manager, ServiceAccess::QUERY_CONFIG | ServiceAccess::QUERY_STATUS, TRIED) {
-        Err(RegistrationError::NotThere) => return Ok(None),
+    let failed = |error| failed(program, TRIED, error);
+    let manager = manager(program, ServiceManagerAccess::CONNECT, TRIED)?;
+    let service = match open(program, &manager, ServiceAccess::QUERY_CONFIG | ServiceAccess::QUERY_STATUS, TRIED) {
+        Err(RegistrationError::NotThere(_)) => return Ok(None),
         there => there?,
     };
     let config = service.query_config().map_err(failed)?;
@@ -294,22 +300,31 @@ fn look() -> Result<Option<RegisteredService>, RegistrationError> {
     }))
 }
 
-fn manager(access: ServiceManagerAccess, tried: &'static str) -> Result<ServiceManager, RegistrationError> {
-    ServiceManager::local_computer(None::<&OsStr>, access).map_err(|error| failed(tried, error))
+fn manager(
+    program: &'static ServiceProgram,
+    access: ServiceManagerAccess,
+    tried: &'static str,
+) -> Result<ServiceManager, RegistrationError> {
+    ServiceManager::local_computer(None::<&OsStr>, access).map_err(|error| failed(program, tried, error))
 }
 
-fn open(manager: &ServiceManager, access: ServiceAccess, tried: &'static str) -> Result<Service, RegistrationError> {
-    manager.open_service(SERVICE_NAME, access).map_err(|error| failed(tried, error))
+fn open(
+    program: &'static ServiceProgram,
+    manager: &ServiceManager,
+    access: ServiceAccess,
+    tried: &'static str,
+) -> Result<Service, RegistrationError> {
+    manager.open_service(program.name, access).map_err(|error| failed(program, tried, error))
 }
 
-fn failed(tried: &'static str, error: Error) -> RegistrationError {
+fn failed(program: &'static ServiceProgram, tried: &'static str, error: Error) -> RegistrationError {
     match error {
         Error::Winapi(source) if sys::is(&source, ERROR_ACCESS_DENIED) => RegistrationError::Denied { tried },
         Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_MARKED_FOR_DELETE) => {
             RegistrationError::MarkedForDeletion { tried }
         }
-        Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_DOES_NOT_EXIST) => RegistrationError::NotThere,
-        Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_NOT_ACTIVE) => RegistrationError::NotRunning,
+        Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_DOES_NOT_EXIST) => RegistrationError::NotThere(program),
+        Error::Winapi(source) if sys::is(&source, ERROR_SERVICE_NOT_ACTIVE) => RegistrationError::NotRunning(program),
         Error::Winapi(source) => RegistrationError::Failed { tried, source },
         other => RegistrationError::Failed { tried, source: io::Error::other(other) },
     }
@@ -333,7 +348,9 @@ fn within<T: Send + 'static>(
 mod tests {
     use windows_service::service::ServiceDependency;
 
+    use super::super::testing::alone_with_the_manager;
     use super::*;
+    use crate::program::TESTED;
 
     #[test]
     fn what_the_manager_refuses_is_told_with_what_to_do() {
@@ -344,7 +361,7 @@ mod tests {
             (1072, "marked_for_deletion", "Services console"),
             (1058, "service_manager", "cannot try"),
         ] {
-            let error = failed("try", Error::Winapi(io::Error::from_raw_os_error(code)));
+            let error = failed(&TESTED, "try", Error::Winapi(io::Error::from_raw_os_error(code)));
             assert_eq!(error.reason(), reason, "{code}");
             assert!(error.to_string().contains(told), "{error}");
         }
@@ -352,17 +369,16 @@ mod tests {
 
     #[test]
     fn a_longer_wait_at_a_shutdown_is_left_as_somebody_has_set_it() {
-        let _alone = super::super::testing::alone_with_the_manager();
+        let _alone = alone_with_the_manager();
         let service = created(&info("kagiban-waits"));
         let hour = Duration::from_secs(3600);
         let told = [Duration::from_secs(10), hour].map(|set| {
             service.set_preshutdown_timeout(set).expect("set");
-            wait_at_shutdown(&service).expect("set");
+            wait_at_shutdown(&service, TESTED.preshutdown_within).expect("set");
             sys::preshutdown_timeout(&service).expect("told")
         });
         service.delete().expect("deleted");
-        assert_eq!(told, [PRESHUTDOWN_WITHIN, hour]);
-        assert!(PRESHUTDOWN_WITHIN > Duration::from_secs(390) + TOLD_BEFORE_STOP);
+        assert_eq!(told, [TESTED.preshutdown_within, hour]);
     }
 
     fn info(what: &str) -> ServiceInfo {
@@ -383,13 +399,13 @@ mod tests {
 
     fn created(info: &ServiceInfo) -> Service {
         let rights = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
-        let manager = manager(rights, "try").expect("the manager");
+        let manager = manager(&TESTED, rights, "try").expect("the manager");
         manager.create_service(info, ServiceAccess::ALL_ACCESS).expect("created")
     }
 
     #[test]
     fn an_upgrade_leaves_the_start_the_account_and_the_dependencies_as_an_administrator_has_set_them() {
-        let _alone = super::super::testing::alone_with_the_manager();
+        let _alone = alone_with_the_manager();
         let of_administrator = ServiceInfo {
             start_type: ServiceStartType::Disabled,
             dependencies: vec![ServiceDependency::Service("RpcSs".into())],
@@ -421,7 +437,7 @@ mod tests {
     /// As administrators and Windows Installer register it: what is parted is what the program is given.
     #[test]
     fn what_is_registered_is_parted_into_what_was_given() {
-        let _alone = super::super::testing::alone_with_the_manager();
+        let _alone = alone_with_the_manager();
         let given = ["service", "run", "--config.file", r"C:\Program Data\a.yaml", r"C:\d e\", r#"a"b"#, ""];
         let launch_arguments = given.map(OsString::from).to_vec();
         let service = created(&ServiceInfo { launch_arguments, ..info("kagiban-parted") });

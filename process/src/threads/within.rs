@@ -7,14 +7,17 @@ use std::time::Duration;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Unanswered {
+pub enum Unanswered {
     NoThread,
     /// Whoever was asked may answer yet; nobody hears it.
     TimedOut,
 }
 
 /// `name` is the thread's.
-pub(super) fn within<T: Send + 'static>(
+///
+/// # Errors
+/// When there is no answer in time, or no thread.
+pub fn within<T: Send + 'static>(
     name: &str,
     deadline: Duration,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! This program while the service control manager runs it: what it is told, and what it is asked.
+//! A program while the service control manager runs it: what it is told, and what it is asked.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use kagiban_process::system::Request;
 use tokio::sync::Notify;
 use windows_service::service::{
     ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
@@ -14,8 +15,10 @@ use windows_service::service_control_handler::{self, ServiceControlHandlerResult
 use windows_service::{Error, define_windows_service, service_dispatcher};
 use windows_sys::Win32::Foundation::ERROR_FAILED_SERVICE_CONTROLLER_CONNECT;
 
-use super::super::{Lifecycle, RegistrationError, Request, SERVICE_NAME};
 use super::sys;
+use crate::lifecycle::Lifecycle;
+use crate::program::ServiceProgram;
+use crate::registration::RegistrationError;
 
 /// For a configuration on a slow disk, and files of agents that an earlier run has left to be made whole: as `TimeoutStartSec` of the
 /// units for systemd.
@@ -23,10 +26,9 @@ const STARTS_WITHIN: Duration = Duration::from_secs(90);
 /// Until the next word of the program that stops: pages that are being read are let end, and then it says every few seconds what it
 /// waits for.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
-/// From the word that the system goes down to the stop: whoever asks for metrics in these seconds reads of it, and no rotation is taken
-/// any more. systemd-logind lets programs delay a shutdown by as much.
-pub(super) const TOLD_BEFORE_STOP: Duration = Duration::from_secs(5);
 
+/// The one that this process is.
+static PROGRAM: OnceLock<&'static ServiceProgram> = OnceLock::new();
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
 static PHASE: Mutex<HostedPhase> = Mutex::new(HostedPhase::Starting);
 static CONTROLS: Controls = Controls::new();
@@ -70,6 +72,9 @@ impl Controls {
         self.system_goes_down.store(true, Ordering::SeqCst);
         if let Some(watch) = held(&self.watch).upgrade() {
             watch.notify_one();
+        }
+        if told_before_stop.is_zero() {
+            return self.stop.notify_one();
         }
         let later = move || {
             thread::sleep(told_before_stop);
@@ -158,11 +163,15 @@ impl HostedPhase {
 ///
 /// # Errors
 /// When the service control manager has not started this process.
-pub fn run_as_service(work: impl FnOnce() -> u8 + Send + 'static) -> Result<(), RegistrationError> {
+pub fn run_as_service(
+    program: &'static ServiceProgram,
+    work: impl FnOnce() -> u8 + Send + 'static,
+) -> Result<(), RegistrationError> {
+    let _ = PROGRAM.set(program);
     *held(&WORK) = Some(Box::new(work));
-    service_dispatcher::start(SERVICE_NAME, service_main).map_err(|error| match error {
+    service_dispatcher::start(program.name, service_main).map_err(|error| match error {
         Error::Winapi(source) if sys::is(&source, ERROR_FAILED_SERVICE_CONTROLLER_CONNECT) => {
-            RegistrationError::NotStartedByManager
+            RegistrationError::NotStartedByManager(program)
         }
         other => {
             RegistrationError::Failed { tried: "reach the service control manager", source: io::Error::other(other) }
@@ -173,8 +182,9 @@ pub fn run_as_service(work: impl FnOnce() -> u8 + Send + 'static) -> Result<(), 
 define_windows_service!(service_main, serve);
 
 fn serve(_arguments: Vec<std::ffi::OsString>) {
+    let Some(program) = PROGRAM.get() else { return };
     // `asked` is a function, not a closure: windows-service frees a closure after the first stop, and the manager may call it again.
-    let Ok(status) = service_control_handler::register(SERVICE_NAME, asked) else { return };
+    let Ok(status) = service_control_handler::register(program.name, asked) else { return };
     let _ = STATUS.set(status);
     let _ = tell(held(&PHASE).status());
     let work = held(&WORK).take();
@@ -189,7 +199,8 @@ fn asked(control: ServiceControl) -> ServiceControlHandlerResult {
         // Before this returns: from then on the manager asks for nothing more.
         let _ = step(HostedPhase::asked_to_stop);
     }
-    if CONTROLS.ask(&control, TOLD_BEFORE_STOP) {
+    let told_before_stop = PROGRAM.get().map(|program| program.told_before_stop).unwrap_or_default();
+    if CONTROLS.ask(&control, told_before_stop) {
         ServiceControlHandlerResult::NoError
     } else {
         ServiceControlHandlerResult::NotImplemented
@@ -224,17 +235,17 @@ pub async fn asked_by_manager() -> Request {
 }
 
 /// Whether the manager runs this program.
-pub(super) fn is_hosted() -> bool {
+pub fn is_hosted() -> bool {
     STATUS.get().is_some()
 }
 
 /// Whether the system goes down; none where nobody would tell, since this is no service.
-pub(super) fn system_goes_down() -> Option<bool> {
+pub fn system_goes_down() -> Option<bool> {
     STATUS.get().map(|_| CONTROLS.system_goes_down.load(Ordering::SeqCst))
 }
 
 /// Has `watch` told when the system goes down.
-pub(super) fn watch_system(watch: &Arc<Notify>) {
+pub fn watch_system(watch: &Arc<Notify>) {
     *held(&CONTROLS.watch) = Arc::downgrade(watch);
 }
 
@@ -322,6 +333,9 @@ mod tests {
         assert!(ASKED.system_goes_down.load(Ordering::SeqCst) && began.elapsed() < grace);
         ASKED.stop.notified().await;
         assert!(began.elapsed() >= grace);
+        // A program that tells nobody of it stops at once.
+        assert!(ASKED.ask(&ServiceControl::Preshutdown, Duration::ZERO));
+        ASKED.stop.notified().await;
     }
 
     #[tokio::test]

@@ -1,17 +1,19 @@
-//! The Application log of Windows: what this program warns of stands there, under a source of its own.
+//! The Application log of Windows: what a program warns of stands there, under a source of its own.
 
 use std::io;
 use std::time::Duration;
 
+use kagiban_process::threads::within;
 use winreg::RegKey;
 use winreg::enums::{HKEY_LOCAL_MACHINE, REG_EXPAND_SZ};
 use winreg::types::ToRegValue as _;
 
-use super::super::within::within;
-use super::super::{LogSeverity, SERVICE_NAME};
 use super::sys::EventSource;
+use crate::program::ServiceProgram;
+use crate::severity::LogSeverity;
 
-pub(super) const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
+/// Below them stand the sources of the Application log.
+pub const EVENT_SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
 /// A message table that Windows has, in which each number from 1 to 1000 is the text itself. Our own program would be held open by
 /// whoever shows an event, so that it could not be upgraded, and old events would lose their text with its removal.
 const MESSAGES: &str = r"%SystemRoot%\System32\EventCreate.exe";
@@ -22,19 +24,19 @@ const MAX_UNITS: usize = 31_839;
 /// The service that keeps the log may hang, and whoever starts waits for it.
 const OPENS_WITHIN: Duration = Duration::from_secs(5);
 
-/// The log, under this program's source.
+/// The log, under a program's source.
 #[derive(Debug)]
-pub struct SystemLog(EventSource);
+pub(crate) struct SystemLog(EventSource);
 
 impl SystemLog {
     /// None where the system does not give it, or not in time.
-    pub fn open() -> Option<Self> {
-        within("event log", OPENS_WITHIN, || EventSource::open(SERVICE_NAME)).ok()?.ok().map(Self)
+    pub(crate) fn open(program: &'static ServiceProgram) -> Option<Self> {
+        within("event log", OPENS_WITHIN, || EventSource::open(program.name)).ok()?.ok().map(Self)
     }
 
     /// # Errors
     /// When the system does not take it.
-    pub fn write(&self, severity: LogSeverity, text: &str) -> io::Result<()> {
+    pub(crate) fn write(&self, severity: LogSeverity, text: &str) -> io::Result<()> {
         self.0.report(severity, event_id(severity), taken(text).trim_end())
     }
 }
@@ -57,19 +59,23 @@ pub(super) const fn event_id(severity: LogSeverity) -> u32 {
     }
 }
 
-pub(super) fn register_source() -> io::Result<()> {
-    let (key, _) = RegKey::predef(HKEY_LOCAL_MACHINE).create_subkey(format!(r"{SOURCES}\{SERVICE_NAME}"))?;
+pub(super) fn register_source(program: &ServiceProgram) -> io::Result<()> {
+    let (key, _) = RegKey::predef(HKEY_LOCAL_MACHINE).create_subkey(of(program))?;
     let mut messages = MESSAGES.to_reg_value();
     messages.vtype = REG_EXPAND_SZ;
     key.set_raw_value("EventMessageFile", &messages)?;
     key.set_value("TypesSupported", &TYPES)
 }
 
-pub(super) fn unregister_source() -> io::Result<()> {
-    match RegKey::predef(HKEY_LOCAL_MACHINE).delete_subkey_all(format!(r"{SOURCES}\{SERVICE_NAME}")) {
+pub(super) fn unregister_source(program: &ServiceProgram) -> io::Result<()> {
+    match RegKey::predef(HKEY_LOCAL_MACHINE).delete_subkey_all(of(program)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
+}
+
+fn of(program: &ServiceProgram) -> String {
+    format!(r"{EVENT_SOURCES}\{}", program.name)
 }
 
 #[cfg(test)]
@@ -77,6 +83,7 @@ mod tests {
     use winreg::types::FromRegValue as _;
 
     use super::*;
+    use crate::program::TESTED;
 
     /// The table of `EventCreate.exe` has these, and no other.
     #[test]
@@ -87,17 +94,17 @@ mod tests {
 
     #[test]
     fn the_source_is_registered_with_its_messages_and_removed_without_a_trace() {
-        register_source().expect("registered");
-        register_source().expect("a second time");
-        let key = RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey(format!(r"{SOURCES}\{SERVICE_NAME}")).expect("a key");
+        register_source(&TESTED).expect("registered");
+        register_source(&TESTED).expect("a second time");
+        let key = RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey(of(&TESTED)).expect("a key");
         let messages = key.get_raw_value("EventMessageFile").expect("a value");
         assert_eq!(messages.vtype, REG_EXPAND_SZ);
         assert_eq!(String::from_reg_value(&messages).expect("a text"), MESSAGES);
         assert_eq!(key.get_value::<u32, _>("TypesSupported").expect("a number"), TYPES);
         drop(key);
-        unregister_source().expect("removed");
-        unregister_source().expect("it is not there");
-        assert!(RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey(format!(r"{SOURCES}\{SERVICE_NAME}")).is_err());
+        unregister_source(&TESTED).expect("removed");
+        unregister_source(&TESTED).expect("it is not there");
+        assert!(RegKey::predef(HKEY_LOCAL_MACHINE).open_subkey(of(&TESTED)).is_err());
     }
 
     /// Wine takes longer ones too.
@@ -114,7 +121,7 @@ mod tests {
     /// Wine keeps none: docs/windows.md.
     #[test]
     fn what_is_written_is_taken_however_long_it_is_and_whatever_is_in_it() {
-        let log = SystemLog::open().expect("a log");
+        let log = SystemLog::open(&TESTED).expect("a log");
         for text in ["", "a configuration was refused\n", "a\0b", &"鍵".repeat(100_000)] {
             log.write(LogSeverity::Warning, text).expect("taken");
         }

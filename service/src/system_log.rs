@@ -9,7 +9,9 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::platform::{LogSeverity, SystemLog};
+use crate::program::ServiceProgram;
+use crate::severity::LogSeverity;
+use crate::system::SystemLog;
 
 /// Lines that wait: more come only where something is badly wrong, and the log file has them all.
 const MAX_WAITING: usize = 256;
@@ -25,8 +27,8 @@ pub struct ToSystemLog(SyncSender<(LogSeverity, String)>);
 pub struct Taken(Receiver<()>, SyncSender<(LogSeverity, String)>);
 
 /// None where the system has no such log.
-pub fn system_log() -> Option<(ToSystemLog, Taken)> {
-    SystemLog::open().and_then(|log| carried_to(move |severity, text| log.write(severity, text)))
+pub fn system_log(program: &'static ServiceProgram) -> Option<(ToSystemLog, Taken)> {
+    SystemLog::open(program).and_then(|log| carried_to(move |severity, text| log.write(severity, text)))
 }
 
 fn carried_to(

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use crate::platform::AppendedFile;
+use kagiban_files::AppendedFile;
 
 /// A week or more of what is logged at `info`.
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
@@ -89,8 +89,9 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
+    use kagiban_files::is_readable_by_others;
+
     use super::*;
-    use crate::platform::is_readable_by_others;
 
     fn kept_at(path: &Path, number: u32) -> PathBuf {
         let mut name = path.as_os_str().to_owned();

@@ -2,7 +2,7 @@
 
 /// What is less is not written to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogSeverity {
+pub(crate) enum LogSeverity {
     Error,
     Warning,
 }

@@ -1,0 +1,50 @@
+//! What kagiban-exporter and kagiban-operator are to the service manager of their system: programs that it starts, stops and is told
+//! of, and that log where nobody reads stderr.
+//!
+//! ```text
+//!   a person, an installer ──install, remove, start, stop, reload──> registration ──┐
+//!                                                                                   ├── service control manager (Windows)
+//!   the program at work <──run_as_service, asked_by_manager── hosted <──────────────┘   systemd (Linux: units, announce alone)
+//!            ├──announce──> lifecycle ──> the manager
+//!            └──> log_file, system_log
+//! ```
+//!
+//! One side per system stands behind it. Where a program does not register itself, whoever asks for it is told how it is run there.
+
+#![cfg_attr(not(windows), forbid(unsafe_code))]
+
+#[cfg(any(windows, test))]
+mod command_line;
+mod lifecycle;
+#[cfg(target_os = "linux")]
+mod linux;
+mod log_file;
+mod own_log;
+mod program;
+mod registration;
+mod severity;
+mod system_log;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(windows)]
+use windows as system;
+
+pub use lifecycle::Lifecycle;
+pub use log_file::LogFile;
+pub use own_log::{OwnLogError, log_panics, open_own_log};
+pub use program::ServiceProgram;
+pub use registration::{
+    Registered, RegisteredService, Registration, RegistrationError, ServiceState, Started, Unregistered,
+};
+pub use system::{
+    REGISTERS_ITSELF, announce, asked_by_manager, check_unexposed, check_unexposed_program, register_service,
+    registered_service, reload_service, run_as_service, service_directory, start_service, state_directory,
+    stop_service, unregister_service,
+};
+pub use system_log::{Line, Taken, ToSystemLog, system_log};
+/// What the service control manager tells beside requests, and where sources of events are registered.
+#[cfg(windows)]
+pub use windows::{EVENT_SOURCES, is_hosted, system_goes_down, watch_system};
