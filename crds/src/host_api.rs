@@ -58,7 +58,8 @@ pub struct HostReport {
     pub boot_id: String,
     /// The host's own clock, so that a skew can be seen.
     pub time: Timestamp,
-    /// The highest epoch accepted so far.
+    /// The highest epoch accepted of the lineage that the host obeys; 0 where none of it was accepted, as right after a
+    /// hand-over.
     pub epoch: Epoch,
     /// The installation of the operator that it obeys; absent while it was given to none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,7 +130,8 @@ pub struct AgentReport {
     pub product: String,
     /// The host's own clock.
     pub time: Timestamp,
-    /// The highest epoch accepted so far.
+    /// The highest epoch accepted of the lineage that the host obeys; 0 where none of it was accepted, as right after a
+    /// hand-over.
     pub epoch: Epoch,
     /// The installation of the operator that the host obeys; absent while it was given to none, and from hosts that do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -543,9 +545,9 @@ pub enum RefusalReason {
     LineageConfigured,
     /// 409: whoever it is to be given to has given the host away again and again of late.
     HandedBack,
-    /// 409: a lower epoch than the highest accepted.
+    /// 409: a lower epoch than the highest accepted of the lineage that the host obeys.
     StaleEpoch,
-    /// 409: an epoch too far above the highest accepted and the host's clock.
+    /// 409: an epoch too far above the highest accepted of the lineage that the host obeys and the host's clock.
     EpochTooFar,
     /// 409: a lower generation than the highest accepted, or one that is used up.
     StaleGeneration,
