@@ -1,6 +1,7 @@
 //! The command line.
 
 mod enroll;
+mod service;
 mod standalone;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 pub use enroll::{EnrollArgs, SecretAddress, SubjectName};
+pub use service::{GivenOptions, InstallArgs, OfCluster, ServiceCommand, StopArgs};
 pub use standalone::{
     ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
 };
@@ -57,6 +59,12 @@ pub enum Command {
     Standalone(Box<StandaloneArgs>),
     #[command(flatten)]
     Local(LocalCommand),
+    /// Register `standalone` as a Windows service, start or stop it, or remove it.
+    ///
+    /// The service is called `kagiban-operator`. It starts with Windows, after the services that start at once, and again 5, 30 and 60
+    /// seconds after a failure. On Linux systemd does all of that, with the unit of the package.
+    #[command(subcommand, hide = !kagiban_service::REGISTERS_ITSELF)]
+    Service(ServiceCommand),
     /// Print what would be done about the resources in a file, and what blocks it. Changes nothing anywhere.
     ///
     /// The API server is asked for a dry run, the Secrets that the resources name are read with what they say of themselves,
@@ -177,7 +185,7 @@ pub struct StandaloneArgs {
     #[arg(long, value_name = "DIR")]
     pub secrets: Option<PathBuf>,
     /// Where this program keeps what it knows: which certificate is in force, and what it has asked of hosts. It is of one process.
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_state())]
     pub state: PathBuf,
     /// The longest time until a change of the manifests is seen.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = resync)]
@@ -186,6 +194,11 @@ pub struct StandaloneArgs {
     /// and a fifth of all that go at once are kept, and so are all where none is left.
     #[arg(long)]
     pub confirm_deletions: bool,
+    /// Log to this file instead of stderr. A Windows service logs to a file by default, which this replaces.
+    ///
+    /// A file of 10 MiB is renamed to FILE.1, and so on up to FILE.4. It is private to this program's account and to administrators.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     #[command(flatten)]
     pub work: WorkArgs,
     /// The name of this installation. It is kept with the state, and made there where none is given first. A host obeys the first
@@ -194,8 +207,12 @@ pub struct StandaloneArgs {
     pub lineage: Option<Lineage>,
 }
 
-/// As systemd's StateDirectory= makes it.
-const DEFAULT_STATE: &str = "/var/lib/kagiban-operator";
+/// What the program and its service are called.
+pub const NAME: &str = "kagiban-operator";
+
+fn default_state() -> PathBuf {
+    kagiban_service::state_directory(NAME)
+}
 
 /// How it works, whoever keeps the resources.
 #[derive(Clone, Debug, Args)]

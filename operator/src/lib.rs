@@ -14,6 +14,7 @@
 //!   plan: the same look and the same decide, printed
 //!   discovery: the hosts of the fleet, for Prometheus
 //!   page: the fleet and each resource, for people with a browser
+//!   service: a standalone operator that the service manager of Windows starts
 //!   commands: what a person asks of a standalone operator on this machine, and how it is printed
 //!   enroll: the certificates by which operator and hosts know each other
 //! ```
@@ -60,6 +61,7 @@ pub mod run;
 mod samples;
 pub mod schedule;
 mod secret_cache;
+pub mod service;
 mod shares;
 mod text_format;
 pub mod unreadable;

@@ -1,17 +1,30 @@
 //! The process: arguments in, exit code out.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{CommandFactory as _, Parser};
-use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, WorkArgs};
+use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, ServiceCommand, StandaloneArgs, WorkArgs};
 use kagiban_operator::foreign::told;
+use kagiban_operator::service::{self, SERVICE};
 use kagiban_operator::{commands, enroll, plan, run};
 use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use kagiban_process::made_or_ended;
 use kagiban_process::system::forbid_dumps;
+use kagiban_service::{LogFile, Taken, log_panics, open_own_log, run_as_service, system_log};
+use tokio::runtime::Runtime;
+use tracing::{Subscriber, error};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Work that hangs in the system must not keep the service from ending.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,7 +36,8 @@ fn main() -> ExitCode {
             | Command::Enroll(_)
             | Command::Explain(_)
             | Command::Completion(_)
-            | Command::Local(_),
+            | Command::Local(_)
+            | Command::Service(_),
         )
         | None => ExitCode::FAILURE,
     };
@@ -32,19 +46,24 @@ fn main() -> ExitCode {
         fail(&anyhow::Error::from(error).context("the system does not keep this process's memory to itself"));
         return failed;
     }
-    let runtime = match made_or_ended(|| tokio::runtime::Builder::new_multi_thread().enable_all().build()) {
+    let command = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        // Its runtime belongs to the thread that the manager has it work on.
+        Command::Service(ServiceCommand::Run(args)) => return serve_as_service(*args),
+        command => command,
+    };
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            fail(&anyhow::Error::from(error));
+            fail(&error);
             return failed;
         }
     };
-    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
+    let done = match command {
         Command::Run(args) => {
-            log(&args.work).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
+            to_stderr(&args.work).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
         }
         Command::Standalone(args) => {
-            log(&args.work).and_then(|_flush| runtime.block_on(run::run_standalone(*args))).map(|()| ExitCode::SUCCESS)
+            log(&args).and_then(|_flush| runtime.block_on(run::run_standalone(*args))).map(|()| ExitCode::SUCCESS)
         }
         Command::Enroll(args) => runtime.block_on(enroll::enroll(&args)).map(|()| ExitCode::SUCCESS),
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
@@ -61,6 +80,10 @@ fn main() -> ExitCode {
             let printed = std::io::stdout().write_all(args.script(&mut Cli::command()).as_bytes());
             printed.context("cannot print").map(|()| ExitCode::SUCCESS)
         }
+        Command::Service(command) => {
+            let done = service::run(&command, &mut std::io::stdout().lock());
+            done.map_err(|error| anyhow!("{}: {error}", error.reason())).map(|()| ExitCode::SUCCESS)
+        }
     };
     done.unwrap_or_else(|error| {
         fail(&error);
@@ -68,15 +91,82 @@ fn main() -> ExitCode {
     })
 }
 
-fn log(args: &WorkArgs) -> anyhow::Result<Flush> {
-    let filter = args.log_filter()?;
-    let (writer, flush) = log_lines::to_stderr();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match args.log_format {
-        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => logs.json().init(),
+fn runtime() -> anyhow::Result<Runtime> {
+    made_or_ended(|| tokio::runtime::Builder::new_multi_thread().enable_all().build())
+        .context("cannot start the runtime")
+}
+
+fn serve_as_service(args: StandaloneArgs) -> ExitCode {
+    match run_as_service(&SERVICE, move || serve(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            fail(&anyhow!("{}: {error}", error.reason()));
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// The code of a failure is 1; why, the log says.
+fn serve(args: StandaloneArgs) -> u8 {
+    let _flush = log_of_service(&args);
+    log_panics();
+    let worked = service::check(&args).map_err(Into::into).and_then(|()| runtime()).and_then(|runtime| {
+        let worked = runtime.block_on(run::run_standalone(args));
+        runtime.shutdown_timeout(LAST_WAIT);
+        worked
+    });
+    worked.inspect_err(|error| error!("{}", said_once(error.chain()))).is_err().into()
+}
+
+fn log(args: &StandaloneArgs) -> anyhow::Result<Flush> {
+    let Some(path) = &args.log_file else { return to_stderr(&args.work) };
+    let file = LogFile::open(path).with_context(|| format!("cannot log to {}", path.display()))?;
+    let (writer, flush) = log_lines::to_writer(file);
+    tracing_subscriber::registry().with(lines_of(&args.work, fmt::layer().with_ansi(false), writer)?).init();
     Ok(flush)
+}
+
+fn to_stderr(args: &WorkArgs) -> anyhow::Result<Flush> {
+    let (writer, flush) = log_lines::to_stderr();
+    let lines = lines_of(args, fmt::layer().with_ansi(std::io::stderr().is_terminal()), writer)?;
+    tracing_subscriber::registry().with(lines).init();
+    Ok(flush)
+}
+
+/// To a file, and what is a warning or worse to the system's log. A service works without the one or the other, and says so.
+fn log_of_service(args: &StandaloneArgs) -> (Option<Flush>, Option<Taken>) {
+    let opened = open_own_log(&SERVICE, args.log_file.as_deref()).map_err(anyhow::Error::from).and_then(|file| {
+        let (writer, flush) = log_lines::to_writer(file);
+        Ok((lines_of(&args.work, fmt::layer().with_ansi(false), writer)?, flush))
+    });
+    let (file, flush, failure) = match opened {
+        Ok((lines, flush)) => (Some(lines), Some(flush), None),
+        Err(error) => (None, None, Some(error)),
+    };
+    let (events, taken) = system_log(&SERVICE).unzip();
+    let events = events
+        .map(|events| fmt::layer().with_writer(events).with_ansi(false).without_time().with_filter(LevelFilter::WARN));
+    tracing_subscriber::registry().with(file).with(events).init();
+    if let Some(error) = failure {
+        error!("there is no log file: {}", said_once(error.chain()));
+    }
+    (flush, taken)
+}
+
+fn lines_of<S>(
+    args: &WorkArgs,
+    layer: fmt::Layer<S>,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let filter = args.log_filter()?;
+    let lines = layer.with_writer(writer);
+    Ok(match args.log_format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    })
 }
 
 fn fail(error: &anyhow::Error) {

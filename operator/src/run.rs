@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::{Epoch, Lineage};
 use kagiban_process::system::{Request, Requests};
+use kagiban_service::{Lifecycle, announce, asked_by_manager};
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
@@ -35,6 +36,8 @@ use crate::web::{self, Probes};
 const LEASE: &str = "kagiban-operator";
 /// Between looks whether the resources can be listed; a kubelet asks about as often.
 const READINESS_RETRY: Duration = Duration::from_secs(5);
+/// Between words to a service manager that waits for the end of passes: far less than it waits for the next.
+const STOP_WORD_EVERY: Duration = Duration::from_secs(10);
 
 /// What every operator has, whoever keeps its resources.
 struct Parts {
@@ -95,7 +98,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without a cluster, until SIGTERM or SIGINT.
+/// Without a cluster, until SIGTERM or SIGINT, or until the service manager says so.
 ///
 /// # Errors
 /// When it cannot start: no state, one that another process has, no address to listen on.
@@ -154,6 +157,7 @@ async fn operate(
         version = env!("CARGO_PKG_VERSION"), %address, identity = cluster.identity(),
         namespace = namespace.unwrap_or("(all)"), "kagiban-operator runs"
     );
+    tell_manager(&Lifecycle::Ready { status: format!("answers on {address}") });
 
     tokio::spawn(stop_on_signal(stopping.clone()));
     // Orders are given in the name by which it is decided whether a host would take them
@@ -264,13 +268,34 @@ async fn stop_on_signal(stopping: CancellationToken) {
             return;
         }
     };
-    while requests.next().await != Request::Stop {
-        tracing::warn!(
-            "nothing is loaded anew: the operator has its settings from its arguments, and reads the rest for each pass"
-        );
+    loop {
+        let request = tokio::select! {
+            request = requests.next() => request,
+            request = asked_by_manager() => request,
+        };
+        match request {
+            Request::Stop => break,
+            Request::Reload => tracing::warn!(
+                "nothing is loaded anew: the operator has its settings from its arguments, and reads the rest for each pass"
+            ),
+        }
     }
     tracing::info!("stopping: passes end before their next change");
+    tell_manager(&Lifecycle::Stopping);
     stopping.cancel();
+    // Until the process ends: each pass does so within its deadline.
+    loop {
+        tokio::time::sleep(STOP_WORD_EVERY).await;
+        let status = "a pass ends before its next change".to_owned();
+        tell_manager(&Lifecycle::StillStopping { next_word_within: 3 * STOP_WORD_EVERY, status });
+    }
+}
+
+/// Where no manager has started this process, nobody is told.
+fn tell_manager(word: &Lifecycle) {
+    if let Err(error) = announce(word) {
+        tracing::warn!(%error, "the service manager was not told how it stands");
+    }
 }
 
 /// One per process: the pod's name and something random, so that a restarted pod is another candidate.

@@ -68,7 +68,7 @@ const KNOWS: [(&str, &[&str]); 10] = [
     ("files", &[]),
     ("html", &[]),
     ("keystore", &[]),
-    ("operator", &["agents", "crds", "files", "html", "keystore", "process", "serving"]),
+    ("operator", &["agents", "crds", "files", "html", "keystore", "process", "service", "serving"]),
     ("process", &[]),
     ("service", &["files", "process"]),
     ("serving", &[]),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use kagiban_crds::resource::GoDuration;
 
-use super::{DEFAULT_STATE, namespace};
+use super::{default_state, namespace};
 
 /// What is asked of one that runs.
 #[derive(Clone, Debug, Subcommand)]
@@ -36,7 +36,7 @@ pub enum LocalCommand {
 #[derive(Clone, Debug, Args)]
 pub struct StateArgs {
     /// The --state of the operator that is asked.
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_state())]
     pub state: PathBuf,
     /// Only this namespace. By default all of them.
     #[arg(short = 'n', long, value_name = "NAME", value_parser = namespace)]
@@ -153,7 +153,7 @@ pub struct RotateArgs {
 #[derive(Clone, Debug, Args)]
 pub struct ConfirmDeletionsArgs {
     /// The --state of the operator that is asked.
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_state())]
     pub state: PathBuf,
 }
 

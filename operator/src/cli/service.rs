@@ -1,0 +1,175 @@
+//! The standalone operator as a service that registers itself, and its options as they are registered.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueHint};
+
+use super::StandaloneArgs;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Register the service, or give the one that is there these settings.
+    ///
+    /// Run it as an administrator. The service is a standalone operator: it takes the options of `standalone`, --manifests among them.
+    /// What is given is kept for the service; an option that is not given again goes back to its default, unless --keep says
+    /// otherwise. The service is not started: `service start` does that, and what runs already has the new settings from its next
+    /// start on.
+    Install(Box<InstallArgs>),
+    /// Have the service started. One that is disabled is left so.
+    ///
+    /// Exits with 0 when it runs already, or is disabled. The start is not waited for.
+    Start,
+    /// Stop the service, and wait until it is stopped. A rotation that is under way goes on at its host.
+    ///
+    /// Exits with 0 when it does not run, or is not there. A service that does not stop in time is left as it is.
+    Stop(StopArgs),
+    /// Stop the service and remove it; its manifests, Secrets, state and logs stay.
+    ///
+    /// Exits with 0 when it is not there, too. A service that does not stop in time is left as it is.
+    Remove(StopArgs),
+    /// What Windows starts: works until it is told to stop. Nobody else starts it so.
+    ///
+    /// It logs to `%ProgramData%\kagiban-operator\logs\kagiban-operator.log` unless --log-file says otherwise, and its warnings and
+    /// errors to the Application log, under the source kagiban-operator.
+    Run(Box<StandaloneArgs>),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct InstallArgs {
+    /// Leave every option that is not given here as it is registered, and how the service starts as somebody has set it.
+    ///
+    /// Nothing is changed where an option is registered that this version does not know.
+    #[arg(long)]
+    pub keep: bool,
+    #[command(flatten)]
+    pub of_cluster: OfCluster,
+    #[command(flatten)]
+    pub given: GivenOptions,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct StopArgs {
+    /// How long the service may take to stop; by default longer than a round over a resource may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+}
+
+/// Options of an operator in a cluster, which a service is told apart by.
+#[derive(Clone, Debug, Args)]
+pub struct OfCluster {
+    #[arg(long, hide = true)]
+    kubeconfig: Option<OsString>,
+    #[arg(long, hide = true)]
+    context: Option<OsString>,
+    #[arg(long, hide = true)]
+    namespace: Option<OsString>,
+    #[arg(long, hide = true)]
+    leader_elect: Option<OsString>,
+    #[arg(long, hide = true)]
+    leader_election_namespace: Option<OsString>,
+}
+
+impl OfCluster {
+    /// The first of them that was given.
+    pub fn option(&self) -> Option<&'static str> {
+        let Self { kubeconfig, context, namespace, leader_elect, leader_election_namespace } = self;
+        let options = [
+            ("--kubeconfig", kubeconfig),
+            ("--context", context),
+            ("--namespace", namespace),
+            ("--leader-elect", leader_elect),
+            ("--leader-election-namespace", leader_election_namespace),
+        ];
+        options.into_iter().find_map(|(option, given)| given.as_ref().map(|_| option))
+    }
+}
+
+/// The options of `standalone` as they were given, and none that is as it is by default: another default of a later version counts then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenOptions(Vec<GivenOption>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct GivenOption {
+    /// Among the options, in the order of the help.
+    at: usize,
+    flag: String,
+    is_path: bool,
+    /// One for each time that it is given; none for a switch.
+    values: Option<Vec<OsString>>,
+}
+
+impl GivenOptions {
+    pub fn names(&self, flag: &str) -> bool {
+        self.0.iter().any(|option| option.flag == flag)
+    }
+
+    /// What is given in the place of what is there, each option by itself.
+    pub fn over(&self, there: Self) -> Self {
+        let kept = there.0.into_iter().filter(|option| !self.names(&option.flag));
+        let mut options: Vec<_> = kept.chain(self.0.iter().cloned()).collect();
+        options.sort_by_key(|option| option.at);
+        Self(options)
+    }
+
+    /// With absolute paths: a service's current directory is not the one that the command was given in.
+    ///
+    /// # Errors
+    /// With the path of which none can be made.
+    pub fn absolute(mut self) -> Result<Self, (PathBuf, io::Error)> {
+        let paths = self.0.iter_mut().filter(|option| option.is_path).flat_map(|option| &mut option.values);
+        for path in paths.flatten() {
+            *path = std::path::absolute(&*path).map_err(|error| (Path::new(&*path).to_owned(), error))?.into();
+        }
+        Ok(self)
+    }
+
+    /// As they are written behind a command.
+    pub fn words(&self) -> Vec<OsString> {
+        let words = |option: &GivenOption| match &option.values {
+            None => vec![OsString::from(&option.flag)],
+            Some(values) => {
+                values.iter().flat_map(|value| [OsStr::new(&option.flag).to_owned(), value.clone()]).collect()
+            }
+        };
+        self.0.iter().flat_map(words).collect()
+    }
+}
+
+impl FromArgMatches for GivenOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let command = StandaloneArgs::augment_args(Command::new(super::NAME));
+        let given = command.get_arguments().enumerate().filter_map(|(at, option)| {
+            let id = option.get_id().as_str();
+            if matches.value_source(id) != Some(ValueSource::CommandLine) {
+                return None;
+            }
+            let values = matches.get_raw(id).into_iter().flatten().map(OsStr::to_owned).collect();
+            Some(GivenOption {
+                at,
+                flag: format!("--{}", option.get_long()?),
+                is_path: option.get_value_hint() == ValueHint::AnyPath,
+                values: option.get_action().takes_values().then_some(values),
+            })
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for GivenOptions {
+    fn augment_args(command: Command) -> Command {
+        // With --keep it may be registered already.
+        StandaloneArgs::augment_args(command).mut_arg("manifests", |option| option.required(false))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}

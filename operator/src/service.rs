@@ -1,0 +1,361 @@
+//! The standalone operator as a service of the system: registered, started, stopped and removed.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use kagiban_files::FileError;
+use kagiban_service::{
+    Registered, Registration, RegistrationError, ServiceProgram, Started, Unregistered, check_unexposed,
+    check_unexposed_program, register_service, registered_service, service_directory, start_service, stop_service,
+    unregister_service,
+};
+
+use crate::cli::{Cli, Command, GivenOptions, InstallArgs, NAME, ServiceCommand, StandaloneArgs, StopArgs};
+use crate::foreign::told;
+
+/// The service manager of a host that starts has much to do.
+const MANAGER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The service of this program.
+pub static SERVICE: ServiceProgram = ServiceProgram {
+    name: NAME,
+    display_name: "Kagiban operator",
+    description: "Issues certificates for agents on fleet hosts and has them rotated there, as its manifests say.",
+    directory: NAME,
+    of_systemd: "`systemctl enable --now kagiban-operator`; its package has the unit, of a standalone operator",
+    stop_waits_for: "the answer of a host",
+    // Nobody has to be told: a rotation is the host's.
+    told_before_stop: Duration::ZERO,
+    // As long as a round over a resource may take, and half a minute for what a host that goes down is slow at.
+    preshutdown_within: Duration::from_secs(150),
+};
+
+/// Why a command did not do what it is for.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceCommandError {
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    #[error(
+        "{option} is an option of an operator in a cluster, and the service is a standalone one, which has its resources from --manifests; \
+         nothing was registered. The operator of a cluster runs in it: its chart installs it there"
+    )]
+    OfCluster { option: &'static str },
+    #[error(
+        "--manifests is missing, the directory of the resources that the service is to follow; nothing was registered"
+    )]
+    NoManifests,
+    #[error("the options are refused, and nothing was registered: {0}")]
+    Refused(String),
+    #[error("--manifests {}: it is no directory; make it where nobody but administrators may write", path.display())]
+    NoDirectory { path: PathBuf },
+    #[error("{}: no absolute path can be made of it: {source}", path.display())]
+    Path { path: PathBuf, source: io::Error },
+    #[error("others could have the service, which acts as the system, do what they like: {0}")]
+    Exposed(FileError),
+    #[error("it cannot be seen who may change what decides what the service does: {0}")]
+    Unseen(FileError),
+    #[error(
+        "the service is registered as `{registered}`, of which nothing can be kept: {why}; nothing was changed; register it by \
+         `kagiban-operator service install`, with every option that it needs and without --keep"
+    )]
+    NotKept { registered: String, why: String },
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+}
+
+impl ServiceCommandError {
+    /// Stable, for scripts.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Registration(error) => error.reason(),
+            Self::OfCluster { .. } => "of_cluster",
+            Self::NoManifests => "no_manifests",
+            Self::Refused(_) => "options",
+            Self::NoDirectory { .. } => "no_directory",
+            Self::Path { .. } => "path",
+            Self::Exposed(error) | Self::Unseen(error) => error.reason(),
+            Self::NotKept { .. } => "not_kept",
+            Self::Print(_) => "print",
+        }
+    }
+}
+
+/// Does what a person asks for.
+///
+/// # Errors
+/// When it is not done.
+pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match command {
+        ServiceCommand::Install(args) => install(args, out),
+        ServiceCommand::Start => start(out),
+        ServiceCommand::Stop(args) => stop(args, out),
+        ServiceCommand::Remove(args) => remove(args, out),
+        // It is the process that works, and nothing that is done and over.
+        ServiceCommand::Run(_) => Err(RegistrationError::NotStartedByManager(&SERVICE).into()),
+    }
+}
+
+fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    // Where no program registers itself, that is said before anything else.
+    service_directory(&SERVICE)?;
+    if let Some(option) = args.of_cluster.option() {
+        return Err(ServiceCommandError::OfCluster { option });
+    }
+    let there = if args.keep { registered_service(&SERVICE, MANAGER_DEADLINE)? } else { None };
+    let arguments = arguments(&args.given, there.as_ref().map(|there| there.arguments.as_slice()))?;
+    check(&parsed(&arguments)?)?;
+    let registration = Registration { program: None, arguments, keeps_start: args.keep };
+    let (registered, unknown) = register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
+    if !unknown.is_empty() {
+        writeln!(out, "warning: the service manager of this system does not know {}", unknown.join(", "))?;
+    }
+    let done = match registered {
+        Registered::Created => "is registered as a service",
+        Registered::Changed => "has new settings, which count from its next start on",
+        Registered::AsBefore => "is registered already, with these settings",
+    };
+    Ok(writeln!(out, "{NAME} {done}; start it with `sc start {NAME}`")?)
+}
+
+/// What the program is given when the manager starts it, once these options are given to a service that is registered so, if one is.
+fn arguments(given: &GivenOptions, there: Option<&[OsString]>) -> Result<Vec<OsString>, ServiceCommandError> {
+    let given = there.map_or_else(|| Ok(given.clone()), |there| kept(there).map(|there| given.over(there)))?;
+    if !given.names("--manifests") {
+        return Err(ServiceCommandError::NoManifests);
+    }
+    let given = given.absolute().map_err(|(path, source)| ServiceCommandError::Path { path, source })?;
+    Ok([vec!["service".into(), "run".into()], given.words()].concat())
+}
+
+/// What the service has already, as the program reads it when it is started.
+fn kept(registered: &[OsString]) -> Result<GivenOptions, ServiceCommandError> {
+    let not_kept = |why: String| {
+        let words: Vec<_> = registered.iter().map(|word| word.to_string_lossy()).collect();
+        ServiceCommandError::NotKept { registered: told(&words.join(" ")), why }
+    };
+    let words = std::iter::once(NAME.into()).chain(registered.iter().cloned());
+    let matches = Cli::command().try_get_matches_from(words).map_err(|error| not_kept(unknown(&error)))?;
+    let run = matches.subcommand_matches("service").and_then(|service| service.subcommand_matches("run"));
+    let run = run.ok_or_else(|| not_kept("it does not run this program as a service".to_owned()))?;
+    GivenOptions::from_arg_matches(run).map_err(|error| not_kept(unknown(&error)))
+}
+
+/// As the manager starts it.
+fn parsed(arguments: &[OsString]) -> Result<StandaloneArgs, ServiceCommandError> {
+    let words = std::iter::once(NAME.into()).chain(arguments.iter().cloned());
+    match Cli::try_parse_from(words).map(|cli| cli.command) {
+        Ok(Some(Command::Service(ServiceCommand::Run(args)))) => Ok(*args),
+        Ok(_) => Err(ServiceCommandError::Refused("they are another command's".to_owned())),
+        Err(error) => Err(ServiceCommandError::Refused(unknown(&error))),
+    }
+}
+
+/// What is wrong with which option. clap's own words are several lines, with a usage that nobody asked for.
+fn unknown(error: &clap::Error) -> String {
+    let kind = error.kind().as_str().unwrap_or("it is not understood");
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => format!("{kind}, {}", told(option)),
+        _ => kind.to_owned(),
+    }
+}
+
+/// Whether the service would do what administrators say, and nobody else: its program, what may lie among its manifests, its log. Its
+/// state and its Secrets are judged whenever they are opened.
+///
+/// # Errors
+/// What is wrong.
+pub fn check(args: &StandaloneArgs) -> Result<(), ServiceCommandError> {
+    let refused = |error| match error {
+        FileError::Exposed(_) => ServiceCommandError::Exposed(error),
+        error => ServiceCommandError::Unseen(error),
+    };
+    args.work.log_filter().map_err(|error| ServiceCommandError::Refused(format!("--log-level: {error}")))?;
+    if !args.manifests.is_dir() {
+        return Err(ServiceCommandError::NoDirectory { path: args.manifests.clone() });
+    }
+    let program = std::env::current_exe().map_err(|source| ServiceCommandError::Path { path: NAME.into(), source })?;
+    check_unexposed_program(&program).map_err(refused)?;
+    // Whoever may add one to them has certificates issued.
+    let manifest = args.manifests.join("added.yaml");
+    let deciding = [Some(manifest.as_path()), args.log_file.as_deref()];
+    deciding.into_iter().flatten().try_for_each(|path: &Path| check_unexposed(path)).map_err(refused)
+}
+
+fn start(out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match start_service(&SERVICE, MANAGER_DEADLINE)? {
+        Started::Asked => writeln!(out, "{NAME} was asked to start")?,
+        Started::IsDisabled => writeln!(out, "{NAME} is disabled, and left so")?,
+    }
+    Ok(())
+}
+
+fn stop(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match stop_service(&SERVICE, Duration::from_secs(args.timeout)) {
+        Ok(()) => writeln!(out, "{NAME} is stopped")?,
+        Err(RegistrationError::NotThere(_)) => writeln!(out, "{NAME} is no service here")?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn remove(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
+    match unregister_service(&SERVICE, Duration::from_secs(args.timeout))? {
+        Unregistered::Removed => writeln!(out, "{NAME} is stopped and no service any more")?,
+        Unregistered::WasNotThere => writeln!(out, "{NAME} is no service here")?,
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn install_args(words: &[&str]) -> InstallArgs {
+        let words = [&[NAME, "service", "install"], words].concat();
+        match Cli::try_parse_from(words).expect("good words").command {
+            Some(Command::Service(ServiceCommand::Install(args))) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn given(words: &[&str]) -> GivenOptions {
+        install_args(words).given
+    }
+
+    fn after(registered: Option<&[&str]>, words: &[&str]) -> Result<Vec<OsString>, ServiceCommandError> {
+        let registered = registered.map(|words| words.iter().map(OsString::from).collect::<Vec<_>>());
+        arguments(&given(words), registered.as_deref())
+    }
+
+    /// With absolute paths, as each system has them.
+    fn absolute(words: &[&str]) -> Vec<OsString> {
+        let path = |word: &&str| {
+            if word.starts_with('/') { std::path::absolute(word).expect("a path").into() } else { word.into() }
+        };
+        words.iter().map(path).collect()
+    }
+
+    #[test]
+    fn what_a_service_is_given_means_what_it_was_installed_with() {
+        let words = [
+            "--manifests",
+            "/m a",
+            "--secrets",
+            "/s",
+            "--state",
+            "/t",
+            "--read-every",
+            "5s",
+            "--log-file",
+            "/l",
+            "--allow-hosts",
+            "a.example",
+            "--allow-hosts",
+            "192.0.2.0/24",
+            "--metrics-address",
+            "127.0.0.1:1",
+            "--log-format",
+            "json",
+            "--lineage",
+            "site-1",
+        ];
+        let arguments = after(None, &words).expect("good options");
+        assert_eq!(arguments, [vec!["service".into(), "run".into()], absolute(&words)].concat());
+        let args = parsed(&arguments).expect("they are options");
+        assert_eq!((args.read_every.as_secs(), args.work.reach.allow_hosts.len()), (5, 2));
+    }
+
+    #[test]
+    fn a_path_is_made_absolute_and_nothing_else_is() {
+        let arguments = after(None, &["--manifests", "m", "--lineage", "l"]).expect("good options");
+        let here = std::env::current_dir().expect("a directory");
+        assert_eq!(arguments[3], here.join("m"));
+        assert_eq!(arguments[5], "l");
+    }
+
+    #[test]
+    fn what_is_not_given_again_is_kept_and_what_is_given_takes_its_place() {
+        let registered =
+            ["service", "run", "--manifests", "/m", "--confirm-deletions", "--resync=10m", "--allow-hosts", "a,b"];
+        let expected = |words: &[&str]| [vec!["service".into(), "run".into()], absolute(words)].concat();
+        assert_eq!(
+            after(Some(&registered), &["--allow-hosts", "c", "--secrets", "/s"]).expect("kept"),
+            expected(&[
+                "--manifests",
+                "/m",
+                "--secrets",
+                "/s",
+                "--confirm-deletions",
+                "--allow-hosts",
+                "c",
+                "--resync",
+                "10m"
+            ])
+        );
+        assert_eq!(
+            after(Some(&registered), &["--manifests", "/n"]).expect("kept"),
+            expected(&[
+                "--manifests",
+                "/n",
+                "--confirm-deletions",
+                "--allow-hosts",
+                "a",
+                "--allow-hosts",
+                "b",
+                "--resync",
+                "10m"
+            ])
+        );
+    }
+
+    #[test]
+    fn a_registration_of_which_nothing_can_be_kept_is_refused_by_what_is_wrong() {
+        for (registered, named) in [
+            (&["service", "run", "--manifests", "/m", "--old-option", "x"][..], "--old-option"),
+            (&["service", "run", "--resync", "never", "--manifests", "/m"], "--resync"),
+            (&["standalone", "--manifests", "/m"], "does not run this program as a service"),
+            (&[], "does not run this program as a service"),
+        ] {
+            let error = after(Some(registered), &[]).expect_err("refused");
+            let text = error.to_string();
+            let why = text.split_once("can be kept: ").map(|(_, why)| why).unwrap_or_default();
+            assert!(error.reason() == "not_kept" && why.contains(named) && !text.contains('\n'), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_without_manifests_is_none() {
+        let error = after(None, &["--secrets", "/s"]).expect_err("refused");
+        assert_eq!(error.reason(), "no_manifests");
+    }
+
+    #[test]
+    fn an_option_of_the_cluster_is_known_by_its_name() {
+        for option in ["--kubeconfig", "--context", "--namespace", "--leader-elect", "--leader-election-namespace"] {
+            assert_eq!(install_args(&["--manifests", "m", option, "x"]).of_cluster.option(), Some(option));
+        }
+        assert_eq!(install_args(&["--manifests", "m"]).of_cluster.option(), None);
+        let text = ServiceCommandError::OfCluster { option: "--kubeconfig" }.to_string();
+        assert!(text.contains("--manifests") && text.contains("chart"), "{text}");
+    }
+
+    #[test]
+    fn nobody_but_the_service_manager_runs_the_service() {
+        let args = parsed(&after(None, &["--manifests", "m"]).expect("good options")).expect("good options");
+        let error = run(&ServiceCommand::Run(Box::new(args)), &mut Vec::new()).expect_err("refused");
+        assert_eq!(error.reason(), "not_started_by_manager");
+    }
+
+    #[test]
+    fn what_is_no_directory_is_no_place_for_manifests() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("none").display().to_string();
+        let args = parsed(&after(None, &["--manifests", &path]).expect("good options")).expect("good options");
+        let error = check(&args).expect_err("refused");
+        assert_eq!(error.reason(), "no_directory");
+    }
+}

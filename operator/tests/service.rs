@@ -1,0 +1,192 @@
+//! The standalone operator as a service that registers itself: through its life, with the service manager of the system.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kagiban_operator::service::SERVICE;
+use kagiban_service::{REGISTERS_ITSELF, RegisteredService, ServiceState, registered_service};
+
+/// Far beyond what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+fn service_of(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program).arg("service").args(arguments).output().expect("the program was built")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// What it says, where it does it.
+fn done(program: &Path, arguments: &[&str]) -> String {
+    let output = service_of(program, arguments);
+    let (said, wrong) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}{wrong}");
+    said
+}
+
+fn refused(program: &Path, arguments: &[&str]) -> String {
+    let output = service_of(program, arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+fn registered() -> Option<RegisteredService> {
+    registered_service(&SERVICE, PATIENCE).expect("the manager answers")
+}
+
+fn is(state: ServiceState) -> bool {
+    registered().expect("it is registered").state == state
+}
+
+fn sc(verb: &str) -> String {
+    text(&Command::new("sc.exe").args([verb, SERVICE.name]).output().expect("Windows has it").stdout)
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        sleep(POLL);
+    }
+}
+
+/// The first line of the answer to a GET; none where nobody listens. This side closes first, so that no connection of the past holds the
+/// port.
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    Some(line)
+}
+
+/// Whatever becomes of the test.
+struct Removed<'a>(&'a Path);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        let _ = service_of(self.0, &["remove", "--timeout", "5"]);
+    }
+}
+
+#[test]
+fn where_the_system_starts_programs_by_units_it_is_said_so() {
+    if REGISTERS_ITSELF {
+        return;
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_kagiban-operator"));
+    for arguments in [
+        &["install", "--manifests", "m"][..],
+        &["install", "--kubeconfig", "k"],
+        &["start"],
+        &["stop"],
+        &["remove"],
+        &["run", "--manifests", "m"],
+    ] {
+        let said = refused(program, arguments);
+        assert!(said.starts_with("kagiban-operator: systemd: ") && said.contains("systemctl enable"), "{said}");
+    }
+}
+
+#[test]
+fn a_service_lives_as_its_manager_says() {
+    if !REGISTERS_ITSELF {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    // As paths of Windows are: with a space, which ends a path that is not quoted.
+    let within = directory.path().join("Program Data");
+    let at = |name: &str| within.join(name).display().to_string();
+    fs::create_dir_all(at("manifests")).expect("a directory");
+    let program = PathBuf::from(at("kagiban-operator.exe"));
+    fs::copy(env!("CARGO_BIN_EXE_kagiban-operator"), &program).expect("copied");
+    let _removed = Removed(&program);
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let (address, manifests, state, log) = (format!("127.0.0.1:{port}"), at("manifests"), at("state"), at("log"));
+    let options = ["--manifests", &manifests, "--state", &state, "--metrics-address", &address];
+    let install = [&["install"], &options[..], &["--log-file", &log]].concat();
+
+    for (words, reason) in [
+        (&["install", "--manifests", &manifests, "--kubeconfig", "k"][..], "of_cluster: "),
+        (&["install", "--state", &state], "no_manifests: "),
+        (&["install", "--manifests", &at("none")], "no_directory: "),
+        (&["install", "--manifests", &manifests, "--log-level", "=="], "options: "),
+        // Wine's drive `Z:` is Linux's root, where everybody may add names to `/tmp`.
+        (&["install", "--manifests", r"Z:\tmp"], "exposed: "),
+    ] {
+        let said = refused(&program, words);
+        assert!(said.contains(&format!("kagiban-operator: {reason}")), "{words:?}: {said}");
+        assert_eq!(registered(), None, "what is refused registers nothing");
+    }
+    let said = refused(&program, &[&["run"], &options[..]].concat());
+    assert!(said.contains("not_started_by_manager") && said.contains("kagiban-operator service install"), "{said}");
+
+    assert!(done(&program, &install).contains("is registered as a service"));
+    let service = registered().expect("registered");
+    let command_line = service.command_line.into_string().expect("UTF-8");
+    assert!(command_line.contains(&format!("service run --manifests \"{manifests}\"")), "{command_line}");
+    assert!(service.starts_by_itself && service.state == ServiceState::Stopped);
+    assert!(done(&program, &["install", "--keep"]).contains("already"));
+
+    let logged = || fs::read_to_string(&log).unwrap_or_default();
+    for _ in 0..2 {
+        sc("start");
+        until("it runs", || is(ServiceState::Running));
+        until("it answers", || get(port, "/metrics").is_some_and(|told| told.starts_with("HTTP/1.1 200")));
+        until("it is ready", || get(port, "/readyz").is_some_and(|told| told.starts_with("HTTP/1.1 200")));
+        // The state is its own.
+        let second = Command::new(&program).arg("standalone").args(options).output().expect("it was copied");
+        assert_eq!(second.status.code(), Some(1), "{}", text(&second.stdout));
+        let began = Instant::now();
+        for _ in 0..2 {
+            assert!(done(&program, &["stop"]).contains("is stopped") && is(ServiceState::Stopped));
+        }
+        assert!(began.elapsed() < PATIENCE && get(port, "/metrics").is_none());
+        assert!(sc("query").contains("SERVICE_EXIT_CODE  : 0"), "{}", sc("query"));
+    }
+    assert!(logged().contains(" INFO ") && logged().contains("kagiban-operator ends"), "{}", logged());
+
+    // The state is free again for one in a console.
+    let mut free =
+        Command::new(&program).arg("standalone").args(options).stderr(Stdio::null()).spawn().expect("it was copied");
+    until("the state is free", || get(port, "/metrics").is_some());
+    free.kill().expect("it runs");
+    let _ = free.wait();
+
+    let taken = TcpListener::bind(&address).expect("it is free");
+    sc("start");
+    until("it ends with a code of its own", || {
+        is(ServiceState::Stopped) && sc("query").contains("SERVICE_EXIT_CODE  : 1")
+    });
+    assert!(logged().contains("--metrics-address"), "{}", logged());
+    drop(taken);
+
+    // Whoever may add a manifest would have certificates issued. Wine runs a program of Linux, which makes it so, some time or other.
+    let chmod = Path::new(r"Z:\bin\chmod");
+    if chmod.exists() {
+        let mut opening = Command::new(chmod).args(["757", "."]).current_dir(&manifests).spawn().expect("Wine runs it");
+        until("it is open", || !service_of(&program, &install).status.success());
+        assert!(refused(&program, &install).contains("kagiban-operator: exposed: "));
+        let before = logged().len();
+        sc("start");
+        until("it refuses manifests in the hands of others", || {
+            is(ServiceState::Stopped) && logged()[before..].contains("others could have the service")
+        });
+        assert!(get(port, "/metrics").is_none());
+        let _ = opening.wait();
+    }
+
+    assert!(done(&program, &["remove"]).contains("is stopped and no service any more"));
+    assert_eq!(registered(), None);
+    for verb in ["remove", "stop"] {
+        assert!(done(&program, &[verb]).contains("is no service here"), "there is nothing to be done");
+    }
+}
