@@ -159,10 +159,12 @@ mod tests {
             .to_owned();
         for (product, facts) in NOTICES {
             let notice = product.facts().notice.expect("its facts are held by tests");
-            page += &format!(
-                "\n## {product}\n\n{} ({})\n\n| section | it says | held by |\n|---|---|---|\n",
-                notice.title, notice.source
-            );
+            let (title, source) = (notice.title, notice.source);
+            let head = [
+                format!("\n## {product}\n\n{title} ({source})\n\n"),
+                "| section | it says | held by |\n|---|---|---|\n".to_owned(),
+            ];
+            page.extend(head);
             page.extend(facts.iter().map(|fact| format!("| {} | {} | `{}` |\n", fact.section, fact.says, fact.test)));
         }
         kagiban_docs::check_file("docs/notices.md", &page).unwrap_or_else(|error| panic!("{error:#}"));
