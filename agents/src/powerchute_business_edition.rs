@@ -38,11 +38,11 @@ const NOTICE: Notice = Notice {
         Checked { part: "agent", on: Os::Linux, versions: &["7.0"] },
     ],
     remedy: &[
-        "keep a copy of default.cmd or default.sh: installing over the agent writes the default one",
-        "7.0: install over the agent, and then over the server; on Linux `rpm -ivh --force` of pbeagent, stop and start PBEAgent, then \
+        "7.0: keep a copy of default.cmd or default.sh: installing over the agent writes the default one",
+        "7.0: install again or over the agent, and then the server, in this order; on Linux `rpm -ivh --force` of pbeagent, stop and start PBEAgent, then \
          `rpm -ivh --force` of webpcbe",
-        "7.0.4, 7.0.5, 8.0, 8.0.1: install over the server only",
-        "put the copy back; on Windows with 7.0, let the service \"APC PBE Agent\" interact with the desktop again, if it did",
+        "7.0.4, 7.0.5, 8.0, 8.0.1: install again or over the server only, on the machine with the server",
+        "7.0: put the copy back; on Windows let the service \"APC PBE Agent\" interact with the desktop again, if it did",
         "7.0.5 on Windows Vista: apply \"v.7.0.5 Update For Vista\" again",
     ],
     releases: RELEASES,
@@ -216,22 +216,22 @@ pub(crate) mod tests {
             }
         }
 
-        "対処方法", "7.0: agent and then server. From 7.0.4 on: the server only."
+        "対処方法", "7.0: agent and then server. 7.0.4, 7.0.5, 8.0 and 8.0.1: the server only. Each is installed again or over what is there."
         => fn the_remedy_says_what_to_install_over_and_in_which_order() {
             let step = |name: &str| NOTICE.remedy.iter().find(|step| step.split(": install").next().is_some_and(|of| step.contains(": install") && of.split(", ").any(|of| of == name)));
             let first = step("7.0").expect("a step");
-            assert!(first.find("agent") < first.find("server"), "{first}");
+            assert!(first.find("agent") < first.find("server") && first.contains("again or over"), "{first}");
             for later in ["7.0.4", "7.0.5", "8.0", "8.0.1"] {
-                assert!(step(later).is_some_and(|step| step.contains("server only")), "{later}");
+                assert!(step(later).is_some_and(|step| step.contains("again or over the server only")), "{later}");
             }
         }
 
-        "対処方法", "Installing over the agent overwrites default.cmd and default.sh, and unchecks the interaction with the desktop."
+        "対処方法", "Of 7.0, installing over the agent overwrites default.cmd and default.sh, and unchecks the interaction with the desktop. 7.0.5 on Windows Vista needs its update again."
         => fn the_remedy_keeps_what_an_installation_overwrites() {
             let at = |words: &[&str]| NOTICE.remedy.iter().position(|step| words.iter().all(|word| step.contains(word))).expect("a step");
-            let (kept, installed, back) = (at(&["copy", "default.cmd", "default.sh"]), at(&["install over the server"]), at(&["put the copy back"]));
+            let (kept, installed, back) = (at(&["copy", "default.cmd", "default.sh"]), at(&["install again or over the agent"]), at(&["put the copy back"]));
             assert!(kept < installed && installed < back);
-            assert_eq!(at(&["7.0", "APC PBE Agent", "desktop"]), back);
+            assert_eq!(at(&["7.0:", "APC PBE Agent", "desktop"]), back);
             assert!(at(&["7.0.5", "Vista", "again"]) > installed);
         }
 

@@ -17,7 +17,8 @@ pub(crate) const fn advice(by: BlockedBy) -> &'static str {
         BlockedBy::HostRefused | BlockedBy::HostAnswerRefused | BlockedBy::WrongHost => {
             "read the message: host and resource disagree, or their certificates do: who answers does not chain to `ca.crt` or has \
              another name (`WrongHost`), or takes no client certificate of ours (`HostRefused`); the agent there is another product \
-             (`WrongHost`); one of its commands cannot be run, or its keystore is not taken (`HostRefused`)"
+             (`WrongHost`); one of its commands cannot be run, or its keystore is not taken; it obeys another \
+             installation ([Another operator](operator.md#another-operator)), or its clock and ours are far apart (`HostRefused`)"
         }
         BlockedBy::SpecInvalid => {
             "mend the resource. One that cannot be read at all has no `blockedBy`: its conditions say `Unreadable`"
