@@ -1,6 +1,7 @@
 //! What is known of a product.
 
 use crate::notice::Notice;
+use crate::os::Os;
 
 /// How a product gets its next certificate.
 #[derive(Clone, Copy, Debug)]
@@ -11,13 +12,6 @@ pub enum Class {
     Trigger(Renewal),
     /// It only lets us look.
     Observe,
-}
-
-/// The operating systems that agents run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Os {
-    Linux,
-    Windows,
 }
 
 /// The fixed knowledge about one product.

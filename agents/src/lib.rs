@@ -20,6 +20,7 @@
 mod facts;
 mod ini;
 mod notice;
+mod os;
 mod powerchute_business_edition;
 pub mod powerchute_network_shutdown;
 mod powerchute_serial_shutdown;
@@ -27,7 +28,8 @@ mod product;
 mod self_renewing_service;
 mod tls_service;
 
-pub use facts::{Class, Hardening, Os, PasswordIni, ProductFacts, Renewal, ServiceCommands, ServiceFacts};
+pub use facts::{Class, Hardening, PasswordIni, ProductFacts, Renewal, ServiceCommands, ServiceFacts};
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
 pub use notice::{Effect, Mark, Notice, Release};
+pub use os::Os;
 pub use product::{Product, UnknownProduct};

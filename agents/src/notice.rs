@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::facts::Os;
+use crate::os::Os;
 
 /// A vendor's notice about a product.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn the_documentation_of_every_notice_is_what_its_tests_hold() {
         let mut page = "# The vendors' notices\n\n\
-            What each notice says, and the test that holds it: read the two side by side. Sections are named as the notice names them. `kagiban-operator explain PRODUCT` prints what follows \
+            What each notice says, and the test that holds it: read the two side by side. Sections are named as the notice names them. `kagiban-operator explain powerchute-business-edition` prints what follows \
             from it for a host. This page is written from the tests.\n"
             .to_owned();
         for (product, facts) in NOTICES {
@@ -165,7 +165,11 @@ mod tests {
                 "| section | it says | held by |\n|---|---|---|\n".to_owned(),
             ];
             page.extend(head);
-            page.extend(facts.iter().map(|fact| format!("| {} | {} | `{}` |\n", fact.section, fact.says, fact.test)));
+            let row = |fact: &NoticeFact| {
+                let test = fact.test.trim_start_matches("kagiban_agents::");
+                format!("| {} | {} | `{test}` |\n", fact.section, fact.says)
+            };
+            page.extend(facts.iter().map(row));
         }
         kagiban_docs::check_file("docs/notices.md", &page).unwrap_or_else(|error| panic!("{error:#}"));
     }

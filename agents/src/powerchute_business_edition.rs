@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use crate::facts::{Class, Os, ProductFacts, Renewal};
+use crate::facts::{Class, ProductFacts, Renewal};
 use crate::notice::{Checked, Effect, Mark, Notice, Release};
+use crate::os::Os;
 
 pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "powerchute-business-edition",

@@ -1,6 +1,6 @@
 //! PowerChute Network Shutdown: known only by its event log. Its certificate is not looked after.
 
-use crate::facts::Os;
+use crate::os::Os;
 
 /// Where it writes its event log, as text.
 pub const fn event_logs(os: Os) -> &'static [&'static str] {

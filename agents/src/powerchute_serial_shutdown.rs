@@ -1,6 +1,7 @@
 //! PowerChute Serial Shutdown 1.x: the agent on a host with a UPS on a serial or USB cable.
 
-use crate::facts::{Class, Hardening, Os, PasswordIni, ProductFacts, ServiceCommands, ServiceFacts};
+use crate::facts::{Class, Hardening, PasswordIni, ProductFacts, ServiceCommands, ServiceFacts};
+use crate::os::Os;
 
 pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "powerchute-serial-shutdown",
