@@ -5,7 +5,7 @@ mod service;
 mod standalone;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -205,6 +205,25 @@ pub struct StandaloneArgs {
     /// name that it hears, and refuses the orders of other installations until it is handed over.
     #[arg(long, value_name = "NAME")]
     pub lineage: Option<Lineage>,
+}
+
+impl StandaloneArgs {
+    /// What is wrong with where the log is to be written, if it is where something is read.
+    pub fn logged_over(&self) -> Option<String> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let log = absolute(self.log_file.as_deref()?);
+        let is_below = |directory: &PathBuf| log.starts_with(absolute(directory));
+        let option = if is_below(&self.manifests) {
+            "--manifests"
+        } else if self.secrets.as_ref().is_some_and(is_below) {
+            "--secrets"
+        } else if log.parent() == Some(&absolute(&self.state)) {
+            "--state"
+        } else {
+            return None;
+        };
+        Some(format!("--log-file lies in the directory of {option}, from which this program reads: name another place"))
+    }
 }
 
 /// What the program and its service are called.

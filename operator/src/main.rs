@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{CommandFactory as _, Parser};
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, ServiceCommand, StandaloneArgs, WorkArgs};
 use kagiban_operator::foreign::told;
@@ -120,6 +120,9 @@ fn serve(args: StandaloneArgs) -> u8 {
 
 fn log(args: &StandaloneArgs) -> anyhow::Result<Flush> {
     let Some(path) = &args.log_file else { return to_stderr(&args.work) };
+    if let Some(why) = args.logged_over() {
+        bail!(why);
+    }
     let file = LogFile::open(path).with_context(|| format!("cannot log to {}", path.display()))?;
     let (writer, flush) = log_lines::to_writer(file);
     tracing_subscriber::registry().with(lines_of(&args.work, fmt::layer().with_ansi(false), writer)?).init();

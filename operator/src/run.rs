@@ -140,6 +140,13 @@ async fn operate(
 ) -> anyhow::Result<()> {
     let Parts { fleet, schedule, health, metrics, stopping, closing } = parts;
     let Speaker { leadership, lineage, reach } = speaker;
+    // Orders are given in the name by which it is decided whether a host would take them
+    let hand_over_to = args.hand_over_to.clone();
+    anyhow::ensure!(
+        hand_over_to.is_none() || hand_over_to != lineage,
+        "--hand-over-to names this installation itself: give it the --lineage of the other one"
+    );
+    let requests = Requests::listen().context("requests to stop cannot be received")?;
     if let Some(lineage) = &lineage {
         metrics.speaks_for(lineage);
     }
@@ -159,13 +166,7 @@ async fn operate(
     );
     tell_manager(&Lifecycle::Ready { status: format!("answers on {address}") });
 
-    tokio::spawn(stop_on_signal(stopping.clone()));
-    // Orders are given in the name by which it is decided whether a host would take them
-    let hand_over_to = args.hand_over_to.clone();
-    anyhow::ensure!(
-        hand_over_to.is_none() || hand_over_to != lineage,
-        "--hand-over-to names this installation itself: give it the --lineage of the other one"
-    );
+    tokio::spawn(stop_on_request(requests, stopping.clone()));
     if let Some(to) = &hand_over_to {
         tracing::warn!(%to, "hosts are given to another installation, and none is rotated by this one (--hand-over-to)");
     }
@@ -260,14 +261,7 @@ fn readiness(cluster: SharedCluster, namespace: Option<String>) -> web::Readines
     Arc::new(move || listed.load(std::sync::atomic::Ordering::Relaxed))
 }
 
-async fn stop_on_signal(stopping: CancellationToken) {
-    let mut requests = match Requests::listen() {
-        Ok(requests) => requests,
-        Err(error) => {
-            tracing::error!(%error, "requests to stop cannot be received; only a kill ends this process");
-            return;
-        }
-    };
+async fn stop_on_request(mut requests: Requests, stopping: CancellationToken) {
     loop {
         let request = tokio::select! {
             request = requests.next() => request,

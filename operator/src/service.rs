@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
-use kagiban_files::FileError;
+use kagiban_files::{FileError, WriteError, create_private_directory};
 use kagiban_service::{
     Registered, Registration, RegistrationError, ServiceProgram, Started, Unregistered, check_unexposed,
     check_unexposed_program, register_service, registered_service, service_directory, start_service, stop_service,
@@ -52,6 +52,8 @@ pub enum ServiceCommandError {
     Refused(String),
     #[error("--manifests {}: it is no directory; make it where nobody but administrators may write", path.display())]
     NoDirectory { path: PathBuf },
+    #[error("the directory of the service cannot be made: {0}")]
+    Directory(#[from] WriteError),
     #[error("{}: no absolute path can be made of it: {source}", path.display())]
     Path { path: PathBuf, source: io::Error },
     #[error("others could have the service, which acts as the system, do what they like: {0}")]
@@ -76,6 +78,7 @@ impl ServiceCommandError {
             Self::NoManifests => "no_manifests",
             Self::Refused(_) => "options",
             Self::NoDirectory { .. } => "no_directory",
+            Self::Directory(_) => "directory",
             Self::Path { .. } => "path",
             Self::Exposed(error) | Self::Unseen(error) => error.reason(),
             Self::NotKept { .. } => "not_kept",
@@ -107,7 +110,9 @@ fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceCommand
     }
     let there = if args.keep { registered_service(&SERVICE, MANAGER_DEADLINE)? } else { None };
     let arguments = arguments(&args.given, there.as_ref().map(|there| there.arguments.as_slice()))?;
-    check(&parsed(&arguments)?)?;
+    let service = parsed(&arguments)?;
+    make_directories(&service)?;
+    check(&service)?;
     let registration = Registration { program: None, arguments, keeps_start: args.keep };
     let (registered, unknown) = register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
     if !unknown.is_empty() {
@@ -126,6 +131,10 @@ fn arguments(given: &GivenOptions, there: Option<&[OsString]>) -> Result<Vec<OsS
     let given = there.map_or_else(|| Ok(given.clone()), |there| kept(there).map(|there| given.over(there)))?;
     if !given.names("--manifests") {
         return Err(ServiceCommandError::NoManifests);
+    }
+    if given.names("--confirm-deletions") {
+        let why = "--confirm-deletions counts for one start, and the service has many: run `kagiban-operator confirm-deletions` when it runs";
+        return Err(ServiceCommandError::Refused(why.to_owned()));
     }
     let given = given.absolute().map_err(|(path, source)| ServiceCommandError::Path { path, source })?;
     Ok([vec!["service".into(), "run".into()], given.words()].concat())
@@ -163,6 +172,18 @@ fn unknown(error: &clap::Error) -> String {
     }
 }
 
+/// Makes what is named in the directory of the service, and that, for administrators and the system alone: others may add to whatever
+/// else is made among all programs' data.
+fn make_directories(service: &StandaloneArgs) -> Result<(), ServiceCommandError> {
+    let own = service_directory(&SERVICE)?;
+    let named = [Some(&service.state), Some(&service.manifests), service.secrets.as_ref()];
+    for directory in named.into_iter().flatten().filter(|directory| directory.starts_with(&own)) {
+        create_private_directory(&own)?;
+        create_private_directory(directory)?;
+    }
+    Ok(())
+}
+
 /// Whether the service would do what administrators say, and nobody else: its program, what may lie among its manifests, its log. Its
 /// state and its Secrets are judged whenever they are opened.
 ///
@@ -174,6 +195,9 @@ pub fn check(args: &StandaloneArgs) -> Result<(), ServiceCommandError> {
         error => ServiceCommandError::Unseen(error),
     };
     args.work.log_filter().map_err(|error| ServiceCommandError::Refused(format!("--log-level: {error}")))?;
+    if let Some(why) = args.logged_over() {
+        return Err(ServiceCommandError::Refused(why));
+    }
     if !args.manifests.is_dir() {
         return Err(ServiceCommandError::NoDirectory { path: args.manifests.clone() });
     }
@@ -279,36 +303,15 @@ mod tests {
 
     #[test]
     fn what_is_not_given_again_is_kept_and_what_is_given_takes_its_place() {
-        let registered =
-            ["service", "run", "--manifests", "/m", "--confirm-deletions", "--resync=10m", "--allow-hosts", "a,b"];
+        let registered = ["service", "run", "--manifests", "/m", "--resync=10m", "--allow-hosts", "a,b"];
         let expected = |words: &[&str]| [vec!["service".into(), "run".into()], absolute(words)].concat();
         assert_eq!(
             after(Some(&registered), &["--allow-hosts", "c", "--secrets", "/s"]).expect("kept"),
-            expected(&[
-                "--manifests",
-                "/m",
-                "--secrets",
-                "/s",
-                "--confirm-deletions",
-                "--allow-hosts",
-                "c",
-                "--resync",
-                "10m"
-            ])
+            expected(&["--manifests", "/m", "--secrets", "/s", "--allow-hosts", "c", "--resync", "10m"])
         );
         assert_eq!(
             after(Some(&registered), &["--manifests", "/n"]).expect("kept"),
-            expected(&[
-                "--manifests",
-                "/n",
-                "--confirm-deletions",
-                "--allow-hosts",
-                "a",
-                "--allow-hosts",
-                "b",
-                "--resync",
-                "10m"
-            ])
+            expected(&["--manifests", "/n", "--allow-hosts", "a", "--allow-hosts", "b", "--resync", "10m"])
         );
     }
 
@@ -324,6 +327,36 @@ mod tests {
             let text = error.to_string();
             let why = text.split_once("can be kept: ").map(|(_, why)| why).unwrap_or_default();
             assert!(error.reason() == "not_kept" && why.contains(named) && !text.contains('\n'), "{text}");
+        }
+    }
+
+    /// Each start would delete what is gone at that moment: of a directory that is not mounted, all.
+    #[test]
+    fn a_word_for_one_start_is_not_registered() {
+        let registered = ["service", "run", "--manifests", "/m", "--confirm-deletions"];
+        for (registered, words) in [(None, &registered[2..]), (Some(&registered[..]), &[][..])] {
+            let error = after(registered, words).expect_err("refused");
+            assert!(
+                error.reason() == "options" && error.to_string().contains("operator confirm-deletions`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_is_not_written_into_what_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        let paths = [at("m"), at("s"), at("state")];
+        std::fs::create_dir(&paths[0]).expect("a directory");
+        for (log, option) in
+            [("m/op.yaml", "--manifests"), ("s/fleet/ca/log", "--secrets"), ("state/state.db", "--state")]
+        {
+            let words =
+                ["--manifests", &paths[0], "--secrets", &paths[1], "--state", &paths[2], "--log-file", &at(log)];
+            let args = parsed(&after(None, &words).expect("good options")).expect("good options");
+            let error = check(&args).expect_err("refused");
+            assert!(error.reason() == "options" && error.to_string().contains(option), "{error}");
         }
     }
 

@@ -8,8 +8,9 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use kagiban_files::create_private_directory;
 use kagiban_operator::service::SERVICE;
-use kagiban_service::{REGISTERS_ITSELF, RegisteredService, ServiceState, registered_service};
+use kagiban_service::{REGISTERS_ITSELF, RegisteredService, ServiceState, registered_service, service_directory};
 
 /// Far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -119,6 +120,8 @@ fn a_service_lives_as_its_manager_says() {
         (&["install", "--state", &state], "no_manifests: "),
         (&["install", "--manifests", &at("none")], "no_directory: "),
         (&["install", "--manifests", &manifests, "--log-level", "=="], "options: "),
+        (&["install", "--manifests", &manifests, "--confirm-deletions"], "options: "),
+        (&["install", "--manifests", &manifests, "--log-file", &at(r"manifests\op.yaml")], "options: "),
         // Wine's drive `Z:` is Linux's root, where everybody may add names to `/tmp`.
         (&["install", "--manifests", r"Z:\tmp"], "exposed: "),
     ] {
@@ -143,14 +146,17 @@ fn a_service_lives_as_its_manager_says() {
         until("it answers", || get(port, "/metrics").is_some_and(|told| told.starts_with("HTTP/1.1 200")));
         until("it is ready", || get(port, "/readyz").is_some_and(|told| told.starts_with("HTTP/1.1 200")));
         // The state is its own.
-        let second = Command::new(&program).arg("standalone").args(options).output().expect("it was copied");
-        assert_eq!(second.status.code(), Some(1), "{}", text(&second.stdout));
+        let other = ["standalone", "--manifests", &manifests, "--state", &state, "--metrics-address", "127.0.0.1:0"];
+        let second = Command::new(&program).args(other).output().expect("it was copied");
+        let said = text(&second.stderr);
+        assert!(second.status.code() == Some(1) && said.contains("another kagiban-operator works"), "{said}");
         let began = Instant::now();
         for _ in 0..2 {
             assert!(done(&program, &["stop"]).contains("is stopped") && is(ServiceState::Stopped));
         }
         assert!(began.elapsed() < PATIENCE && get(port, "/metrics").is_none());
-        assert!(sc("query").contains("SERVICE_EXIT_CODE  : 0"), "{}", sc("query"));
+        let ended = sc("query");
+        assert!(ended.contains("SERVICE_EXIT_CODE  : 0") && ended.contains("WIN32_EXIT_CODE    : 0"), "{ended}");
     }
     assert!(logged().contains(" INFO ") && logged().contains("kagiban-operator ends"), "{}", logged());
 
@@ -182,6 +188,16 @@ fn a_service_lives_as_its_manager_says() {
         });
         assert!(get(port, "/metrics").is_none());
         let _ = opening.wait();
+    }
+
+    // What lies in its own directory is made, and nobody else may add to it.
+    let own = service_directory(&SERVICE).expect("it has one");
+    let (manifests, secrets) = (own.join("manifests"), own.join("secrets"));
+    let words =
+        ["install", "--manifests", &manifests.display().to_string(), "--secrets", &secrets.display().to_string()];
+    assert!(done(&program, &words).contains("new settings"));
+    for directory in [&own, &manifests, &secrets] {
+        create_private_directory(directory).expect("it is there, and nobody else's");
     }
 
     assert!(done(&program, &["remove"]).contains("is stopped and no service any more"));

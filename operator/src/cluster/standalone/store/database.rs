@@ -3,7 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use kagiban_files::{WriteError, create_private_directory, is_readable_by_others, write_new_guarded};
 use rusqlite::{Connection, OpenFlags};
@@ -37,6 +38,10 @@ const TABLES: &str = "
         PRIMARY KEY (namespace, name)
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// How long one that was told to stop may take from its last word to its end: SQLite writes its file to the end then.
+const END_OF_ANOTHER: Duration = Duration::from_secs(3);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What came with version 2.
 const BY_HAND: &str = "
@@ -118,10 +123,14 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     prepare(path)?;
     let failed = |error| OpenError::Io(path.to_owned(), error);
     let file = File::options().write(true).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Held(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < END_OF_ANOTHER => sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Held(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 
