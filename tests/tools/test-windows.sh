@@ -20,6 +20,8 @@ fail() { say "$*" >&2; exit 1; }
 . tests/tools/windows-toolchain.sh
 have_windows_toolchain || exit 1
 
+# Frames under Wine tell little, and push what a test says out of a log that is cut.
+export RUST_BACKTRACE=0
 work=$(mktemp -d) || exit 2
 export WINEPREFIX=$work/prefix
 # shellcheck source=tests/tools/wine.sh
