@@ -8,17 +8,14 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use kagiban_files::{FileError, WriteError, create_private_directory};
+use kagiban_service::commands::{self, MANAGER_DEADLINE};
 use kagiban_service::{
-    Registered, Registration, RegistrationError, ServiceProgram, Started, Unregistered, check_unexposed,
-    check_unexposed_program, register_service, registered_service, service_directory, start_service, stop_service,
-    unregister_service,
+    Registration, RegistrationError, ServiceProgram, check_unexposed, check_unexposed_program, registered_service,
+    service_directory,
 };
 
-use crate::cli::{Cli, Command, GivenOptions, InstallArgs, NAME, ServiceCommand, StandaloneArgs, StopArgs};
+use crate::cli::{Cli, Command, GivenOptions, InstallArgs, NAME, ServiceCommand, StandaloneArgs};
 use crate::foreign::told;
-
-/// The service manager of a host that starts has much to do.
-const MANAGER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The service of this program.
 pub static SERVICE: ServiceProgram = ServiceProgram {
@@ -94,9 +91,9 @@ impl ServiceCommandError {
 pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
     match command {
         ServiceCommand::Install(args) => install(args, out),
-        ServiceCommand::Start => start(out),
-        ServiceCommand::Stop(args) => stop(args, out),
-        ServiceCommand::Remove(args) => remove(args, out),
+        ServiceCommand::Start => commands::start(&SERVICE, out),
+        ServiceCommand::Stop(args) => commands::stop(&SERVICE, Duration::from_secs(args.timeout), out),
+        ServiceCommand::Remove(args) => commands::remove(&SERVICE, Duration::from_secs(args.timeout), out),
         // It is the process that works, and nothing that is done and over.
         ServiceCommand::Run(_) => Err(RegistrationError::NotStartedByManager(&SERVICE).into()),
     }
@@ -114,16 +111,7 @@ fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceCommand
     make_directories(&service)?;
     check(&service)?;
     let registration = Registration { program: None, arguments, keeps_start: args.keep };
-    let (registered, unknown) = register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
-    if !unknown.is_empty() {
-        writeln!(out, "warning: the service manager of this system does not know {}", unknown.join(", "))?;
-    }
-    let done = match registered {
-        Registered::Created => "is registered as a service",
-        Registered::Changed => "has new settings, which count from its next start on",
-        Registered::AsBefore => "is registered already, with these settings",
-    };
-    Ok(writeln!(out, "{NAME} {done}; start it with `sc start {NAME}`")?)
+    commands::register(&SERVICE, &registration, out)
 }
 
 /// What the program is given when the manager starts it, once these options are given to a service that is registered so, if one is.
@@ -207,31 +195,6 @@ pub fn check(args: &StandaloneArgs) -> Result<(), ServiceCommandError> {
     let manifest = args.manifests.join("added.yaml");
     let deciding = [Some(manifest.as_path()), args.log_file.as_deref()];
     deciding.into_iter().flatten().try_for_each(|path: &Path| check_unexposed(path)).map_err(refused)
-}
-
-fn start(out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match start_service(&SERVICE, MANAGER_DEADLINE)? {
-        Started::Asked => writeln!(out, "{NAME} was asked to start")?,
-        Started::IsDisabled => writeln!(out, "{NAME} is disabled, and left so")?,
-    }
-    Ok(())
-}
-
-fn stop(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match stop_service(&SERVICE, Duration::from_secs(args.timeout)) {
-        Ok(()) => writeln!(out, "{NAME} is stopped")?,
-        Err(RegistrationError::NotThere(_)) => writeln!(out, "{NAME} is no service here")?,
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
-}
-
-fn remove(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match unregister_service(&SERVICE, Duration::from_secs(args.timeout))? {
-        Unregistered::Removed => writeln!(out, "{NAME} is stopped and no service any more")?,
-        Unregistered::WasNotThere => writeln!(out, "{NAME} is no service here")?,
-    }
-    Ok(())
 }
 
 #[cfg(test)]

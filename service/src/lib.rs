@@ -2,7 +2,7 @@
 //! of, and that log where nobody reads stderr.
 //!
 //! ```text
-//!   a person, an installer ──install, remove, start, stop, reload──> registration ──┐
+//!   a person, an installer ──install, start, stop──> commands ──> registration ─────┐
 //!                                                                                   ├── service control manager (Windows)
 //!   the program at work <──run_as_service, asked_by_manager── hosted <──────────────┘   systemd (Linux: units, announce alone)
 //!            ├──announce──> lifecycle ──> the manager
@@ -15,6 +15,7 @@
 
 #[cfg(any(windows, test))]
 mod command_line;
+pub mod commands;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod linux;

@@ -7,20 +7,18 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
+use kagiban_service::commands::{self, MANAGER_DEADLINE};
 use kagiban_service::{
-    Registered, Registration, RegistrationError, Started, Unregistered, register_service, registered_service,
-    reload_service, service_directory, start_service, stop_service, unregister_service,
+    Registration, RegistrationError, register_service, registered_service, reload_service, service_directory,
 };
 
 use super::{
     Cli, CliCommand, DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, GivenArgs, InstallArgs, LogFormat, RestoreArgs,
-    ServiceCommand, StopArgs, WorkArgs, one_line,
+    ServiceCommand, WorkArgs, one_line,
 };
 use crate::platform::{self, FileError, SERVICE, WriteError};
 use crate::service::{self, ServiceError};
 
-/// The service manager of a host that starts has much to do.
-const MANAGER_DEADLINE: Duration = Duration::from_secs(60);
 const NAME: &str = SERVICE.name;
 /// In the directory of the service.
 const CONFIGURATION: &str = "exporter.yaml";
@@ -80,9 +78,9 @@ pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceC
     match command {
         ServiceCommand::Install(args) => install(args, out),
         ServiceCommand::Restore(args) => restore(args, out),
-        ServiceCommand::Remove(args) => remove(args, out),
-        ServiceCommand::Start => start(out),
-        ServiceCommand::Stop(args) => stop(args, out),
+        ServiceCommand::Remove(args) => commands::remove(&SERVICE, Duration::from_secs(args.timeout), out),
+        ServiceCommand::Start => commands::start(&SERVICE, out),
+        ServiceCommand::Stop(args) => commands::stop(&SERVICE, Duration::from_secs(args.timeout), out),
         ServiceCommand::Reload => {
             reload_service(&SERVICE, MANAGER_DEADLINE)?;
             Ok(writeln!(out, "{NAME} loads its configuration; its log says what came of it")?)
@@ -129,17 +127,7 @@ fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceComm
         return Err(ServiceCommandError::Refused(problems));
     }
     let registration = Registration { program: None, arguments: arguments(&args), keeps_start: install.keep };
-    let (registered, unknown) = register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
-    if !unknown.is_empty() {
-        writeln!(out, "warning: the service manager of this system does not know {}", unknown.join(", "))?;
-    }
-    let done = match registered {
-        Registered::Created => "is registered as a service",
-        Registered::Changed => "has new settings, which count from its next start on",
-        Registered::AsBefore => "is registered already, with these settings",
-    };
-    writeln!(out, "{NAME} {done}; start it with `sc start {NAME}`")?;
-    Ok(())
+    commands::register(&SERVICE, &registration, out)
 }
 
 /// What the service has already, in its place what is given now.
@@ -192,14 +180,6 @@ fn unmarked(program: &OsStr) -> OsString {
     }
 }
 
-fn start(out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match start_service(&SERVICE, MANAGER_DEADLINE)? {
-        Started::Asked => writeln!(out, "{NAME} was asked to start")?,
-        Started::IsDisabled => writeln!(out, "{NAME} is disabled, and left so")?,
-    }
-    Ok(())
-}
-
 /// The configuration of who names none. What is there is never written over.
 fn first_configuration(directory: &Path, out: &mut dyn Write) -> Result<PathBuf, ServiceCommandError> {
     platform::create_private_directory(directory)?;
@@ -210,23 +190,6 @@ fn first_configuration(directory: &Path, out: &mut dyn Write) -> Result<PathBuf,
         writeln!(out, "wrote {}, which names nothing to look at yet", path.display())?;
     }
     Ok(path)
-}
-
-fn remove(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match unregister_service(&SERVICE, Duration::from_secs(args.timeout))? {
-        Unregistered::Removed => writeln!(out, "{NAME} is stopped and no service any more")?,
-        Unregistered::WasNotThere => writeln!(out, "{NAME} is no service here")?,
-    }
-    Ok(())
-}
-
-fn stop(args: &StopArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
-    match stop_service(&SERVICE, Duration::from_secs(args.timeout)) {
-        Ok(()) => writeln!(out, "{NAME} is stopped")?,
-        Err(RegistrationError::NotThere(_)) => writeln!(out, "{NAME} is no service here")?,
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
 }
 
 /// A service's current directory is not the one that the command was given in.
