@@ -29,8 +29,15 @@ try_msi() { # program
     for version in "$first" "$second" "$rebuilt"; do
         fails_when_told "$version" || { echo "$version was not made to fail"; return; }
     done
-    # It answers as long as it runs. The page is read to its end: a pipe whose reader ends at the first match fails with it.
-    answers() { local page; page=$(curl -sf --max-time 5 --retry 60 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/metrics" 2>/dev/null) && [[ $page == *'# TYPE kagiban_source_up '* ]]; }
+    # A port that is taken would show in what answers.
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((20000 + RANDOM % 10000)); done
+    fetch() { curl -sS --fail-with-body --max-time 5 --retry 60 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port$1" 2>&1; }
+    # It answers from its start, with nothing about sources before the first looks: it says itself when those are done. The page is read
+    # to its end: a pipe whose reader ends at the first match fails with it. What came instead is shown.
+    answers() {
+        local page
+        page=$(fetch /-/ready) && page=$(fetch /metrics) && [[ $page == *'# TYPE kagiban_source_up '* ]] || { head -n 5 <<<"$page"; false; }
+    }
     installer() { in_wine 120 msiexec "$1" "Z:${2//\//\\}" /qn "${@:3}" >"$work/msi.log" 2>&1 || { echo "msiexec $1 ended with $?:"; cat "$work/msi.log"; }; }
     # With what fails after all else, or after the service is stopped to be replaced.
     fails() { KAGIBAN_FAILS=$1 in_wine 120 msiexec "$2" "Z:${3//\//\\}" /qn "${@:4}" >"$work/msi.log" 2>&1 && echo "msiexec $2 of what fails ($1) ended well"; }
