@@ -39,11 +39,22 @@ try_msi() { # program
         page=$(fetch /-/ready) && page=$(fetch /metrics) && [[ $page == *'# TYPE kagiban_source_up '* ]] || { head -n 5 <<<"$page"; false; }
     }
     installer() { in_wine 120 msiexec "$1" "Z:${2//\//\\}" /qn "${@:3}" >"$work/msi.log" 2>&1 || { echo "msiexec $1 ended with $?:"; cat "$work/msi.log"; }; }
-    # With what fails after all else, or after the service is stopped to be replaced.
-    fails() { KAGIBAN_FAILS=$1 in_wine 120 msiexec "$2" "Z:${3//\//\\}" /qn "${@:4}" >"$work/msi.log" 2>&1 && echo "msiexec $2 of what fails ($1) ended well"; }
+    # With what fails after all else, or after the service is stopped to be replaced. Wine undoes actions of its own before those of a
+    # package: where the service has ended by then, it has removed the program that was to undo them. Such an attempt shows nothing, and
+    # is made again, from what `$again` makes.
+    fails() {
+        local _
+        for _ in {1..10}; do
+            KAGIBAN_FAILS=$1 WINEDEBUG=err+msi in_wine 120 msiexec "$2" "Z:${3//\//\\}" /qn "${@:4}" >"$work/msi.log" 2>&1 && echo "msiexec $2 of what fails ($1) ended well"
+            grep -q "can't find executable" "$work/msi.log" || return 0
+            "$again"
+        done
+        echo "Wine removed the program of what fails ($1) before it was run, ten times"
+    }
     settings() { in_wine 30 reg query 'HKLM\System\CurrentControlSet\Services\kagiban-exporter' 2>/dev/null | tr -d '\r' | grep ImagePath; }
 
-    fails install /i "$first" "LISTENADDRESS=127.0.0.1:$port"
+    forget() { in_wine 30 sc delete kagiban-exporter >/dev/null 2>&1; }
+    again=forget fails install /i "$first" "LISTENADDRESS=127.0.0.1:$port"
     # The manager removes it once it has ended.
     for _ in {1..30}; do [ -n "$(settings)" ] || break; sleep 1; done
     [ -z "$(settings)" ] || echo "a first installation that failed has left a service: $(settings)"
@@ -51,9 +62,10 @@ try_msi() { # program
     # One that was registered by hand, from another place, is as it was after an installation that fails. No path has a space: what is in
     # the first quotes is all that Wine's installer reads of a line with some.
     mkdir "$WINEPREFIX/drive_c/hand" && cp "$1" "$WINEPREFIX/drive_c/hand/kagiban-exporter.exe"
-    in_wine 60 'C:\hand\kagiban-exporter.exe' service install --log.level debug --web.telemetry-path /metrics/own >"$work/msi.log" 2>&1 || cat "$work/msi.log"
+    by_hand() { in_wine 60 'C:\hand\kagiban-exporter.exe' service install --log.level debug --web.telemetry-path /metrics/own >"$work/msi.log" 2>&1 || cat "$work/msi.log"; }
+    by_hand
     by_hand=$(settings)
-    fails install /i "$first" "LISTENADDRESS=127.0.0.1:$port"
+    again=by_hand fails install /i "$first" "LISTENADDRESS=127.0.0.1:$port"
     [[ $by_hand == *'hand'*'/metrics/own'* && $(settings) == "$by_hand" ]] || echo "an installation that failed has not left $by_hand: $(settings)"
     in_wine 60 'C:\hand\kagiban-exporter.exe' service remove >"$work/msi.log" 2>&1 || cat "$work/msi.log"
 
@@ -85,7 +97,7 @@ try_msi() { # program
     kept 'an upgrade'
 
     # An upgrade that has stopped the service and then fails has it started again.
-    KAGIBAN_UPGRADES=1 fails removal /x "$second"
+    again=true KAGIBAN_UPGRADES=1 fails removal /x "$second"
     kept 'an upgrade that failed'
     answers || echo 'after an upgrade that failed the service does not run'
 
