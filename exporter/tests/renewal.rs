@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
@@ -264,6 +267,101 @@ async fn what_brings_back_is_not_run_again_after_a_crash_in_its_middle() {
     let report = rotator.report().unwrap();
     assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "rolled_back_by_order"), "{report:#?}");
     assert_eq!((world.service.served().await, world.ran("back")), (Some(world.first), 1));
+}
+
+/// A world whose program writes over a command file that somebody has changed, as an installer does.
+async fn with_command_file(next_ends: i32) -> (World, PathBuf) {
+    let mut world = World::self_renewing(next_ends).await;
+    let file = world.home().join("default.sh");
+    std::fs::write(&file, "ours").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o750)).unwrap();
+    world.agent.renew.as_mut().unwrap().keep = vec![file.clone()];
+    let keep = format!(", keep: ['{}'], timeout: ", file.display());
+    world.agent_yaml = world.agent_yaml.replacen(", timeout: ", &keep, 1);
+    let overwrite = "rm -f ${0%/*}/default.sh; echo default > ${0%/*}/default.sh";
+    world.before("renew", overwrite);
+    world.before("back", overwrite);
+    (world, file)
+}
+
+fn assert_is_ours(file: &Path, contents: &str) {
+    let mode = std::fs::metadata(file).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((std::fs::read_to_string(file).unwrap().as_str(), mode), (contents, 0o750));
+}
+
+/// Seed 000: the installer writes the default command file over the one that is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_the_program_writes_over_is_what_it_was_after_every_end_of_a_renewal() {
+    for (ends, state) in [(2049, RotationState::Committed), (2030, RotationState::RolledBack)] {
+        let (world, file) = with_command_file(ends).await;
+        let api = Api::start(&world).await;
+        let decided = renew(&api, 1).await;
+        assert_eq!(decided.state, state, "{decided:#?}");
+        assert_is_ours(&file, "ours");
+        if state == RotationState::Committed {
+            // It is its owner's again, and the program that brings back overwrites it too.
+            std::fs::write(&file, "changed since").unwrap();
+            let path = format!("agents/{AGENT}/rotations/1/rollback");
+            api.ask::<RotationReport>("POST", &path, &rollback(1, 1)).await.unwrap();
+            assert_eq!(api.decided(1).await.state, RotationState::RolledBack);
+            assert_eq!(world.ran("back"), 1);
+            assert_is_ours(&file, "changed since");
+        }
+        api.stop().await;
+    }
+}
+
+/// A crash in the middle of the program, before it has written over the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_the_program_writes_over_after_a_crash_is_put_back_too() {
+    let (world, file) = with_command_file(2049).await;
+    world.before("renew", "sleep 1; rm -f ${0%/*}/default.sh; echo default > ${0%/*}/default.sh");
+    {
+        let (mut rotator, _lock) = world.rotator().await;
+        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+        let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
+        assert!(cut_off.is_err() && world.ran("renew") == 1, "the crash is not in the middle");
+    }
+    let (rotator, _lock) = world.rotator().await;
+    let report = rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::Committed, "{report:#?}");
+    assert_is_ours(&file, "ours");
+}
+
+/// What cannot be put back is said, and where its copy is; it is put back as soon as it can be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_file_cannot_be_put_back_is_frozen_until_it_can() {
+    let (world, file) = with_command_file(2049).await;
+    world.before("renew", "rm -f ${0%/*}/default.sh; mkdir ${0%/*}/default.sh");
+    world.before("back", "");
+    let api = Api::start(&world).await;
+    let decided = renew(&api, 1).await;
+    assert_eq!((decided.state, reason(&decided)), (RotationState::Frozen, "not_put_back"), "{decided:#?}");
+    let said = decided.failure.unwrap().message;
+    assert!(said.contains("/backups/") && said.contains("0-default.sh"), "{said}");
+    assert_eq!(world.service.served().await, Some(world.first), "its service is up on what it had");
+    std::fs::remove_dir(&file).unwrap();
+    let began = Instant::now();
+    while api.decided(1).await.state != RotationState::RolledBack {
+        assert!(began.elapsed() < Duration::from_secs(60), "the freeze does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_is_ours(&file, "ours");
+    api.stop().await;
+}
+
+/// Nothing is begun whose file could not be put back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_whose_file_cannot_be_copied_is_not_begun() {
+    let (world, file) = with_command_file(2049).await;
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", &file).unwrap();
+    let api = Api::start(&world).await;
+    let decided = renew(&api, 1).await;
+    assert_eq!(decided.state, RotationState::RolledBack, "{decided:#?}");
+    assert!(decided.failure.unwrap().message.contains("renew.keep"));
+    assert_eq!(world.ran("renew"), 0);
+    api.stop().await;
 }
 
 /// Somebody does not want the renewed leaf: that it is valid ends no freeze.

@@ -162,6 +162,10 @@ pub struct RenewConfig {
     /// brought back.
     #[serde(default)]
     pub back: Option<Vec<String>>,
+    /// Files that the program writes over and that are to stay as they were, such as a command file that somebody has changed: they are
+    /// copied before it is run, and put back after it.
+    #[serde(default)]
+    pub keep: Vec<PathBuf>,
     /// How long either may take: 10 minutes by default.
     #[serde(default, deserialize_with = "duration")]
     pub timeout: Option<Duration>,

@@ -1,5 +1,6 @@
 //! An agent that can be rotated: what its configuration says, with the defaults of its product.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub struct Trigger {
     pub renew: Command,
     /// Brings back what was there before.
     pub back: Option<Command>,
+    /// Files that `renew` writes over, and that are put back.
+    pub keep: Vec<PathBuf>,
+    pub backups: usize,
     /// Of either program.
     pub timeout: Duration,
 }
@@ -135,6 +139,8 @@ const MAX_WAIT: Duration = Duration::from_secs(3600);
 const MAX_SERVICE_NAME: usize = 256;
 /// More backups than anybody will read, each with an old private key in it.
 const MAX_BACKUPS: usize = 20;
+/// A product has one or two.
+const MAX_KEPT_FILES: usize = 16;
 
 impl Agent {
     /// Fills in what the product knows and what lies on this host. It blocks on the file systems of the product's usual
@@ -200,9 +206,19 @@ impl Agent {
         own.into_iter().chain(of_service).flatten()
     }
 
-    /// The files that a rotation replaces: none of an agent that keeps its own.
+    /// The files that a rotation replaces. Of an agent that keeps its own key they are what its own program has written over.
     pub fn replaced(&self) -> Vec<&Path> {
-        self.push().map(Push::files).unwrap_or_default()
+        match &self.procedure {
+            Procedure::Push(push) => push.files(),
+            Procedure::Trigger(Trigger { keep, .. }) => keep.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
+    /// How many rotations' copies of what they have replaced are kept.
+    pub(super) const fn backups(&self) -> usize {
+        match &self.procedure {
+            Procedure::Push(Push { backups, .. }) | Procedure::Trigger(Trigger { backups, .. }) => *backups,
+        }
     }
 
     /// For what is done with files alone; none of an agent that keeps its own.
@@ -283,14 +299,21 @@ impl Resolver<'_> {
                 self.invalid("service.stop", "this product's service is not stopped; renew.command does all of it")
             );
         }
-        let RenewConfig { command, back, timeout } = self.0.renew.clone().unwrap_or_default();
+        let RenewConfig { command, back, keep, timeout } = self.0.renew.clone().unwrap_or_default();
         let own = |argv: &[&str]| argv.iter().map(|&argument| argument.to_owned()).collect();
         let usual = (renewal.renew)(platform::OS).map(own);
         let usual_back = (renewal.back)(platform::OS).map(own);
         let back = back.or(usual_back).map(|back| self.command("renew.back", Some(back))).transpose()?;
+        let keep = keep.iter().map(|path| self.absolute("renew.keep", path)).collect::<Result<Vec<_>, _>>()?;
+        let is_named_twice = keep.iter().collect::<BTreeSet<_>>().len() != keep.len();
+        if is_named_twice || keep.len() > MAX_KEPT_FILES {
+            return Err(self.invalid("renew.keep", "must name 16 files at most, and each once"));
+        }
         Ok(Trigger {
             renew: self.command("renew.command", command.or(usual))?,
             back,
+            keep,
+            backups: self.0.backups,
             timeout: self.timeout("renew.timeout", timeout, DEFAULT_RENEW_TIMEOUT)?,
         })
     }
@@ -596,12 +619,16 @@ mod tests {
             let agent = resolve(&format!("{head}{renew}")).expect("a program is enough");
             let commands: Vec<_> = agent.commands().map(|(setting, _)| setting).collect();
             assert_eq!((commands, agent.replaced().len()), (vec!["renew.command"], 0));
+            let keeps = resolve(&format!("{head}renew: {{command: [/bin/renew], keep: [/opt/default.sh]}}\n"));
+            assert_eq!(keeps.expect("a file to keep").replaced().len(), 1, "no other agent may have the same one");
             for (rest, expected) in [
                 ("", "renew.command is missing"),
                 ("renew: {command: [bin/renew]}", "absolute"),
                 ("renew: {command: [/bin/renew], timeout: 2h}", "one hour"),
                 ("renew: {command: [/bin/renew], timeout: 0s}", "more than zero"),
                 ("renew: {command: [/bin/renew], back: ['']}", "renew.back"),
+                ("renew: {command: [/bin/renew], keep: [default.sh]}", "absolute"),
+                ("renew: {command: [/bin/renew], keep: [/a, /b, /a]}", "each once"),
                 ("renew: {command: [/bin/renew]}\nkeystore: {path: /a}", "keeps its key"),
                 ("renew: {command: [/bin/renew]}\npasswordFile: /a", "keeps its password"),
                 ("renew: {command: [/bin/renew]}\nservice: {stop: [/bin/true]}", "not stopped"),

@@ -206,8 +206,9 @@ impl Rotator {
             Ok(()) => self.look_before_stop().await,
             Err(failure) => Err(failure),
         };
+        let kept = seen.and_then(|seen| self.keep_files(seen.as_ref()).map(|()| seen));
         // Last: the service is stopped next.
-        let cleared = match seen {
+        let cleared = match kept {
             Ok(seen) => self.power().await.map(|()| seen).map_err(RotationFailure::from),
             Err(failure) => Err(failure),
         };
@@ -268,9 +269,8 @@ impl Rotator {
         self.chores.discard_due &= swept.is_err() || self.is_frozen();
         self.note_discard_due(self.chores.discard_due && !self.files().is_empty());
         let earlier = self.discard_earlier();
-        let keep = self.agent.push().map(|push| push.backups);
-        let pruned = keep.map(|keep| backup::prune(&self.host.state_directory, &self.agent.name, keep, self.files()));
-        let pruned = pruned.into_iter().flatten();
+        let (state_directory, keep) = (&self.host.state_directory, self.agent.backups());
+        let pruned = backup::prune(state_directory, &self.agent.name, keep, self.files());
         let left = [swept, earlier].into_iter().filter_map(Result::err).map(|failure| failure.message);
         let failed: Vec<_> = left.chain(pruned).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));

@@ -73,6 +73,9 @@ pub struct Rotation {
     pub committed_before: Option<CommittedRotation>,
     /// The set of files that is replaced together.
     pub files: Vec<FileSwap>,
+    /// Of an agent that renews its own certificate: what its program writes over, and is put back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptFile>,
     /// Only where the journal was lost and `files` are the newest backup's: what lay in their places and was copied. Nothing
     /// else may be overwritten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,6 +158,18 @@ pub struct OldFile {
     pub backup: PathBuf,
     /// Of the copy. It differs from the file's where a rollback needs more than the file said: see `survey`.
     pub backup_digest: Digest,
+}
+
+/// A file that was copied before a program was run that may write over it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeptFile {
+    pub path: PathBuf,
+    /// Where its copy lies.
+    pub copy: PathBuf,
+    pub digest: Digest,
+    /// Those that it had, and has again when it is put back.
+    pub attributes: Attributes,
 }
 
 /// What was found where a journal should be.
@@ -294,6 +309,7 @@ impl Rotation {
             mark: None,
             committed_before: None,
             files: Vec::new(),
+            kept: Vec::new(),
             copied: None,
             recoveries: 0,
             left_in_order: false,
@@ -536,6 +552,12 @@ mod tests {
             ready: Some(Ready { instead_of: Some(Digest::of(b"now")), contents: Digest::of(b"back") }),
         };
         let rotation = Rotation {
+            kept: vec![KeptFile {
+                path: "/opt/agent/default.sh".into(),
+                copy: "/var/lib/kagiban-exporter/backups/web/7/0-default.sh".into(),
+                digest: Digest::of(digest),
+                attributes: attributes(),
+            }],
             epoch: Epoch(1),
             generation: Generation(generation),
             opened_at: Timestamp::UNIX_EPOCH,

@@ -75,6 +75,21 @@ pub(in crate::rotation) fn make(
     previous: Option<LeafSha256>,
     files: &[StagedFile],
 ) -> Result<(), BackupError> {
+    let copies =
+        files.iter().filter_map(|file| Some((file.swap.old.as_ref()?.backup.as_path(), file.backup.as_ref()?)));
+    let manifest = Manifest { previous, files: files.iter().map(|file| file.swap.clone()).collect() };
+    write(directory, copies.map(|(path, bytes)| (path, bytes.as_slice())), &manifest)
+}
+
+/// Writes copies, each to its place in the directory, and then the manifest, which says that they are all there.
+///
+/// # Errors
+/// See [`BackupError`].
+pub(in crate::rotation) fn write<'a>(
+    directory: &Path,
+    copies: impl Iterator<Item = (&'a Path, &'a [u8])>,
+    manifest: &Manifest,
+) -> Result<(), BackupError> {
     if let Some(parent) = directory.parent() {
         platform::create_private_directory(parent)?;
     }
@@ -82,14 +97,11 @@ pub(in crate::rotation) fn make(
         return Err(BackupError::Exists { path: directory.to_owned() });
     }
     platform::create_private_directory(directory)?;
-    for file in files {
-        if let (Some(bytes), Some(old)) = (&file.backup, &file.swap.old) {
-            platform::replace(&old.backup, bytes, None)?;
-        }
+    for (path, bytes) in copies {
+        platform::replace(path, bytes, None)?;
     }
-    let manifest = Manifest { previous, files: files.iter().map(|file| file.swap.clone()).collect() };
     let path = directory.join(MANIFEST);
-    Ok(platform::replace(&path, &checksum::encode_for(&path, &manifest)?, None)?)
+    Ok(platform::replace(&path, &checksum::encode_for(&path, manifest)?, None)?)
 }
 
 /// The copy of an old file, as it was made.
@@ -97,29 +109,37 @@ pub(in crate::rotation) fn make(
 /// # Errors
 /// See [`BackupError`].
 pub(in crate::rotation) fn read(old: &OldFile) -> Result<Zeroizing<Vec<u8>>, BackupError> {
-    let bytes = platform::read_held(&old.backup, MAX_STORE_BYTES, Links::Refuse)?.bytes;
-    if Digest::of(&bytes) != old.backup_digest {
-        return Err(BackupError::Altered { path: old.backup.clone() });
+    read_copy(&old.backup, old.backup_digest)
+}
+
+/// A copy, as it was made.
+///
+/// # Errors
+/// See [`BackupError`].
+pub(in crate::rotation) fn read_copy(path: &Path, digest: Digest) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+    let bytes = platform::read_held(path, MAX_STORE_BYTES, Links::Refuse)?.bytes;
+    if Digest::of(&bytes) != digest {
+        return Err(BackupError::Altered { path: path.to_owned() });
     }
     Ok(bytes)
 }
 
-/// Copies a file that a rollback will overwrite, and that is not what the rotation put there, beside the backup. Named by
-/// what it holds: no copy replaces another.
+/// Copies a file that will be overwritten, and that is not what the rotation put there, beside its copy `backup`. Named by what it
+/// holds: no copy replaces another.
 ///
 /// # Errors
 /// See [`BackupError`].
-pub(in crate::rotation) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(), BackupError> {
-    let name = old.backup.file_name().unwrap_or_default().to_string_lossy();
-    let path = old.backup.with_file_name(format!("{CHANGED_PREFIX}{}-{name}", Digest::of(bytes).short()));
+pub(in crate::rotation) fn keep_changed(backup: &Path, bytes: &[u8]) -> Result<(), BackupError> {
+    let name = backup.file_name().unwrap_or_default().to_string_lossy();
+    let path = backup.with_file_name(format!("{CHANGED_PREFIX}{}-{name}", Digest::of(bytes).short()));
     let is_copy = |entry: &std::fs::DirEntry| {
         let other = entry.file_name();
         let other = other.to_string_lossy();
         other.starts_with(CHANGED_PREFIX) && other.ends_with(&format!("-{name}")) && entry.path() != path
     };
-    let directory = std::fs::read_dir(old.backup.parent().unwrap_or(Path::new("/")));
+    let directory = std::fs::read_dir(backup.parent().unwrap_or(Path::new("/")));
     if directory.into_iter().flatten().filter_map(Result::ok).filter(is_copy).count() >= MAX_CHANGED {
-        return Err(BackupError::ChangedAgain { path: old.backup.clone() });
+        return Err(BackupError::ChangedAgain { path: backup.to_owned() });
     }
     Ok(write_once(&path, bytes)?)
 }
@@ -150,7 +170,7 @@ fn discard_one(file: &FileSwap, path: &Path) -> Result<(), BackupError> {
         // Before there is a backup no name is exchanged: a new file was cut off while it was written.
         && old.backup.symlink_metadata().is_ok()
     {
-        keep_changed(old, &held.bytes)?;
+        keep_changed(&old.backup, &held.bytes)?;
     }
     Ok(platform::remove(path)?)
 }
@@ -362,10 +382,10 @@ mod tests {
         let root = tempfile::tempdir().expect("directory");
         let old = swap(root.path()).old.expect("old");
         for n in 0..MAX_CHANGED {
-            keep_changed(&old, format!("content {n}").as_bytes()).expect("kept");
-            keep_changed(&old, b"content 0").expect("there already");
+            keep_changed(&old.backup, format!("content {n}").as_bytes()).expect("kept");
+            keep_changed(&old.backup, b"content 0").expect("there already");
         }
-        assert_eq!(keep_changed(&old, b"one more").expect_err("too many").reason(), "changed_again");
+        assert_eq!(keep_changed(&old.backup, b"one more").expect_err("too many").reason(), "changed_again");
         let copies = std::fs::read_dir(root.path()).expect("list").map(|entry| entry.expect("entry"));
         let copies = copies.filter(|entry| entry.file_name().to_string_lossy().starts_with(CHANGED_PREFIX));
         let mut contents: Vec<_> = copies.map(|copy| std::fs::read_to_string(copy.path()).expect("read")).collect();

@@ -7,15 +7,66 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::kept;
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use crate::rotation::agent::{Procedure, Trigger, Verify};
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::hold::{Hold, Look};
+use crate::rotation::journal::KeptFile;
 use crate::rotation::live::{self, LookError};
 use crate::rotation::machine::{FrozenFiles, Phase};
 use crate::rotation::rotator::Rotator;
 
+/// Below the copies of a rotation: what was there when somebody ordered it back.
+const BEFORE_BACK: &str = "before-back";
+
 impl Rotator {
+    /// Copies what the program will write over; a push copies its files by itself, when it replaces them.
+    pub(in crate::rotation) fn keep_files(&mut self, served: Option<&Leaf>) -> Result<(), RotationFailure> {
+        let (Procedure::Trigger(Trigger { keep, .. }), Some(rotation)) =
+            (&self.agent.procedure, &mut self.record.rotation)
+        else {
+            return Ok(());
+        };
+        let directory = self.host.state_directory.backup(&self.agent.name, rotation.generation);
+        rotation.kept = kept::copy(&directory, keep, served.map(|leaf| leaf.sha256))?;
+        Ok(())
+    }
+
+    /// Of a renewal that was committed the files are their owner's again, who may have changed them since: what the program of
+    /// `renew.back` will write over is copied anew.
+    fn keep_files_for_order(&mut self) -> Result<(), RotationFailure> {
+        let (Procedure::Trigger(Trigger { keep, .. }), Some(rotation)) =
+            (&self.agent.procedure, &mut self.record.rotation)
+        else {
+            return Ok(());
+        };
+        if rotation.kept.is_empty() {
+            let backup = self.host.state_directory.backup(&self.agent.name, rotation.generation);
+            rotation.kept = kept::copy(&backup.join(BEFORE_BACK), keep, None)?;
+        }
+        Ok(())
+    }
+
+    /// Where a program of the product's may follow that writes over them again.
+    fn put_kept_files_back(&self) -> Result<(), RotationFailure> {
+        let left = kept::put_back(self.kept_files());
+        left.into_iter().next().map_or(Ok(()), |(_, failure)| Err(failure))
+    }
+
+    /// Where none follows: what is back is its owner's again, who may change it before the next attempt.
+    fn give_kept_files_back(&mut self) -> Result<(), RotationFailure> {
+        let (left, failures): (Vec<_>, Vec<_>) = kept::put_back(self.kept_files()).into_iter().unzip();
+        if let Some(rotation) = &mut self.record.rotation {
+            rotation.kept = left;
+        }
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn kept_files(&self) -> &[KeptFile] {
+        self.record.rotation.as_ref().map_or(&[], |rotation| &rotation.kept)
+    }
+
     /// Runs the product's program, which an earlier run of this one has not begun.
     pub(in crate::rotation) async fn run_renewal(&mut self) -> Result<(), RotationFailure> {
         let Trigger { renew, timeout, .. } = self.trigger()?.clone();
@@ -23,10 +74,11 @@ impl Rotator {
         self.run_noted(&renew, timeout).await.map_err(|error| RotationFailure::new("renew_failed", error.to_string()))
     }
 
-    /// Waits until a renewed leaf is served, and then for as long as the hold-down asks.
+    /// Puts back what the program has written over, waits until a renewed leaf is served, and then for as long as the hold-down asks.
     pub(in crate::rotation) async fn prove(&mut self) -> Result<(), RotationFailure> {
         // The program of a run that has crashed may go on.
         self.await_earlier_start().await;
+        self.put_kept_files_back()?;
         let before = match self.step() {
             Some(Renewal::Proving { before }) => *before,
             _ => None,
@@ -34,6 +86,7 @@ impl Rotator {
         let leaf = self.held(self.agent.verify, |leaf| check_renewed(leaf, before.as_ref())).await?;
         if let Some(rotation) = &mut self.record.rotation {
             rotation.leaf = Some(leaf);
+            rotation.kept.clear();
         }
         Ok(())
     }
@@ -43,9 +96,9 @@ impl Rotator {
     /// only an older state than this one.
     pub(in crate::rotation) async fn revert(&mut self) -> Result<(), RotationFailure> {
         self.await_earlier_start().await;
-        let before = match self.step() {
-            Some(Renewal::Reverting { before, by_order: false, .. }) => *before,
-            _ => None,
+        let (before, by_order) = match self.step() {
+            Some(Renewal::Reverting { before, by_order: false, .. }) => (*before, false),
+            _ => (None, true),
         };
         if let Some(before) = before
             && self.serves(before).await
@@ -54,6 +107,11 @@ impl Rotator {
         }
         let Trigger { back, timeout, .. } = self.trigger()?.clone();
         let Some(back) = back else { return Ok(()) };
+        if by_order {
+            self.keep_files_for_order()?;
+            // They are told of before the program is run.
+            self.save_record();
+        }
         self.await_journal().await?;
         self.run_noted(&back, timeout).await.map_err(|error| RotationFailure::new("revert_failed", error.to_string()))
     }
@@ -80,9 +138,15 @@ impl Rotator {
     }
 
     /// Whether the service serves a leaf that will do. One that is down is started, where that is configured; one that was
-    /// broken before is not asked to serve.
+    /// broken before is not asked to serve. A service that is up counts more than files that cannot be put back, and is brought up first.
     pub(in crate::rotation) async fn settle(&mut self) -> Result<(), RotationFailure> {
         self.await_earlier_start().await;
+        let put_back = self.give_kept_files_back();
+        self.settle_service().await?;
+        put_back
+    }
+
+    async fn settle_service(&mut self) -> Result<(), RotationFailure> {
         let must_serve = self.step().and_then(Renewal::before).is_some() || self.leaf_to_go().is_some();
         let patient = self.agent.verify.for_rollback();
         let half = Verify { deadline: patient.deadline / 2, ..patient };
@@ -102,8 +166,10 @@ impl Rotator {
         self.settled(half).await
     }
 
-    /// For a freeze: whether a leaf that will do is served now, and for as long as the hold-down asks.
+    /// For a freeze: whether a leaf that will do is served now, and for as long as the hold-down asks, with the files that are kept as
+    /// they were.
     pub(in crate::rotation) async fn look_for_one_that_will_do(&mut self) -> Result<(), RotationFailure> {
+        self.give_kept_files_back()?;
         self.settled(Verify { deadline: Duration::ZERO, ..self.agent.verify }).await
     }
 

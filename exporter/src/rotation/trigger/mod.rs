@@ -4,8 +4,11 @@
 //!   order ──> renewal   what comes next (pure)
 //!                │
 //!             effects   runs the program, and looks at the endpoint
+//!                │
+//!              kept     what the program writes over: copied before it, put back after it
 //! ```
 
 mod effects;
+mod kept;
 pub mod renewal;
 mod requests;

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::rotation::failure::RotationFailure;
 
+/// The service may be in order, and a file that its own program has written over is not what it was.
+pub(in crate::rotation) const NOT_PUT_BACK: &str = "not_put_back";
+
 /// Where a renewal stands. It is durable before its effect begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
@@ -86,7 +89,8 @@ impl Renewal {
                 NextStep::Step(Self::Settling { before, failure, by_order })
             }
             Self::Settling { failure, by_order, .. } => {
-                NextStep::Frozen { failure: failure.followed_by(why, "not_served_after_rollback"), by_order }
+                let reason = if why.reason == NOT_PUT_BACK { NOT_PUT_BACK } else { "not_served_after_rollback" };
+                NextStep::Frozen { failure: failure.followed_by(why, reason), by_order }
             }
         }
     }

@@ -75,7 +75,7 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
         (RestoreStep::Restore, Some(old)) => restored(old)?,
         (RestoreStep::Overwrite, Some(old)) => {
             if let Some(changed) = &present {
-                backup::keep_changed(old, &changed.bytes)?;
+                backup::keep_changed(&old.backup, &changed.bytes)?;
             }
             restored(old)?
         }

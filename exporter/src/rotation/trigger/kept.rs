@@ -1,0 +1,198 @@
+//! Files that a product's own renewal writes over: copied before its program is run, and put back after it.
+//!
+//! An installer brings its own command files and takes no notice of what somebody has changed in them. Whether it was run to its end or
+//! not, whether the renewal was committed or taken back: the files are what they were.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kagiban_crds::LeafSha256;
+
+use crate::platform::{self, WriteError};
+use crate::rotation::digest::Digest;
+use crate::rotation::failure::RotationFailure;
+use crate::rotation::journal::KeptFile;
+use crate::rotation::push::backup::{self, BackupError, Manifest};
+use crate::rotation::push::survey::MAX_STORE_BYTES;
+use crate::rotation::trigger::renewal::NOT_PUT_BACK;
+
+/// Why a file was not copied or not put back.
+#[derive(Debug, thiserror::Error)]
+enum KeptFileError {
+    #[error("renew.keep: {0}")]
+    Survey(WriteError),
+    #[error("renew.keep: {}: an earlier copy cannot be removed: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("renew.keep: {0}")]
+    Backup(#[from] BackupError),
+    #[error(
+        "renew.keep: {} is as the program has left it, because it cannot be put back: {source}; its copy is {}",
+        path.display(),
+        copy.display()
+    )]
+    NotPutBack { path: PathBuf, copy: PathBuf, source: PutBackError },
+}
+
+/// Why a file cannot be put back.
+#[derive(Debug, thiserror::Error)]
+enum PutBackError {
+    #[error("{0}")]
+    Place(#[from] WriteError),
+    #[error("{0}")]
+    Copy(#[from] BackupError),
+}
+
+impl From<KeptFileError> for RotationFailure {
+    fn from(error: KeptFileError) -> Self {
+        let reason = match &error {
+            KeptFileError::Survey(source) => source.reason(),
+            KeptFileError::Backup(source) => source.reason(),
+            KeptFileError::Directory { .. } => "backup_exists",
+            KeptFileError::NotPutBack { .. } => NOT_PUT_BACK,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+/// Copies the files to `directory`, durably and private. One that is not there has nothing to keep. Copies that no journal tells of may lie
+/// there: nothing was begun with them.
+///
+/// # Errors
+/// Why one cannot be copied, or could not be put back later; nothing was changed then.
+pub(in crate::rotation) fn copy(
+    directory: &Path,
+    paths: &[PathBuf],
+    previous: Option<LeafSha256>,
+) -> Result<Vec<KeptFile>, RotationFailure> {
+    copied(directory, paths, previous).map_err(RotationFailure::from)
+}
+
+fn copied(directory: &Path, paths: &[PathBuf], previous: Option<LeafSha256>) -> Result<Vec<KeptFile>, KeptFileError> {
+    let (mut kept, mut contents) = (Vec::new(), Vec::new());
+    for (n, path) in paths.iter().enumerate() {
+        let surveyed = platform::survey(path, MAX_STORE_BYTES).map_err(KeptFileError::Survey)?;
+        let Some(held) = surveyed.file else { continue };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let (copy, digest) = (directory.join(format!("{n}-{name}")), Digest::of(&held.bytes));
+        kept.push(KeptFile { path: path.clone(), copy, digest, attributes: surveyed.attributes });
+        contents.push(held.bytes);
+    }
+    if kept.is_empty() {
+        return Ok(kept);
+    }
+    let copies = kept.iter().zip(&contents).map(|(file, bytes)| (file.copy.as_path(), bytes.as_slice()));
+    if directory.symlink_metadata().is_ok() {
+        std::fs::remove_dir_all(directory)
+            .map_err(|source| KeptFileError::Directory { path: directory.to_owned(), source })?;
+    }
+    // No file of these makes room for its copy when the journal is lost: a person may have changed it since.
+    backup::write(directory, copies, &Manifest { previous, files: Vec::new() })?;
+    Ok(kept)
+}
+
+/// Puts each file back that is not what it was. What lies there instead is copied beside the copy first. It can be done again.
+///
+/// Gives those that cannot be put back, with why.
+pub(in crate::rotation) fn put_back(kept: &[KeptFile]) -> Vec<(KeptFile, RotationFailure)> {
+    kept.iter().filter_map(|file| Some((file.clone(), put_one_back(file).err()?.into()))).collect()
+}
+
+fn put_one_back(file: &KeptFile) -> Result<(), KeptFileError> {
+    let put = || -> Result<(), PutBackError> {
+        let present = platform::survey(&file.path, MAX_STORE_BYTES)?.file;
+        if present
+            .as_ref()
+            .is_some_and(|present| Digest::of(&present.bytes) == file.digest && present.attributes == file.attributes)
+        {
+            return Ok(());
+        }
+        let bytes = backup::read_copy(&file.copy, file.digest)?;
+        if let Some(present) = present.filter(|present| present.bytes != bytes) {
+            backup::keep_changed(&file.copy, &present.bytes)?;
+        }
+        Ok(platform::replace(&file.path, &bytes, Some(&file.attributes))?)
+    };
+    put().map_err(|source| KeptFileError::NotPutBack { path: file.path.clone(), copy: file.copy.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The copies of `script` and of a file that is not there, below `root`.
+    fn kept(root: &Path) -> Vec<KeptFile> {
+        fs::write(root.join("script"), "ours").expect("write");
+        let paths = ["script", "absent"].map(|name| root.join(name));
+        copy(&root.join("backups/1"), &paths, None).expect("copied")
+    }
+
+    fn read(path: PathBuf) -> String {
+        fs::read_to_string(path).expect("read")
+    }
+
+    #[test]
+    fn what_a_program_writes_over_is_put_back_and_what_it_has_written_is_copied() {
+        let root = tempfile::tempdir().expect("directory");
+        let root = root.path();
+        let kept = kept(root);
+        let before = kept[0].attributes.clone();
+        for by_the_program in ["default", "default", "another default"] {
+            fs::write(root.join("script"), by_the_program).expect("write");
+            fs::write(root.join("absent"), "new").expect("write");
+            assert_eq!(put_back(&kept), []);
+            assert_eq!((read(root.join("script")), read(root.join("absent"))), ("ours".into(), "new".into()));
+        }
+        fs::remove_file(root.join("script")).expect("removed");
+        assert_eq!(put_back(&kept), [], "an uninstalled file comes back");
+        let now = platform::survey(&root.join("script"), MAX_STORE_BYTES).expect("there");
+        assert_eq!((read(root.join("script")), now.attributes), ("ours".into(), before));
+        let copies = fs::read_dir(root.join("backups/1")).expect("list").map(|entry| entry.expect("entry").path());
+        let changed = copies.filter(|path| path.to_string_lossy().contains("changed-")).map(read);
+        let mut changed: Vec<_> = changed.collect();
+        changed.sort();
+        assert_eq!(changed, ["another default", "default"]);
+    }
+
+    #[test]
+    fn one_that_cannot_be_put_back_keeps_no_other_and_says_where_its_copy_is() {
+        let root = tempfile::tempdir().expect("directory");
+        let root = root.path();
+        fs::create_dir(root.join("gone")).expect("mkdir");
+        let paths = ["gone/first", "second"].map(|name| root.join(name));
+        for path in &paths {
+            fs::write(path, "ours").expect("write");
+        }
+        let kept = copy(&root.join("backups/1"), &paths, None).expect("copied");
+        fs::remove_dir_all(root.join("gone")).expect("removed");
+        fs::write(&paths[1], "default").expect("write");
+        let left = put_back(&kept);
+        let [(file, failure)] = left.as_slice() else { panic!("{left:?}") };
+        assert_eq!(file, &kept[0], "its directory is gone");
+        let is_told = [&kept[0].path, &kept[0].copy].map(|path| failure.message.contains(&path.display().to_string()));
+        assert_eq!((failure.reason.as_ref(), is_told), ("not_put_back", [true; 2]), "{failure:?}");
+        assert_eq!(read(paths[1].clone()), "ours");
+        fs::write(&kept[1].copy, "altered").expect("write");
+        fs::write(&paths[1], "default").expect("write");
+        let left = put_back(&kept[1..]);
+        assert!(
+            left.iter().all(|(_, failure)| failure.message.contains("changed since it was made")) && left.len() == 1
+        );
+        assert_eq!(read(paths[1].clone()), "default", "nothing of unknown contents is put there");
+    }
+
+    #[test]
+    fn what_could_not_be_put_back_later_is_not_begun_with() {
+        let root = tempfile::tempdir().expect("directory");
+        let root = root.path();
+        fs::create_dir(root.join("directory")).expect("mkdir");
+        let large = fs::File::create(root.join("large")).expect("created");
+        large.set_len(MAX_STORE_BYTES + 1).expect("as long");
+        for name in ["directory", "large"] {
+            let failure = copy(&root.join("backups/1"), &[root.join(name)], None).expect_err(name);
+            assert!(failure.message.starts_with("renew.keep: "), "{failure:?}");
+        }
+        assert!(!root.join("backups").exists());
+    }
+}
