@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
+use kagiban_exporter::config::{BackupConfig, BackupFormat};
 use kagiban_exporter::rotation::Rotator;
 use support::pki::NO_END;
 use support::wire::Api;
@@ -362,6 +363,99 @@ async fn a_renewal_whose_file_cannot_be_copied_is_not_begun() {
     assert!(decided.failure.unwrap().message.contains("renew.keep"));
     assert_eq!(world.ran("renew"), 0);
     api.stop().await;
+}
+
+/// The product's program writes a backup, and both programs are given the password as an argument, as seed 003 has it.
+async fn with_backup(script: &str) -> (World, PathBuf) {
+    let mut world = World::self_renewing(2049).await;
+    let [file, program, password] = ["backup.zip", "save", "password"].map(|name| world.home().join(name));
+    std::fs::write(
+        &program,
+        format!("#!/bin/sh\ncd ${{0%/*}}\necho >> ran-save\n[ ! -e ran-renew ] || exit 9\n{script}\n"),
+    )
+    .unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&password, "of the backup\n").unwrap();
+    let save = vec![program.display().to_string(), "{password}".to_owned(), file.display().to_string()];
+    let renew = world.agent.renew.as_mut().unwrap();
+    renew.backup = Some(BackupConfig { command: Some(save), file: Some(file.clone()), format: BackupFormat::Zip });
+    renew.password_file = Some(password);
+    renew.command.as_mut().unwrap().push("{password}".to_owned());
+    world.before("renew", "echo \"$1\" > ${0%/*}/given-renew");
+    (world, file)
+}
+
+/// The shortest archive with one entry, whose name and contents are empty.
+const ARCHIVE: &str = r"PK\003\004\012\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0PK\001\002\036\003\012\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0PK\005\006\0\0\0\0\001\0\001\0\056\0\0\0\036\0\0\0\0\0";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_the_products_own_is_written_before_anything_is_renewed() {
+    let (world, file) = with_backup(&format!("echo \"$1\" > given-save; printf '{ARCHIVE}' > \"$2\"")).await;
+    let (mut rotator, _lock) = world.rotator().await;
+    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+    rotator.advance(|_| {}).await;
+    let report = rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::Committed, "{report:#?}");
+    assert!(std::fs::metadata(file).unwrap().len() > 0);
+    for program in ["save", "renew"] {
+        let given = std::fs::read_to_string(world.home().join(format!("given-{program}"))).unwrap();
+        assert_eq!((given.as_str(), world.ran(program)), ("of the backup\n", 1), "{program}");
+    }
+    let journal = std::fs::read_to_string(world.directory.path().join(format!("state/journal/{AGENT}.json"))).unwrap();
+    assert!(!journal.contains("of the backup") && !format!("{report:?}").contains("of the backup"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_backup_that_is_one_nothing_is_renewed() {
+    for (script, said) in [
+        ("exit 0", "has not written it"),
+        ("echo text > \"$2\"", "no ZIP archive"),
+        (": > \"$2\"", "is empty"),
+        ("exit 4", "exit status: 4"),
+        ("mkdir \"$2\"", "not a regular file"),
+    ] {
+        let (world, _) = with_backup(script).await;
+        let (mut rotator, _lock) = world.rotator().await;
+        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+        rotator.advance(|_| {}).await;
+        let report = rotator.report().unwrap();
+        assert_eq!(
+            (report.state, reason(&report)),
+            (RotationState::RolledBack, "not_backed_up"),
+            "{script}: {report:#?}"
+        );
+        assert!(report.failure.unwrap().message.contains(said), "{script}");
+        assert_eq!((world.ran("save"), world.ran("renew"), world.ran("back")), (1, 0, 0), "{script}");
+    }
+}
+
+/// One of an earlier renewal is none of this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_was_there_before_is_none() {
+    let (world, file) = with_backup("exit 0").await;
+    std::fs::write(file, "of last year").unwrap();
+    let (mut rotator, _lock) = world.rotator().await;
+    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+    rotator.advance(|_| {}).await;
+    let report = rotator.report().unwrap();
+    assert!(report.failure.as_ref().unwrap().message.contains("what it was before"), "{report:#?}");
+    assert_eq!(world.ran("renew"), 0);
+}
+
+/// Its program goes on for a while, and the certificate is what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_a_crash_has_cut_off_in_its_backup_is_given_up() {
+    let (world, _) = with_backup("sleep 1").await;
+    {
+        let (mut rotator, _lock) = world.rotator().await;
+        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+        let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
+        assert!(cut_off.is_err() && world.ran("save") == 1, "the crash is not in the middle");
+    }
+    let (rotator, _lock) = world.rotator().await;
+    let report = rotator.report().unwrap();
+    assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "restarted_before_renewal"));
+    assert_eq!(world.ran("renew"), 0);
 }
 
 /// Somebody does not want the renewed leaf: that it is valid ends no freeze.

@@ -40,7 +40,12 @@ fn before() -> Option<ServedLeaf> {
 fn events(effect: Effect) -> Vec<Event> {
     match effect {
         Effect::Preflight => {
-            vec![Event::ClearedToRenew(before()), Event::ClearedToRenew(None), Event::Failed(failed())]
+            vec![
+                Event::ClearedToRenew(before()),
+                Event::ClearedToRenew(None),
+                Event::ClearedToBackUp(before()),
+                Event::Failed(failed()),
+            ]
         }
         Effect::Nothing => vec![Event::OrderedToRevert(failed())],
         _ => vec![Event::Done, Event::Failed(failed())],

@@ -252,7 +252,9 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             })
             .collect(),
         // The last four belong to agents that renew their own certificate.
-        Effect::AwaitChain | Effect::Renew | Effect::Prove | Effect::Revert | Effect::Settle => Vec::new(),
+        Effect::AwaitChain | Effect::HaveBackedUp | Effect::Renew | Effect::Prove | Effect::Revert | Effect::Settle => {
+            Vec::new()
+        }
     }
 }
 

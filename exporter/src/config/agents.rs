@@ -166,9 +166,41 @@ pub struct RenewConfig {
     /// copied before it is run, and put back after it.
     #[serde(default)]
     pub keep: Vec<PathBuf>,
-    /// How long either may take: 10 minutes by default.
+    /// What writes a backup before the program is run. Without one that is as it should be the program is not run.
+    #[serde(default)]
+    pub backup: Option<BackupConfig>,
+    /// Holds a password in its first line. It takes the place of each argument `{password}`, for a product whose programs take it in no
+    /// other way: whoever may list the processes of this host may see it while the program runs.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// How long any of the programs may take: 10 minutes by default.
     #[serde(default, deserialize_with = "duration")]
     pub timeout: Option<Duration>,
+}
+
+/// A backup that a product's own program writes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackupConfig {
+    /// A program and its arguments; no shell reads them.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// The file that it writes.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    #[serde(default)]
+    pub format: BackupFormat,
+}
+
+/// What is expected of a backup's file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BackupFormat {
+    /// Any contents.
+    #[default]
+    Any,
+    /// A ZIP archive with something in it.
+    Zip,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use kagiban_crds::HostName;
 use serde::Deserialize;
 
-pub use agents::{Account, AgentConfig, KeystoreConfig, RenewConfig, ServiceConfig};
+pub use agents::{Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use feeds::LoadConfig;

@@ -9,7 +9,7 @@ use kagiban_agents::{Class, PasswordIni, Product, ProductFacts, Renewal, Service
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
-use crate::config::{Account, AgentConfig, KeystoreConfig, RenewConfig, ServiceConfig};
+use crate::config::{Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig};
 use crate::installation::{Installed, directory_there, local_endpoint};
 use crate::platform::{self, AccountId, Command, FileError, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
@@ -52,9 +52,24 @@ pub struct Trigger {
     /// Files that `renew` writes over, and that are put back.
     pub keep: Vec<PathBuf>,
     pub backups: usize,
-    /// Of either program.
+    /// What writes a backup of the product's own before `renew` is run.
+    pub backup: Option<ProductBackup>,
+    /// Its first line takes the place of [`PASSWORD`] in the commands.
+    pub password_file: Option<PathBuf>,
+    /// Of any of the programs.
     pub timeout: Duration,
 }
+
+/// A backup that a product's own program writes.
+#[derive(Clone, Debug)]
+pub struct ProductBackup {
+    pub command: Command,
+    pub file: PathBuf,
+    pub format: BackupFormat,
+}
+
+/// An argument that stands for the password of `renew.passwordFile`.
+pub(super) const PASSWORD: &str = "{password}";
 
 /// Where key and chain lie.
 #[derive(Clone, Debug)]
@@ -194,16 +209,14 @@ impl Agent {
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let Service { stop, start, .. } = &self.service;
         let own = match &self.procedure {
-            Procedure::Push(_) => [None, None],
-            Procedure::Trigger(Trigger { renew, back, .. }) => {
-                [Some(("renew.command", renew)), back.as_ref().map(|back| ("renew.back", back))]
-            }
+            Procedure::Push(_) => None,
+            Procedure::Trigger(trigger) => Some(trigger.commands()),
         };
         let of_service = [("service.stop", stop), ("service.start", start)].map(|(setting, command)| {
             let command = command.as_ref()?;
             Some((if matches!(command, Command::Service { .. }) { "service.name" } else { setting }, command))
         });
-        own.into_iter().chain(of_service).flatten()
+        own.into_iter().flatten().chain(of_service.into_iter().flatten())
     }
 
     /// The files that a rotation replaces. Of an agent that keeps its own key they are what its own program has written over.
@@ -227,6 +240,15 @@ impl Agent {
             Procedure::Push(push) => Some(push),
             Procedure::Trigger(_) => None,
         }
+    }
+}
+
+impl Trigger {
+    /// Every program that a renewal may run, with the setting that names it.
+    fn commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
+        let backup = self.backup.as_ref().map(|backup| ("renew.backup.command", &backup.command));
+        let back = self.back.as_ref().map(|back| ("renew.back", back));
+        [Some(("renew.command", &self.renew)), back, backup].into_iter().flatten()
     }
 }
 
@@ -299,7 +321,8 @@ impl Resolver<'_> {
                 self.invalid("service.stop", "this product's service is not stopped; renew.command does all of it")
             );
         }
-        let RenewConfig { command, back, keep, timeout } = self.0.renew.clone().unwrap_or_default();
+        let RenewConfig { command, back, keep, backup, password_file, timeout } =
+            self.0.renew.clone().unwrap_or_default();
         let own = |argv: &[&str]| argv.iter().map(|&argument| argument.to_owned()).collect();
         let usual = (renewal.renew)(platform::OS).map(own);
         let usual_back = (renewal.back)(platform::OS).map(own);
@@ -309,12 +332,31 @@ impl Resolver<'_> {
         if is_named_twice || keep.len() > MAX_KEPT_FILES {
             return Err(self.invalid("renew.keep", "must name 16 files at most, and each once"));
         }
-        Ok(Trigger {
+        let backup = backup.as_ref().map(|backup| self.resolve_backup(backup)).transpose()?;
+        let trigger = Trigger {
             renew: self.command("renew.command", command.or(usual))?,
             back,
             keep,
             backups: self.0.backups,
+            backup,
+            password_file: self.optional("renew.passwordFile", password_file.as_deref())?,
             timeout: self.timeout("renew.timeout", timeout, DEFAULT_RENEW_TIMEOUT)?,
+        };
+        let asks = trigger.commands().any(|(_, command)| names_password(command));
+        match (asks, &trigger.password_file) {
+            (true, None) => Err(self.missing("renew.passwordFile")),
+            (false, Some(_)) => Err(self
+                .invalid("renew.passwordFile", "no command has the argument {password}, which it takes the place of")),
+            _ => Ok(trigger),
+        }
+    }
+
+    fn resolve_backup(&self, config: &BackupConfig) -> Result<ProductBackup, AgentConfigError> {
+        let file = config.file.as_deref().ok_or_else(|| self.missing("renew.backup.file"))?;
+        Ok(ProductBackup {
+            command: self.command("renew.backup.command", config.command.clone())?,
+            file: self.absolute("renew.backup.file", file)?,
+            format: config.format,
         })
     }
 
@@ -526,6 +568,14 @@ impl Resolver<'_> {
     }
 }
 
+/// Whether one of its arguments stands for the password; the program itself is none of them.
+fn names_password(command: &Command) -> bool {
+    match command {
+        Command::Program(argv) => argv.iter().skip(1).any(|argument| argument == PASSWORD),
+        Command::Service { .. } => false,
+    }
+}
+
 fn service(name: &str, verb: ServiceVerb) -> Command {
     Command::Service { name: name.to_owned(), verb }
 }
@@ -629,6 +679,11 @@ mod tests {
                 ("renew: {command: [/bin/renew], back: ['']}", "renew.back"),
                 ("renew: {command: [/bin/renew], keep: [default.sh]}", "absolute"),
                 ("renew: {command: [/bin/renew], keep: [/a, /b, /a]}", "each once"),
+                ("renew: {command: [/bin/renew], backup: {command: [/bin/b]}}", "renew.backup.file is missing"),
+                ("renew: {command: [/bin/renew], backup: {file: /a}}", "renew.backup.command is missing"),
+                ("renew: {command: [/bin/renew], backup: {command: [/bin/b], file: a}}", "absolute"),
+                ("renew: {command: [/bin/renew, '{password}']}", "renew.passwordFile is missing"),
+                ("renew: {command: [/bin/renew], passwordFile: /a}", "{password}"),
                 ("renew: {command: [/bin/renew]}\nkeystore: {path: /a}", "keeps its key"),
                 ("renew: {command: [/bin/renew]}\npasswordFile: /a", "keeps its password"),
                 ("renew: {command: [/bin/renew]}\nservice: {stop: [/bin/true]}", "not stopped"),

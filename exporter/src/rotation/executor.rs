@@ -127,6 +127,7 @@ impl Rotator {
             Effect::VerifyNew => self.verify_new().await,
             Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for_new().await,
+            Effect::HaveBackedUp => self.have_backed_up().await,
             Effect::Renew => self.run_renewal().await,
             Effect::Prove if self.is_verified => Ok(()),
             Effect::Prove => self.prove().await,
@@ -154,12 +155,15 @@ impl Rotator {
     pub(super) fn proceed(&mut self, event: Event) {
         let note = match &event {
             Event::Failed(failure) | Event::Ordered(failure) | Event::OrderedToRevert(failure) => failure.text(),
-            Event::Cleared(Before::NotServed) | Event::ClearedToRenew(None) => {
+            Event::Cleared(Before::NotServed) | Event::ClearedToRenew(None) | Event::ClearedToBackUp(None) => {
                 "the old leaf was not served before".to_owned()
             }
             Event::Frozen(finding) => finding.note().to_owned(),
             Event::Unsettled => "a stop that was begun may still end the service".to_owned(),
-            Event::Cleared(Before::Served(_)) | Event::ClearedToRenew(Some(_)) | Event::Done => String::new(),
+            Event::Cleared(Before::Served(_))
+            | Event::ClearedToRenew(Some(_))
+            | Event::ClearedToBackUp(Some(_))
+            | Event::Done => String::new(),
         };
         let Some(mut rotation) = self.record.rotation.clone() else { return };
         rotation.stop_begun = rotation.stop_begun.take().filter(|_| was_begun(&rotation.state, &event));
@@ -215,12 +219,14 @@ impl Rotator {
         match (cleared, &self.agent.procedure) {
             (Err(failure), _) => Event::Failed(failure),
             (Ok(seen), Procedure::Push(_)) => Event::Cleared(Before::of(seen.map(|leaf| leaf.sha256))),
-            (Ok(seen), Procedure::Trigger(_)) => {
+            (Ok(seen), Procedure::Trigger(trigger)) => {
+                let backs_up = trigger.backup.is_some();
                 let leaf = seen.map(|Leaf { sha256, not_after, .. }| ServedLeaf { sha256, not_after });
                 if let Some(rotation) = &mut self.record.rotation {
                     rotation.previous = leaf.map(|leaf| leaf.sha256);
                 }
                 match leaf.as_ref().map_or(Ok(()), ServedLeaf::check_may_be_followed) {
+                    Ok(()) if backs_up => Event::ClearedToBackUp(leaf),
                     Ok(()) => Event::ClearedToRenew(leaf),
                     Err(failure) => Event::Failed(failure),
                 }

@@ -166,6 +166,8 @@ pub enum Effect {
     WatchOld,
     /// Keeps the service up until the stop that was begun can end it no more, and sees whether the old leaf is served then.
     Drain,
+    /// Runs the agent's own backup, and sees what it has written.
+    HaveBackedUp,
     /// Runs the agent's own renewal.
     Renew,
     /// Whether the renewed leaf is served.
@@ -195,6 +197,8 @@ pub enum Event {
     Cleared(Before),
     /// The same, of an agent that renews its own certificate.
     ClearedToRenew(Option<ServedLeaf>),
+    /// The same, of one that writes a backup of its own first.
+    ClearedToBackUp(Option<ServedLeaf>),
     Failed(RotationFailure),
     /// A rollback was ordered from outside.
     Ordered(RotationFailure),
@@ -234,6 +238,7 @@ impl Phase {
             Self::Looking { .. } => Effect::LookForNew,
             Self::Renewal { step } => match step {
                 Renewal::Ordered => Effect::Preflight,
+                Renewal::BackingUp { .. } => Effect::HaveBackedUp,
                 Renewal::Renewing { .. } => Effect::Renew,
                 Renewal::Proving { .. } => Effect::Prove,
                 Renewal::Reverting { .. } => Effect::Revert,
@@ -257,7 +262,7 @@ impl Phase {
     /// The state after this state's effect ended so. An event that does not belong here changes nothing.
     #[must_use]
     pub fn after(self, event: Event) -> Self {
-        use Event::{Cleared, ClearedToRenew, Done, Failed, Ordered, OrderedToRevert, Unsettled};
+        use Event::{Cleared, ClearedToBackUp, ClearedToRenew, Done, Failed, Ordered, OrderedToRevert, Unsettled};
         let roll_back = |step, before, failure| Self::RollingBack { step, before, failure, by_order: false };
         match (self, event) {
             (Self::Requested, Done) => Self::Keyed,
@@ -296,6 +301,9 @@ impl Phase {
             (Self::Renewal { step: Renewal::Ordered }, ClearedToRenew(before)) => {
                 Self::Renewal { step: Renewal::Renewing { before } }
             }
+            (Self::Renewal { step: Renewal::Ordered }, ClearedToBackUp(before)) => {
+                Self::Renewal { step: Renewal::BackingUp { before } }
+            }
             (Self::Committed { before }, OrderedToRevert(failure)) => {
                 let before = before.served();
                 Self::Renewal { step: Renewal::Reverting { before, failure, by_order: true } }
@@ -320,6 +328,7 @@ impl Phase {
                 | Unsettled
                 | Cleared(_)
                 | ClearedToRenew(_)
+                | ClearedToBackUp(_)
                 | Failed(_)
                 | Ordered(_)
                 | OrderedToRevert(_)
@@ -370,7 +379,7 @@ impl Phase {
             Self::Verifying { .. } => RotationState::Verifying,
             Self::Committed { .. } => RotationState::Committed,
             Self::Renewal { step } => match step {
-                Renewal::Ordered => RotationState::Requested,
+                Renewal::Ordered | Renewal::BackingUp { .. } => RotationState::Requested,
                 Renewal::Renewing { .. } => RotationState::Renewing,
                 Renewal::Proving { .. } => RotationState::Verifying,
                 Renewal::Reverting { .. } | Renewal::Settling { .. } => RotationState::RollingBack,
@@ -405,7 +414,9 @@ impl Phase {
             | Self::Verifying { .. }
             | Self::Resuming { .. }
             | Self::Looking { .. }
-            | Self::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } | Renewal::Proving { .. } }
+            | Self::Renewal {
+                step: Renewal::Ordered | Renewal::BackingUp { .. } | Renewal::Renewing { .. } | Renewal::Proving { .. },
+            }
             | Self::Committed { .. } => None,
         }
     }

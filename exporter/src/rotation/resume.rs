@@ -121,7 +121,7 @@ impl Phase {
             | Self::Frozen { .. } => {
                 Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: FrozenFiles::Whole } }
             }
-            Self::Renewal { step: Renewal::Ordered } => {
+            Self::Renewal { step: Renewal::Ordered | Renewal::BackingUp { .. } } => {
                 Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: FrozenFiles::Whole } }
             }
             Self::Renewal { step } => last(Mend::Keep, Before::of(step.before()), false),

@@ -78,7 +78,7 @@ pub(super) fn start_begun<T>(before: Option<T>, state: &Phase, now: impl FnOnce(
     let begins = matches!(
         state,
         Phase::Restarting { .. }
-            | Phase::Renewal { step: Renewal::Renewing { .. } | Renewal::Reverting { .. } }
+            | Phase::Renewal { step: Renewal::BackingUp { .. } | Renewal::Renewing { .. } | Renewal::Reverting { .. } }
             | Phase::RollingBack {
                 step: Rollback::Start | Rollback::StartAnyway | Rollback::LastStart | Rollback::LastStartOnNew,
                 ..

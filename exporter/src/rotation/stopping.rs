@@ -63,7 +63,7 @@ pub fn at_stop(state: &Phase, outlook: Outlook) -> AtStop {
         Phase::Requested
         | Phase::Keyed
         | Phase::Stopping { .. }
-        | Phase::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } } => {
+        | Phase::Renewal { step: Renewal::Ordered | Renewal::BackingUp { .. } | Renewal::Renewing { .. } } => {
             AtStop::Instead(Event::Ordered(stopped()))
         }
         Phase::RollingBack { step: Rollback::Watch, .. } if outlook == Outlook::MayEnd => AtStop::GoOn,
@@ -281,7 +281,8 @@ mod tests {
     #[test]
     fn a_rotation_that_has_changed_nothing_ends_undone() {
         let renewal = |step| Phase::Renewal { step };
-        let renewals = [Renewal::Ordered, Renewal::Renewing { before: None }].map(renewal);
+        let renewals =
+            [Renewal::Ordered, Renewal::BackingUp { before: None }, Renewal::Renewing { before: None }].map(renewal);
         let pushes = [Phase::Requested, Phase::Keyed, Phase::Validated, Phase::Staged, Phase::BackedUp];
         for state in pushes.into_iter().chain(renewals) {
             let (begun, end) = stopped_in(state, true);

@@ -1,15 +1,20 @@
 //! What a renewal does in each state: runs the product's program, looks at what is served, and brings back what was there.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
+use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::kept;
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
-use crate::rotation::agent::{Procedure, Trigger, Verify};
+use super::{kept, product_backup};
+use crate::password_file::{self, PasswordFileError};
+use crate::platform::{self, Command, FileError, Links};
+use crate::rotation::agent::{PASSWORD, Procedure, ProductBackup, Trigger, Verify};
+use crate::rotation::digest::Digest;
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::hold::{Hold, Look};
 use crate::rotation::journal::KeptFile;
@@ -67,11 +72,39 @@ impl Rotator {
         self.record.rotation.as_ref().map_or(&[], |rotation| &rotation.kept)
     }
 
+    /// Runs what writes the product's own backup, and sees that it has written one: a program may end well and have done nothing.
+    pub(in crate::rotation) async fn have_backed_up(&mut self) -> Result<(), RotationFailure> {
+        let Trigger { backup, timeout, .. } = self.trigger()?.clone();
+        let Some(ProductBackup { command, file, format }) = backup else { return Ok(()) };
+        let failed = |why: String| RotationFailure::new("not_backed_up", why);
+        let read = || match platform::read_held(&file, product_backup::MAX_BYTES, Links::Refuse) {
+            Ok(held) => Ok(Some(held.bytes)),
+            Err(FileError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(format!("renew.backup.file: {error}"))),
+        };
+        let before = read()?.map(|bytes| Digest::of(&bytes));
+        self.run_of_product(&command, timeout, "not_backed_up").await?;
+        let now = read()?;
+        let checked = product_backup::check(format, before, now.as_ref().map(|bytes| bytes.as_slice()));
+        checked.map_err(|why| failed(format!("renew.backup.file: {}: {why}; nothing was renewed", file.display())))
+    }
+
+    /// Runs one of the product's programs to its end, with the password that the configuration gives it.
+    async fn run_of_product(
+        &mut self,
+        command: &Command,
+        timeout: Duration,
+        reason: &'static str,
+    ) -> Result<(), RotationFailure> {
+        let command = with_password(command, self.trigger()?.password_file.as_deref())?;
+        self.run_noted(&command, timeout).await.map_err(|error| RotationFailure::new(reason, error.to_string()))
+    }
+
     /// Runs the product's program, which an earlier run of this one has not begun.
     pub(in crate::rotation) async fn run_renewal(&mut self) -> Result<(), RotationFailure> {
         let Trigger { renew, timeout, .. } = self.trigger()?.clone();
         self.record.last_restart = Some(Timestamp::now());
-        self.run_noted(&renew, timeout).await.map_err(|error| RotationFailure::new("renew_failed", error.to_string()))
+        self.run_of_product(&renew, timeout, "renew_failed").await
     }
 
     /// Puts back what the program has written over, waits until a renewed leaf is served, and then for as long as the hold-down asks.
@@ -113,7 +146,7 @@ impl Rotator {
             self.save_record();
         }
         self.await_journal().await?;
-        self.run_noted(&back, timeout).await.map_err(|error| RotationFailure::new("revert_failed", error.to_string()))
+        self.run_of_product(&back, timeout, "revert_failed").await
     }
 
     /// A product's program that no journal tells of would be run again after a crash, beside the first perhaps. So it waits until
@@ -255,6 +288,18 @@ impl Rotator {
             }
         }
     }
+}
+
+/// The command as it is run. The password is read when it is needed, and stands nowhere else.
+fn with_password(command: &Command, file: Option<&Path>) -> Result<Command, RotationFailure> {
+    let (Command::Program(argv), Some(file)) = (command, file) else { return Ok(command.clone()) };
+    let failed =
+        |error: PasswordFileError| RotationFailure::new(error.reason(), format!("renew.passwordFile: {error}"));
+    let password = password_file::read(file).map_err(failed)?;
+    let argument =
+        |argument: &String| if argument == PASSWORD { password.expose_secret().to_owned() } else { argument.clone() };
+    let (program, arguments) = argv.split_at(1.min(argv.len()));
+    Ok(Command::Program(program.iter().cloned().chain(arguments.iter().map(argument)).collect()))
 }
 
 fn seen(leaf: &Leaf) -> SeenLeaf {

@@ -5,10 +5,12 @@
 //!                │
 //!             effects   runs the program, and looks at the endpoint
 //!                │
-//!              kept     what the program writes over: copied before it, put back after it
+//!              kept            what the program writes over: copied before it, put back after it
+//!              product_backup  what a backup of the product's own has to be (pure)
 //! ```
 
 mod effects;
 mod kept;
+mod product_backup;
 pub mod renewal;
 mod requests;

@@ -1,10 +1,10 @@
 //! What comes next in a rotation of an agent that renews its own certificate: pure.
 //!
 //! ```text
-//!   Ordered ─> Renewing ─> Proving ─> committed
-//!      │          └───────────┴────────────────────┐ by order
-//!      v                      v                    v
-//!   rolled back           Reverting ─> Settling ─> rolled back, or frozen
+//!   Ordered ─> (BackingUp) ─> Renewing ─> Proving ─> committed
+//!      │            │            └───────────┴────────────────────┐ by order
+//!      v            v                        v                    v
+//!   rolled back <───┘                    Reverting ─> Settling ─> rolled back, or frozen
 //! ```
 //!
 //! No file is replaced: what the product does is its own. What was begun before a crash is not begun again, but looked at: the
@@ -25,6 +25,8 @@ pub(in crate::rotation) const NOT_PUT_BACK: &str = "not_put_back";
 pub enum Renewal {
     /// Accepted, and nothing done yet.
     Ordered,
+    /// The product's program writes a backup of its own, where it has one that does.
+    BackingUp { before: Option<ServedLeaf> },
     /// The product's program runs.
     Renewing { before: Option<ServedLeaf> },
     /// The program has ended: another leaf is looked for, which ends later.
@@ -65,6 +67,7 @@ impl Renewal {
     pub(in crate::rotation) fn done(self) -> NextStep {
         match self {
             Self::Ordered => NextStep::Step(self),
+            Self::BackingUp { before } => NextStep::Step(Self::Renewing { before }),
             Self::Renewing { before } => NextStep::Step(Self::Proving { before }),
             Self::Proving { before } => NextStep::Committed { before: before.map(|leaf| leaf.sha256) },
             Self::Reverting { before, failure, by_order } => {
@@ -77,7 +80,8 @@ impl Renewal {
     /// Its effect has failed.
     pub(in crate::rotation) fn failed(self, why: RotationFailure) -> NextStep {
         match self {
-            Self::Ordered => NextStep::RolledBack { failure: why },
+            // Whatever became of a backup: the certificate is what it was.
+            Self::Ordered | Self::BackingUp { .. } => NextStep::RolledBack { failure: why },
             // The program may have done a part of it.
             Self::Renewing { before } | Self::Proving { before } => {
                 let before = before.map(|leaf| leaf.sha256);
@@ -98,7 +102,7 @@ impl Renewal {
     /// The program is to end, and the effect was not begun.
     pub(in crate::rotation) fn called_off(self, why: RotationFailure) -> NextStep {
         match self {
-            Self::Ordered | Self::Renewing { .. } => NextStep::RolledBack { failure: why },
+            Self::Ordered | Self::BackingUp { .. } | Self::Renewing { .. } => NextStep::RolledBack { failure: why },
             Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => NextStep::Step(self),
         }
     }
@@ -108,14 +112,19 @@ impl Renewal {
     pub(in crate::rotation) fn begun_before(self) -> Self {
         match self {
             Self::Reverting { before, failure, by_order } => Self::Settling { before, failure, by_order },
-            Self::Ordered | Self::Renewing { .. } | Self::Proving { .. } | Self::Settling { .. } => self,
+            Self::Ordered
+            | Self::BackingUp { .. }
+            | Self::Renewing { .. }
+            | Self::Proving { .. }
+            | Self::Settling { .. } => self,
         }
     }
 
-    /// The step to go on with after a restart, when this one was found: none where nothing was begun.
+    /// The step to go on with after a restart, when this one was found: none where nothing of the certificate was begun. The program of a
+    /// backup may go on then, and changes nothing of it.
     pub(in crate::rotation) fn resumed(self) -> Option<Self> {
         match self {
-            Self::Ordered => None,
+            Self::Ordered | Self::BackingUp { .. } => None,
             Self::Renewing { before } => Some(Self::Proving { before }),
             Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => Some(self),
         }
@@ -125,7 +134,9 @@ impl Renewal {
     pub(in crate::rotation) fn before(&self) -> Option<LeafSha256> {
         match self {
             Self::Ordered => None,
-            Self::Renewing { before } | Self::Proving { before } => before.map(|leaf| leaf.sha256),
+            Self::BackingUp { before } | Self::Renewing { before } | Self::Proving { before } => {
+                before.map(|leaf| leaf.sha256)
+            }
             Self::Reverting { before, .. } | Self::Settling { before, .. } => *before,
         }
     }
@@ -134,7 +145,11 @@ impl Renewal {
     pub(in crate::rotation) const fn may_run_program(&self) -> bool {
         match self {
             Self::Ordered => false,
-            Self::Renewing { .. } | Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => true,
+            Self::BackingUp { .. }
+            | Self::Renewing { .. }
+            | Self::Proving { .. }
+            | Self::Reverting { .. }
+            | Self::Settling { .. } => true,
         }
     }
 }
@@ -261,6 +276,7 @@ mod tests {
     fn a_renewal_that_a_crash_has_cut_off_is_looked_at_and_not_begun_again() {
         let before = Some(ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after: at(200) });
         assert_eq!(Renewal::Ordered.resumed(), None);
+        assert_eq!(Renewal::BackingUp { before }.resumed(), None);
         assert_eq!(Renewal::Renewing { before }.resumed(), Some(Renewal::Proving { before }));
         let (before, failure) = (None, RotationFailure::new("any", ""));
         let settling = Renewal::Settling { before, failure: failure.clone(), by_order: true };
