@@ -429,6 +429,19 @@ async fn without_a_backup_that_is_one_nothing_is_renewed() {
     }
 }
 
+/// A product may take none for one that is empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_program_is_run_without_the_password_that_it_takes() {
+    let (world, _) = with_backup("exit 0").await;
+    std::fs::write(world.home().join("password"), "\n").unwrap();
+    let (mut rotator, _lock) = world.rotator().await;
+    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+    rotator.advance(|_| {}).await;
+    let report = rotator.report().unwrap();
+    assert!(report.failure.as_ref().unwrap().message.contains("first line is empty"), "{report:#?}");
+    assert_eq!((world.ran("save"), world.ran("renew")), (0, 0));
+}
+
 /// One of an earlier renewal is none of this one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_that_was_there_before_is_none() {

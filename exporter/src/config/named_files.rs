@@ -138,6 +138,8 @@ fn of_ups(at: &mut Section<'_>, host: Option<Label>, ups: &UpsConfig) {
 fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
     at.source = source(SourceKind::Health, agent.name.as_str());
     at.add("passwordFile", agent.password_file.as_deref(), NamedFileKind::AgentSecret);
+    let renew = agent.renew.as_ref().and_then(|renew| renew.password_file.as_deref());
+    at.add("renew.passwordFile", renew, NamedFileKind::AgentSecret);
     at.add("passwordIni", agent.password_ini.as_deref(), NamedFileKind::Anything);
     at.add("keystore.path", agent.keystore.path.as_deref(), NamedFileKind::Anything);
     at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), NamedFileKind::Anything);
@@ -198,7 +200,7 @@ mod tests {
     fn every_file_that_a_configuration_names_is_known_by_its_setting() {
         let text = r#"
 certificates: [{name: fleet, paths: [/a, "/dir/*"], passwordFile: /1}]
-agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}}]
+agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13}}]
 tlsEndpoints: [{address: "h:1", caFile: /t}]
 probe: {allow: ["h:1"], caFile: /q}
 ups:
@@ -239,6 +241,7 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             "outsideHosts[0].tlsEndpoints[0].caFile /o",
             "outsideHosts[0].ups[0].snmp.communityFile /12",
             "agents[0].passwordFile /2",
+            "agents[0].renew.passwordFile /13",
             "agents[0].passwordIni /i",
             "agents[0].keystore.certificateFile /s",
             "agents[0].keystore.keyFile /k",
@@ -250,7 +253,7 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
         ];
         assert_eq!(named, expected.map(native));
         let secrets: Vec<_> = config.secret_files().into_iter().map(|file| file.path).collect();
-        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/12", "/2", "/11"]
+        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/12", "/2", "/13", "/11"]
             .map(|path| PathBuf::from(native(path)));
         assert_eq!(secrets, numbered);
     }

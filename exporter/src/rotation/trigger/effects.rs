@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use super::{kept, product_backup};
-use crate::password_file::{self, PasswordFileError};
+use crate::password_file;
 use crate::platform::{self, Command, FileError, Links};
 use crate::rotation::agent::{PASSWORD, Procedure, ProductBackup, Trigger, Verify};
 use crate::rotation::digest::Digest;
@@ -96,7 +96,7 @@ impl Rotator {
         timeout: Duration,
         reason: &'static str,
     ) -> Result<(), RotationFailure> {
-        let command = with_password(command, self.trigger()?.password_file.as_deref())?;
+        let command = with_password(command, self.trigger()?.password_file.as_deref(), reason)?;
         self.run_noted(&command, timeout).await.map_err(|error| RotationFailure::new(reason, error.to_string()))
     }
 
@@ -291,13 +291,16 @@ impl Rotator {
 }
 
 /// The command as it is run. The password is read when it is needed, and stands nowhere else.
-fn with_password(command: &Command, file: Option<&Path>) -> Result<Command, RotationFailure> {
+fn with_password(command: &Command, file: Option<&Path>, reason: &'static str) -> Result<Command, RotationFailure> {
     let (Command::Program(argv), Some(file)) = (command, file) else { return Ok(command.clone()) };
     let failed =
-        |error: PasswordFileError| RotationFailure::new(error.reason(), format!("renew.passwordFile: {error}"));
-    let password = password_file::read(file).map_err(failed)?;
-    let argument =
-        |argument: &String| if argument == PASSWORD { password.expose_secret().to_owned() } else { argument.clone() };
+        |why: String| RotationFailure::new(reason, format!("renew.passwordFile: {why}; the program was not run"));
+    let password = password_file::read_held(file).map_err(|error| failed(error.to_string()))?;
+    let password = password.expose_secret();
+    if password.is_empty() {
+        return Err(failed(format!("{}: its first line is empty", file.display())));
+    }
+    let argument = |argument: &String| if argument == PASSWORD { password.to_owned() } else { argument.clone() };
     let (program, arguments) = argv.split_at(1.min(argv.len()));
     Ok(Command::Program(program.iter().cloned().chain(arguments.iter().map(argument)).collect()))
 }
