@@ -10,6 +10,7 @@ use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_OWNER, E
 
 use super::access::Access;
 use super::read::Metadata;
+use super::service_account::trusted_service;
 use super::sys::{self, Descriptor};
 
 /// Of one file. A list with a hundred entries has under 8 KiB; a journal keeps those of three files.
@@ -138,9 +139,14 @@ impl Attributes {
 }
 
 fn private(owner: &str, inherited: &str) -> String {
+    private_and_of(owner, inherited, trusted_service())
+}
+
+fn private_and_of(owner: &str, inherited: &str, service: Option<&str>) -> String {
     let entry = |account: &str| format!("(A;{inherited};FA;;;{account})");
     let own = if matches!(owner, "SY" | "BA") { String::new() } else { entry(owner) };
-    format!("O:{owner}D:P{}{}{own}", entry("SY"), entry("BA"))
+    let service = service.filter(|service| *service != owner).map(entry).unwrap_or_default();
+    format!("O:{owner}D:P{}{}{own}{service}", entry("SY"), entry("BA"))
 }
 
 /// Whose what this program makes is, as a descriptor names them: a well-known account has a name of two letters there. A program that
@@ -217,6 +223,16 @@ mod tests {
         let made_before = made_before.expect("a list");
         assert!(made_before.is_writable_by_others(&owner_of_what_it_makes(PERSON.to_owned(), true)));
         assert!(!made_before.is_writable_by_others(&owner_of_what_it_makes(PERSON.to_owned(), false)));
+    }
+
+    /// Whichever of the two makes it, the other reads and writes it.
+    #[test]
+    fn what_is_private_is_its_services_too_where_that_has_an_account_of_its_own() {
+        const SERVICE: &str = "S-1-5-80-1-2-3-4-5";
+        let made = |owner| private_and_of(owner, "OICI", Some(SERVICE));
+        let list = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;S-1-5-80-1-2-3-4-5)";
+        assert_eq!(made("BA"), format!("O:BA{list}"));
+        assert_eq!(made(SERVICE), format!("O:{SERVICE}{list}"));
     }
 
     #[test]
