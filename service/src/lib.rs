@@ -24,6 +24,8 @@ mod own_log;
 mod program;
 mod registration;
 mod severity;
+#[cfg(any(windows, test))]
+mod stopping;
 mod system_log;
 #[cfg(windows)]
 mod windows;
@@ -38,14 +40,14 @@ pub use log_file::LogFile;
 pub use own_log::{OwnLogError, log_panics, open_own_log};
 pub use program::ServiceProgram;
 pub use registration::{
-    Registered, RegisteredService, Registration, RegistrationError, ServiceState, Started, Unregistered,
+    Registered, RegisteredService, Registration, RegistrationError, ServiceAccount, ServiceState, Started, Unregistered,
 };
 pub use system::{
-    REGISTERS_ITSELF, announce, asked_by_manager, check_unexposed, check_unexposed_program, register_service,
-    registered_service, reload_service, run_as_service, service_directory, start_service, state_directory,
-    stop_service, unregister_service,
+    REGISTERS_ITSELF, announce, asked_by_manager, check_unexposed, check_unexposed_program, check_way, is_hosted,
+    read_unexposed, register_service, registered_service, reload_service, run_as_service, service_directory,
+    start_service, state_directory, stop_service, trust_account_of, unregister_service,
 };
 pub use system_log::{Line, Taken, ToSystemLog, system_log};
 /// What the service control manager tells beside requests, and where sources of events are registered.
 #[cfg(windows)]
-pub use windows::{EVENT_SOURCES, is_hosted, system_goes_down, watch_system};
+pub use windows::{EVENT_SOURCES, system_goes_down, watch_system};

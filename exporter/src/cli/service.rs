@@ -9,7 +9,8 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 use kagiban_service::commands::{self, MANAGER_DEADLINE};
 use kagiban_service::{
-    Registration, RegistrationError, register_service, registered_service, reload_service, service_directory,
+    Registration, RegistrationError, ServiceAccount, register_service, registered_service, reload_service,
+    service_directory,
 };
 
 use super::{
@@ -126,7 +127,12 @@ fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceComm
     if !problems.is_empty() {
         return Err(ServiceCommandError::Refused(problems));
     }
-    let registration = Registration { program: None, arguments: arguments(&args), keeps_start: install.keep };
+    let registration = Registration {
+        program: None,
+        arguments: arguments(&args),
+        keeps_start: install.keep,
+        account: ServiceAccount::AsItIs,
+    };
     commands::register(&SERVICE, &registration, out)
 }
 
@@ -167,7 +173,12 @@ fn restore(args: &RestoreArgs, out: &mut dyn Write) -> Result<(), ServiceCommand
         let registered = one_line(&program.display().to_string());
         return Err(ServiceCommandError::NotKept { registered, why: "there is no such program".to_owned() });
     }
-    let registration = Registration { program: Some(program), arguments: arguments.to_vec(), keeps_start: true };
+    let registration = Registration {
+        program: Some(program),
+        arguments: arguments.to_vec(),
+        keeps_start: true,
+        account: ServiceAccount::AsItIs,
+    };
     register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
     Ok(writeln!(out, "{NAME} is registered as it was")?)
 }
