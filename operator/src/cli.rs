@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 pub use enroll::{EnrollArgs, SecretAddress, SubjectName};
-pub use service::{GivenOptions, InstallArgs, OfCluster, ServiceCommand, StopArgs};
+pub use service::{Account, GivenOptions, InstallArgs, OfCluster, ServiceCommand, StopArgs};
 pub use standalone::{
     ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
 };

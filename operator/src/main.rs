@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{CommandFactory as _, Parser};
@@ -14,7 +13,7 @@ use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use kagiban_process::made_or_ended;
 use kagiban_process::system::forbid_dumps;
-use kagiban_service::{LogFile, Taken, log_panics, open_own_log, run_as_service, system_log};
+use kagiban_service::{LogFile, Taken, log_panics, open_own_log, run_as_service, system_log, trust_account_of};
 use tokio::runtime::Runtime;
 use tracing::{Subscriber, error};
 use tracing_subscriber::filter::LevelFilter;
@@ -22,9 +21,6 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-/// Work that hangs in the system must not keep the service from ending.
-const LAST_WAIT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -46,7 +42,11 @@ fn main() -> ExitCode {
         fail(&anyhow::Error::from(error).context("the system does not keep this process's memory to itself"));
         return failed;
     }
-    let command = match cli.command.unwrap_or(Command::Run(cli.run)) {
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
+    if matches!(command, Command::Service(_) | Command::Local(_)) {
+        trust_account_of(&SERVICE);
+    }
+    let command = match command {
         // Its runtime belongs to the thread that the manager has it work on.
         Command::Service(ServiceCommand::Run(args)) => return serve_as_service(*args),
         command => command,
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
             to_stderr(&args.work).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
         }
         Command::Standalone(args) => {
-            log(&args).and_then(|_flush| runtime.block_on(run::run_standalone(*args))).map(|()| ExitCode::SUCCESS)
+            log(&args).and_then(|_flush| run::run_standalone(*args, runtime)).map(|()| ExitCode::SUCCESS)
         }
         Command::Enroll(args) => runtime.block_on(enroll::enroll(&args)).map(|()| ExitCode::SUCCESS),
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
@@ -110,11 +110,8 @@ fn serve_as_service(args: StandaloneArgs) -> ExitCode {
 fn serve(args: StandaloneArgs) -> u8 {
     let _flush = log_of_service(&args);
     log_panics();
-    let worked = service::check(&args).map_err(Into::into).and_then(|()| runtime()).and_then(|runtime| {
-        let worked = runtime.block_on(run::run_standalone(args));
-        runtime.shutdown_timeout(LAST_WAIT);
-        worked
-    });
+    let prepared = service::prepare(&args).map_err(Into::into).and_then(|()| runtime());
+    let worked = prepared.and_then(|runtime| run::run_standalone(args, runtime));
     worked.inspect_err(|error| error!("{}", said_once(error.chain()))).is_err().into()
 }
 

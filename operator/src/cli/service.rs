@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueHint};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum, ValueHint};
 
 use super::StandaloneArgs;
 
@@ -44,10 +44,25 @@ pub struct InstallArgs {
     /// Nothing is changed where an option is registered that this version does not know.
     #[arg(long)]
     pub keep: bool,
+    /// As whom the service works. A service that is new works as the system; one that is there as it did.
+    ///
+    /// `own` is an account that only this service has, `NT SERVICE\kagiban-operator`, with no right but what it is given. What is made for
+    /// the service in its directory is given to it; what is there already, or lies elsewhere, you give it: the command says how.
+    #[arg(long, value_enum, value_name = "ACCOUNT")]
+    pub account: Option<Account>,
     #[command(flatten)]
     pub of_cluster: OfCluster,
     #[command(flatten)]
     pub given: GivenOptions,
+}
+
+/// As whom a service works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Account {
+    /// LocalSystem.
+    System,
+    /// An account of this service alone.
+    Own,
 }
 
 #[derive(Clone, Debug, Args)]
