@@ -35,9 +35,10 @@ impl Attributes {
         Self { sddl: private(owner, "") }
     }
 
-    /// For a directory of ours, and what others than this program make in it.
+    /// For a directory of ours, and what others than this program make in it. Whichever of an administrator and the service makes it, the
+    /// other uses it too.
     pub(super) fn of_our_directory() -> String {
-        private(own_account(), "OICI")
+        of_directory(own_account(), trusted_service())
     }
 
     pub(super) fn sddl(&self) -> &str {
@@ -139,14 +140,14 @@ impl Attributes {
 }
 
 fn private(owner: &str, inherited: &str) -> String {
-    private_and_of(owner, inherited, trusted_service())
-}
-
-fn private_and_of(owner: &str, inherited: &str, service: Option<&str>) -> String {
     let entry = |account: &str| format!("(A;{inherited};FA;;;{account})");
     let own = if matches!(owner, "SY" | "BA") { String::new() } else { entry(owner) };
-    let service = service.filter(|service| *service != owner).map(entry).unwrap_or_default();
-    format!("O:{owner}D:P{}{}{own}{service}", entry("SY"), entry("BA"))
+    format!("O:{owner}D:P{}{}{own}", entry("SY"), entry("BA"))
+}
+
+fn of_directory(owner: &str, service: Option<&str>) -> String {
+    let service = service.filter(|service| *service != owner).map(|service| format!("(A;OICI;FA;;;{service})"));
+    private(owner, "OICI") + &service.unwrap_or_default()
 }
 
 /// Whose what this program makes is, as a descriptor names them: a well-known account has a name of two letters there. A program that
@@ -225,14 +226,14 @@ mod tests {
         assert!(!made_before.is_writable_by_others(&owner_of_what_it_makes(PERSON.to_owned(), false)));
     }
 
-    /// Whichever of the two makes it, the other reads and writes it.
     #[test]
-    fn what_is_private_is_its_services_too_where_that_has_an_account_of_its_own() {
+    fn a_private_directory_is_its_services_too_where_that_has_an_account_of_its_own() {
         const SERVICE: &str = "S-1-5-80-1-2-3-4-5";
-        let made = |owner| private_and_of(owner, "OICI", Some(SERVICE));
+        let made = |owner| of_directory(owner, Some(SERVICE));
         let list = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;S-1-5-80-1-2-3-4-5)";
         assert_eq!(made("BA"), format!("O:BA{list}"));
         assert_eq!(made(SERVICE), format!("O:{SERVICE}{list}"));
+        assert_eq!(of_directory("BA", None), "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)");
     }
 
     #[test]

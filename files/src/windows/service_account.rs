@@ -7,8 +7,8 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 static TRUSTED: OnceLock<String> = OnceLock::new();
 
-/// Has the account `NT SERVICE\NAME` counted among administrators, and let into what is private to this program, from now on. Nobody acts
-/// as it but the service of that name, which administrators register. Of several calls the first counts.
+/// Has the account `NT SERVICE\NAME` counted among administrators, and let into the directories that this program makes, from now on. Nobody
+/// acts as it but the service of that name, which administrators register. Of several calls the first counts.
 pub fn trust_service_account(name: &str) {
     let _ = TRUSTED.set(sid_of_service(name));
 }

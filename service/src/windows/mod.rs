@@ -22,7 +22,8 @@ pub(crate) use system_log::SystemLog;
 
 use crate::program::ServiceProgram;
 
-/// Has the account of a service, [`ServiceProgram::account`], counted among administrators, and let into what is private to this program.
+/// Has the account of a service, [`ServiceProgram::account`], counted among administrators, and let into the directories that this
+/// program makes.
 pub fn trust_account_of(program: &'static ServiceProgram) {
     trust_service_account(program.name);
 }
