@@ -1,11 +1,12 @@
 //! The process: arguments in, exit code out.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{CommandFactory as _, Parser};
-use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, ServiceCommand, StandaloneArgs, WorkArgs};
+use kagiban_operator::cli::{Cli, Command, PlanExit, ServiceCommand, StandaloneArgs, WorkArgs};
 use kagiban_operator::foreign::told;
 use kagiban_operator::service::{self, SERVICE};
 use kagiban_operator::{commands, enroll, plan, run};
@@ -13,14 +14,10 @@ use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use kagiban_process::made_or_ended;
 use kagiban_process::system::forbid_dumps;
-use kagiban_service::{LogFile, Taken, log_panics, open_own_log, run_as_service, system_log, trust_account_of};
+use kagiban_service::{LogFilter, Taken, log_as_service, log_panics, log_to, run_as_service, trust_account_of};
 use tokio::runtime::Runtime;
-use tracing::{Subscriber, error};
+use tracing::error;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::{self, MakeWriter};
-use tracing_subscriber::layer::{Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -116,57 +113,22 @@ fn serve(args: StandaloneArgs) -> u8 {
 }
 
 fn log(args: &StandaloneArgs) -> anyhow::Result<Flush> {
-    let Some(path) = &args.log_file else { return to_stderr(&args.work) };
     if let Some(why) = args.logged_over() {
         bail!(why);
     }
-    let file = LogFile::open(path).with_context(|| format!("cannot log to {}", path.display()))?;
-    let (writer, flush) = log_lines::to_writer(file);
-    tracing_subscriber::registry().with(lines_of(&args.work, fmt::layer().with_ansi(false), writer)?).init();
-    Ok(flush)
+    let filter = Box::new(args.work.log_filter()?);
+    let logs = log_to(args.log_file.as_deref(), args.work.log_format, filter);
+    logs.with_context(|| format!("cannot log to {}", args.log_file.as_deref().unwrap_or(Path::new("stderr")).display()))
 }
 
 fn to_stderr(args: &WorkArgs) -> anyhow::Result<Flush> {
-    let (writer, flush) = log_lines::to_stderr();
-    let lines = lines_of(args, fmt::layer().with_ansi(std::io::stderr().is_terminal()), writer)?;
-    tracing_subscriber::registry().with(lines).init();
-    Ok(flush)
+    Ok(log_to(None, args.log_format, Box::new(args.log_filter()?))?)
 }
 
-/// To a file, and what is a warning or worse to the system's log. A service works without the one or the other, and says so.
 fn log_of_service(args: &StandaloneArgs) -> (Option<Flush>, Option<Taken>) {
-    let opened = open_own_log(&SERVICE, args.log_file.as_deref()).map_err(anyhow::Error::from).and_then(|file| {
-        let (writer, flush) = log_lines::to_writer(file);
-        Ok((lines_of(&args.work, fmt::layer().with_ansi(false), writer)?, flush))
-    });
-    let (file, flush, failure) = match opened {
-        Ok((lines, flush)) => (Some(lines), Some(flush), None),
-        Err(error) => (None, None, Some(error)),
-    };
-    let (events, taken) = system_log(&SERVICE).unzip();
-    let events = events
-        .map(|events| fmt::layer().with_writer(events).with_ansi(false).without_time().with_filter(LevelFilter::WARN));
-    tracing_subscriber::registry().with(file).with(events).init();
-    if let Some(error) = failure {
-        error!("there is no log file: {}", said_once(error.chain()));
-    }
-    (flush, taken)
-}
-
-fn lines_of<S>(
-    args: &WorkArgs,
-    layer: fmt::Layer<S>,
-    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
-) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    let filter = args.log_filter()?;
-    let lines = layer.with_writer(writer);
-    Ok(match args.log_format {
-        LogFormat::Text => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().with_filter(filter).boxed(),
-    })
+    let filter = args.work.log_filter().map_err(|error| format!("--log-level: {error}"));
+    let lines = filter.map(|filter| (args.work.log_format, Box::new(filter) as LogFilter));
+    log_as_service(&SERVICE, args.log_file.as_deref(), lines, Box::new(LevelFilter::WARN))
 }
 
 fn fail(error: &anyhow::Error) {

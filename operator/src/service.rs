@@ -5,16 +5,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use clap::Parser as _;
 use kagiban_files::{FileError, WriteError, create_private_directory};
 use kagiban_service::commands::{self, MANAGER_DEADLINE};
 use kagiban_service::{
-    Registration, RegistrationError, ServiceAccount, ServiceProgram, check_unexposed, check_unexposed_program,
-    check_way, registered_service, service_directory,
+    Given, Registration, RegistrationError, ServiceAccount, ServiceProgram, check_unexposed, check_unexposed_program,
+    check_way, refused_option, registered_service, service_directory,
 };
 
-use crate::cli::{Account, Cli, Command, GivenOptions, InstallArgs, NAME, ServiceCommand, StandaloneArgs};
+use crate::cli::{Account, Cli, Command, InstallArgs, NAME, ServiceCommand, StandaloneArgs};
 use crate::foreign::told;
 
 /// The service of this program.
@@ -142,7 +141,7 @@ fn grants(service: &StandaloneArgs) -> Vec<String> {
 }
 
 /// What the program is given when the manager starts it, once these options are given to a service that is registered so, if one is.
-fn arguments(given: &GivenOptions, there: Option<&[OsString]>) -> Result<Vec<OsString>, ServiceCommandError> {
+fn arguments(given: &Given<StandaloneArgs>, there: Option<&[OsString]>) -> Result<Vec<OsString>, ServiceCommandError> {
     let given = there.map_or_else(|| Ok(given.clone()), |there| kept(there).map(|there| given.over(there)))?;
     if !given.names("--manifests") {
         return Err(ServiceCommandError::NoManifests);
@@ -152,20 +151,15 @@ fn arguments(given: &GivenOptions, there: Option<&[OsString]>) -> Result<Vec<OsS
         return Err(ServiceCommandError::Refused(why.to_owned()));
     }
     let given = given.absolute().map_err(|(path, source)| ServiceCommandError::Path { path, source })?;
-    Ok([vec!["service".into(), "run".into()], given.words()].concat())
+    Ok(given.arguments())
 }
 
 /// What the service has already, as the program reads it when it is started.
-fn kept(registered: &[OsString]) -> Result<GivenOptions, ServiceCommandError> {
-    let not_kept = |why: String| {
+fn kept(registered: &[OsString]) -> Result<Given<StandaloneArgs>, ServiceCommandError> {
+    Given::registered::<Cli>(&SERVICE, registered).map_err(|why| {
         let words: Vec<_> = registered.iter().map(|word| word.to_string_lossy()).collect();
-        ServiceCommandError::NotKept { registered: told(&words.join(" ")), why }
-    };
-    let words = std::iter::once(NAME.into()).chain(registered.iter().cloned());
-    let matches = Cli::command().try_get_matches_from(words).map_err(|error| not_kept(unknown(&error)))?;
-    let run = matches.subcommand_matches("service").and_then(|service| service.subcommand_matches("run"));
-    let run = run.ok_or_else(|| not_kept("it does not run this program as a service".to_owned()))?;
-    GivenOptions::from_arg_matches(run).map_err(|error| not_kept(unknown(&error)))
+        ServiceCommandError::NotKept { registered: told(&words.join(" ")), why: told(&why) }
+    })
 }
 
 /// As the manager starts it.
@@ -174,16 +168,7 @@ fn parsed(arguments: &[OsString]) -> Result<StandaloneArgs, ServiceCommandError>
     match Cli::try_parse_from(words).map(|cli| cli.command) {
         Ok(Some(Command::Service(ServiceCommand::Run(args)))) => Ok(*args),
         Ok(_) => Err(ServiceCommandError::Refused("they are another command's".to_owned())),
-        Err(error) => Err(ServiceCommandError::Refused(unknown(&error))),
-    }
-}
-
-/// What is wrong with which option. clap's own words are several lines, with a usage that nobody asked for.
-fn unknown(error: &clap::Error) -> String {
-    let kind = error.kind().as_str().unwrap_or("it is not understood");
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) => format!("{kind}, {}", told(option)),
-        _ => kind.to_owned(),
+        Err(error) => Err(ServiceCommandError::Refused(told(&refused_option(&error)))),
     }
 }
 
@@ -249,7 +234,7 @@ mod tests {
         }
     }
 
-    fn given(words: &[&str]) -> GivenOptions {
+    fn given(words: &[&str]) -> Given<StandaloneArgs> {
         install_args(words).given
     }
 

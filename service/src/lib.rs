@@ -6,7 +6,7 @@
 //!                                                                                   ├── service control manager (Windows)
 //!   the program at work <──run_as_service, asked_by_manager── hosted <──────────────┘   systemd (Linux: units, announce alone)
 //!            ├──announce──> lifecycle ──> the manager
-//!            └──> log_file, system_log
+//!            └──> logging ──> log_file, system_log
 //! ```
 //!
 //! One side per system stands behind it. Where a program does not register itself, whoever asks for it is told how it is run there.
@@ -16,10 +16,12 @@
 #[cfg(any(windows, test))]
 mod command_line;
 pub mod commands;
+mod given;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod linux;
 mod log_file;
+mod logging;
 mod own_log;
 mod program;
 mod registration;
@@ -35,9 +37,10 @@ use linux as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use given::{Given, refused_option};
 pub use lifecycle::Lifecycle;
-pub use log_file::LogFile;
-pub use own_log::{OwnLogError, log_panics, open_own_log};
+pub use logging::{LogFilter, LogFormat, log_as_service, log_to};
+pub use own_log::log_panics;
 pub use program::ServiceProgram;
 pub use registration::{
     Registered, RegisteredService, Registration, RegistrationError, ServiceAccount, ServiceState, Started, Unregistered,
@@ -47,7 +50,7 @@ pub use system::{
     read_unexposed, register_service, registered_service, reload_service, run_as_service, service_directory,
     start_service, state_directory, stop_service, trust_account_of, unregister_service,
 };
-pub use system_log::{Line, Taken, ToSystemLog, system_log};
+pub use system_log::Taken;
 /// What the service control manager tells beside requests, and where sources of events are registered.
 #[cfg(windows)]
 pub use windows::{EVENT_SOURCES, system_goes_down, watch_system};

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kagiban_process::system;
+use kagiban_process::threads::POOL;
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::occupants;
@@ -32,6 +32,6 @@ pub async fn bind_to(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
 
 /// Whether a program has it. One whose account is not told is one.
 async fn is_listened_at(address: SocketAddr) -> bool {
-    let look = timeout(LOOKED_WITHIN, spawn_blocking(move || occupants(address)));
+    let look = timeout(LOOKED_WITHIN, POOL.start(move || occupants(address)));
     !matches!(look.await, Ok(Ok(Ok(accounts))) if accounts.is_empty())
 }
