@@ -17,7 +17,7 @@ use crate::agent_api::Reach;
 use crate::cli::{ReachArgs, RunArgs, StandaloneArgs, WorkArgs};
 use crate::cluster::SharedCluster;
 use crate::cluster::kubernetes::{Kubernetes, client, connect};
-use crate::cluster::standalone::{Places, Standalone, StateClosed, Taken};
+use crate::cluster::standalone::{ManifestTrust, Places, Standalone, StateClosed};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::discovery::Discovery;
@@ -123,7 +123,7 @@ async fn work_standalone(args: StandaloneArgs, closed: &mut Option<StateClosed>)
     let parts = Parts::new(&args.work, false);
     let places = Places {
         // As a service it acts as the system, or as an account that has the keys of a fleet.
-        taken: if is_hosted() { Taken::FromAdministrators } else { Taken::FromAnybody },
+        trust: if is_hosted() { ManifestTrust::Administrators } else { ManifestTrust::Anybody },
         manifests: args.manifests,
         secrets: args.secrets,
         state: args.state,

@@ -37,7 +37,7 @@ use admission::{Admission, SchemaError};
 pub(crate) use control::socket;
 use control::{Control, event};
 use manifests::{Follower, HeldDeletions};
-pub(crate) use manifests::{Judged, Taken, judge};
+pub(crate) use manifests::{Judged, ManifestTrust, judge};
 use secrets::Secrets;
 pub(crate) use store::StateClosed;
 use store::{OpenError, Session, Store, StoreError};
@@ -51,7 +51,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) manifests: PathBuf,
-    pub(crate) taken: Taken,
+    pub(crate) trust: ManifestTrust,
     pub(crate) secrets: Option<PathBuf>,
     pub(crate) state: PathBuf,
     /// Between two looks at the manifests.

@@ -31,7 +31,7 @@ impl Process {
     async fn begin(directory: &Path, confirm_deletions: bool) -> Self {
         let places = Places {
             manifests: directory.join("manifests"),
-            taken: Taken::FromAdministrators,
+            trust: ManifestTrust::Administrators,
             secrets: Some(directory.join("secrets")),
             state: directory.join("state"),
             every: Duration::from_millis(20),
