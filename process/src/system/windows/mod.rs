@@ -9,19 +9,25 @@ use std::mem;
 pub(super) use std::os::windows::io::AsHandle as AsOutput;
 use std::os::windows::io::AsRawHandle as _;
 use std::path::Path;
+use std::time::Duration;
 
 use kagiban_files::{ObjectSecurity, strangers_in};
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions};
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
+use tokio::time::{Instant, sleep};
 use winapi_util::file::typ;
-use windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED;
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_PIPE_BUSY};
 use windows_sys::Win32::Storage::FileSystem::SECURITY_IDENTIFICATION;
 
 pub use ports::{bind_both_families, bind_to, receive_at};
 
 use super::Request;
+
+/// Who listens makes a place for the next program when one has come; two that come at once are a moment apart.
+const BUSY_FOR: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The requests that arrive from now on. Nothing asks for a reload yet: a service would hear it from its manager.
 #[derive(Debug)]
@@ -101,10 +107,14 @@ impl LocalListener {
 
 /// What Windows says to whoever wants to be the first at a name that is taken: that access is denied.
 fn taken(name: &str, error: io::Error) -> io::Error {
-    if error.raw_os_error().is_some_and(|code| u32::try_from(code) == Ok(ERROR_ACCESS_DENIED)) {
+    if is(&error, ERROR_ACCESS_DENIED) {
         return io::Error::new(io::ErrorKind::AddrInUse, format!("another program has the pipe {name} already"));
     }
     error
+}
+
+fn is(error: &io::Error, code: u32) -> bool {
+    error.raw_os_error().is_some_and(|it| u32::try_from(it) == Ok(code))
 }
 
 /// A program of another machine, which reaches pipes by the name of this one, is not heard.
@@ -119,10 +129,14 @@ fn local() -> ServerOptions {
 ///
 /// # Errors
 /// When nobody listens, this account may not ask, or the pipe is a stranger's.
-#[expect(clippy::unused_async, reason = "another system waits for it")]
 pub async fn connect_local(path: &Path) -> io::Result<NamedPipeClient> {
-    let name = pipe(path);
-    let client = ClientOptions::new().security_qos_flags(SECURITY_IDENTIFICATION).open(&name)?;
+    let (name, began) = (pipe(path), Instant::now());
+    let client = loop {
+        match ClientOptions::new().security_qos_flags(SECURITY_IDENTIFICATION).open(&name) {
+            Err(error) if is(&error, ERROR_PIPE_BUSY) && began.elapsed() < BUSY_FOR => sleep(BUSY_PAUSE).await,
+            opened => break opened?,
+        }
+    };
     match strangers_in(&client)? {
         None => Ok(client),
         Some(why) => {
@@ -176,6 +190,20 @@ mod tests {
             hears.read_exact(&mut heard).await.expect("read");
             assert_eq!(&heard, b"text");
         }
+    }
+
+    #[tokio::test]
+    async fn two_programs_that_ask_at_once_are_heard_one_after_another() {
+        let path = std::env::temp_dir().join(format!("busy-{}", std::process::id()));
+        let listener = LocalListener::bind(&path).expect("a pipe");
+        let _first = connect_local(&path).await.expect("there is a place");
+        let heard = async {
+            sleep(10 * BUSY_PAUSE).await;
+            listener.accept().await
+        };
+        let (second, first) = tokio::join!(connect_local(&path), heard);
+        first.expect("the first is heard");
+        second.expect("and there is a place again");
     }
 
     /// Wine gives a name to a second program, too: docs/windows.md.
