@@ -1,6 +1,6 @@
 //! kagiban-exporter: the process around the library.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use clap::{CommandFactory as _, Parser};
 use kagiban_exporter::cli::{
-    CheckArgs, Cli, CliCommand, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, NO_LOG, RotationCommand, ServeArgs,
+    CheckArgs, Cli, CliCommand, DiscoverArgs, KeystoreCommand, ListArgs, NO_LOG, RotationCommand, ServeArgs,
     ServiceCommand, ShutdownCommand, WorkArgs, list_keystore, one_line, print_check, print_discovered, run_rotation,
     run_service, run_shutdown,
 };
@@ -19,14 +19,10 @@ use kagiban_exporter::{blocking, platform, service};
 use kagiban_process::completion::CompletionArgs;
 use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
-use kagiban_service::{LogFile, Taken, log_panics, open_own_log, system_log};
+use kagiban_service::{LogFilter, Taken, log_as_service, log_panics, log_to};
 use tokio::runtime::Runtime;
-use tracing::{Level, Subscriber, error};
+use tracing::{Level, error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
-use tracing_subscriber::layer::{Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The work is short and seldom; more threads would only cost memory.
 const WORKER_THREADS: usize = 2;
@@ -177,40 +173,16 @@ fn runtime() -> Result<Runtime> {
 
 /// To stderr, or a file: stdout belongs to `--once`.
 fn log(args: &WorkArgs) -> Result<Flush> {
-    let Some(path) = &args.log_file else {
-        let (writer, flush) = log_lines::to_stderr();
-        let lines = lines_of(args, fmt::layer().with_ansi(io::stderr().is_terminal()), writer);
-        tracing_subscriber::registry().with(lines).init();
-        return Ok(flush);
-    };
     check_log(args)?;
-    let file = LogFile::open(path).with_context(|| format!("cannot log to {}", path.display()))?;
-    let (writer, flush) = log_lines::to_writer(file);
-    tracing_subscriber::registry().with(lines_of(args, fmt::layer().with_ansi(false), writer)).init();
-    Ok(flush)
+    let logs = log_to(args.log_file.as_deref(), args.log_format, Box::new(logged(args)));
+    logs.with_context(|| format!("cannot log to {}", args.log_file.as_deref().unwrap_or(Path::new("stderr")).display()))
 }
 
-/// To a file, and what is a warning or worse to the system's log. A service works without the one or the other, and says so.
 fn log_of_service(args: &WorkArgs) -> (Option<Flush>, Option<Taken>) {
-    let opened = check_log(args).and_then(|()| Ok(open_own_log(&SERVICE, args.log_file.as_deref())?));
-    let (file, flush, failure) = match opened {
-        Ok(file) => {
-            let (writer, flush) = log_lines::to_writer(file);
-            let lines = lines_of(args, fmt::layer().with_ansi(false), writer);
-            (Some(lines), Some(flush), None)
-        }
-        Err(error) => (None, None, Some(error)),
-    };
-    let (events, taken) = system_log(&SERVICE).unzip();
-    let events = events.map(|events| {
-        let events = fmt::layer().with_writer(events).with_ansi(false).without_time();
-        events.with_filter(Targets::new().with_default(Level::WARN).with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF))
-    });
-    tracing_subscriber::registry().with(file).with(events).init();
-    if let Some(error) = failure {
-        error!("there is no log file: {}", said_once(error.chain()));
-    }
-    (flush, taken)
+    let lines = check_log(args).map_err(|error| said_once(error.chain()));
+    let lines = lines.map(|()| (args.log_format, Box::new(logged(args)) as LogFilter));
+    let events = Targets::new().with_default(Level::WARN).with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF);
+    log_as_service(&SERVICE, args.log_file.as_deref(), lines, Box::new(events))
 }
 
 /// No file that decides what this program does is written over.
@@ -222,23 +194,11 @@ fn check_log(args: &WorkArgs) -> Result<()> {
 }
 
 /// The host API's audit is written whatever the level, and found by its target.
-fn lines_of<S>(
-    args: &WorkArgs,
-    layer: fmt::Layer<S>,
-    writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
-) -> Box<dyn Layer<S> + Send + Sync>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    let filter = Targets::new()
+fn logged(args: &WorkArgs) -> Targets {
+    Targets::new()
         .with_default(args.log_level)
         .with_target(AUDIT_TARGET, Level::TRACE)
-        .with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF);
-    let lines = layer.with_writer(writer);
-    match args.log_format {
-        LogFormat::Text => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().with_filter(filter).boxed(),
-    }
+        .with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF)
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

@@ -52,6 +52,8 @@ pub use swap::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_n
 pub use system::{
     Attributes, Destination, destination, directory_identity, identify, is_readable_by_others, is_writable_by_others,
 };
-/// Who owns a file and its access control list say which accounts it belongs to.
+/// Who owns a file, or a pipe, and its access control list say which accounts it belongs to.
 #[cfg(windows)]
-pub use windows::{check_unexposed, check_unexposed_program, check_way, may_read};
+pub use windows::{
+    ObjectSecurity, check_unexposed, check_unexposed_program, check_way, may_read, strangers_in, trust_service_account,
+};

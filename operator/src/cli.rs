@@ -14,11 +14,12 @@ use kagiban_agents::Product;
 use kagiban_crds::Lineage;
 use kagiban_crds::resource::GoDuration;
 use kagiban_process::completion::CompletionArgs;
+use kagiban_service::LogFormat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 pub use enroll::{EnrollArgs, SecretAddress, SubjectName};
-pub use service::{GivenOptions, InstallArgs, OfCluster, ServiceCommand, StopArgs};
+pub use service::{Account, InstallArgs, OfCluster, ServiceCommand, StopArgs};
 pub use standalone::{
     ConfirmDeletionsArgs, EventsArgs, GetArgs, LocalCommand, ManyArgs, NamedArgs, Output, RotateArgs, WaitArgs, WaitFor,
 };
@@ -284,12 +285,6 @@ pub struct PlanArgs {
     /// The operator's own --lineage: a host that obeys another installation is told then.
     #[arg(long, value_name = "NAME")]
     pub lineage: Option<Lineage>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 /// Who sees the pages of the fleet.

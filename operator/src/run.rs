@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::{Epoch, Lineage};
 use kagiban_process::system::{Request, Requests};
-use kagiban_service::{Lifecycle, announce, asked_by_manager};
+use kagiban_service::{Lifecycle, announce, asked_by_manager, is_hosted};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
@@ -16,7 +17,7 @@ use crate::agent_api::Reach;
 use crate::cli::{ReachArgs, RunArgs, StandaloneArgs, WorkArgs};
 use crate::cluster::SharedCluster;
 use crate::cluster::kubernetes::{Kubernetes, client, connect};
-use crate::cluster::standalone::{Places, Standalone};
+use crate::cluster::standalone::{ManifestTrust, Places, Standalone, StateClosed};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::discovery::Discovery;
@@ -38,6 +39,10 @@ const LEASE: &str = "kagiban-operator";
 const READINESS_RETRY: Duration = Duration::from_secs(5);
 /// Between words to a service manager that waits for the end of passes: far less than it waits for the next.
 const STOP_WORD_EVERY: Duration = Duration::from_secs(10);
+/// Work that hangs in the system must not keep the process from ending.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+/// For what SQLite has yet to write into its file. The manager was promised a word within three times this.
+const CLOSES_WITHIN: Duration = STOP_WORD_EVERY;
 
 /// What every operator has, whoever keeps its resources.
 struct Parts {
@@ -98,13 +103,27 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without a cluster, until SIGTERM or SIGINT, or until the service manager says so.
+/// Without a cluster, until SIGTERM or SIGINT, or until the service manager says so. When it returns the state is closed, so that the
+/// next process has it at once: the manager may start one as soon as it is told that this one has stopped.
 ///
 /// # Errors
 /// When it cannot start: no state, one that another process has, no address to listen on.
-pub async fn run_standalone(args: StandaloneArgs) -> anyhow::Result<()> {
+pub fn run_standalone(args: StandaloneArgs, runtime: Runtime) -> anyhow::Result<()> {
+    let mut closed = None;
+    let worked = runtime.block_on(work_standalone(args, &mut closed));
+    // Each task may have the state still.
+    runtime.shutdown_timeout(LAST_WAIT);
+    if closed.is_some_and(|closed| !closed.within(CLOSES_WITHIN)) {
+        tracing::warn!("the state is not closed yet: the next process waits for it");
+    }
+    worked
+}
+
+async fn work_standalone(args: StandaloneArgs, closed: &mut Option<StateClosed>) -> anyhow::Result<()> {
     let parts = Parts::new(&args.work, false);
     let places = Places {
+        // As a service it acts as the system, or as an account that has the keys of a fleet.
+        trust: if is_hosted() { ManifestTrust::Administrators } else { ManifestTrust::Anybody },
         manifests: args.manifests,
         secrets: args.secrets,
         state: args.state,
@@ -113,6 +132,7 @@ pub async fn run_standalone(args: StandaloneArgs) -> anyhow::Result<()> {
     };
     let (standalone, tenure, following) =
         Standalone::open(places, args.lineage.as_ref(), identity(), parts.metrics.clone()).await?;
+    *closed = Some(standalone.state_closed());
     tracing::info!(epoch = %tenure.epoch, lineage = %tenure.lineage, "this process leads: the state is its own");
     parts.metrics.leading(true);
     let speaker = Speaker {

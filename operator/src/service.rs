@@ -5,16 +5,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use clap::Parser as _;
 use kagiban_files::{FileError, WriteError, create_private_directory};
 use kagiban_service::commands::{self, MANAGER_DEADLINE};
 use kagiban_service::{
-    Registration, RegistrationError, ServiceProgram, check_unexposed, check_unexposed_program, registered_service,
-    service_directory,
+    Given, Registration, RegistrationError, ServiceAccount, ServiceProgram, check_unexposed, check_unexposed_program,
+    check_way, refused_option, registered_service, service_directory,
 };
 
-use crate::cli::{Cli, Command, GivenOptions, InstallArgs, NAME, ServiceCommand, StandaloneArgs};
+use crate::cli::{Account, Cli, Command, InstallArgs, NAME, ServiceCommand, StandaloneArgs};
 use crate::foreign::told;
 
 /// The service of this program.
@@ -49,7 +48,7 @@ pub enum ServiceCommandError {
     Refused(String),
     #[error("--manifests {}: it is no directory; make it where nobody but administrators may write", path.display())]
     NoDirectory { path: PathBuf },
-    #[error("the directory of the service cannot be made: {0}")]
+    #[error("a directory of the service cannot be used: {0}")]
     Directory(#[from] WriteError),
     #[error("{}: no absolute path can be made of it: {source}", path.display())]
     Path { path: PathBuf, source: io::Error },
@@ -108,14 +107,41 @@ fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceCommand
     let there = if args.keep { registered_service(&SERVICE, MANAGER_DEADLINE)? } else { None };
     let arguments = arguments(&args.given, there.as_ref().map(|there| there.arguments.as_slice()))?;
     let service = parsed(&arguments)?;
-    make_directories(&service)?;
-    check(&service)?;
-    let registration = Registration { program: None, arguments, keeps_start: args.keep };
-    commands::register(&SERVICE, &registration, out)
+    make_own_directories(&service)?;
+    prepare(&service)?;
+    let account = match args.account {
+        None => ServiceAccount::AsItIs,
+        Some(Account::System) => ServiceAccount::System,
+        Some(Account::Own) => ServiceAccount::OfItsOwn,
+    };
+    let registration = Registration { program: None, arguments, keeps_start: args.keep, account };
+    commands::register::<ServiceCommandError>(&SERVICE, &registration, out)?;
+    if account == ServiceAccount::OfItsOwn {
+        writeln!(
+            out,
+            "it works as {} from its next start on; what was there before is not that account's yet:",
+            SERVICE.account()
+        )?;
+        grants(&service).iter().try_for_each(|grant| writeln!(out, "  {grant}"))?;
+    }
+    Ok(())
+}
+
+/// The commands that give the service's account what it works with. What it only reads it may only read.
+fn grants(service: &StandaloneArgs) -> Vec<String> {
+    let log = service.log_file.as_deref().and_then(Path::parent);
+    let logs = service_directory(&SERVICE).ok().map(|own| own.join("logs")).filter(|_| log.is_none());
+    let written = [Some(service.state.as_path()), log, logs.as_deref()].into_iter().flatten().map(|path| (path, "M"));
+    let read = [Some(service.manifests.as_path()), service.secrets.as_deref()].into_iter().flatten();
+    let all = written.chain(read.map(|path| (path, "RX")));
+    all.map(|(path, right)| {
+        format!("icacls \"{}\" /grant \"{}:(OI)(CI){right}\" /t", path.display(), SERVICE.account())
+    })
+    .collect()
 }
 
 /// What the program is given when the manager starts it, once these options are given to a service that is registered so, if one is.
-fn arguments(given: &GivenOptions, there: Option<&[OsString]>) -> Result<Vec<OsString>, ServiceCommandError> {
+fn arguments(given: &Given<StandaloneArgs>, there: Option<&[OsString]>) -> Result<Vec<OsString>, ServiceCommandError> {
     let given = there.map_or_else(|| Ok(given.clone()), |there| kept(there).map(|there| given.over(there)))?;
     if !given.names("--manifests") {
         return Err(ServiceCommandError::NoManifests);
@@ -125,20 +151,15 @@ fn arguments(given: &GivenOptions, there: Option<&[OsString]>) -> Result<Vec<OsS
         return Err(ServiceCommandError::Refused(why.to_owned()));
     }
     let given = given.absolute().map_err(|(path, source)| ServiceCommandError::Path { path, source })?;
-    Ok([vec!["service".into(), "run".into()], given.words()].concat())
+    Ok(given.arguments())
 }
 
 /// What the service has already, as the program reads it when it is started.
-fn kept(registered: &[OsString]) -> Result<GivenOptions, ServiceCommandError> {
-    let not_kept = |why: String| {
+fn kept(registered: &[OsString]) -> Result<Given<StandaloneArgs>, ServiceCommandError> {
+    Given::registered::<Cli>(&SERVICE, registered).map_err(|why| {
         let words: Vec<_> = registered.iter().map(|word| word.to_string_lossy()).collect();
-        ServiceCommandError::NotKept { registered: told(&words.join(" ")), why }
-    };
-    let words = std::iter::once(NAME.into()).chain(registered.iter().cloned());
-    let matches = Cli::command().try_get_matches_from(words).map_err(|error| not_kept(unknown(&error)))?;
-    let run = matches.subcommand_matches("service").and_then(|service| service.subcommand_matches("run"));
-    let run = run.ok_or_else(|| not_kept("it does not run this program as a service".to_owned()))?;
-    GivenOptions::from_arg_matches(run).map_err(|error| not_kept(unknown(&error)))
+        ServiceCommandError::NotKept { registered: told(&words.join(" ")), why: told(&why) }
+    })
 }
 
 /// As the manager starts it.
@@ -147,24 +168,15 @@ fn parsed(arguments: &[OsString]) -> Result<StandaloneArgs, ServiceCommandError>
     match Cli::try_parse_from(words).map(|cli| cli.command) {
         Ok(Some(Command::Service(ServiceCommand::Run(args)))) => Ok(*args),
         Ok(_) => Err(ServiceCommandError::Refused("they are another command's".to_owned())),
-        Err(error) => Err(ServiceCommandError::Refused(unknown(&error))),
-    }
-}
-
-/// What is wrong with which option. clap's own words are several lines, with a usage that nobody asked for.
-fn unknown(error: &clap::Error) -> String {
-    let kind = error.kind().as_str().unwrap_or("it is not understood");
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) => format!("{kind}, {}", told(option)),
-        _ => kind.to_owned(),
+        Err(error) => Err(ServiceCommandError::Refused(told(&refused_option(&error)))),
     }
 }
 
 /// Makes what is named in the directory of the service, and that, for administrators and the system alone: others may add to whatever
 /// else is made among all programs' data.
-fn make_directories(service: &StandaloneArgs) -> Result<(), ServiceCommandError> {
+fn make_own_directories(service: &StandaloneArgs) -> Result<(), ServiceCommandError> {
     let own = service_directory(&SERVICE)?;
-    let named = [Some(&service.state), Some(&service.manifests), service.secrets.as_ref()];
+    let named = [Some(&service.manifests), service.secrets.as_ref()];
     for directory in named.into_iter().flatten().filter(|directory| directory.starts_with(&own)) {
         create_private_directory(&own)?;
         create_private_directory(directory)?;
@@ -172,16 +184,28 @@ fn make_directories(service: &StandaloneArgs) -> Result<(), ServiceCommandError>
     Ok(())
 }
 
-/// Whether the service would do what administrators say, and nobody else: its program, what may lie among its manifests, its log. Its
-/// state and its Secrets are judged whenever they are opened.
+/// Judges what decides what the service does, and makes the directory of its state with those above it that are missing. These are
+/// judged once more when they are there: where everybody may make one, somebody else may have been first.
 ///
 /// # Errors
 /// What is wrong.
-pub fn check(args: &StandaloneArgs) -> Result<(), ServiceCommandError> {
-    let refused = |error| match error {
+pub fn prepare(args: &StandaloneArgs) -> Result<(), ServiceCommandError> {
+    check(args)?;
+    create_private_directory(&args.state)?;
+    check_way(&args.state).map_err(refused)
+}
+
+fn refused(error: FileError) -> ServiceCommandError {
+    match error {
         FileError::Exposed(_) => ServiceCommandError::Exposed(error),
         error => ServiceCommandError::Unseen(error),
-    };
+    }
+}
+
+/// Whether the service would do what administrators say, and nobody else: its program, its log, what may lie among its manifests and
+/// its Secrets, and each directory above these and its state. The state itself, each Secret and each manifest is judged whenever it is
+/// opened.
+fn check(args: &StandaloneArgs) -> Result<(), ServiceCommandError> {
     args.work.log_filter().map_err(|error| ServiceCommandError::Refused(format!("--log-level: {error}")))?;
     if let Some(why) = args.logged_over() {
         return Err(ServiceCommandError::Refused(why));
@@ -191,10 +215,11 @@ pub fn check(args: &StandaloneArgs) -> Result<(), ServiceCommandError> {
     }
     let program = std::env::current_exe().map_err(|source| ServiceCommandError::Path { path: NAME.into(), source })?;
     check_unexposed_program(&program).map_err(refused)?;
-    // Whoever may add one to them has certificates issued.
-    let manifest = args.manifests.join("added.yaml");
-    let deciding = [Some(manifest.as_path()), args.log_file.as_deref()];
-    deciding.into_iter().flatten().try_for_each(|path: &Path| check_unexposed(path)).map_err(refused)
+    // Whoever may add one to them has certificates issued, or says by whom.
+    let added = [Some(&args.manifests), args.secrets.as_ref()].map(|directory| Some(directory?.join("added")));
+    let deciding = added.into_iter().chain([args.log_file.clone()]).flatten();
+    deciding.into_iter().try_for_each(|path| check_unexposed(&path)).map_err(refused)?;
+    check_way(&args.state).map_err(refused)
 }
 
 #[cfg(test)]
@@ -209,7 +234,7 @@ mod tests {
         }
     }
 
-    fn given(words: &[&str]) -> GivenOptions {
+    fn given(words: &[&str]) -> Given<StandaloneArgs> {
         install_args(words).given
     }
 
@@ -321,6 +346,18 @@ mod tests {
             let error = check(&args).expect_err("refused");
             assert!(error.reason() == "options" && error.to_string().contains(option), "{error}");
         }
+    }
+
+    #[test]
+    fn the_account_of_the_service_is_given_what_the_service_works_with_and_no_more_of_it_than_that() {
+        let words = ["--manifests", "/m", "--secrets", "/s", "--state", "/t", "--log-file", "/l/op.log"];
+        let args = parsed(&after(None, &words).expect("good options")).expect("good options");
+        let told = grants(&args).join("\n");
+        for (name, right) in [("t", "M"), ("l", "M"), ("m", "RX"), ("s", "RX")] {
+            let grant = format!("{name}\" /grant \"NT SERVICE\\kagiban-operator:(OI)(CI){right}\" /t");
+            assert_eq!(told.matches(&grant).count(), 1, "{grant}: {told}");
+        }
+        assert_eq!(told.lines().count(), 4);
     }
 
     #[test]

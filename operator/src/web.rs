@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use kagiban_process::system::{answers_at, bind_to};
 use kagiban_process::threads::{Lost, POOL, Pool};
 use kagiban_serving::{
     Acceptor, Arrival, Arrivals, Close, ConnectionLimits, Peer, Pieces, page, plain, respond, serve_connection,
@@ -220,7 +221,7 @@ pub async fn serve(
     probes: Probes,
     stop: CancellationToken,
 ) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = bind_to(address, answers_at).await?;
     let bound = listener.local_addr()?;
     let listed = discovery.clone();
     let site = Site {

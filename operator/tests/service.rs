@@ -14,6 +14,7 @@ use kagiban_service::{REGISTERS_ITSELF, RegisteredService, ServiceState, registe
 
 /// Far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+const GOOD: &str = include_str!("support/good.yaml");
 const POLL: Duration = Duration::from_millis(50);
 
 fn service_of(program: &Path, arguments: &[&str]) -> Output {
@@ -111,7 +112,9 @@ fn a_service_lives_as_its_manager_says() {
     fs::copy(env!("CARGO_BIN_EXE_kagiban-operator"), &program).expect("copied");
     let _removed = Removed(&program);
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-    let (address, manifests, state, log) = (format!("127.0.0.1:{port}"), at("manifests"), at("state"), at("log"));
+    let (address, manifests, log) = (format!("127.0.0.1:{port}"), at("manifests"), at("log"));
+    // What lies above it is missing.
+    let state = at(r"made\state");
     let options = ["--manifests", &manifests, "--state", &state, "--metrics-address", &address];
     let install = [&["install"], &options[..], &["--log-file", &log]].concat();
 
@@ -124,11 +127,14 @@ fn a_service_lives_as_its_manager_says() {
         (&["install", "--manifests", &manifests, "--log-file", &at(r"manifests\op.yaml")], "options: "),
         // Wine's drive `Z:` is Linux's root, where everybody may add names to `/tmp`.
         (&["install", "--manifests", r"Z:\tmp"], "exposed: "),
+        (&["install", "--manifests", &manifests, "--secrets", r"Z:\tmp"], "exposed: "),
+        (&["install", "--manifests", &manifests, "--state", r"Z:\tmp\kagiban-none\state"], "exposed: "),
     ] {
         let said = refused(&program, words);
         assert!(said.contains(&format!("kagiban-operator: {reason}")), "{words:?}: {said}");
         assert_eq!(registered(), None, "what is refused registers nothing");
     }
+    assert!(!Path::new(r"Z:\tmp\kagiban-none").exists(), "what is refused makes nothing either");
     let said = refused(&program, &[&["run"], &options[..]].concat());
     assert!(said.contains("not_started_by_manager") && said.contains("kagiban-operator service install"), "{said}");
 
@@ -138,6 +144,9 @@ fn a_service_lives_as_its_manager_says() {
     assert!(command_line.contains(&format!("service run --manifests \"{manifests}\"")), "{command_line}");
     assert!(service.starts_by_itself && service.state == ServiceState::Stopped);
     assert!(done(&program, &["install", "--keep"]).contains("already"));
+
+    create_private_directory(Path::new(&at("made"))).expect("it is made, and nobody else's");
+    let lock = || fs::File::options().write(true).open(at(r"made\state\lock")).expect("it is there");
 
     let logged = || fs::read_to_string(&log).unwrap_or_default();
     for _ in 0..2 {
@@ -150,7 +159,11 @@ fn a_service_lives_as_its_manager_says() {
         let second = Command::new(&program).args(other).output().expect("it was copied");
         let said = text(&second.stderr);
         assert!(second.status.code() == Some(1) && said.contains("another kagiban-operator works"), "{said}");
+        lock().try_lock().expect_err("it runs");
         let began = Instant::now();
+        sc("stop");
+        until("it is stopped", || is(ServiceState::Stopped));
+        lock().try_lock().expect("it is told to be stopped once nothing of it is left");
         for _ in 0..2 {
             assert!(done(&program, &["stop"]).contains("is stopped") && is(ServiceState::Stopped));
         }
@@ -167,6 +180,20 @@ fn a_service_lives_as_its_manager_says() {
     free.kill().expect("it runs");
     let _ = free.wait();
 
+    // As an account of its own, as far as Wine has accounts.
+    let account = || registered().expect("it is registered").account.and_then(|it| it.into_string().ok());
+    let own_account = [&install[..], &["--account", "own"]].concat();
+    let said = done(&program, &own_account);
+    assert!(said.contains("new settings") && said.contains(&format!("icacls \"{state}\" /grant")), "{said}");
+    assert_eq!(account(), Some(SERVICE.account()));
+    assert!(done(&program, &install).contains("already"));
+    assert_eq!(account(), Some(SERVICE.account()), "it stays as it is where none is named");
+    sc("start");
+    until("it answers", || get(port, "/metrics").is_some());
+    assert!(done(&program, &["stop"]).contains("is stopped"));
+    assert!(done(&program, &[&install[..], &["--account", "system"]].concat()).contains("new settings"));
+    assert_eq!(account().as_deref(), Some("LocalSystem"));
+
     let taken = TcpListener::bind(&address).expect("it is free");
     sc("start");
     until("it ends with a code of its own", || {
@@ -175,10 +202,33 @@ fn a_service_lives_as_its_manager_says() {
     assert!(logged().contains("--metrics-address"), "{}", logged());
     drop(taken);
 
-    // Whoever may add a manifest would have certificates issued. Wine runs a program of Linux, which makes it so, some time or other.
+    // Whoever may write a manifest, or add one, would have certificates issued. Wine runs a program of Linux, which makes it so, some time
+    // or other.
     let chmod = Path::new(r"Z:\bin\chmod");
     if chmod.exists() {
-        let mut opening = Command::new(chmod).args(["757", "."]).current_dir(&manifests).spawn().expect("Wine runs it");
+        let change = |mode: &str, of: &str| {
+            Command::new(chmod).args([mode, of]).current_dir(&manifests).spawn().expect("Wine runs it")
+        };
+        let manifest = Path::new(&manifests).join("a.yaml");
+        fs::write(&manifest, GOOD).expect("a file");
+        sc("start");
+        let told = || {
+            let output = Command::new(&program).args(["get", "--state", &state]).output().expect("it was copied");
+            (text(&output.stdout), text(&output.stderr))
+        };
+        until("it is followed", || told().0.contains("ups-01"));
+        let mut opening = change("666", "a.yaml");
+        until("it is named", || {
+            let (resources, warnings) = told();
+            assert!(resources.contains("ups-01"), "it keeps what it said: {resources}{warnings}");
+            warnings.contains("Warning: a.yaml: ") && warnings.contains("a.yaml: may be changed by Everyone")
+        });
+        let _ = opening.wait();
+        let mut closing = change("600", "a.yaml");
+        until("it is taken again", || told().1.is_empty());
+        let _ = closing.wait();
+        assert!(done(&program, &["stop"]).contains("is stopped"));
+        let mut opening = change("757", ".");
         until("it is open", || !service_of(&program, &install).status.success());
         assert!(refused(&program, &install).contains("kagiban-operator: exposed: "));
         let before = logged().len();

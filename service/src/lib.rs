@@ -6,7 +6,7 @@
 //!                                                                                   ├── service control manager (Windows)
 //!   the program at work <──run_as_service, asked_by_manager── hosted <──────────────┘   systemd (Linux: units, announce alone)
 //!            ├──announce──> lifecycle ──> the manager
-//!            └──> log_file, system_log
+//!            └──> logging ──> log_file, system_log
 //! ```
 //!
 //! One side per system stands behind it. Where a program does not register itself, whoever asks for it is told how it is run there.
@@ -16,14 +16,18 @@
 #[cfg(any(windows, test))]
 mod command_line;
 pub mod commands;
+mod given;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod linux;
 mod log_file;
+mod logging;
 mod own_log;
 mod program;
 mod registration;
 mod severity;
+#[cfg(any(windows, test))]
+mod stopping;
 mod system_log;
 #[cfg(windows)]
 mod windows;
@@ -33,19 +37,20 @@ use linux as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use given::{Given, refused_option};
 pub use lifecycle::Lifecycle;
-pub use log_file::LogFile;
-pub use own_log::{OwnLogError, log_panics, open_own_log};
+pub use logging::{LogFilter, LogFormat, log_as_service, log_to};
+pub use own_log::log_panics;
 pub use program::ServiceProgram;
 pub use registration::{
-    Registered, RegisteredService, Registration, RegistrationError, ServiceState, Started, Unregistered,
+    Registered, RegisteredService, Registration, RegistrationError, ServiceAccount, ServiceState, Started, Unregistered,
 };
 pub use system::{
-    REGISTERS_ITSELF, announce, asked_by_manager, check_unexposed, check_unexposed_program, register_service,
-    registered_service, reload_service, run_as_service, service_directory, start_service, state_directory,
-    stop_service, unregister_service,
+    REGISTERS_ITSELF, announce, asked_by_manager, check_unexposed, check_unexposed_program, check_way, is_hosted,
+    read_unexposed, register_service, registered_service, reload_service, run_as_service, service_directory,
+    start_service, state_directory, stop_service, trust_account_of, unregister_service,
 };
-pub use system_log::{Line, Taken, ToSystemLog, system_log};
+pub use system_log::Taken;
 /// What the service control manager tells beside requests, and where sources of events are registered.
 #[cfg(windows)]
-pub use windows::{EVENT_SOURCES, is_hosted, system_goes_down, watch_system};
+pub use windows::{EVENT_SOURCES, system_goes_down, watch_system};

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kagiban_files::FileError;
+use kagiban_files::{FileError, FileRead, read_listed};
 use kagiban_process::system::Request;
 use sd_notify::NotifyState;
 
@@ -102,6 +102,31 @@ pub const fn check_unexposed(_path: &Path) -> Result<(), FileError> {
 /// None.
 pub const fn check_unexposed_program(_program: &Path) -> Result<(), FileError> {
     Ok(())
+}
+
+/// The same of the directories above a path alone.
+///
+/// # Errors
+/// None.
+pub const fn check_way(_path: &Path) -> Result<(), FileError> {
+    Ok(())
+}
+
+/// Reads a file that its directory has just shown to be a regular one.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read_unexposed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+    read_listed(path, limit)
+}
+
+/// Has the account of a service counted among administrators: units say who it is, and nobody has to be told.
+pub const fn trust_account_of(_: &'static ServiceProgram) {}
+
+/// Whether the service manager runs this program in a way that others than administrators must not be able to turn: units say as whom
+/// it works.
+pub const fn is_hosted() -> bool {
+    false
 }
 
 /// Nothing: systemd asks by signals.

@@ -13,7 +13,7 @@ const KEPT: u32 = 4;
 
 /// Written line by line. When it is full it is renamed, the oldest goes, and a new one is begun.
 #[derive(Debug)]
-pub struct LogFile {
+pub(crate) struct LogFile {
     at: AppendedFile,
     file: File,
     bytes: u64,
@@ -25,7 +25,7 @@ impl LogFile {
     ///
     /// # Errors
     /// When it cannot be made or written, or is no file of its own.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Self::of_size(path, MAX_BYTES)
     }
 

@@ -13,7 +13,7 @@ use crate::system::{check_unexposed, service_directory};
 
 /// Why there is no log file.
 #[derive(Debug, thiserror::Error)]
-pub enum OwnLogError {
+pub(crate) enum OwnLogError {
     #[error(transparent)]
     Registration(#[from] RegistrationError),
     #[error(transparent)]
@@ -28,7 +28,7 @@ pub enum OwnLogError {
 ///
 /// # Errors
 /// When it cannot be opened, or others could exchange it: the service would write and rename what they like.
-pub fn open_own_log(program: &'static ServiceProgram, named: Option<&Path>) -> Result<LogFile, OwnLogError> {
+pub(crate) fn open_own_log(program: &'static ServiceProgram, named: Option<&Path>) -> Result<LogFile, OwnLogError> {
     let path = match named {
         Some(path) => {
             check_unexposed(path)?;

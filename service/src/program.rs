@@ -22,6 +22,13 @@ pub struct ServiceProgram {
     pub preshutdown_within: Duration,
 }
 
+impl ServiceProgram {
+    /// The account that Windows has for this service alone, with no right but what it is given, and no password.
+    pub fn account(&self) -> String {
+        format!(r"NT SERVICE\{}", self.name)
+    }
+}
+
 #[cfg(test)]
 pub(crate) static TESTED: ServiceProgram = ServiceProgram {
     name: "kagiban-tested",

@@ -16,6 +16,17 @@ pub struct Registration {
     pub arguments: Vec<OsString>,
     /// Whether how a service that is there starts stays as somebody has set it.
     pub keeps_start: bool,
+    pub account: ServiceAccount,
+}
+
+/// As whom the service works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceAccount {
+    /// As it is there; as the system where it is not.
+    AsItIs,
+    System,
+    /// As an account that no other program has: [`ServiceProgram::account`].
+    OfItsOwn,
 }
 
 /// What had to be done for that.
@@ -52,6 +63,8 @@ pub struct RegisteredService {
     /// The same without the program, parted as it parts them when it is started.
     pub arguments: Vec<OsString>,
     pub starts_by_itself: bool,
+    /// As whom it works.
+    pub account: Option<OsString>,
     pub state: ServiceState,
     /// Before each of its starts after a failure; the last one holds for every later failure. None where the system does not tell.
     pub restarts_after: Option<Vec<Duration>>,
@@ -95,6 +108,11 @@ pub enum RegistrationError {
     )]
     DoesNotStop { program: &'static ServiceProgram, deadline: Duration },
     #[error(
+        "the service has failed, and Windows starts it again within {} s of that: it is down for now only; try again with a --timeout that \
+         is longer, or disable it first (`sc config {} start= disabled`)", restarted_within.as_secs(), program.name
+    )]
+    MayStartAgain { program: &'static ServiceProgram, restarted_within: Duration },
+    #[error(
         "only the service control manager starts the program so: register it with `{name} service install` and start it with \
          `sc start {name}`, or leave out `service run` to run it in this console", name = .0.name
     )]
@@ -113,6 +131,7 @@ impl RegistrationError {
             Self::NotThere(_) => "not_there",
             Self::NotRunning(_) => "not_running",
             Self::DoesNotStop { .. } => "does_not_stop",
+            Self::MayStartAgain { .. } => "may_start_again",
             Self::NotStartedByManager(_) => "not_started_by_manager",
         }
     }
@@ -136,6 +155,11 @@ mod tests {
                 "`kagiban-tested service install`",
             ),
             (RegistrationError::DoesNotStop { program: &TESTED, deadline }, "does_not_stop", "within 7 s"),
+            (
+                RegistrationError::MayStartAgain { program: &TESTED, restarted_within: deadline },
+                "may_start_again",
+                "sc config kagiban-tested start= disabled",
+            ),
         ] {
             let text = error.to_string();
             assert!(error.reason() == reason && text.contains(told) && !text.contains("exporter"), "{text}");

@@ -20,14 +20,14 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where a subscriber writes to.
 #[derive(Debug)]
-pub struct ToSystemLog(SyncSender<(LogSeverity, String)>);
+pub(crate) struct ToSystemLog(SyncSender<(LogSeverity, String)>);
 
 /// Waits for what has been written, within a second, when it is dropped. That is after the subscriber's last line.
 #[derive(Debug)]
 pub struct Taken(Receiver<()>, SyncSender<(LogSeverity, String)>);
 
 /// None where the system has no such log.
-pub fn system_log(program: &'static ServiceProgram) -> Option<(ToSystemLog, Taken)> {
+pub(crate) fn system_log(program: &'static ServiceProgram) -> Option<(ToSystemLog, Taken)> {
     SystemLog::open(program).and_then(|log| carried_to(move |severity, text| log.write(severity, text)))
 }
 
@@ -74,7 +74,7 @@ impl<'a> MakeWriter<'a> for ToSystemLog {
 
 /// One event, however many times it is written to.
 #[derive(Debug)]
-pub struct Line {
+pub(crate) struct Line {
     severity: LogSeverity,
     text: Vec<u8>,
     lines: SyncSender<(LogSeverity, String)>,

@@ -69,7 +69,7 @@ const KNOWS: [(&str, &[&str]); 10] = [
     ("html", &[]),
     ("keystore", &[]),
     ("operator", &["agents", "crds", "files", "html", "keystore", "process", "service", "serving"]),
-    ("process", &[]),
+    ("process", &["files"]),
     ("service", &["files", "process"]),
     ("serving", &[]),
 ];

@@ -2,7 +2,6 @@
 
 mod check;
 mod discover;
-mod given;
 mod keystore;
 mod listing;
 mod rotation;
@@ -16,10 +15,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kagiban_crds::{AgentName, HostName, host_setup};
 use kagiban_process::completion::CompletionArgs;
+use kagiban_service::{Given, LogFormat};
 
 pub use check::print as print_check;
 pub use discover::print as print_discovered;
-pub use given::GivenArgs;
 pub use keystore::list as list_keystore;
 pub use rotation::{RotationError, run as run_rotation};
 pub use service::{NO_LOG, ServiceCommandError, run as run_service};
@@ -141,7 +140,7 @@ pub struct InstallArgs {
     #[arg(long)]
     pub keep: bool,
     #[command(flatten)]
-    pub given: GivenArgs,
+    pub given: Given<WorkArgs>,
 }
 
 #[derive(Debug, Args)]
@@ -381,12 +380,6 @@ pub struct ServeArgs {
 /// A message on one line and without control characters, whatever names it quotes.
 pub fn one_line(message: &str) -> String {
     listing::Printable(message).to_string()
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 #[cfg(test)]

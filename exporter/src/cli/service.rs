@@ -6,20 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser as _;
-use clap::error::{ContextKind, ContextValue};
 use kagiban_service::commands::{self, MANAGER_DEADLINE};
 use kagiban_service::{
-    Registration, RegistrationError, register_service, registered_service, reload_service, service_directory,
+    Given, Registration, RegistrationError, ServiceAccount, refused_option, register_service, registered_service,
+    reload_service, service_directory,
 };
 
-use super::{
-    Cli, CliCommand, DEFAULT_LISTEN_ADDRESS, DEFAULT_TELEMETRY_PATH, GivenArgs, InstallArgs, LogFormat, RestoreArgs,
-    ServiceCommand, WorkArgs, one_line,
-};
+use super::{Cli, CliCommand, InstallArgs, RestoreArgs, ServiceCommand, WorkArgs, one_line};
 use crate::platform::{self, FileError, SERVICE, WriteError};
 use crate::service::{self, ServiceError};
 
 const NAME: &str = SERVICE.name;
+const CONFIG_FILE: &str = "--config.file";
 /// In the directory of the service.
 const CONFIGURATION: &str = "exporter.yaml";
 /// What is written where no configuration is.
@@ -93,21 +91,19 @@ pub fn run(command: &ServiceCommand, out: &mut dyn Write) -> Result<(), ServiceC
 fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceCommandError> {
     let directory = service_directory(&SERVICE)?;
     let there = if install.keep { registered_service(&SERVICE, MANAGER_DEADLINE)? } else { None };
-    let args = match there {
-        Some(there) => kept(&there.arguments, &install.given)?,
-        None => install.given.alone().clone(),
+    let given = match there {
+        Some(there) => install.given.over(kept(&there.arguments)?),
+        None => install.given.clone(),
     };
-    let args = WorkArgs {
-        config_file: args.config_file.as_deref().map(absolute).transpose()?,
-        web_config_file: args.web_config_file.as_deref().map(absolute).transpose()?,
-        log_file: args.log_file.as_deref().map(absolute).transpose()?,
-        ..args
+    let given = given.absolute().map_err(|(path, source)| ServiceCommandError::Path { path, source })?;
+    let given = if given.names(CONFIG_FILE) {
+        given
+    } else {
+        given.with(CONFIG_FILE, first_configuration(&directory, out)?.into())
     };
-    let config_file = match args.config_file {
-        Some(path) => path,
-        None => first_configuration(&directory, out)?,
-    };
-    let args = WorkArgs { config_file: Some(config_file.clone()), ..args };
+    let arguments = given.arguments();
+    let args = parsed(&arguments)?;
+    let config_file = args.config_file.clone().unwrap_or_default();
     let program = std::env::current_exe().map_err(|source| ServiceCommandError::Path { path: "".into(), source })?;
     let refused = |error| match error {
         FileError::Exposed(_) => ServiceCommandError::Exposed(error),
@@ -126,31 +122,27 @@ fn install(install: &InstallArgs, out: &mut dyn Write) -> Result<(), ServiceComm
     if !problems.is_empty() {
         return Err(ServiceCommandError::Refused(problems));
     }
-    let registration = Registration { program: None, arguments: arguments(&args), keeps_start: install.keep };
+    let keeps_start = install.keep;
+    let registration = Registration { program: None, arguments, keeps_start, account: ServiceAccount::AsItIs };
     commands::register(&SERVICE, &registration, out)
 }
 
-/// What the service has already, in its place what is given now.
-fn kept(registered: &[OsString], given: &GivenArgs) -> Result<WorkArgs, ServiceCommandError> {
-    let not_kept = |why| {
+/// What the service has already.
+fn kept(registered: &[OsString]) -> Result<Given<WorkArgs>, ServiceCommandError> {
+    Given::registered::<Cli>(&SERVICE, registered).map_err(|why| {
         let words: Vec<_> = registered.iter().map(|word| one_line(&word.to_string_lossy())).collect();
-        ServiceCommandError::NotKept { registered: words.join(" "), why }
-    };
-    // As the program reads them when it is started.
-    let words = std::iter::once(NAME.into()).chain(registered.iter().cloned());
-    let cli = Cli::try_parse_from(words).map_err(|error| not_kept(unknown(&error)))?;
-    match cli.command {
-        Some(CliCommand::Service(ServiceCommand::Run(there))) => Ok(given.over(there)),
-        _ => Err(not_kept("it does not run this program as a service".to_owned())),
-    }
+        ServiceCommandError::NotKept { registered: words.join(" "), why: one_line(&why) }
+    })
 }
 
-/// What this version does not take, with its name. clap's own words are several lines, with a usage that nobody asked for.
-fn unknown(error: &clap::Error) -> String {
-    let kind = error.kind().as_str().unwrap_or("it is not understood");
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) => format!("{kind}, {}", one_line(argument)),
-        _ => kind.to_owned(),
+/// As the manager starts it.
+fn parsed(arguments: &[OsString]) -> Result<WorkArgs, ServiceCommandError> {
+    let refused = |why: &str| ServiceCommandError::Refused(vec![one_line(why)]);
+    let words = std::iter::once(NAME.into()).chain(arguments.iter().cloned());
+    match Cli::try_parse_from(words).map(|cli| cli.command) {
+        Ok(Some(CliCommand::Service(ServiceCommand::Run(args)))) => Ok(args),
+        Ok(_) => Err(refused("they are another command's")),
+        Err(error) => Err(refused(&refused_option(&error))),
     }
 }
 
@@ -167,7 +159,12 @@ fn restore(args: &RestoreArgs, out: &mut dyn Write) -> Result<(), ServiceCommand
         let registered = one_line(&program.display().to_string());
         return Err(ServiceCommandError::NotKept { registered, why: "there is no such program".to_owned() });
     }
-    let registration = Registration { program: Some(program), arguments: arguments.to_vec(), keeps_start: true };
+    let registration = Registration {
+        program: Some(program),
+        arguments: arguments.to_vec(),
+        keeps_start: true,
+        account: ServiceAccount::AsItIs,
+    };
     register_service(&SERVICE, &registration, MANAGER_DEADLINE)?;
     Ok(writeln!(out, "{NAME} is registered as it was")?)
 }
@@ -192,48 +189,11 @@ fn first_configuration(directory: &Path, out: &mut dyn Write) -> Result<PathBuf,
     Ok(path)
 }
 
-/// A service's current directory is not the one that the command was given in.
-fn absolute(path: &Path) -> Result<PathBuf, ServiceCommandError> {
-    std::path::absolute(path).map_err(|source| ServiceCommandError::Path { path: path.to_owned(), source })
-}
-
-/// What makes `service run` work so. What is as it is by default is left out: another default of a later version counts then.
-fn arguments(args: &WorkArgs) -> Vec<OsString> {
-    let WorkArgs { config_file, listen_addresses, web_config_file, telemetry_path, log_level, log_file, log_format } =
-        args;
-    let mut arguments: Vec<OsString> = vec!["service".into(), "run".into()];
-    let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
-    let mut add_path = |flag: &str, path: &Option<PathBuf>| {
-        if let Some(path) = path {
-            add(flag, path.into());
-        }
-    };
-    add_path("--config.file", config_file);
-    add_path("--web.config.file", web_config_file);
-    add_path("--log.file", log_file);
-    let addresses: Vec<String> = listen_addresses.iter().map(ToString::to_string).collect();
-    if addresses != [DEFAULT_LISTEN_ADDRESS] {
-        addresses.into_iter().for_each(|address| add("--web.listen-address", address.into()));
-    }
-    let telemetry_path = telemetry_path.to_string();
-    if telemetry_path != DEFAULT_TELEMETRY_PATH {
-        add("--web.telemetry-path", telemetry_path.into());
-    }
-    if *log_level != tracing::Level::INFO {
-        add("--log.level", log_level.to_string().to_lowercase().into());
-    }
-    match log_format {
-        LogFormat::Text => {}
-        LogFormat::Json => add("--log.format", "json".into()),
-    }
-    arguments
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn given(words: &[&str]) -> GivenArgs {
+    fn given(words: &[&str]) -> Given<WorkArgs> {
         let cli = Cli::try_parse_from([&["x", "service", "install"], words].concat()).expect("good words");
         match cli.command {
             Some(CliCommand::Service(ServiceCommand::Install(args))) => args.given,
@@ -242,12 +202,12 @@ mod tests {
     }
 
     fn installed(words: &[&str]) -> WorkArgs {
-        given(words).alone().clone()
+        parsed(&given(words).arguments()).expect("good options")
     }
 
     fn after_upgrade(registered: &[&str], words: &[&str]) -> Result<Vec<OsString>, ServiceCommandError> {
         let registered: Vec<OsString> = registered.iter().map(Into::into).collect();
-        kept(&registered, &given(words)).map(|args| arguments(&args))
+        kept(&registered).map(|there| given(words).over(there).arguments())
     }
 
     #[test]
@@ -258,7 +218,7 @@ mod tests {
             (
                 "service run --web.config.file=/w.yaml --log.file=/l --log.format json",
                 "--log.level debug",
-                "service run --web.config.file /w.yaml --log.file /l --log.level debug --log.format json",
+                "service run --web.config.file /w.yaml --log.level debug --log.file /l --log.format json",
             ),
             (
                 "service run --web.listen-address :1 --web.listen-address [::1]:2 --web.telemetry-path /m",
@@ -268,13 +228,13 @@ mod tests {
             (
                 "service run --web.config.file /w --web.listen-address :1 --web.listen-address :2",
                 "--web.listen-address :3",
-                "service run --web.config.file /w --web.listen-address :3",
+                "service run --web.listen-address :3 --web.config.file /w",
             ),
             // A default that is given is given.
             (
                 "service run --config.file /c --web.listen-address :1 --log.level debug",
                 "--web.listen-address :9996 --log.level info --config.file /d",
-                "service run --config.file /d",
+                "service run --config.file /d --web.listen-address :9996 --log.level info",
             ),
         ] {
             let parted = |line: &'static str| -> Vec<&'static str> { line.split_whitespace().collect() };
@@ -325,7 +285,7 @@ mod tests {
             &["--log.format", "json", "--log.level", "error", "--log.file", "l"],
         ] {
             let args = installed(words);
-            let kept = arguments(&args);
+            let kept = given(words).arguments();
             let cli = Cli::try_parse_from([vec!["x".into()], kept.clone()].concat()).expect("they are options");
             let Some(CliCommand::Service(ServiceCommand::Run(run))) = cli.command else { panic!("{kept:?}") };
             assert_eq!(format!("{run:?}"), format!("{args:?}"));

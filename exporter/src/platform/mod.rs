@@ -14,6 +14,7 @@ mod left;
 mod linux;
 mod listeners;
 mod manager;
+mod ports;
 mod power_status;
 mod process;
 mod program;
@@ -45,10 +46,11 @@ pub use kagiban_files::{
     survey, swap, swap_names, sweep, sync_directory_of, temporary_beside, unlink_second_name, write_new,
     write_unsynced,
 };
-pub use kagiban_process::system::{Request, Requests, forbid_dumps};
+pub use kagiban_process::system::{Request, Requests, forbid_dumps, receive_at};
 pub use kagiban_service::{Lifecycle, REGISTERS_ITSELF, announce, asked_by_manager};
 pub use listeners::ListenersError;
 pub use manager::HandoverError;
+pub use ports::{bind_both_families, bind_to};
 pub use power_status::{PowerStatus, PowerStatusError};
 pub use process::Usage;
 pub use program::{ProgramError, StartedProcess};
@@ -59,11 +61,11 @@ pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 pub use stores::{StoreError, StoreLimits, StoreUse, StoredCertificate, store_path};
 pub use system::{
     AccountId, CA_BUNDLES, Connection, EXPORTERS, FileLock, HINTS, InheritedSocket, JVM_PARENTS, LACKS, Listener,
-    NAMES_FOLD_CASE, OS, ServiceWrites, ShutdownWatch, account_called, account_id, bind_both_families, bind_to,
-    boot_id, boot_time, booted_at, certificate_store, check_program, check_unexposed, check_unexposed_program,
-    command_process, default_state_directory, event_records, exposed_part, has_event_provider, host_api_service_writes,
-    host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
-    may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status, queued_start, receive_at,
+    NAMES_FOLD_CASE, OS, ServiceWrites, ShutdownWatch, account_called, account_id, boot_id, boot_time, booted_at,
+    certificate_store, check_program, check_unexposed, check_unexposed_program, command_process,
+    default_state_directory, event_records, exposed_part, has_event_provider, host_api_service_writes, host_name,
+    inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
+    may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status, queued_start,
     refuses_exposed, run, run_commands_by, scheduled_shutdown_file, services_of, spawn, started_process,
     state_directory_of_running_unit, system_authorities, system_trust, unit_behind, usage,
 };

@@ -10,6 +10,8 @@ use windows_sys::Win32::Storage::FileSystem::{
     WRITE_OWNER,
 };
 
+use super::service_account::trusted_service;
+
 /// SYSTEM and Administrators, as SDDL names them. Each of the two may act as the other: SYSTEM is a member of Administrators, who may
 /// run a service as SYSTEM.
 const ADMINISTRATORS: [&str; 2] = ["SY", "BA"];
@@ -247,7 +249,14 @@ impl Entry {
 }
 
 pub(super) fn is_administrator(account: &str, own: &str) -> bool {
-    account == own || account == TRUSTED_INSTALLER || ADMINISTRATORS.contains(&account)
+    is_trusted(account, own, trusted_service())
+}
+
+fn is_trusted(account: &str, own: &str, service: Option<&str>) -> bool {
+    account == own
+        || account == TRUSTED_INSTALLER
+        || ADMINISTRATORS.contains(&account)
+        || service.is_some_and(|service| account == service)
 }
 
 /// Some are in every list. Of an entry with a condition the account stands before it.
@@ -443,6 +452,20 @@ mod tests {
             None,
             "Wine's account"
         );
+    }
+
+    #[test]
+    fn the_account_of_a_service_counts_where_it_is_trusted_and_no_other_service_does() {
+        const SERVICE: &str = "S-1-5-80-1-2-3-4-5";
+        for (account, service, is_administrators) in [
+            (SERVICE, Some(SERVICE), true),
+            (SERVICE, None, false),
+            ("S-1-5-80-1-2-3-4-6", Some(SERVICE), false),
+            ("BA", None, true),
+            (OWN, None, true),
+        ] {
+            assert_eq!(is_trusted(account, OWN, service), is_administrators, "{account} {service:?}");
+        }
     }
 
     #[test]

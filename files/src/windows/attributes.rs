@@ -10,6 +10,7 @@ use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_OWNER, E
 
 use super::access::Access;
 use super::read::Metadata;
+use super::service_account::trusted_service;
 use super::sys::{self, Descriptor};
 
 /// Of one file. A list with a hundred entries has under 8 KiB; a journal keeps those of three files.
@@ -34,9 +35,10 @@ impl Attributes {
         Self { sddl: private(owner, "") }
     }
 
-    /// For a directory of ours, and what others than this program make in it.
+    /// For a directory of ours, and what others than this program make in it. Whichever of an administrator and the service makes it, the
+    /// other uses it too.
     pub(super) fn of_our_directory() -> String {
-        private(own_account(), "OICI")
+        of_directory(own_account(), trusted_service())
     }
 
     pub(super) fn sddl(&self) -> &str {
@@ -143,6 +145,11 @@ fn private(owner: &str, inherited: &str) -> String {
     format!("O:{owner}D:P{}{}{own}", entry("SY"), entry("BA"))
 }
 
+fn of_directory(owner: &str, service: Option<&str>) -> String {
+    let service = service.filter(|service| *service != owner).map(|service| format!("(A;OICI;FA;;;{service})"));
+    private(owner, "OICI") + &service.unwrap_or_default()
+}
+
 /// Whose what this program makes is, as a descriptor names them: a well-known account has a name of two letters there. A program that
 /// cannot ask is nobody, and no administrator.
 pub(super) fn own_account() -> &'static str {
@@ -217,6 +224,16 @@ mod tests {
         let made_before = made_before.expect("a list");
         assert!(made_before.is_writable_by_others(&owner_of_what_it_makes(PERSON.to_owned(), true)));
         assert!(!made_before.is_writable_by_others(&owner_of_what_it_makes(PERSON.to_owned(), false)));
+    }
+
+    #[test]
+    fn a_private_directory_is_its_services_too_where_that_has_an_account_of_its_own() {
+        const SERVICE: &str = "S-1-5-80-1-2-3-4-5";
+        let made = |owner| of_directory(owner, Some(SERVICE));
+        let list = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;S-1-5-80-1-2-3-4-5)";
+        assert_eq!(made("BA"), format!("O:BA{list}"));
+        assert_eq!(made(SERVICE), format!("O:{SERVICE}{list}"));
+        assert_eq!(of_directory("BA", None), "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)");
     }
 
     #[test]

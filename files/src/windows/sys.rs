@@ -388,6 +388,11 @@ impl Descriptor {
         Ok(Self(Local(descriptor)))
     }
 
+    /// It leads to the descriptor as long as this lives.
+    pub(super) const fn as_ptr(&self) -> *mut c_void {
+        self.0.0
+    }
+
     /// As Windows writes it down.
     pub(super) fn sddl(&self) -> io::Result<String> {
         // SAFETY: it is one since it was made.
@@ -463,6 +468,11 @@ pub(super) fn privileged<T>(action: impl FnOnce() -> io::Result<T>) -> io::Resul
 
 /// Memory that Windows has allocated.
 struct Local(*mut c_void);
+
+// SAFETY: it is the process's, nobody else has it, and nothing changes it until it is freed.
+unsafe impl Send for Local {}
+// SAFETY: it is only read.
+unsafe impl Sync for Local {}
 
 impl Local {
     /// # Safety

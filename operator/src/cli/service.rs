@@ -1,11 +1,9 @@
 //! The standalone operator as a service that registers itself, and its options as they are registered.
 
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueEnum};
+use kagiban_service::Given;
 
 use super::StandaloneArgs;
 
@@ -44,10 +42,25 @@ pub struct InstallArgs {
     /// Nothing is changed where an option is registered that this version does not know.
     #[arg(long)]
     pub keep: bool,
+    /// As whom the service works. A service that is new works as the system; one that is there as it did.
+    ///
+    /// `own` is an account that only this service has, `NT SERVICE\kagiban-operator`, with no right but what it is given. What is made for
+    /// the service in its directory is given to it; what is there already, or lies elsewhere, you give it: the command says how.
+    #[arg(long, value_enum, value_name = "ACCOUNT")]
+    pub account: Option<Account>,
     #[command(flatten)]
     pub of_cluster: OfCluster,
     #[command(flatten)]
-    pub given: GivenOptions,
+    pub given: Given<StandaloneArgs>,
+}
+
+/// As whom a service works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Account {
+    /// LocalSystem.
+    System,
+    /// An account of this service alone.
+    Own,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -84,92 +97,5 @@ impl OfCluster {
             ("--leader-election-namespace", leader_election_namespace),
         ];
         options.into_iter().find_map(|(option, given)| given.as_ref().map(|_| option))
-    }
-}
-
-/// The options of `standalone` as they were given, and none that is as it is by default: another default of a later version counts then.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GivenOptions(Vec<GivenOption>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct GivenOption {
-    /// Among the options, in the order of the help.
-    at: usize,
-    flag: String,
-    is_path: bool,
-    /// One for each time that it is given; none for a switch.
-    values: Option<Vec<OsString>>,
-}
-
-impl GivenOptions {
-    pub fn names(&self, flag: &str) -> bool {
-        self.0.iter().any(|option| option.flag == flag)
-    }
-
-    /// What is given in the place of what is there, each option by itself.
-    pub fn over(&self, there: Self) -> Self {
-        let kept = there.0.into_iter().filter(|option| !self.names(&option.flag));
-        let mut options: Vec<_> = kept.chain(self.0.iter().cloned()).collect();
-        options.sort_by_key(|option| option.at);
-        Self(options)
-    }
-
-    /// With absolute paths: a service's current directory is not the one that the command was given in.
-    ///
-    /// # Errors
-    /// With the path of which none can be made.
-    pub fn absolute(mut self) -> Result<Self, (PathBuf, io::Error)> {
-        let paths = self.0.iter_mut().filter(|option| option.is_path).flat_map(|option| &mut option.values);
-        for path in paths.flatten() {
-            *path = std::path::absolute(&*path).map_err(|error| (Path::new(&*path).to_owned(), error))?.into();
-        }
-        Ok(self)
-    }
-
-    /// As they are written behind a command.
-    pub fn words(&self) -> Vec<OsString> {
-        let words = |option: &GivenOption| match &option.values {
-            None => vec![OsString::from(&option.flag)],
-            Some(values) => {
-                values.iter().flat_map(|value| [OsStr::new(&option.flag).to_owned(), value.clone()]).collect()
-            }
-        };
-        self.0.iter().flat_map(words).collect()
-    }
-}
-
-impl FromArgMatches for GivenOptions {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let command = StandaloneArgs::augment_args(Command::new(super::NAME));
-        let given = command.get_arguments().enumerate().filter_map(|(at, option)| {
-            let id = option.get_id().as_str();
-            if matches.value_source(id) != Some(ValueSource::CommandLine) {
-                return None;
-            }
-            let values = matches.get_raw(id).into_iter().flatten().map(OsStr::to_owned).collect();
-            Some(GivenOption {
-                at,
-                flag: format!("--{}", option.get_long()?),
-                is_path: option.get_value_hint() == ValueHint::AnyPath,
-                values: option.get_action().takes_values().then_some(values),
-            })
-        });
-        Ok(Self(given.collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl Args for GivenOptions {
-    fn augment_args(command: Command) -> Command {
-        // With --keep it may be registered already.
-        StandaloneArgs::augment_args(command).mut_arg("manifests", |option| option.required(false))
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
     }
 }

@@ -486,7 +486,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
-    use crate::cluster::standalone::{Places, Standalone};
+    use crate::cluster::standalone::{ManifestTrust, Places, Standalone};
     use crate::cluster::{Cluster as _, watch};
     use crate::freshness::Freshness;
     use crate::metrics::Metrics;
@@ -522,6 +522,7 @@ mod tests {
             assert!(said.starts_with("timed out waiting for condition=Ready=True: no kagiban-operator"), "{said}");
             let places = Places {
                 manifests: manifests.clone(),
+                trust: ManifestTrust::Anybody,
                 secrets: None,
                 state: state.clone(),
                 every: Duration::from_millis(20),

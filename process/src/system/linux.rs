@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
 pub(super) use std::os::fd::AsFd as AsOutput;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::process::{DumpableBehavior, Signal, geteuid, set_dumpable_behavior};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, ToSocketAddrs, UdpSocket, UnixListener, UnixStream};
 use tokio::signal::unix::{self, SignalKind, signal};
 
 use super::Request;
@@ -94,6 +95,37 @@ impl LocalListener {
 /// When nobody does, or this account may not ask.
 pub async fn connect_local(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(path).await
+}
+
+/// Listens at every address, of IPv4 too.
+///
+/// # Errors
+/// When the system does not let it: a host without IPv6, or one whose administrator keeps the families apart by default.
+pub async fn bind_both_families<F: Future<Output = bool>>(
+    port: u16,
+    is_listened_at: impl Fn(SocketAddr) -> F,
+) -> io::Result<TcpListener> {
+    bind_to((Ipv6Addr::UNSPECIFIED, port), is_listened_at).await
+}
+
+/// Listens at the first of these addresses that it can be listened at. Nobody else does then: on Linux only sockets of one account share
+/// an address, and both have to ask for it. What is held is held by who listens there, so that nobody is asked.
+///
+/// # Errors
+/// Of the last, when the system lets it nowhere; when a name has no address.
+pub async fn bind_to<F: Future<Output = bool>>(
+    addresses: impl ToSocketAddrs,
+    _is_listened_at: impl Fn(SocketAddr) -> F,
+) -> io::Result<TcpListener> {
+    TcpListener::bind(addresses).await
+}
+
+/// Receives datagrams at an address.
+///
+/// # Errors
+/// When the system does not let it.
+pub async fn receive_at(address: SocketAddr) -> io::Result<UdpSocket> {
+    UdpSocket::bind(address).await
 }
 
 pub(super) const NULL: &str = "/dev/null";

@@ -12,14 +12,33 @@ use windows as side;
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-pub use side::{LocalListener, Requests, connect_local, forbid_dumps};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+pub use side::{LocalListener, Requests, bind_both_families, bind_to, connect_local, forbid_dumps, receive_at};
 
 /// What somebody asks of the process from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     Reload,
     Stop,
+}
+
+/// For a connection to this host: Windows tries a port that refuses it for two seconds.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether a program may listen at an address of this host, as far as a connection tells: one that is not refused may be taken.
+pub async fn answers_at(address: SocketAddr) -> bool {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let connected = timeout(ANSWERS_WITHIN, TcpStream::connect((ip, address.port()))).await;
+    !matches!(connected, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Why what is written to the standard output would be read by nobody.
@@ -56,7 +75,20 @@ impl StandardOutput {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_refuses_is_nobodys_and_any_other_may_be_somebodys() {
+        for host in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let listener = TcpListener::bind(host).await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            assert!(answers_at(address).await, "{address}");
+            drop(listener);
+            assert!(!answers_at(address).await, "{address}");
+        }
+    }
 
     #[test]
     fn what_goes_nowhere_is_no_standard_output() {

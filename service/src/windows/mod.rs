@@ -11,13 +11,22 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use hosted::{announce, asked_by_manager, is_hosted, run_as_service, system_goes_down, watch_system};
-pub use kagiban_files::{check_unexposed, check_unexposed_program};
+use kagiban_files::trust_service_account;
+pub use kagiban_files::{check_unexposed, check_unexposed_program, check_way, read_unexposed};
 pub use registration::{
     REGISTERS_ITSELF, register_service, registered_service, reload_service, service_directory, start_service,
     stop_service, unregister_service,
 };
 pub use system_log::EVENT_SOURCES;
 pub(crate) use system_log::SystemLog;
+
+use crate::program::ServiceProgram;
+
+/// Has the account of a service, [`ServiceProgram::account`], counted among administrators, and let into the directories that this
+/// program makes.
+pub fn trust_account_of(program: &'static ServiceProgram) {
+    trust_service_account(program.name);
+}
 
 const PROGRAM_DATA: &str = r"C:\ProgramData";
 

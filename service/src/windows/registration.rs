@@ -10,30 +10,37 @@ use std::time::{Duration, Instant};
 use kagiban_process::threads::{Unanswered, within as answered_within};
 use windows_service::Error;
 use windows_service::service::{
-    Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl, ServiceFailureActions,
-    ServiceFailureResetPeriod, ServiceInfo, ServiceSidType, ServiceStartType, ServiceState as State, ServiceType,
+    Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl, ServiceExitCode,
+    ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo, ServiceSidType, ServiceStartType,
+    ServiceState as State, ServiceStatus, ServiceType,
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_DISABLED,
-    ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOT_ACTIVE,
+    ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NEVER_STARTED,
+    ERROR_SERVICE_NOT_ACTIVE, NO_ERROR,
 };
 
 use super::{state_directory, sys, system_log};
 use crate::command_line::parted;
 use crate::program::ServiceProgram;
 use crate::registration::{
-    Registered, RegisteredService, Registration, RegistrationError, ServiceState, Started, Unregistered,
+    Registered, RegisteredService, Registration, RegistrationError, ServiceAccount, ServiceState, Started, Unregistered,
 };
+use crate::stopping::{Next, Seen, Stopping};
 
 /// Whether a program of ours registers itself as a service here.
 pub const REGISTERS_ITSELF: bool = true;
 
+/// As the manager calls it.
+const SYSTEM: &str = "LocalSystem";
 /// The longer a failure lasts, the less often it is tried again.
 const RESTARTS_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
 /// A service that has run for so long counts its failures anew.
 const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 const POLL: Duration = Duration::from_millis(200);
+/// How late the manager may be with a start that it has put off, on a host that is busy.
+const STARTS_LATE: Duration = Duration::from_secs(5);
 /// Of the manager, beside what it waits for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -66,7 +73,7 @@ fn register(
 ) -> Result<(Registered, Vec<&'static str>), RegistrationError> {
     const TRIED: &str = "register the service";
     let failed = |error| failed(of, TRIED, error);
-    let Registration { program, arguments, keeps_start } = registration;
+    let Registration { program, arguments, keeps_start, account } = registration;
     let program = program.map_or_else(std::env::current_exe, Ok);
     let program = program.map_err(|source| RegistrationError::Failed { tried: TRIED, source })?;
     let info = ServiceInfo {
@@ -77,9 +84,13 @@ fn register(
         error_control: ServiceErrorControl::Normal,
         executable_path: program,
         launch_arguments: arguments,
-        // None where it is made. One that is there keeps those that somebody has given it, and so does its account.
+        // None where it is made. One that is there keeps those that somebody has given it, and its account where none is named.
         dependencies: Vec::new(),
-        account_name: None,
+        account_name: match account {
+            ServiceAccount::AsItIs => None,
+            ServiceAccount::System => Some(SYSTEM.into()),
+            ServiceAccount::OfItsOwn => Some(of.account().into()),
+        },
         account_password: None,
     };
     let access =
@@ -109,7 +120,8 @@ fn change(service: &Service, mut info: ServiceInfo, keeps_start: bool) -> window
         info.start_type = before.start_type;
     }
     service.change_config(&info)?;
-    let is_same = before.executable_path == service.query_config()?.executable_path;
+    let after = service.query_config()?;
+    let is_same = before.executable_path == after.executable_path && before.account_name == after.account_name;
     Ok(if is_same { Registered::AsBefore } else { Registered::Changed })
 }
 
@@ -181,8 +193,10 @@ pub fn stop_service(program: &'static ServiceProgram, stops_within: Duration) ->
     let patience = stops_within.saturating_add(ANSWERS_WITHIN);
     within(patience, TRIED, move || {
         let manager = manager(program, ServiceManagerAccess::CONNECT, TRIED)?;
-        let service = open(program, &manager, ServiceAccess::QUERY_STATUS | ServiceAccess::STOP, TRIED)?;
-        stop(program, &service, stops_within)
+        let access = ServiceAccess::QUERY_CONFIG | ServiceAccess::QUERY_STATUS | ServiceAccess::STOP;
+        let service = open(program, &manager, access, TRIED)?;
+        let restarted_within = restarted_within(&service).map_err(|error| failed(program, TRIED, error))?;
+        stop(program, &service, stops_within, restarted_within)
     })
 }
 
@@ -206,7 +220,8 @@ fn unregister(program: &'static ServiceProgram, stops_within: Duration) -> Resul
         Err(RegistrationError::NotThere(_)) => Unregistered::WasNotThere,
         there => {
             let service = there?;
-            stop(program, &service, stops_within)?;
+            // One that is removed is started by nobody.
+            stop(program, &service, stops_within, None)?;
             service.delete().map_err(|error| failed(program, TRIED, error))?;
             Unregistered::Removed
         }
@@ -217,25 +232,67 @@ fn unregister(program: &'static ServiceProgram, stops_within: Duration) -> Resul
 }
 
 /// One that is starting takes no stop: it is asked again until the deadline.
-fn stop(program: &'static ServiceProgram, service: &Service, deadline: Duration) -> Result<(), RegistrationError> {
+fn stop(
+    program: &'static ServiceProgram,
+    service: &Service,
+    deadline: Duration,
+    restarted_within: Option<Duration>,
+) -> Result<(), RegistrationError> {
     const TRIED: &str = "stop the service";
-    let until = Instant::now() + deadline;
+    let (began, mut stopping) = (Instant::now(), Stopping::new(deadline, restarted_within));
     loop {
-        match service.query_status().map_err(|error| failed(program, TRIED, error))?.current_state {
-            State::Stopped => return Ok(()),
-            State::Running | State::Paused => match service.stop() {
+        let status = service.query_status().map_err(|error| failed(program, TRIED, error))?;
+        match stopping.next(seen(&status), began.elapsed()) {
+            Next::Stopped => return Ok(()),
+            Next::Late => return Err(RegistrationError::DoesNotStop { program, deadline }),
+            Next::MayStartAgain => {
+                let restarted_within = restarted_within.unwrap_or_default();
+                return Err(RegistrationError::MayStartAgain { program, restarted_within });
+            }
+            Next::Ask => match service.stop() {
                 Err(Error::Winapi(source)) if sys::is(&source, ERROR_ACCESS_DENIED) => {
                     return Err(RegistrationError::Denied { tried: TRIED });
                 }
                 // It may have ended, or begun to, meanwhile.
                 Ok(_) | Err(_) => {}
             },
-            State::StartPending | State::StopPending | State::ContinuePending | State::PausePending => {}
-        }
-        if Instant::now() >= until {
-            return Err(RegistrationError::DoesNotStop { program, deadline });
+            Next::Look => {}
         }
         thread::sleep(POLL);
+    }
+}
+
+fn seen(status: &ServiceStatus) -> Seen {
+    match status.current_state {
+        State::Running | State::Paused => Seen::Up,
+        State::StartPending | State::StopPending | State::ContinuePending | State::PausePending => Seen::Between,
+        State::Stopped => Seen::Down {
+            failed: match status.exit_code {
+                // The second is what Windows says of a service that nobody has started in this boot.
+                ServiceExitCode::Win32(code) => ![NO_ERROR, ERROR_SERVICE_NEVER_STARTED].contains(&code),
+                ServiceExitCode::ServiceSpecific(_) => true,
+            },
+        },
+    }
+}
+
+/// How long after a failure the manager starts the service at the latest. None where it does not, or does not tell.
+fn restarted_within(service: &Service) -> windows_service::Result<Option<Duration>> {
+    if service.query_config()?.start_type == ServiceStartType::Disabled {
+        return Ok(None);
+    }
+    Ok(restarts(service)?.and_then(|after| after.into_iter().max()).map(|longest| longest + STARTS_LATE))
+}
+
+/// How long after each failure in a row it does. None where it does not tell.
+fn restarts(service: &Service) -> windows_service::Result<Option<Vec<Duration>>> {
+    match service.get_failure_actions() {
+        Err(Error::Winapi(source)) if sys::is(&source, ERROR_INVALID_LEVEL) => Ok(None),
+        told => {
+            let actions = told?.actions.unwrap_or_default();
+            let restarts = actions.iter().filter(|action| action.action_type == ServiceActionType::Restart);
+            Ok(Some(restarts.map(|action| action.delay).collect()))
+        }
     }
 }
 
@@ -273,14 +330,7 @@ fn look(program: &'static ServiceProgram) -> Result<Option<RegisteredService>, R
         there => there?,
     };
     let config = service.query_config().map_err(failed)?;
-    let restarts_after = match service.get_failure_actions() {
-        Err(Error::Winapi(source)) if sys::is(&source, ERROR_INVALID_LEVEL) => None,
-        told => {
-            let actions = told.map_err(failed)?.actions.unwrap_or_default();
-            let restarts = actions.iter().filter(|action| action.action_type == ServiceActionType::Restart);
-            Some(restarts.map(|action| action.delay).collect())
-        }
-    };
+    let restarts_after = restarts(&service).map_err(failed)?;
     let state = match service.query_status().map_err(failed)?.current_state {
         State::Stopped => ServiceState::Stopped,
         State::Running => ServiceState::Running,
@@ -295,6 +345,7 @@ fn look(program: &'static ServiceProgram) -> Result<Option<RegisteredService>, R
         arguments: parted(&units).iter().skip(1).map(|word| OsString::from_wide(word)).collect(),
         command_line,
         starts_by_itself: config.start_type == ServiceStartType::AutoStart,
+        account: config.account_name,
         state,
         restarts_after,
     }))
@@ -346,7 +397,7 @@ fn within<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use windows_service::service::ServiceDependency;
+    use windows_service::service::{ServiceControlAccept, ServiceDependency};
 
     use super::super::testing::alone_with_the_manager;
     use super::*;
@@ -446,6 +497,30 @@ mod tests {
         let parts: Vec<_> = parted(&line).iter().map(|word| OsString::from_wide(word)).collect();
         assert_eq!(parts[0], std::env::current_exe().expect("this program"));
         assert_eq!(parts[1..], given);
+    }
+
+    #[test]
+    fn a_service_that_has_failed_is_told_from_one_that_was_stopped_or_never_begun() {
+        use ServiceExitCode::{ServiceSpecific, Win32};
+        let of = |current_state, exit_code| ServiceStatus {
+            service_type: ServiceType::OWN_PROCESS,
+            current_state,
+            controls_accepted: ServiceControlAccept::empty(),
+            exit_code,
+            checkpoint: 0,
+            wait_hint: Duration::ZERO,
+            process_id: None,
+        };
+        for (state, code, expected) in [
+            (State::Stopped, Win32(NO_ERROR), Seen::Down { failed: false }),
+            (State::Stopped, Win32(ERROR_SERVICE_NEVER_STARTED), Seen::Down { failed: false }),
+            (State::Stopped, Win32(1067), Seen::Down { failed: true }),
+            (State::Stopped, ServiceSpecific(1), Seen::Down { failed: true }),
+            (State::StopPending, ServiceSpecific(1), Seen::Between),
+            (State::Running, Win32(NO_ERROR), Seen::Up),
+        ] {
+            assert_eq!(seen(&of(state, code)), expected, "{state:?} {code:?}");
+        }
     }
 
     #[test]

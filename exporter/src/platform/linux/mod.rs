@@ -43,7 +43,7 @@ pub use program::{check_program, exposed_part, refuses_exposed, run, spawn};
 pub use reboot::pending_reboots;
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
-pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families, bind_to, receive_at};
+pub use sockets::{Connection, InheritedSocket, Listener};
 pub use stores::{certificate_store, system_authorities};
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{inherited_sockets, is_managed_stop, queued_start};

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix;
 
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 /// A socket that whoever started this program has opened for it.
@@ -24,31 +24,6 @@ pub enum Listener {
 
 /// A client's connection.
 pub type Connection = Either<TcpStream, UnixStream>;
-
-/// Listens at every address, of IPv4 too.
-///
-/// # Errors
-/// When the system does not let it: a host without IPv6, or one whose administrator keeps the families apart by default.
-pub async fn bind_both_families(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await
-}
-
-/// Listens at the first of these addresses that it can be listened at. Nobody else does then: on Linux only sockets of one account share
-/// an address, and both have to ask for it.
-///
-/// # Errors
-/// Of the last, when the system lets it nowhere; when a name has no address.
-pub async fn bind_to(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    TcpListener::bind(addresses).await
-}
-
-/// Receives datagrams at an address.
-///
-/// # Errors
-/// When the system does not let it.
-pub async fn receive_at(address: SocketAddr) -> io::Result<UdpSocket> {
-    UdpSocket::bind(address).await
-}
 
 impl Listener {
     /// # Errors

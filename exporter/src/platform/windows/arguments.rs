@@ -10,18 +10,45 @@ const TRIMMED: [char; 5] = ['"', '\'', ' ', ';', ','];
 /// Paths that one argument may name, whatever their ends.
 const MOST: usize = 256;
 
-/// More may be named than is looked at.
+/// Why it is not known which paths an argument names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
+pub(super) enum Unjudged {
+    /// More may be named than is looked at.
+    TooMany,
+    /// The command interpreter puts words together of it, such as `%NAME:~0,2%`, `C:^\x` or `!NAME!`, before it runs anything.
+    PutTogether,
+}
+
+/// Who reads an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Program,
+    CommandInterpreter,
+}
+
+impl Reader {
+    /// Whoever reads what stands behind this word.
+    pub(super) fn behind(self, word: &str) -> Self {
+        let name = word.rsplit(['\\', '/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+        if matches!(name.as_str(), "cmd" | "cmd.exe" | "%comspec%") { Self::CommandInterpreter } else { self }
+    }
+}
 
 /// Absolute paths in an argument, wherever they begin: `C:\x`, `/c:C:\x`, `-File=C:\x`, `"C:\x" y`, `\\server\share\x`. Where one ends is
 /// not known: of each, its possible ends, the shortest first. `variable` gives the value of one that stands between percent signs, as the
 /// command interpreter reads it.
 ///
 /// # Errors
-/// See [`TooMany`].
-pub(super) fn paths(argument: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<Vec<PathBuf>>, TooMany> {
+/// See [`Unjudged`].
+pub(super) fn paths(
+    argument: &str,
+    reader: Reader,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<Vec<PathBuf>>, Unjudged> {
     let argument = expanded(argument, variable);
+    if reader == Reader::CommandInterpreter && is_put_together(&argument) {
+        return Err(Unjudged::PutTogether);
+    }
     let mut found = Vec::new();
     let mut count = 0;
     for (start, _) in argument.char_indices().filter(|(start, _)| begins(&argument, *start)) {
@@ -31,7 +58,7 @@ pub(super) fn paths(argument: &str, variable: impl Fn(&str) -> Option<String>) -
         parts.dedup();
         count += parts.len();
         if count > MOST {
-            return Err(TooMany);
+            return Err(Unjudged::TooMany);
         }
         found.push(parts);
     }
@@ -82,6 +109,13 @@ fn follows_switch(before: &str, slash: Option<char>) -> bool {
         && (slash == Some('\\') || letters.chars().count() == 1)
 }
 
+/// Whether the command interpreter makes something else of a text than stands there, once variables that are known have their values:
+/// it takes `^` away, and knows variables and parts of them that nobody else does.
+fn is_put_together(text: &str) -> bool {
+    let mut after_percent = text.split('%').skip(1);
+    text.contains(['^', '!']) || after_percent.any(|rest| !(rest.is_empty() || rest.starts_with([' ', '"', ','])))
+}
+
 fn expanded(argument: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let mut parts = argument.split('%');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -110,7 +144,7 @@ mod tests {
 
     fn told(argument: &str) -> Vec<Vec<String>> {
         let variable = |name: &str| name.eq_ignore_ascii_case("ProgramData").then(|| r"C:\ProgramData".to_owned());
-        let found = paths(argument, variable).expect("not too many").into_iter();
+        let found = paths(argument, Reader::Program, variable).expect("not too many").into_iter();
         found.map(|parts| parts.iter().map(|it| it.display().to_string()).collect()).collect()
     }
 
@@ -159,6 +193,44 @@ mod tests {
             assert_eq!(told(argument), paths, "{argument}");
         }
         assert_eq!(told(&r"C:\x.jar;".repeat(200)).len(), 200);
-        assert_eq!(paths(&r"C:\x.jar;".repeat(1000), |_| None), Err(TooMany));
+        assert_eq!(paths(&r"C:\x.jar;".repeat(1000), Reader::Program, |_| None), Err(Unjudged::TooMany));
+    }
+
+    /// Each of them runs a file that no path in the argument names.
+    #[test]
+    fn what_the_command_interpreter_puts_together_is_not_judged_by_its_parts() {
+        let variable = |name: &str| name.eq_ignore_ascii_case("SystemDrive").then(|| "C:".to_owned());
+        let of = |reader, argument: &str| paths(argument, reader, variable);
+        for (argument, is_put_together) in [
+            (r"%SystemDrive:~0,1%:\x\stop.exe", true),
+            (r"%SystemDrive:C=D%\x\stop.exe", true),
+            (r"C:^\x\stop.exe", true),
+            (r"!SystemDrive!\x\stop.exe", true),
+            (r"set D=C:&& call %D%\x\stop.exe", true),
+            (r"for %d in (C) do %d:\x\stop.exe", true),
+            (r"%CD%\stop.exe", true),
+            (r"%%SystemDrive%%\x", true),
+            (r"%SystemDrive%\x\stop.exe", false),
+            (r"C:\x\stop.exe 100%", false),
+            (r"C:\x\stop.exe 100% now", false),
+            ("/c", false),
+        ] {
+            let told = of(Reader::CommandInterpreter, argument);
+            assert_eq!(told == Err(Unjudged::PutTogether), is_put_together, "{argument}: {told:?}");
+            // Nobody else puts anything together.
+            of(Reader::Program, argument).expect(argument);
+        }
+        for (word, is_interpreter) in [
+            ("cmd", true),
+            ("CMD.EXE", true),
+            (r"C:\Windows\System32\cmd.exe", true),
+            ("%ComSpec%", true),
+            (r"C:\x\mycmd.exe", false),
+            ("stop.cmd", false),
+            ("/c", false),
+        ] {
+            assert_eq!(Reader::Program.behind(word) == Reader::CommandInterpreter, is_interpreter, "{word}");
+            assert_eq!(Reader::CommandInterpreter.behind(word), Reader::CommandInterpreter);
+        }
     }
 }

@@ -39,7 +39,7 @@ pub use service::{
 };
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;
-pub use sockets::{Connection, InheritedSocket, Listener, bind_both_families, bind_to, receive_at};
+pub use sockets::{Connection, InheritedSocket, Listener};
 pub use stores::{certificate_store, system_authorities};
 
 use super::{Ability, Hints};

@@ -24,7 +24,7 @@ use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 
 use super::super::left::{LEFT, LOOK, MAX_LEFT, Unlooked, look_at};
 use super::super::{Command, ProgramError, ServiceControlError, StartedProcess};
-use super::arguments::{TooMany, paths};
+use super::arguments::{Reader, Unjudged, paths};
 use super::sys::{self, Job};
 use super::{AccountId, service_control, started_process};
 
@@ -258,18 +258,30 @@ fn exposed(argv: &[String], path: &OsStr) -> Option<FileError> {
     }
     let program = candidates.pop()?;
     let sooner = candidates.into_iter().find_map(|part| check_unexposed(&part).err());
-    sooner
-        .or_else(|| check_unexposed_program(&program).err())
-        .or_else(|| argv.iter().skip(1).find_map(|argument| exposed_argument(argument)))
+    sooner.or_else(|| check_unexposed_program(&program).err()).or_else(|| exposed_arguments(argv))
 }
 
-fn exposed_argument(argument: &str) -> Option<FileError> {
+fn exposed_arguments(argv: &[String]) -> Option<FileError> {
+    let mut reader = Reader::Program;
+    argv.windows(2).find_map(|words| {
+        reader = reader.behind(&words[0]);
+        exposed_argument(&words[1], reader)
+    })
+}
+
+fn exposed_argument(argument: &str, reader: Reader) -> Option<FileError> {
     let variable = |name: &str| env::var(name).ok();
-    let too_many = |TooMany| {
-        let words = "it names more paths than are looked at: put the command into a batch file";
+    let unjudged = |why: Unjudged| {
+        let words = match why {
+            Unjudged::TooMany => "it names more paths than are looked at: put the command into a batch file",
+            Unjudged::PutTogether => {
+                "the command interpreter puts together what it runs, from a `^`, a `!` or a variable that it alone knows, so that nobody \
+                 sees who may change that: write each path out, or put the command into a batch file"
+            }
+        };
         Some(FileError::from_io(Path::new(argument), io::Error::other(words)))
     };
-    paths(argument, variable).map_or_else(too_many, |found| found.iter().find_map(|ends| exposed_end(ends)))
+    paths(argument, reader, variable).map_or_else(unjudged, |found| found.iter().find_map(|ends| exposed_end(ends)))
 }
 
 /// Of a path whose end is not known: what is there counts, or else the longest that can be a path.
@@ -489,6 +501,9 @@ mod tests {
             (&["cmd", "/c", r"\\.\pipe\a"], system.to_owned(), true),
             (&["cmd", "/c", &format!("{script} >NUL 2>&1")], system.to_owned(), false),
             (&["cmd", "/c", &format!("cd /d {script} && {own} /stop")], system.to_owned(), false),
+            (&["cmd", "/c", &format!("^{script}")], system.to_owned(), true),
+            (&["hostname", &format!("^{script}")], system.to_owned(), false),
+            (&["hostname", "cmd.exe", "/c", "%SystemDrive:~0,2%\\x\\stop.exe"], system.to_owned(), true),
             (&["java", &format!("-classpath={script};{own}")], system.to_owned(), false),
             (&["java", &format!("-classpath={script};{theirs}")], system.to_owned(), true),
             (&["powershell", "-Command", &format!("& '{script}' -Url http://h")], system.to_owned(), false),

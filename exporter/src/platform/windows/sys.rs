@@ -6,9 +6,7 @@ use std::ffi::c_void;
 use std::io;
 use std::mem::{offset_of, size_of, size_of_val};
 use std::net::SocketAddr;
-use std::os::windows::io::{
-    AsHandle, AsRawHandle, AsRawSocket, BorrowedHandle, BorrowedSocket, FromRawHandle, OwnedHandle,
-};
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::process::Child;
 use std::ptr::{null, null_mut};
 use std::time::Duration;
@@ -23,7 +21,7 @@ use windows_sys::Win32::Foundation::{
     ERROR_SUCCESS, FILETIME, GetLastError, INVALID_HANDLE_VALUE, LocalFree, SetLastError, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_MODULE_LISTENER};
-use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6, SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
+use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 use windows_sys::Win32::Security::Authorization::{ConvertSidToStringSidW, ConvertStringSidToSidW};
 use windows_sys::Win32::Security::Cryptography::{
     CERT_CONTEXT, CERT_FRIENDLY_NAME_PROP_ID, CERT_KEY_PROV_INFO_PROP_ID, CERT_OPEN_STORE_FLAGS,
@@ -225,30 +223,6 @@ pub(super) fn running_dependents(service: &Service) -> io::Result<Vec<String>> {
     let listed = unsafe { std::slice::from_raw_parts(told.as_ptr().cast::<ENUM_SERVICE_STATUSW>(), count) };
     // SAFETY: their names end with a zero, within what was written.
     Ok(listed.iter().map(|service| unsafe { text_at(service.lpServiceName) }).collect())
-}
-
-/// Lets nobody else listen at a socket's address, once it has one. Else a program of any account that asks for the address to be shared
-/// (`SO_REUSEADDR`) gets some of the connections.
-pub(super) fn take_alone(socket: BorrowedSocket<'_>) -> io::Result<()> {
-    let is_alone = 1_u32;
-    let length = i32::try_from(size_of::<u32>()).unwrap_or_default();
-    let at = usize::try_from(socket.as_raw_socket()).map_err(io::Error::other)?;
-    // SAFETY: the socket is open, and the option is a number of this length, which lives until the call is over.
-    let set = unsafe { setsockopt(at, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (&raw const is_alone).cast(), length) };
-    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Whether a socket was told so.
-#[cfg(test)]
-pub(super) fn is_taken_alone(socket: BorrowedSocket<'_>) -> bool {
-    use windows_sys::Win32::Networking::WinSock::getsockopt;
-    let mut is_alone = 0_u32;
-    let mut length = i32::try_from(size_of::<u32>()).expect("4");
-    let at = usize::try_from(socket.as_raw_socket()).expect("a socket");
-    // SAFETY: the socket is open, and it is given as many bytes as it may write.
-    let told = unsafe { getsockopt(at, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (&raw mut is_alone).cast(), &raw mut length) };
-    assert_eq!(told, 0, "{}", io::Error::last_os_error());
-    is_alone != 0
 }
 
 /// What a process acts as, by security identifiers.

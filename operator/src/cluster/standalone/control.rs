@@ -79,6 +79,9 @@ impl From<ClusterError> for Refusal {
 
 impl Control {
     /// For as long as it is polled. The state is this process's own by now, and so is the place of its socket.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AddrInUse`] where another program answers at that place; any other, where nobody does.
     pub(super) fn serve(self, state: &Path) -> io::Result<impl Future<Output = ()> + Send + use<>> {
         let listener = LocalListener::bind(&socket(state))?;
         Ok(async move {

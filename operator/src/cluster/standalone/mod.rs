@@ -19,6 +19,7 @@ mod watch;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +37,9 @@ use admission::{Admission, SchemaError};
 pub(crate) use control::socket;
 use control::{Control, event};
 use manifests::{Follower, HeldDeletions};
-pub(crate) use manifests::{Judged, judge};
+pub(crate) use manifests::{Judged, ManifestTrust, judge};
 use secrets::Secrets;
+pub(crate) use store::StateClosed;
 use store::{OpenError, Session, Store, StoreError};
 
 const RESOURCE: &str = "managedagentcertificates";
@@ -49,6 +51,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) manifests: PathBuf,
+    pub(crate) trust: ManifestTrust,
     pub(crate) secrets: Option<PathBuf>,
     pub(crate) state: PathBuf,
     /// Between two looks at the manifests.
@@ -75,6 +78,10 @@ pub(crate) enum StandaloneError {
     State(#[from] ClusterError),
     #[error("the system gives no random numbers")]
     Random,
+    #[error(
+        "commands such as `kagiban-operator get` would be answered by another program, so that this one does not start: {0}; see which program it is, and end it"
+    )]
+    Control(io::Error),
 }
 
 /// The place where resources are kept, as the operator asks it.
@@ -124,7 +131,11 @@ impl Standalone {
             lineage: tenure.lineage.clone(),
             manifests: metrics.manifests().clone(),
         };
-        let control = control.serve(&places.state);
+        let control = match control.serve(&places.state) {
+            // Whoever has the name is asked, and told, what is meant for this process
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(StandaloneError::Control(error)),
+            control => control,
+        };
         let follower = Follower::new(&places, store.clone(), admission.clone(), secrets.clone(), metrics.clone(), held);
         let standalone = Self { store, admission, secrets, metrics, identity, looked };
         let following = async move {
@@ -143,6 +154,11 @@ impl Standalone {
             }
         };
         Ok((standalone, tenure, following))
+    }
+
+    /// What tells when the state is let go of, once this and all that came of it is gone.
+    pub(crate) fn state_closed(&self) -> StateClosed {
+        self.store.closed()
     }
 
     /// What tells the events of a resource of this namespace and name, the oldest first.

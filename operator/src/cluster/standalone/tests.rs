@@ -31,6 +31,7 @@ impl Process {
     async fn begin(directory: &Path, confirm_deletions: bool) -> Self {
         let places = Places {
             manifests: directory.join("manifests"),
+            trust: ManifestTrust::Administrators,
             secrets: Some(directory.join("secrets")),
             state: directory.join("state"),
             every: Duration::from_millis(20),

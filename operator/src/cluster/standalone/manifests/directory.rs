@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kagiban_files::{FileIdentity, identify, is_readable_by_others, read_listed};
+use kagiban_files::{FileError, FileIdentity, FileRead, identify, is_readable_by_others, read_listed};
+use kagiban_service::{check_unexposed, read_unexposed};
 use sha2::{Digest as _, Sha256};
 
 use super::contents::{Contents, Problem};
@@ -36,6 +37,36 @@ pub(crate) enum LookError {
     TooDeep,
     #[error("the files have more than {} MiB together: give a directory that has the manifests alone", MOST_BYTES >> 20)]
     TooLarge,
+    #[error(
+        "the manifests are left as they were read before, since others could put some among them or take some away: {0}"
+    )]
+    Exposed(FileError),
+}
+
+/// Whose manifests are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ManifestTrust {
+    /// Whoever may write them may have this process do what they say.
+    Anybody,
+    /// This process acts as the system: a file that others may write is not taken, and nothing is while others may write to one of
+    /// the directories.
+    Administrators,
+}
+
+impl ManifestTrust {
+    fn read(self, path: &Path, limit: u64) -> Result<FileRead, FileError> {
+        match self {
+            Self::Anybody => read_listed(path, limit),
+            Self::Administrators => read_unexposed(path, limit),
+        }
+    }
+
+    fn check_directory(self, directory: &Path) -> Result<(), FileError> {
+        match self {
+            Self::Anybody => Ok(()),
+            Self::Administrators => check_unexposed(&directory.join("added.yaml")),
+        }
+    }
 }
 
 /// A file as it was read last.
@@ -73,14 +104,15 @@ impl Look {
 #[derive(Debug)]
 pub(super) struct Directory {
     root: PathBuf,
+    trust: ManifestTrust,
     known: BTreeMap<PathBuf, Known>,
     unread: Vec<Problem>,
     looks: u32,
 }
 
 impl Directory {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, known: BTreeMap::new(), unread: Vec::new(), looks: 0 }
+    pub(super) fn new(root: PathBuf, trust: ManifestTrust) -> Self {
+        Self { root, trust, known: BTreeMap::new(), unread: Vec::new(), looks: 0 }
     }
 
     /// Looks at all of it. It blocks.
@@ -88,7 +120,7 @@ impl Directory {
     /// # Errors
     /// When not all of it can be seen: nobody knows then what is gone.
     pub(super) fn look(&mut self) -> Result<Look, LookError> {
-        let listing = Listing::of(&self.root)?;
+        let listing = Listing::of(&self.root, self.trust)?;
         let (mut known, mut unread, mut bytes, mut changed) = (BTreeMap::new(), Vec::new(), 0_usize, false);
         let again = self.looks.is_multiple_of(READ_AGAIN);
         for path in listing.files {
@@ -130,7 +162,7 @@ impl Directory {
     fn read(&self, path: &Path, before: Option<Known>) -> Result<(Known, bool), Problem> {
         let problem = |what: String| Problem { file: self.below(path), line: None, what };
         let limit = u64::try_from(MAX_MANIFEST_BYTES).unwrap_or(u64::MAX);
-        let read = read_listed(path, limit).map_err(|error| problem(error.to_string()))?;
+        let read = self.trust.read(path, limit).map_err(|error| problem(error.to_string()))?;
         let settled = is_settled(read.identity, SystemTime::now());
         let digest: [u8; 32] = Sha256::digest(&*read.bytes).into();
         if let Some(before) = before
@@ -148,7 +180,7 @@ impl Directory {
     pub(super) fn text(&self, file: &str) -> Option<String> {
         let path = self.root.join(file);
         let known = self.known.get(&path)?;
-        let read = read_listed(&path, known.identity.size).ok()?;
+        let read = self.trust.read(&path, known.identity.size).ok()?;
         let is_same = <[u8; 32]>::from(Sha256::digest(&*read.bytes)) == known.digest;
         is_same.then(|| String::from_utf8_lossy(&read.bytes).into_owned())
     }
@@ -182,17 +214,18 @@ struct Listing {
 }
 
 impl Listing {
-    fn of(root: &Path) -> Result<Self, LookError> {
+    fn of(root: &Path, trust: ManifestTrust) -> Result<Self, LookError> {
         let mut listing = Self::default();
-        listing.add(root, 0)?;
+        listing.add(root, trust, 0)?;
         listing.files.sort();
         Ok(listing)
     }
 
-    fn add(&mut self, directory: &Path, depth: usize) -> Result<(), LookError> {
+    fn add(&mut self, directory: &Path, trust: ManifestTrust, depth: usize) -> Result<(), LookError> {
         if depth > DEEPEST {
             return Err(LookError::TooDeep);
         }
+        trust.check_directory(directory).map_err(LookError::Exposed)?;
         let failed = |error| LookError::Io(directory.to_owned(), error);
         for entry in std::fs::read_dir(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -205,7 +238,7 @@ impl Listing {
             let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
-                self.add(&path, depth + 1)?;
+                self.add(&path, trust, depth + 1)?;
             } else if kind.is_symlink() {
                 self.links.push(path);
             } else if is_yaml && kind.is_file() {
@@ -233,7 +266,7 @@ mod tests {
         std::fs::write(at("deep/a.yaml"), RESOURCE).expect("a file");
         std::fs::write(at("deep/.git/b.yaml"), RESOURCE).expect("a file");
         std::fs::write(at("c.txt"), RESOURCE).expect("a file");
-        let mut directory = Directory::new(root.path().to_owned());
+        let mut directory = Directory::new(root.path().to_owned(), ManifestTrust::Administrators);
         let look = directory.look().expect("it can be seen");
         assert!(look.changed);
         assert_eq!(look.files.keys().collect::<Vec<_>>(), ["deep/a.yaml"]);

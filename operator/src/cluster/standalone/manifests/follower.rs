@@ -67,7 +67,7 @@ impl Follower {
         held: HeldDeletions,
     ) -> Self {
         Self {
-            directory: Some(Directory::new(places.manifests.clone())),
+            directory: Some(Directory::new(places.manifests.clone(), places.trust)),
             store,
             admission,
             secrets,

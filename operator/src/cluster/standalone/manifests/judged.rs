@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::declared::{declared, located};
-use super::directory::{Directory, LookError};
+use super::directory::{Directory, LookError, ManifestTrust};
 use crate::cluster::standalone::admission::Admission;
 
 /// What would be taken of it, and what would not.
@@ -20,7 +20,7 @@ pub(crate) struct Judged {
 /// # Errors
 /// When not all of the directory can be seen.
 pub(crate) fn judge(root: &Path, admission: &Admission) -> Result<Judged, LookError> {
-    let mut directory = Directory::new(root.to_owned());
+    let mut directory = Directory::new(root.to_owned(), ManifestTrust::Anybody);
     let look = directory.look()?;
     let mut problems = look.problems();
     let (declared, _) = declared(&look, &mut problems);

@@ -13,6 +13,7 @@ mod gone;
 mod judged;
 
 pub(super) use contents::{Key, claims_of};
+pub(crate) use directory::ManifestTrust;
 pub(super) use directory::word;
 pub(super) use follower::Follower;
 pub(super) use gone::HeldDeletions;

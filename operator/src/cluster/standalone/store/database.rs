@@ -39,7 +39,7 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// How long one that was told to stop may take from its last word to its end: SQLite writes its file to the end then.
+/// How long a process that was ended from outside may take until it is gone. One that ends by itself has let go before it says so.
 const END_OF_ANOTHER: Duration = Duration::from_secs(3);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 

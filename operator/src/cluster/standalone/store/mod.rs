@@ -7,6 +7,7 @@
 //! SQLite blocks, and a disk may hang: who asks waits no longer than a call's deadline. Nothing is written where nothing changes.
 
 mod by_hand;
+mod closed;
 mod database;
 mod events;
 mod leases;
@@ -26,6 +27,7 @@ use crate::cluster::ClusterError;
 use crate::cluster::error::CALL_DEADLINE;
 
 pub(super) use by_hand::Pausing;
+pub(crate) use closed::StateClosed;
 pub(crate) use database::OpenError;
 pub(super) use events::{StoredEvent, WrittenEvent};
 pub(super) use resources::{Applied, Stored};
@@ -84,6 +86,7 @@ type Job = Box<dyn FnOnce(&mut Connection, &broadcast::Sender<Change>) + Send>;
 pub(super) struct Store {
     jobs: mpsc::Sender<Job>,
     changes: broadcast::Sender<Change>,
+    closed: StateClosed,
 }
 
 impl fmt::Debug for Store {
@@ -102,13 +105,20 @@ impl Store {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (changes, _) = broadcast::channel(BEHIND);
         let tell = changes.clone();
+        let closed = StateClosed::default();
+        let open = closed.open();
         let work = move || {
+            // The next process may have it once all is written, and that is told once it may
+            let (_open, _lock) = (open, lock);
             serve(connection, queue, &tell);
-            // The next process may have it once all is written
-            drop(lock);
         };
         own_thread::begin("state", work).map_err(|(error, _)| OpenError::Thread(error))?;
-        Ok(Self { jobs, changes })
+        Ok(Self { jobs, changes, closed })
+    }
+
+    /// What tells when the last clone of this is gone and all is let go of.
+    pub(super) fn closed(&self) -> StateClosed {
+        self.closed.clone()
     }
 
     /// What changes from now on.

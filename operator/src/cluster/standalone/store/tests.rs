@@ -127,6 +127,25 @@ async fn one_that_is_held_is_deleted_when_it_is_let_go_and_created_anew_after_th
     assert_ne!(get(&store).await["metadata"]["uid"], uid.as_str());
 }
 
+/// What a service manager was told before, the next start had to wait for.
+#[tokio::test]
+async fn a_state_that_is_closed_is_the_next_process_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for _ in 0..20 {
+        let store = open(directory.path()).await;
+        let (closed, other) = (store.closed(), store.clone());
+        apply(&store, manifest("a")).await;
+        drop(store);
+        assert!(!closed.within(std::time::Duration::ZERO), "somebody may ask still");
+        drop(other);
+        assert!(closed.within(std::time::Duration::from_secs(60)));
+        let lock = std::fs::File::options().write(true).open(directory.path().join("lock")).expect("it is there");
+        lock.try_lock().expect("nobody has it");
+        let log = directory.path().join("state.db-wal");
+        assert!(!log.exists(), "SQLite has written all that it had into the one file");
+    }
+}
+
 #[tokio::test]
 async fn the_state_is_of_one_process_and_each_has_a_higher_epoch() {
     let directory = tempfile::tempdir().expect("a directory");
