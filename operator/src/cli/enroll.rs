@@ -17,8 +17,8 @@ use crate::host_pattern::HostPattern;
 /// What `--help` prints below the options.
 const EXAMPLES: &str = "\
 Examples:
-  The first host, with a new CA for the host API and one for the agents. It makes host-api-ca/, ups-01.example.com/ and
-  fleet-client.yaml:
+  The first host, with a new CA for the host API and one for the agents. It makes host-api-ca/, ups-01.example.com/,
+  fleet-client.yaml and fleet-ca.yaml:
     kagiban-operator enroll ups-01.example.com --new-ca host-api-ca \\
         --new-issuer fleet-ca --allowed-hosts '*.example.com'
   Each further host:
@@ -111,9 +111,9 @@ pub struct EnrollArgs {
         help_heading = "The operator's client certificate"
     )]
     pub allowed_hosts: Vec<HostPattern>,
-    /// Make a CA for the agents' certificates too (ECDSA P-256, ten years), as a Secret of this name in the same namespace and file,
-    /// which resources name in `issuerRef`. It may sign for --allowed-hosts. An agent that has to chain to a CA of yours needs that
-    /// one instead.
+    /// Make a CA for the agents' certificates too (ECDSA P-256, ten years), as a Secret of this name in the same namespace, which
+    /// resources name in `issuerRef`. It may sign for --allowed-hosts. Its manifest is NAME.yaml beside HOST, a file that is never
+    /// replaced. An agent that has to chain to a CA of yours needs that one instead.
     #[arg(
         long,
         value_name = "NAME",
@@ -123,7 +123,7 @@ pub struct EnrollArgs {
     )]
     pub new_issuer: Option<SecretName>,
     /// The file for the Secret's manifest, readable by this user alone; by default NAME.yaml beside HOST. `-` is the standard
-    /// output.
+    /// output, for that of --new-issuer too.
     #[arg(long, value_name = "FILE", help_heading = "The operator's client certificate")]
     pub client_output: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! What was made, and what a person does with it next.
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE};
 use kagiban_files::WriteError;
@@ -84,12 +84,14 @@ impl Report<'_> {
         };
         writeln!(f, "{}: the operator's client certificate {name}, {}", path.display(), until(identity))?;
         self.new_issuer(f)?;
-        writeln!(f, "  1. {}", self.create(path))?;
+        let files: Vec<_> = [path].into_iter().chain(&self.places.issuer).collect();
+        writeln!(f, "  1. {}", self.create(&files))?;
         writeln!(f, "     Not `apply`, which keeps a copy of the key in an annotation.")?;
+        let they = if files.len() == 1 { "it" } else { "both" };
         writeln!(
             f,
-            "     Without a cluster, in the place of this and of 3: move it below the --manifests of kagiban-operator standalone, readable \
-             by its account alone."
+            "     Without a cluster, in the place of this and of 3: move {they} below the --manifests of kagiban-operator standalone, \
+             readable by its account alone."
         )?;
         writeln!(f, "  2. Resources name it: api: {{hostApi: {{tlsSecretRef: {{name: {}}}}}}}", address.name)?;
         if let Some(issuer) = &self.args.new_issuer {
@@ -102,19 +104,26 @@ impl Report<'_> {
                 "     On {host}, this prints them: kagiban-exporter discover --host {host} --namespace {namespace} -o manifests"
             )?;
         }
-        writeln!(f, "  3. rm {}", path.display())
+        let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
+        writeln!(f, "  3. rm {}", files.join(" "))
     }
 
     fn new_issuer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Some(name), Some(made)) = (&self.args.new_issuer, self.issuer) else { return Ok(()) };
-        writeln!(f, "  and a new CA of the agents' certificates, {name}, until {}", made.not_after)
+        match &self.places.issuer {
+            Some(path) => {
+                writeln!(f, "{}: a new CA of the agents' certificates, until {}", path.display(), made.not_after)
+            }
+            None => writeln!(f, "  and a new CA of the agents' certificates, {name}, until {}", made.not_after),
+        }
     }
 
-    fn create(&self, path: &Path) -> String {
+    fn create(&self, files: &[&PathBuf]) -> String {
         // Where it has no namespace of its own it gets that of the resources
         let namespace = if self.args.client_secret.namespace.is_some() { "" } else { "-n NAMESPACE " };
         let verb = if self.args.renew { "replace" } else { "create" };
-        format!("kubectl {namespace}{verb} -f {}", path.display())
+        let files: Vec<_> = files.iter().map(|path| format!(" -f {}", path.display())).collect();
+        format!("kubectl {namespace}{verb}{}", files.concat())
     }
 
     /// Who enrolls a further host has a client certificate, which must be for this host too.
