@@ -75,7 +75,7 @@ pub struct EnrollArgs {
     /// address with curl does.
     #[arg(long, value_name = "NAME")]
     pub extra_name: Vec<SubjectName>,
-    /// Where the files will lie on the host, for host-api.yaml.
+    /// Where the files will lie on the host, for host-api.yaml. On Windows, C:\ProgramData\kagiban has the configuration too.
     #[arg(long, value_name = "DIRECTORY", default_value = host_setup::DIRECTORY, value_parser = absolute)]
     pub on_host: String,
     /// Where the host API will listen, for host-api.yaml.
@@ -193,7 +193,7 @@ fn lifetime(text: &str) -> Result<GoDuration, String> {
 }
 
 fn absolute(text: &str) -> Result<String, String> {
-    let plain = text.starts_with('/') && !text.chars().any(char::is_control);
+    let plain = (text.starts_with('/') || host_setup::is_of_windows(text)) && !text.chars().any(char::is_control);
     if plain { Ok(text.to_owned()) } else { Err("it must be an absolute path".to_owned()) }
 }
 
@@ -217,6 +217,7 @@ mod tests {
         assert!(parsed(&["ups-01", "--new-ca", "ca"]).is_ok());
         assert!(parsed(&["ups-01", "--ca-cert", "a", "--ca-key", "b"]).is_ok());
         assert!(parsed(&["ups-01", "--ca-secret", "ns/name"]).is_ok());
+        assert!(parsed(&["ups-01", "--new-ca", "ca", "--on-host", host_setup::WINDOWS_DIRECTORY]).is_ok());
         assert!(parsed(&["--client", "--new-ca", "ca", "--allowed-hosts", "*.example.com"]).is_ok());
         for (words, told) in [
             (&["ups-01"][..], "--new-ca"),
@@ -230,6 +231,7 @@ mod tests {
             (&["ups-01", "--ca-cert", "a", "--ca-key", "b", "--new-issuer", "fleet-ca"], "--client"),
             (&["ups-01", "--new-ca", "a", "--duration", "30m"], "at least 1h"),
             (&["ups-01", "--new-ca", "a", "--on-host", "etc"], "absolute"),
+            (&["ups-01", "--new-ca", "a", "--on-host", "C:etc"], "absolute"),
             (&["ups-01", "--new-ca", "a", "--client-secret", "a/b/c"], "--client-secret"),
         ] {
             let error = parsed(words).expect_err(told);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE};
+use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE, below, is_of_windows};
 use kagiban_files::WriteError;
 
 use super::ca::{self, Ca};
@@ -58,18 +58,34 @@ impl Report<'_> {
         else {
             return Ok(());
         };
-        let (from, to) = (directory.display(), self.args.on_host.trim_end_matches('/'));
+        let (from, to) = (directory.display(), self.args.on_host.trim_end_matches(['/', '\\']));
         writeln!(f, "{from}: the host API of {host}, {}", until(identity))?;
-        writeln!(f, "  1. scp {from}/{CERTIFICATE_FILE} {from}/{KEY_FILE} {from}/{CLIENT_CA_FILE} root@{host}:{to}/")?;
-        if self.args.renew {
-            writeln!(f, "  2. The exporter reads them again by itself: nothing is restarted.")?;
+        let on_windows = is_of_windows(&self.args.on_host);
+        let configuration = below(&self.args.on_host, "exporter.yaml");
+        if on_windows {
+            writeln!(
+                f,
+                "  1. As an administrator of {host}, copy {CERTIFICATE_FILE}, {KEY_FILE} and {CLIENT_CA_FILE} of {from} into {to} there."
+            )?;
         } else {
             writeln!(
                 f,
-                "  2. On {host}, in {to}/exporter.yaml: what `kagiban-exporter discover --host {host} -o config` prints, or, where there is \
-                 a configuration already, what stands in {from}/{SETTINGS}.\n     `kagiban-exporter check --config.file={to}/exporter.yaml` \
-                 tells what is missing. Then restart it: with the package, a host whose agents are rotated runs \
-                 kagiban-exporter-host-api in the place of kagiban-exporter."
+                "  1. scp {from}/{CERTIFICATE_FILE} {from}/{KEY_FILE} {from}/{CLIENT_CA_FILE} root@{host}:{to}/"
+            )?;
+        }
+        if self.args.renew {
+            writeln!(f, "  2. The exporter reads them again by itself: nothing is restarted.")?;
+        } else {
+            let restart = if on_windows {
+                "`kagiban-exporter service stop`, and then `kagiban-exporter service start`"
+            } else {
+                "with the package, a host whose agents are rotated runs kagiban-exporter-host-api in the place of kagiban-exporter"
+            };
+            writeln!(
+                f,
+                "  2. On {host}, in {configuration}: what `kagiban-exporter discover --host {host} -o config` prints, or, where there is \
+                 a configuration already, what stands in {from}/{SETTINGS}.\n     `kagiban-exporter check --config.file={configuration}` \
+                 tells what is missing. Then restart it: {restart}."
             )?;
         }
         writeln!(f, "  3. rm -r {from}\n")
