@@ -188,6 +188,9 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
         ..run("kubectl create configmap kagiban-dashboards -n monitoring --from-file=charts/kagiban/dashboards")
     },
     run("kubectl label configmap kagiban-dashboards -n monitoring grafana_dashboard=1"),
+    // The way back to a site without a cluster.
+    Step { before: "mkdir manifests", ..run("kubectl get mac -A -o yaml > manifests/fleet.yaml") },
+    prints("kagiban-operator plan --offline -f manifests", "ups-01.example.com-powerchute"),
     // And away with it.
     run("kubectl delete mac --all --all-namespaces"),
     Step {
@@ -205,6 +208,7 @@ pub(crate) const HELM: &[Step] = &[
     run(
         "helm install kagiban charts/kagiban -n kagiban-system --create-namespace --set imageRegistry=registry.example.com/kagiban --set 'operator.secrets[0].namespace=fleet'",
     ),
+    run("helm upgrade kagiban charts/kagiban -n kagiban-system --reuse-values --set operator.handOverTo=site"),
     run("helm uninstall kagiban -n kagiban-system"),
     Step {
         ..run(
@@ -283,7 +287,6 @@ const LEFT_OUT: &[Step] = &[
         "kagiban-operator standalone --manifests manifests --secrets secrets --state state",
         "`tests/rotation_e2e.rs` runs it",
     ),
-    left_out("kagiban-operator plan --offline -f manifests", "the operator's own tests judge a directory"),
     left_out("sudo kagiban-operator get", COMMANDS),
     left_out("sudo kagiban-operator get -o wide", COMMANDS),
     left_out("sudo kagiban-operator describe ups-01.example.com-powerchute", COMMANDS),
