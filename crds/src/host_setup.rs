@@ -9,8 +9,10 @@ pub const PORT: u16 = 9995;
 /// On every address of the host.
 pub const LISTEN_ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT));
 
-/// Of the files below, on the host.
+/// Of the files below, on a host with Linux.
 pub const DIRECTORY: &str = "/etc/kagiban";
+/// The same on one with Windows, where the service has its configuration too.
+pub const WINDOWS_DIRECTORY: &str = r"C:\ProgramData\kagiban";
 pub const CERTIFICATE_FILE: &str = "host-api.crt";
 pub const KEY_FILE: &str = "host-api.key";
 pub const CLIENT_CA_FILE: &str = "client-ca.crt";
@@ -26,8 +28,7 @@ pub const NAMESPACE: &str = "fleet";
 
 /// `hostApi` of the exporter's configuration, as YAML: for a host whose files are in `directory`, and which lets `client` in.
 pub fn host_api_section(listen: SocketAddr, directory: &str, client: &str) -> String {
-    let directory = directory.trim_end_matches('/');
-    let file = |name: &str| yaml_scalar(&format!("{directory}/{name}"));
+    let file = |name: &str| yaml_scalar(&below(directory, name));
     format!(
         "hostApi:\n  listenAddress: {}\n  certificateFile: {}\n  keyFile: {}\n  clientCaFile: {}\n  clientNames: [{}]\n",
         yaml_scalar(&listen.to_string()),
@@ -36,6 +37,23 @@ pub fn host_api_section(listen: SocketAddr, directory: &str, client: &str) -> St
         file(CLIENT_CA_FILE),
         yaml_scalar(client),
     )
+}
+
+/// Whether an absolute path is one of Windows: it begins with a drive.
+pub fn is_of_windows(path: &str) -> bool {
+    let mut chars = path.chars();
+    chars.next().is_some_and(|drive| drive.is_ascii_alphabetic())
+        && chars.next() == Some(':')
+        && chars.next().is_some_and(|c| c == '\\' || c == '/')
+}
+
+/// A file of a directory on the host, as the host's system writes it.
+pub fn below(directory: &str, name: &str) -> String {
+    if is_of_windows(directory) {
+        format!(r"{}\{name}", directory.trim_end_matches(['\\', '/']))
+    } else {
+        format!("{}/{name}", directory.trim_end_matches('/'))
+    }
 }
 
 /// A text as YAML has it: in quotes, unless every reader of YAML 1.1 and 1.2 takes it for a text without. `on`, `010` and `1e3` can
@@ -130,5 +148,11 @@ mod tests {
         assert_eq!(read["hostApi"]["keyFile"], "/srv/a b: \"c\"#/host-api.key");
         assert_eq!(read["hostApi"]["listenAddress"], "[::]:9443");
         assert_eq!(read["hostApi"]["clientNames"][0], "010");
+        for directory in [WINDOWS_DIRECTORY, r"C:\ProgramData\kagiban\"] {
+            let windows = host_api_section(LISTEN_ADDRESS, directory, CLIENT_NAME);
+            let read: Value = serde_yaml::from_str(&windows).expect("YAML");
+            assert_eq!(read["hostApi"]["keyFile"], r"C:\ProgramData\kagiban\host-api.key");
+        }
+        assert!(!is_of_windows("/etc") && !is_of_windows("c") && !is_of_windows("C:etc") && is_of_windows("d:/x"));
     }
 }

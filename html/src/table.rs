@@ -6,14 +6,14 @@ use crate::Escaped;
 
 /// How bad something is, by the colour that repeats it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mark {
+pub enum Emphasis {
     Bad,
     Soon,
     #[default]
     Plain,
 }
 
-impl Mark {
+impl Emphasis {
     /// Of our own style.
     pub const fn class(self) -> &'static str {
         match self {
@@ -27,17 +27,17 @@ impl Mark {
 /// One cell of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
-    mark: Mark,
+    mark: Emphasis,
     text: String,
     link: Option<String>,
 }
 
 impl Cell {
     pub fn of(text: impl Display) -> Self {
-        Self::marked(Mark::Plain, text)
+        Self::marked(Emphasis::Plain, text)
     }
 
-    pub fn marked(mark: impl Into<Mark>, text: impl Display) -> Self {
+    pub fn marked(mark: impl Into<Emphasis>, text: impl Display) -> Self {
         Self { mark: mark.into(), text: text.to_string(), link: None }
     }
 

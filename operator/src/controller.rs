@@ -20,7 +20,7 @@ use crate::schedule::{Next, PassFailure, PassOutcome, Schedule, StatusHint};
 use crate::unreadable;
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its slot to others.
-const PASS_DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const PASS_DEADLINE: Duration = Duration::from_secs(120);
 /// After the first pass that failed; it doubles up to the resync interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The loop comes round at least so often, so that a Lease that ran out is noticed, and that it lives is known.

@@ -38,10 +38,13 @@ const FLEET_CA: &str = "Fleet CA";
 struct Places {
     host: Option<PathBuf>,
     client: Option<SecretOutput>,
+    /// The Secret with the agents' CA has a file of its own: a renewal is put over that of the client, and would lose the only copy
+    /// of the CA's key in it.
+    issuer: Option<PathBuf>,
     ca: Option<PathBuf>,
 }
 
-/// Where the Secret with the client certificate is written.
+/// Where the Secret with the client certificate is written. On the standard output that of the agents' CA follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SecretOutput {
     File(PathBuf),
@@ -69,8 +72,8 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let signed = sign(args, &places, &ca, now)?;
     let issuer = args.new_issuer.as_ref().map(|_| MadeAuthority::new(FLEET_CA, now)).transpose();
     let issuer = issuer.context("no CA could be made for the agents")?;
-    let secrets = |client| contents::secrets(args, client, ca.anchor(), issuer.as_ref());
-    let manifest = signed.client.as_ref().map(secrets);
+    let manifest = signed.client.as_ref().map(|client| contents::client_secret(args, client, ca.anchor()));
+    let issuer_manifest = issuer.as_ref().and_then(|made| contents::issuer_secret(args, made));
 
     let mut output = Output::default();
     if let (Some(path), Some(files)) = (&places.ca, ca.files()) {
@@ -83,10 +86,17 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     output.publish()?;
     match (&places.client, stdout, &manifest) {
         (Some(SecretOutput::File(path)), _, Some(manifest)) => {
-            output::write_file(path, manifest.as_bytes(), target(path, args.renew))?;
+            let client = output::SecretFile { path, bytes: manifest.as_bytes(), target: target(path, args.renew) };
+            let issuer = places.issuer.as_deref().zip(issuer_manifest.as_ref());
+            let issuer =
+                issuer.map(|(path, text)| output::SecretFile { path, bytes: text.as_bytes(), target: Target::Free });
+            output::write_secrets(issuer, &client)?;
         }
         (Some(SecretOutput::Stdout), Some(mut stdout), Some(manifest)) => {
-            stdout.write(manifest.as_bytes()).context("the Secret cannot be printed; nothing was written")?;
+            let texts = [manifest.as_str()].into_iter();
+            let mut texts = texts.chain(issuer_manifest.iter().flat_map(|text| ["---\n", text.as_str()]));
+            let printed = texts.try_for_each(|text| stdout.write(text.as_bytes()));
+            printed.context("the Secret cannot be printed; nothing was written")?;
         }
         (Some(SecretOutput::Stdout), None, _) | (None, ..) | (.., None) => {}
     }
@@ -125,8 +135,10 @@ impl Places {
             Some(path) => SecretOutput::File(path.clone()),
             None => SecretOutput::File(below(&secret)),
         };
+        let is_printed = client == SecretOutput::Stdout;
         Self {
             host: args.host.as_ref().map(|host| below(host.as_str())),
+            issuer: args.new_issuer.as_ref().filter(|_| !is_printed).map(|name| below(&format!("{name}.yaml"))),
             // With a new CA there can be no client certificate yet
             client: (args.client || args.new_ca.is_some()).then_some(client),
             ca: args.new_ca.clone(),
@@ -144,7 +156,21 @@ impl Places {
                 ca::KEY
             );
         }
-        let mut ours = self.host.iter().chain(self.client.iter().filter_map(SecretOutput::file));
+        let client = self.client.as_ref().and_then(SecretOutput::file);
+        if let Some(path) = &self.issuer {
+            anyhow::ensure!(
+                client != Some(path),
+                "{} would hold both Secrets: give --new-issuer another name than the client's Secret has",
+                path.display()
+            );
+            anyhow::ensure!(
+                !is_there(path),
+                "{} is there already, perhaps with the only copy of the key of the agents' CA, and is never replaced: leave out \
+                 --new-issuer to keep that CA, or move the file away to make another one",
+                path.display()
+            );
+        }
+        let mut ours = self.host.iter().chain(client);
         match ours.find(|path| !renew && is_there(path)) {
             Some(path) => anyhow::bail!(
                 "{} is there already: give --renew to put a new key and certificate in its place",

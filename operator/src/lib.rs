@@ -51,6 +51,7 @@ pub mod issuer;
 pub mod leader;
 pub mod ledger;
 pub mod manifest_health;
+mod mends;
 pub mod metrics;
 pub mod page;
 mod passwords;

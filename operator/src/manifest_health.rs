@@ -8,6 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use crate::foreign::told;
+use crate::mends::make_private;
 use crate::samples::{Labels, gauge, seconds};
 
 /// Of each kind of remark, those that are told one by one.
@@ -87,7 +88,8 @@ impl ManifestSigns {
         }
         let open = |file: &String| {
             format!(
-                "{file}: it has a Secret, and others may read the file: chmod 600, or keep the Secret below --secrets"
+                "{file}: it has a Secret, and others may read the file: {}, or keep the Secret below --secrets",
+                make_private()
             )
         };
         notes.extend(self.open_secrets.first.iter().map(open));
@@ -169,7 +171,10 @@ mod tests {
                 "b.yaml:7: fleet/a: spec.x: Unknown field: not taken; what stood there before stays until it is corrected",
                 "2 gone from the manifests at once and kept: fleet/b, fleet/c: put them back, or have them deleted by \
                  `kagiban-operator confirm-deletions`",
-                "client.yaml: it has a Secret, and others may read the file: chmod 600, or keep the Secret below --secrets",
+                &format!(
+                    "client.yaml: it has a Secret, and others may read the file: {}, or keep the Secret below --secrets",
+                    make_private()
+                ),
             ]
         );
         let many = ManifestSigns { read: None, problems: signs(5000), held: signs(5000), open_secrets: signs(5000) };

@@ -71,8 +71,8 @@ impl Parts {
     }
 }
 
-/// Who speaks to hosts, and where from.
-struct Speaker {
+/// In whose name hosts are given orders, and which of them may be contacted.
+struct OrderingParty {
     leadership: Leadership,
     lineage: Option<Lineage>,
     reach: Reach,
@@ -90,8 +90,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let parts = Parts::new(&args.work, args.leader_elect);
     let cluster: SharedCluster = Arc::new(Kubernetes::new(client, parts.metrics.clone(), identity()));
     let (leadership, election) = lead(&args, &cluster, lease_namespace, &parts);
-    let speaker = Speaker { leadership, lineage: args.lineage.clone(), reach };
-    let operating = operate(&args.work, args.namespace.as_deref(), cluster, None, speaker, parts);
+    let party = OrderingParty { leadership, lineage: args.lineage.clone(), reach };
+    let operating = operate(&args.work, args.namespace.as_deref(), cluster, None, party, parts);
     let Some(mut election) = election else { return operating.await };
     tokio::select! {
         ended = operating => ended?,
@@ -135,14 +135,14 @@ async fn work_standalone(args: StandaloneArgs, closed: &mut Option<StateClosed>)
     *closed = Some(standalone.state_closed());
     tracing::info!(epoch = %tenure.epoch, lineage = %tenure.lineage, "this process leads: the state is its own");
     parts.metrics.leading(true);
-    let speaker = Speaker {
+    let party = OrderingParty {
         leadership: Leadership::alone(tenure.epoch),
         lineage: Some(tenure.lineage),
         reach: reach(&args.work.reach, None),
     };
     let following = tokio::spawn(following);
     let events: KeptEvents = Arc::new(standalone.events());
-    let operating = operate(&args.work, None, Arc::new(standalone), Some(events), speaker, parts);
+    let operating = operate(&args.work, None, Arc::new(standalone), Some(events), party, parts);
     tokio::select! {
         ended = operating => ended,
         ended = following => anyhow::bail!("the manifests are followed no more: {ended:?}"),
@@ -155,11 +155,11 @@ async fn operate(
     namespace: Option<&str>,
     cluster: SharedCluster,
     events_kept: Option<KeptEvents>,
-    speaker: Speaker,
+    party: OrderingParty,
     parts: Parts,
 ) -> anyhow::Result<()> {
     let Parts { fleet, schedule, health, metrics, stopping, closing } = parts;
-    let Speaker { leadership, lineage, reach } = speaker;
+    let OrderingParty { leadership, lineage, reach } = party;
     // Orders are given in the name by which it is decided whether a host would take them
     let hand_over_to = args.hand_over_to.clone();
     anyhow::ensure!(
@@ -326,6 +326,7 @@ fn identity() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::PASS_DEADLINE;
 
     /// Holds B16: operators for two namespaces do not share a Lease, and the longest namespace still makes a name.
     #[test]
@@ -334,6 +335,16 @@ mod tests {
         assert_eq!(lease_name(Some("a")), "kagiban-operator-a");
         assert_ne!(lease_name(Some("a")), lease_name(Some("b")));
         assert!(lease_name(Some(&"a".repeat(63))).len() <= 253);
+    }
+
+    /// A stop was cut off after 90 seconds, and a pass may take longer.
+    #[test]
+    fn the_unit_waits_for_a_word_and_gives_a_stop_the_time_of_a_pass() {
+        let unit = include_str!("../../examples/systemd/kagiban-operator.service");
+        let set = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        assert_eq!((set("Type"), set("NotifyAccess")), (Some("notify"), Some("main")));
+        let stop = set("TimeoutStopSec").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        assert!(stop.is_some_and(|stop| stop >= PASS_DEADLINE + 3 * STOP_WORD_EVERY), "{stop:?}");
     }
 
     /// Holds B2: security.md said that nobody has the operator connect to itself, and its pod's addresses were nowhere asked for.

@@ -121,6 +121,33 @@ async fn the_generation_is_written_before_the_host_is_asked() {
     assert_eq!(stage.cluster.told(), ["RotationStarted", "HostBusy"]);
 }
 
+/// Two operators that are each to give the host to the other stop after two rounds a day, by the host's word, and somebody has to see it.
+#[tokio::test]
+async fn a_host_that_was_given_back_too_often_is_shown_with_its_reason_and_left_alone() {
+    let mut stage = Stage::set().await;
+    let lineage = |name: &str| Some(name.parse().expect("a lineage"));
+    stage.context.policy.lineage = lineage("tokyo");
+    stage.context.policy.hand_over_to = lineage("osaka");
+    {
+        let mut state = lock(&stage.host.state);
+        state.report.lineage = lineage("tokyo");
+        state.manner = Manner::Refuse(RefusalReason::HandedBack);
+    }
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "False HostRefused");
+    assert!(stage.message("Ready").contains("handed_back"), "{}", stage.message("Ready"));
+    assert_eq!(stage.cluster.told(), ["HostRefused"], "one event, however often it is tried");
+    let status = stage.cluster.mac().status.expect("a status");
+    assert_eq!(
+        (status.blocked_by, status.rotation),
+        (Some(BlockedBy::HostRefused), None),
+        "nothing is begun beside it"
+    );
+    let series = stage.metrics();
+    let refused = series.lines().find(|line| line.contains("handed_back"));
+    assert!(refused.is_some_and(|line| line.contains("hand_over")), "{refused:?}");
+}
+
 #[tokio::test]
 async fn an_operator_that_dies_around_any_write_leaves_one_rotation() {
     for lost in 1..=6 {

@@ -198,6 +198,43 @@ fn what_is_written_is_for_its_owner_alone_and_what_is_there_is_kept_unless_it_is
     Ok(())
 }
 
+/// It lost the key of the agents' CA, which stood in the file that a renewal of the client's certificate is put over.
+#[test]
+fn no_renewal_and_no_second_run_touches_the_key_of_the_agents_ca() -> Result<()> {
+    let directory = scratch::directory("enroll-issuer")?;
+    let said = enroll(&directory, &[HOST, "--new-ca", "ca", "--new-issuer", "fleet-ca"])?;
+    for told in
+        ["create -f fleet-client.yaml -f fleet-ca.yaml", "move both below", "rm fleet-client.yaml fleet-ca.yaml"]
+    {
+        ensure!(said.contains(told), "{told}: {said}");
+    }
+    let read = |name: &str| fs::read_to_string(directory.join(name));
+    let (client_before, issuer) = (read("fleet-client.yaml")?, read("fleet-ca.yaml")?);
+    ensure!(!client_before.contains("issuer") && issuer.contains("kagiban.dev/purpose: issuer"), "each has its file");
+    let mode = fs::metadata(directory.join("fleet-ca.yaml"))?.permissions().mode() & 0o7777;
+    ensure!(mode == 0o600, "{mode:o}");
+    enroll(&directory, &[&["--client", "--renew", "--allowed-hosts", HOST][..], &CA].concat())?;
+    ensure!(read("fleet-client.yaml")? != client_before && read("fleet-ca.yaml")? == issuer, "the client alone is new");
+
+    let before = tree(&directory)?;
+    for (words, told) in [
+        (&["--client-secret", "fleet/other", "--new-issuer", "fleet-ca"][..], "fleet-ca.yaml is there already"),
+        (&["--client-secret", "fleet/other", "--new-issuer", "other"], "both Secrets"),
+        (&["--new-issuer", "other"], "fleet-client.yaml is there already"),
+    ] {
+        let output = attempt(&directory, &[&["--client", "--allowed-hosts", HOST][..], words, &CA].concat())?;
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(output.status.code() == Some(1) && said.contains(told), "{words:?}: {said}");
+        ensure!(tree(&directory)? == before, "{words:?} has changed something");
+    }
+    let words = ["--client", "--allowed-hosts", HOST, "--client-output", "-", "--new-issuer", "fleet-ca"];
+    let output = attempt(&directory, &[&words[..], &CA].concat())?;
+    let printed = kagiban_tests::yaml::documents(&String::from_utf8(output.stdout)?)?;
+    let names: Vec<_> = printed.iter().map(|it| it["metadata"]["name"].as_str().unwrap_or_default()).collect();
+    ensure!(names == ["fleet-client", "fleet-ca"] && tree(&directory)? == before, "{names:?}");
+    Ok(())
+}
+
 /// Whatever fails: all is new, or all is as it was. The last failure of all lost the Secret's file, and removed the CA of the new one.
 #[test]
 fn a_renewal_that_fails_at_any_call_loses_nothing() -> Result<()> {
@@ -282,6 +319,8 @@ fn a_disk_that_takes_nothing_is_told_and_left_as_it_was() -> Result<()> {
         ("ro", "", HOST.to_owned(), "read-only"),
         ("size=28k", &*enrolled, format!("{HOST} --renew"), "no space left"),
         ("size=32k", &*enrolled, format!("{HOST} --renew --client"), "no space left"),
+        // The issuer's Secret has its file already, and the client's finds no room
+        ("size=20k", "", format!("{HOST} --client --new-issuer fleet-ca"), "no space left"),
     ] {
         let (same, said) = on_a_small_disk(&directory, options, before, &words)?;
         ensure!(said.contains(told) && said.contains("everything is as it was"), "{options} {words}: {said}");
@@ -316,8 +355,9 @@ fn a_ca_that_lies_in_the_cluster_signs_what_its_secret_says() -> Result<()> {
         let said = String::from_utf8(output.stderr)?;
         ensure!(!output.status.success() && said.contains(told) && !directory.join(host).exists(), "{said}");
     }
-    // The manifest is one that the API server takes, for what the operator asks.
-    kubectl.run(&["create", "-f", &directory.join("fleet-client.yaml").to_string_lossy()])?;
+    // The manifests are some that the API server takes, for what the operator asks.
+    let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    kubectl.run(&["create", "-f", &file("fleet-client.yaml"), "-f", &file("agents.yaml")])?;
     let secret: Value = kubectl.json(&["get", "secret", "fleet-client"])?;
     ensure!(secret["metadata"]["labels"] == json!({"kagiban.dev/purpose": "client-tls"}), "{}", secret["metadata"]);
     ensure!(secret["type"] == "kubernetes.io/tls" && secret["data"]["ca.crt"].is_string(), "another kind");

@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use kagiban_agents::Class;
-use kagiban_crds::host_setup::{self, CLIENT_SECRET, ISSUER_SECRET, PORT, yaml_scalar};
+use kagiban_agents::{Class, Os};
+use kagiban_crds::host_setup::{self, CLIENT_SECRET, ISSUER_SECRET, PORT, below, yaml_scalar};
 use kagiban_crds::{AgentName, HostName};
 use sha2::{Digest as _, Sha256};
 
 use crate::installation::Installed;
+use crate::platform;
 
 /// Of a resource's name, by the CRD.
 const MAX_NAME: usize = 63;
@@ -24,19 +25,33 @@ const NO_DAEMON: &str = "\
 ";
 
 /// What is in no usual place, as lines that a person completes.
-const OWN_SERVICE: &str = concat!(
-    "\
+fn own_service(os: Os) -> String {
+    let (directory, service) = match os {
+        Os::Linux => ("/etc/web", "web.service"),
+        Os::Windows => (r"C:\web", "Web"),
+    };
+    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| yaml_scalar(&below(directory, name)));
+    format!(
+        "\
 # A service of your own with a certificate, such as a web server, is in no usual place and is not found. It is named by hand; see
-# ",
-    online!("docs/products/tls-service.md"),
-    "
+# {}
 #- name: web
 #  product: tls-service
-#  keystore: {certificateFile: /etc/web/tls.crt, keyFile: /etc/web/tls.key}
-#  endpoint: {address: \"127.0.0.1:8443\"}
-#  service: {name: web.service}
-"
-);
+#  keystore: {{certificateFile: {certificate}, keyFile: {key}}}
+#  endpoint: {{address: \"127.0.0.1:8443\"}}
+#  service: {{name: {service}}}
+",
+        online!("docs/products/tls-service.md")
+    )
+}
+
+/// Where the configuration and the files of the host API are.
+const fn directory(os: Os) -> &'static str {
+    match os {
+        Os::Linux => host_setup::DIRECTORY,
+        Os::Windows => host_setup::WINDOWS_DIRECTORY,
+    }
+}
 
 /// A UPS daemon on this host that something answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +113,7 @@ pub fn rotatable(found: &[Installed], wants_password: impl Fn(&AgentName, &Insta
 
 /// The configuration of the host, as YAML with comments.
 pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
-    configuration_as(host.as_str(), agents, daemons)
+    configuration_as(platform::OS, host.as_str(), agents, daemons)
 }
 
 /// The same of a host that calls itself `own`, which is no host name: as such it is refused until a person gives it one.
@@ -107,14 +122,15 @@ pub fn configuration_of_unnamed(own: &str, agents: &[Rotatable], daemons: &[Loca
     let head = format!(
         "# This host calls itself {said}, which is no host name: put its name after `host:`, or give --host.\n"
     );
-    head + &configuration_as(own, agents, daemons)
+    head + &configuration_as(platform::OS, own, agents, daemons)
 }
 
-fn configuration_as(host: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
+fn configuration_as(os: Os, host: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
     let mut text = format!(
-        "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi;\n\
+        "# {} of this host. `kagiban-operator enroll` makes the files of hostApi;\n\
          # clientNames has a DNS name of the operator's client certificate. Every key: {}\n\
          host: {}\n",
+        below(directory(os), "exporter.yaml"),
         online!("examples/exporter.yaml"),
         yaml_scalar(host)
     );
@@ -129,8 +145,8 @@ fn configuration_as(host: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -
         let name = yaml_scalar(name.as_str());
         let _ = write!(text, "- name: {name}\n  product: {product}\n  directory: {directory}\n");
     }
-    text.push_str(OWN_SERVICE);
-    text + &host_setup::host_api_section(host_setup::LISTEN_ADDRESS, host_setup::DIRECTORY, host_setup::CLIENT_NAME)
+    text.push_str(&own_service(os));
+    text + &host_setup::host_api_section(host_setup::LISTEN_ADDRESS, directory(os), host_setup::CLIENT_NAME)
 }
 
 /// A `ManagedAgentCertificate` for each agent, as a stream of YAML documents that `kubectl apply -f -` takes. The configuration of the
@@ -289,6 +305,26 @@ mod tests {
         }
         let manifests = manifests(&host(), "fleet", &[], &[]);
         assert!(manifests.contains("# #  product: tls-service\n"), "{manifests}");
+    }
+
+    /// A host with Windows was told to put its files below /etc.
+    #[test]
+    fn the_configuration_of_a_host_names_the_places_of_its_own_system() {
+        let proposed = |os| configuration_as(os, "ups-01.example.com", &[], &LocalDaemon::ALL);
+        let (linux, windows) = (proposed(Os::Linux), proposed(Os::Windows));
+        assert!(
+            windows.starts_with("# C:\\ProgramData\\kagiban\\exporter.yaml of this host.")
+                && !windows.contains("/etc/")
+        );
+        assert!(linux.starts_with("# /etc/kagiban/exporter.yaml of this host.") && !linux.contains(":\\"), "{linux}");
+        let read = |text: &str| serde_yaml::from_str::<serde_yaml::Value>(text).expect("YAML");
+        let keys = [&linux, &windows].map(|text| read(text)["hostApi"]["keyFile"].as_str().map(str::to_owned));
+        let expected = ["/etc/kagiban/host-api.key", r"C:\ProgramData\kagiban\host-api.key"];
+        assert_eq!(keys, expected.map(|key| Some(key.to_owned())));
+        let (_, service) = windows.split_once("#- name").expect("a service of one's own");
+        let (service, _) = service.split_once("hostApi:").expect("it stands before hostApi");
+        let service = read(&format!("- name{}", service.replace("\n#", "\n")));
+        assert_eq!(service[0]["keystore"]["certificateFile"].as_str(), Some(r"C:\web\tls.crt"));
     }
 
     /// It became `localhost`, without a word.

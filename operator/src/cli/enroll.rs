@@ -17,8 +17,8 @@ use crate::host_pattern::HostPattern;
 /// What `--help` prints below the options.
 const EXAMPLES: &str = "\
 Examples:
-  The first host, with a new CA for the host API and one for the agents. It makes host-api-ca/, ups-01.example.com/ and
-  fleet-client.yaml:
+  The first host, with a new CA for the host API and one for the agents. It makes host-api-ca/, ups-01.example.com/,
+  fleet-client.yaml and fleet-ca.yaml:
     kagiban-operator enroll ups-01.example.com --new-ca host-api-ca \\
         --new-issuer fleet-ca --allowed-hosts '*.example.com'
   Each further host:
@@ -75,7 +75,7 @@ pub struct EnrollArgs {
     /// address with curl does.
     #[arg(long, value_name = "NAME")]
     pub extra_name: Vec<SubjectName>,
-    /// Where the files will lie on the host, for host-api.yaml.
+    /// Where the files will lie on the host, for host-api.yaml. On Windows, C:\ProgramData\kagiban has the configuration too.
     #[arg(long, value_name = "DIRECTORY", default_value = host_setup::DIRECTORY, value_parser = absolute)]
     pub on_host: String,
     /// Where the host API will listen, for host-api.yaml.
@@ -111,9 +111,9 @@ pub struct EnrollArgs {
         help_heading = "The operator's client certificate"
     )]
     pub allowed_hosts: Vec<HostPattern>,
-    /// Make a CA for the agents' certificates too (ECDSA P-256, ten years), as a Secret of this name in the same namespace and file,
-    /// which resources name in `issuerRef`. It may sign for --allowed-hosts. An agent that has to chain to a CA of yours needs that
-    /// one instead.
+    /// Make a CA for the agents' certificates too (ECDSA P-256, ten years), as a Secret of this name in the same namespace, which
+    /// resources name in `issuerRef`. It may sign for --allowed-hosts. Its manifest is NAME.yaml beside HOST, a file that is never
+    /// replaced. An agent that has to chain to a CA of yours needs that one instead.
     #[arg(
         long,
         value_name = "NAME",
@@ -123,7 +123,7 @@ pub struct EnrollArgs {
     )]
     pub new_issuer: Option<SecretName>,
     /// The file for the Secret's manifest, readable by this user alone; by default NAME.yaml beside HOST. `-` is the standard
-    /// output.
+    /// output, for that of --new-issuer too.
     #[arg(long, value_name = "FILE", help_heading = "The operator's client certificate")]
     pub client_output: Option<PathBuf>,
 }
@@ -193,7 +193,7 @@ fn lifetime(text: &str) -> Result<GoDuration, String> {
 }
 
 fn absolute(text: &str) -> Result<String, String> {
-    let plain = text.starts_with('/') && !text.chars().any(char::is_control);
+    let plain = (text.starts_with('/') || host_setup::is_of_windows(text)) && !text.chars().any(char::is_control);
     if plain { Ok(text.to_owned()) } else { Err("it must be an absolute path".to_owned()) }
 }
 
@@ -217,6 +217,7 @@ mod tests {
         assert!(parsed(&["ups-01", "--new-ca", "ca"]).is_ok());
         assert!(parsed(&["ups-01", "--ca-cert", "a", "--ca-key", "b"]).is_ok());
         assert!(parsed(&["ups-01", "--ca-secret", "ns/name"]).is_ok());
+        assert!(parsed(&["ups-01", "--new-ca", "ca", "--on-host", host_setup::WINDOWS_DIRECTORY]).is_ok());
         assert!(parsed(&["--client", "--new-ca", "ca", "--allowed-hosts", "*.example.com"]).is_ok());
         for (words, told) in [
             (&["ups-01"][..], "--new-ca"),
@@ -230,6 +231,7 @@ mod tests {
             (&["ups-01", "--ca-cert", "a", "--ca-key", "b", "--new-issuer", "fleet-ca"], "--client"),
             (&["ups-01", "--new-ca", "a", "--duration", "30m"], "at least 1h"),
             (&["ups-01", "--new-ca", "a", "--on-host", "etc"], "absolute"),
+            (&["ups-01", "--new-ca", "a", "--on-host", "C:etc"], "absolute"),
             (&["ups-01", "--new-ca", "a", "--client-secret", "a/b/c"], "--client-secret"),
         ] {
             let error = parsed(words).expect_err(told);

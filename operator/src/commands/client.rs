@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::cluster::standalone::socket;
+use crate::mends::ask_as;
 
 /// All of an operator's resources, of which there are 20,000 at most.
 const MAX_ANSWER: usize = 512 << 20;
@@ -28,7 +29,7 @@ pub(super) enum AskError {
         .0.display()
     )]
     NobodyThere(PathBuf),
-    #[error("{}: only the operator's own account and root may ask: try sudo", .0.display())]
+    #[error("{}: {}", .0.display(), ask_as())]
     Forbidden(PathBuf),
     #[error("{path}: {1}", path = .0.display())]
     Io(PathBuf, #[source] io::Error),

@@ -106,7 +106,19 @@ async fn describe_all(args: &ManyArgs) -> anyhow::Result<String> {
         let events = events.as_array().map(Vec::as_slice).unwrap_or_default();
         told.push(describe(object, events, Timestamp::now()));
     }
+    // An operator that cannot tell it has answered what it was asked
+    told.extend(client.get("/installation").await.ok().as_ref().and_then(speaker));
     Ok(told.join("\n\n"))
+}
+
+/// Who speaks to the hosts of all that is described, in the words of the page.
+fn speaker(installation: &Value) -> Option<String> {
+    let lineage = in_one_line(installation["lineage"].as_str()?);
+    // One of an earlier version does not tell
+    let epoch = installation["epoch"].as_u64().map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
+    Some(format!(
+        "kagiban-operator speaks to these hosts for the installation {lineage}{epoch}. A host that obeys another one says so in Ready.\n"
+    ))
 }
 
 async fn events(args: &EventsArgs) -> anyhow::Result<String> {
@@ -503,6 +515,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_operator_of_an_earlier_version_tells_no_epoch() {
+        assert_eq!(speaker(&json!({})), None);
+        let told = speaker(&json!({"lineage": "tokyo"})).expect("a lineage");
+        assert!(told.contains("the installation tokyo. ") && !told.contains("epoch"), "{told}");
+    }
+
     /// As in a script that starts the operator in the line before.
     #[tokio::test]
     async fn an_operator_that_only_starts_and_a_manifest_that_comes_are_waited_for() {
@@ -529,7 +548,7 @@ mod tests {
                 confirm_deletions: false,
             };
             let metrics = Arc::new(Metrics::new(None));
-            let (standalone, _, following) =
+            let (standalone, tenure, following) =
                 Standalone::open(places, None, "me".to_owned(), metrics).await.expect("a state");
             let following = tokio::spawn(following);
             for namespace in [None, Some("default")] {
@@ -540,6 +559,10 @@ mod tests {
             }
             let client = Client::new(&state);
             assert_eq!(client.get("/notes").await.expect("it is told"), json!({"notes": []}));
+            let installation = client.get("/installation").await.expect("it is told");
+            let told = speaker(&installation).expect("a lineage");
+            let expected = format!("for the installation {}, in epoch {}. ", tenure.lineage, tenure.epoch);
+            assert!(told.contains(&expected), "{told}: {expected}");
             std::fs::write(manifests.join("b.yaml"), "a: 1\n---\nbad: [\n").expect("a file");
             let noted = loop {
                 let told = client.get("/notes").await.expect("it is told");

@@ -1,11 +1,12 @@
 //! What a decision is made from.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kagiban_crds::Lineage;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, IssuerRef, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
+use kagiban_crds::{Generation, Lineage};
 
 use crate::certificate::{IssuerError, IssuerFacts};
 use crate::foreign::is_seen;
@@ -46,6 +47,18 @@ pub struct PasswordVersion {
     pub before: Vec<String>,
     /// Versions that held another one, likewise. One that is in neither list is not known: the host is to be asked.
     pub others: Vec<String>,
+}
+
+/// The word for a password that went to the host with an order of this generation, of which the status says no version of the
+/// Secret. No version reads so (it is a time, or `files-` and a digest), and no password that was read goes by this word: the host is
+/// asked whether it is the one in the Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordOfGeneration(pub Generation);
+
+impl fmt::Display for PasswordOfGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "generation-{}", self.0)
+    }
 }
 
 /// A `ManagedAgentCertificate` without Kubernetes around it.

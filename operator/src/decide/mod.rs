@@ -41,7 +41,9 @@ pub(crate) mod tests;
 
 pub use events::{Event, EventKind};
 pub(crate) use gates::{SECRET_WAIT, by_power};
-pub use inputs::{Inputs, Observed, Obstacle, PasswordVersion, Policy, References, Resource, Rival, Setback};
+pub use inputs::{
+    Inputs, Observed, Obstacle, PasswordOfGeneration, PasswordVersion, Policy, References, Resource, Rival, Setback,
+};
 pub use ownership::{Contender, OwnershipClaim, owner};
 pub(crate) use pace::doubled;
 pub(crate) use reason::trigger_words;

@@ -11,7 +11,7 @@ use super::clock::is_ahead;
 use super::renewed::{self, Proof};
 use super::request::{self, CarriedOut};
 use super::standing::{highest_generation, is_out_of_reach, is_wrong_host, undecided};
-use super::{Inputs, Observed, due, renewal_time};
+use super::{Inputs, Observed, PasswordOfGeneration, due, renewal_time};
 use crate::certificate;
 use crate::foreign::is_seen;
 
@@ -197,7 +197,8 @@ fn adoptable(
             let password_version = known.and_then(|known| known.password_version.clone());
             // What was undone may have been for another password than the one in force, which the host is asked about
             let of_earlier = done.of_earlier.filter(|_| push.keystore.password_secret_ref.is_some());
-            let password_version = password_version.or_else(|| of_earlier.map(|it| format!("generation-{it}")));
+            let password_version =
+                password_version.or_else(|| of_earlier.map(|it| PasswordOfGeneration(it).to_string()));
             (leaf.sha256 == found).then(|| in_force(&leaf, digest, password_version))
         }
         Procedure::Trigger { .. } => renewed::served(report).map(|leaf| renewed::in_force(leaf, digest)),

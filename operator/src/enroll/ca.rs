@@ -14,6 +14,7 @@ use crate::cli::{ClusterArgs, EnrollArgs, SecretAddress};
 use crate::cluster::kubernetes::{Kubernetes, client, connect};
 use crate::cluster::{Cluster, SecretClaims};
 use crate::grant::{Grant, Purpose};
+use crate::mends::make_own;
 use crate::metrics::Metrics;
 
 /// What a new one calls itself.
@@ -58,7 +59,7 @@ impl Ca {
         let origin = format!("the CA of {} and {}", certificate.display(), key.display());
         let mut ca = Self::read(&read(certificate)?.bytes, &read(key)?.bytes, origin, now)?;
         ca.warning = is_readable_by_others(key)
-            .then(|| format!("others may read the key of the CA: chmod 600 {}", key.display()));
+            .then(|| format!("others may read the key of the CA: {}", make_own(&key.display().to_string())));
         Ok(ca)
     }
 

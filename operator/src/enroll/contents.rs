@@ -1,4 +1,4 @@
-//! What stands in the files: those of the host, its part of the exporter's configuration, and the operator's Secret.
+//! What stands in the files: those of the host, its part of the exporter's configuration, and the operator's Secrets.
 
 use std::fmt::Write as _;
 
@@ -30,36 +30,26 @@ pub(super) fn settings(args: &EnrollArgs) -> String {
     host + &host_api_section(args.listen_address, &args.on_host, args.client_name.as_str())
 }
 
-/// The Secret that resources name in `tlsSecretRef`, with what the operator may use it for and for which hosts; after it the one that
-/// they name in `issuerRef`, where that was made too.
-pub(super) fn secrets(
-    args: &EnrollArgs,
-    client: &Identity,
-    anchor: &str,
-    issuer: Option<&MadeAuthority>,
-) -> Zeroizing<String> {
+/// The Secret that resources name in `tlsSecretRef`, with what the operator may use it for and for which hosts.
+pub(super) fn client_secret(args: &EnrollArgs, client: &Identity, anchor: &str) -> Zeroizing<String> {
     let head = format!(
         "# The client certificate of kagiban-operator ({}), until {}. It holds a private key.\n{}",
         args.client_name,
         client.leaf.not_after,
         head(args, &args.client_secret.name, Purpose::ClientTls)
     );
-    let values = [("tls.crt", client.chain.as_str()), ("tls.key", &client.key), ("ca.crt", anchor)];
-    let issuer = issuer.zip(args.new_issuer.as_ref()).map(|(made, name)| {
-        let head = format!(
-            "---\n# The CA of the agents' certificates, until {}. It holds a private key.\n{}",
-            made.not_after,
-            self::head(args, name, Purpose::Issuer)
-        );
-        (head, [("tls.crt", made.certificate.as_str()), ("tls.key", made.key.as_str())])
-    });
-    let issuer = issuer.map(|(head, values)| with_values(&head, &values));
-    let client = with_values(&head, &values);
-    let issuer = issuer.as_ref().map_or("", |issuer| issuer.as_str());
-    let mut text = Zeroizing::new(String::with_capacity(client.len() + issuer.len()));
-    text.push_str(&client);
-    text.push_str(issuer);
-    text
+    with_values(&head, &[("tls.crt", client.chain.as_str()), ("tls.key", &client.key), ("ca.crt", anchor)])
+}
+
+/// The one that they name in `issuerRef`, where that was asked for.
+pub(super) fn issuer_secret(args: &EnrollArgs, made: &MadeAuthority) -> Option<Zeroizing<String>> {
+    let name = args.new_issuer.as_ref()?;
+    let head = format!(
+        "# The CA of the agents' certificates, until {}. It holds a private key.\n{}",
+        made.not_after,
+        head(args, name, Purpose::Issuer)
+    );
+    Some(with_values(&head, &[("tls.crt", made.certificate.as_str()), ("tls.key", made.key.as_str())]))
 }
 
 /// A Secret up to its values.
@@ -171,7 +161,7 @@ mod tests {
             ),
         ] {
             let args = args(more);
-            let text = secrets(&args, &client, &anchor, None);
+            let text = client_secret(&args, &client, &anchor);
             let read: Value = serde_yaml::from_str(&text).expect("YAML");
             assert_eq!((&read["apiVersion"], &read["kind"]), (&json!("v1"), &json!("Secret")));
             assert_eq!(read["metadata"]["namespace"], namespace);
@@ -190,14 +180,10 @@ mod tests {
     /// What the operator asks of an issuer it finds in this one.
     #[test]
     fn a_new_issuer_is_one_that_the_operator_signs_with_for_these_hosts_and_this_client() {
-        let client = identity::Names::of_client(&"kagiban-operator".parse().expect("a name"));
-        let year = GoDuration::from_hours(8760);
-        let client = identity::issue(&sample::ca(), &client, Usage::Client, year, sample::now()).expect("issued");
         let made = MadeAuthority::new("Fleet CA", sample::now()).expect("a CA");
         let args = args(&["--new-issuer", "fleet-ca", "--allowed-hosts", "*.example.com"]);
-        let text = secrets(&args, &client, "anchor", Some(&made));
-        let (_, issuer) = text.split_once("\n---\n").expect("two documents");
-        let read: Value = serde_yaml::from_str(issuer).expect("YAML");
+        let text = issuer_secret(&args, &made).expect("it was asked for");
+        let read: Value = serde_yaml::from_str(&text).expect("YAML");
         let said = |path: &str| said(&read, path);
         let claims = claims(&read);
         assert_eq!((claims.name.as_str(), said("/metadata/namespace").as_deref()), ("fleet-ca", Some("fleet")));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use kagiban_files::{StagedDirectory, WriteError, replace_guarded, write_new_guarded};
+use kagiban_files::{StagedDirectory, WriteError, remove, replace_guarded, write_new_guarded};
 
 /// Whether something else lies where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +43,33 @@ impl Output {
     }
 }
 
-/// A file that nobody but we may read. It is the last that is written: it is there whole, or what was there before is.
-pub(super) fn write_file(path: &Path, bytes: &[u8], target: Target) -> anyhow::Result<()> {
-    match target {
-        Target::Free => write_new_guarded(path, bytes),
-        Target::Taken => replace_guarded(path, bytes),
+/// A file that nobody but we may read.
+pub(super) struct SecretFile<'a> {
+    pub(super) path: &'a Path,
+    pub(super) bytes: &'a [u8],
+    pub(super) target: Target,
+}
+
+/// They are the last that are written: both are there whole, or what was there before is. The issuer's is first, since it replaces
+/// nothing and can be taken back.
+pub(super) fn write_secrets(issuer: Option<SecretFile<'_>>, client: &SecretFile<'_>) -> anyhow::Result<()> {
+    if let Some(issuer) = &issuer {
+        issuer.write().with_context(unwritten)?;
     }
-    .with_context(unwritten)
+    let Err(error) = client.write() else { return Ok(()) };
+    match issuer.map(|issuer| remove(issuer.path)) {
+        Some(Err(left)) => Err(anyhow::Error::from(error).context(format!("it cannot be written, and {left}"))),
+        Some(Ok(())) | None => Err(error).with_context(unwritten),
+    }
+}
+
+impl SecretFile<'_> {
+    fn write(&self) -> Result<(), WriteError> {
+        match self.target {
+            Target::Free => write_new_guarded(self.path, self.bytes),
+            Target::Taken => replace_guarded(self.path, self.bytes),
+        }
+    }
 }
 
 fn unwritten() -> &'static str {

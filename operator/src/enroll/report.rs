@@ -1,9 +1,9 @@
 //! What was made, and what a person does with it next.
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 
-use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE};
+use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE, below, is_of_windows};
 use kagiban_files::WriteError;
 
 use super::ca::{self, Ca};
@@ -58,18 +58,34 @@ impl Report<'_> {
         else {
             return Ok(());
         };
-        let (from, to) = (directory.display(), self.args.on_host.trim_end_matches('/'));
+        let (from, to) = (directory.display(), self.args.on_host.trim_end_matches(['/', '\\']));
         writeln!(f, "{from}: the host API of {host}, {}", until(identity))?;
-        writeln!(f, "  1. scp {from}/{CERTIFICATE_FILE} {from}/{KEY_FILE} {from}/{CLIENT_CA_FILE} root@{host}:{to}/")?;
-        if self.args.renew {
-            writeln!(f, "  2. The exporter reads them again by itself: nothing is restarted.")?;
+        let on_windows = is_of_windows(&self.args.on_host);
+        let configuration = below(&self.args.on_host, "exporter.yaml");
+        if on_windows {
+            writeln!(
+                f,
+                "  1. As an administrator of {host}, copy {CERTIFICATE_FILE}, {KEY_FILE} and {CLIENT_CA_FILE} of {from} into {to} there."
+            )?;
         } else {
             writeln!(
                 f,
-                "  2. On {host}, in {to}/exporter.yaml: what `kagiban-exporter discover --host {host} -o config` prints, or, where there is \
-                 a configuration already, what stands in {from}/{SETTINGS}.\n     `kagiban-exporter check --config.file={to}/exporter.yaml` \
-                 tells what is missing. Then restart it: with the package, a host whose agents are rotated runs \
-                 kagiban-exporter-host-api in the place of kagiban-exporter."
+                "  1. scp {from}/{CERTIFICATE_FILE} {from}/{KEY_FILE} {from}/{CLIENT_CA_FILE} root@{host}:{to}/"
+            )?;
+        }
+        if self.args.renew {
+            writeln!(f, "  2. The exporter reads them again by itself: nothing is restarted.")?;
+        } else {
+            let restart = if on_windows {
+                "`kagiban-exporter service stop`, and then `kagiban-exporter service start`"
+            } else {
+                "with the package, a host whose agents are rotated runs kagiban-exporter-host-api in the place of kagiban-exporter"
+            };
+            writeln!(
+                f,
+                "  2. On {host}, in {configuration}: what `kagiban-exporter discover --host {host} -o config` prints, or, where there is \
+                 a configuration already, what stands in {from}/{SETTINGS}.\n     `kagiban-exporter check --config.file={configuration}` \
+                 tells what is missing. Then restart it: {restart}."
             )?;
         }
         writeln!(f, "  3. rm -r {from}\n")
@@ -84,12 +100,14 @@ impl Report<'_> {
         };
         writeln!(f, "{}: the operator's client certificate {name}, {}", path.display(), until(identity))?;
         self.new_issuer(f)?;
-        writeln!(f, "  1. {}", self.create(path))?;
+        let files: Vec<_> = [path].into_iter().chain(&self.places.issuer).collect();
+        writeln!(f, "  1. {}", self.create(&files))?;
         writeln!(f, "     Not `apply`, which keeps a copy of the key in an annotation.")?;
+        let they = if files.len() == 1 { "it" } else { "both" };
         writeln!(
             f,
-            "     Without a cluster, in the place of this and of 3: move it below the --manifests of kagiban-operator standalone, readable \
-             by its account alone."
+            "     Without a cluster, in the place of this and of 3: move {they} below the --manifests of kagiban-operator standalone, \
+             readable by its account alone."
         )?;
         writeln!(f, "  2. Resources name it: api: {{hostApi: {{tlsSecretRef: {{name: {}}}}}}}", address.name)?;
         if let Some(issuer) = &self.args.new_issuer {
@@ -102,19 +120,26 @@ impl Report<'_> {
                 "     On {host}, this prints them: kagiban-exporter discover --host {host} --namespace {namespace} -o manifests"
             )?;
         }
-        writeln!(f, "  3. rm {}", path.display())
+        let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
+        writeln!(f, "  3. rm {}", files.join(" "))
     }
 
     fn new_issuer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Some(name), Some(made)) = (&self.args.new_issuer, self.issuer) else { return Ok(()) };
-        writeln!(f, "  and a new CA of the agents' certificates, {name}, until {}", made.not_after)
+        match &self.places.issuer {
+            Some(path) => {
+                writeln!(f, "{}: a new CA of the agents' certificates, until {}", path.display(), made.not_after)
+            }
+            None => writeln!(f, "  and a new CA of the agents' certificates, {name}, until {}", made.not_after),
+        }
     }
 
-    fn create(&self, path: &Path) -> String {
+    fn create(&self, files: &[&PathBuf]) -> String {
         // Where it has no namespace of its own it gets that of the resources
         let namespace = if self.args.client_secret.namespace.is_some() { "" } else { "-n NAMESPACE " };
         let verb = if self.args.renew { "replace" } else { "create" };
-        format!("kubectl {namespace}{verb} -f {}", path.display())
+        let files: Vec<_> = files.iter().map(|path| format!(" -f {}", path.display())).collect();
+        format!("kubectl {namespace}{verb}{}", files.concat())
     }
 
     /// Who enrolls a further host has a client certificate, which must be for this host too.

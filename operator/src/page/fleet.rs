@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use kagiban_html::{Cell, END, Escaped, Mark, Table};
+use kagiban_html::{Cell, END, Emphasis, Escaped, Table};
 use serde_json::Value;
 
 use super::query::{Query, reason};
@@ -66,7 +66,7 @@ impl FleetPage<'_> {
         if self.notes.is_empty() {
             return Ok(());
         }
-        let class = Mark::Bad.class();
+        let class = Emphasis::Bad.class();
         writeln!(
             out,
             "<section class=\"alert {class}\" aria-labelledby=\"manifests\"><h2 id=\"manifests\">To see to in the manifests</h2>\n<ul>"
@@ -81,7 +81,7 @@ impl FleetPage<'_> {
     fn counts(&self, out: &mut String, in_scope: &[Known<'_>]) -> fmt::Result {
         let count = |urgency| in_scope.iter().filter(|(_, of)| Urgency::of(of) == urgency).count();
         let worst = in_scope.iter().map(|(_, of)| Urgency::of(of)).min().unwrap_or(Urgency::Fine);
-        let class = Mark::from(worst).class();
+        let class = Emphasis::from(worst).class();
         write!(out, "<section class=\"alert {class}\" aria-labelledby=\"reasons\"><h2 id=\"reasons\">")?;
         let of = [("namespace", &self.query.namespace), ("host", &self.query.host)];
         for (what, asked) in of.into_iter().filter_map(|(what, asked)| Some((what, asked.as_deref()?))) {
@@ -99,7 +99,7 @@ impl FleetPage<'_> {
         reasons.sort_by_key(|(reason, (worst, count))| (*worst, Reverse(*count), *reason));
         for (reason, (worst, count)) in reasons.iter().take(MOST_REASONS) {
             let cell = Cell::of(reason).linked(self.query.with_reason(Some(reason)).to_string());
-            let (class, words) = (Mark::from(*worst).class(), worst.words());
+            let (class, words) = (Emphasis::from(*worst).class(), worst.words());
             writeln!(out, "<li>{cell}: {count} <strong class=\"{class}\">{words}</strong></li>")?;
         }
         if reasons.len() > MOST_REASONS {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use kagiban_crds::resource::BlockedBy;
-use kagiban_html::{Cell, END, Escaped, Mark, Table};
+use kagiban_html::{Cell, END, Emphasis, Escaped, Table};
 use serde_json::Value;
 
 use super::query::Query;
@@ -48,7 +48,7 @@ impl ResourcePage<'_> {
     /// How it is, and what to do about it.
     fn state(&self, out: &mut String) -> fmt::Result {
         let urgency = Urgency::of(self.summary);
-        let class = Mark::from(urgency).class();
+        let class = Emphasis::from(urgency).class();
         write!(out, "<section class=\"alert {class}\" aria-labelledby=\"state\"><h2 id=\"state\">{}", urgency.words())?;
         match &*self.summary.reason {
             "" => writeln!(out, ": it was not looked at yet</h2>")?,
@@ -78,9 +78,9 @@ impl ResourcePage<'_> {
         for condition in self.told_conditions() {
             let (kind, status) = (text(condition, "/type"), text(condition, "/status"));
             let mark = match (kind.as_str(), status.as_str()) {
-                ("Stalled", "True") | ("Ready", "False") => Mark::Bad,
-                ("Blocked" | "IssuerEnding", "True") | ("Ready", "Unknown") => Mark::Soon,
-                _ => Mark::Plain,
+                ("Stalled", "True") | ("Ready", "False") => Emphasis::Bad,
+                ("Blocked" | "IssuerEnding", "True") | ("Ready", "Unknown") => Emphasis::Soon,
+                _ => Emphasis::Plain,
             };
             let cells = [
                 Cell::of(kind),
@@ -152,7 +152,7 @@ impl ResourcePage<'_> {
             let serials = entry["serials"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let serials = serials.take(MOST_ROWS).collect::<Vec<_>>().join(", ");
             let outcome = text(entry, "/outcome");
-            let mark = if outcome == "Committed" { Mark::Plain } else { Mark::Soon };
+            let mark = if outcome == "Committed" { Emphasis::Plain } else { Emphasis::Soon };
             let cells = [
                 Cell::of(text(entry, "/generation")),
                 Cell::marked(mark, outcome),
@@ -188,7 +188,7 @@ impl ResourcePage<'_> {
         let table = Table::begin(out, "Events, the newest first", &["Last seen", "Type", "Reason", "Message"])?;
         for event in events.iter().rev().take(MOST_ROWS) {
             let kind = text(event, "/type");
-            let mark = if kind == "Warning" { Mark::Soon } else { Mark::Plain };
+            let mark = if kind == "Warning" { Emphasis::Soon } else { Emphasis::Plain };
             let cells = [
                 Cell::of(interval(event, self.seen.now)),
                 Cell::marked(mark, kind),

@@ -1,6 +1,6 @@
 //! How much a resource needs somebody.
 
-use kagiban_html::Mark;
+use kagiban_html::Emphasis;
 
 use crate::fleet::ResourceSummary;
 
@@ -36,7 +36,7 @@ impl Urgency {
     }
 }
 
-impl From<Urgency> for Mark {
+impl From<Urgency> for Emphasis {
     fn from(urgency: Urgency) -> Self {
         match urgency {
             Urgency::Person | Urgency::NotReady => Self::Bad,

@@ -85,7 +85,7 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
             "kagiban-operator enroll ups-01.example.com --new-ca host-api-ca --new-issuer fleet-ca --allowed-hosts '*.example.com'",
         )
     },
-    run("kubectl create -f fleet-client.yaml"),
+    run("kubectl create -f fleet-client.yaml -f fleet-ca.yaml"),
     // The host of the tests goes on with its own.
     Step {
         with: &[("/etc/kagiban/exporter.yaml", "proposed.yaml")],
@@ -104,7 +104,7 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
     run("kubectl -n fleet get mac ups-01.example.com-powerchute -o jsonpath='{.status.leaf.sha256}'"),
     // The same with a CA and a password of one's own.
     Step {
-        before: "kubectl delete -f mac.yaml -f fleet-client.yaml; rm -r ups-01.example.com fleet-client.yaml",
+        before: "kubectl delete -f mac.yaml -f fleet-client.yaml -f fleet-ca.yaml; rm -r ups-01.example.com fleet-client.yaml fleet-ca.yaml",
         ..run(
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=Fleet CA' -keyout fleet-ca.key -out fleet-ca.crt",
         )
@@ -114,10 +114,8 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
         with: &[("--new-ca host-api-ca", FLEETS_CA), ("--allowed-hosts", CLIENT)],
         ..run("kagiban-operator enroll ups-01.example.com --new-ca host-api-ca --allowed-hosts '*.example.com'")
     },
-    Step {
-        before: "kubectl create -f fleet-client.yaml",
-        ..run("kubectl -n fleet create secret generic powerchute-store --from-file=password=store-password.txt")
-    },
+    run("kubectl create -f fleet-client.yaml"),
+    run("kubectl -n fleet create secret generic powerchute-store --from-file=password=store-password.txt"),
     run("kubectl -n fleet label secret fleet-ca kagiban.dev/purpose=issuer"),
     run(
         "kubectl -n fleet annotate secret fleet-ca kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
@@ -190,6 +188,9 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
         ..run("kubectl create configmap kagiban-dashboards -n monitoring --from-file=charts/kagiban/dashboards")
     },
     run("kubectl label configmap kagiban-dashboards -n monitoring grafana_dashboard=1"),
+    // The way back to a site without a cluster.
+    Step { before: "mkdir manifests", ..run("kubectl get mac -A -o yaml > manifests/fleet.yaml") },
+    prints("kagiban-operator plan --offline -f manifests", "ups-01.example.com-powerchute"),
     // And away with it.
     run("kubectl delete mac --all --all-namespaces"),
     Step {
@@ -207,6 +208,7 @@ pub(crate) const HELM: &[Step] = &[
     run(
         "helm install kagiban charts/kagiban -n kagiban-system --create-namespace --set imageRegistry=registry.example.com/kagiban --set 'operator.secrets[0].namespace=fleet'",
     ),
+    run("helm upgrade kagiban charts/kagiban -n kagiban-system --reuse-values --set operator.handOverTo=site"),
     run("helm uninstall kagiban -n kagiban-system"),
     Step {
         ..run(
@@ -240,7 +242,10 @@ const LEFT_OUT: &[Step] = &[
         NO_KUBELET,
     ),
     left_out("sudo systemctl enable --now kagiban-exporter-host-api", BOOTED),
-    left_out("sudo install -o kagiban-operator -m 600 fleet-client.yaml /etc/kagiban-operator/manifests/", UNIT_BOOTED),
+    left_out(
+        "sudo install -o kagiban-operator -m 600 fleet-client.yaml fleet-ca.yaml /etc/kagiban-operator/manifests/",
+        UNIT_BOOTED,
+    ),
     left_out("sudo install -m 644 mac.yaml /etc/kagiban-operator/manifests/", UNIT_BOOTED),
     left_out("sudo systemctl enable --now kagiban-operator", UNIT_BOOTED),
     left_out("systemctl status SERVICE", BOOTED),
@@ -282,7 +287,6 @@ const LEFT_OUT: &[Step] = &[
         "kagiban-operator standalone --manifests manifests --secrets secrets --state state",
         "`tests/rotation_e2e.rs` runs it",
     ),
-    left_out("kagiban-operator plan --offline -f manifests", "the operator's own tests judge a directory"),
     left_out("sudo kagiban-operator get", COMMANDS),
     left_out("sudo kagiban-operator get -o wide", COMMANDS),
     left_out("sudo kagiban-operator describe ups-01.example.com-powerchute", COMMANDS),

@@ -29,7 +29,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 const OPERATOR_COMMANDS: &str = "
 cd /root
 kagiban-operator enroll ups-01.example.com --new-ca host-api-ca --new-issuer fleet-ca --allowed-hosts '*.example.com'
-install -o kagiban-operator -m 600 fleet-client.yaml /etc/kagiban-operator/manifests/
+install -o kagiban-operator -m 600 fleet-client.yaml fleet-ca.yaml /etc/kagiban-operator/manifests/
 install -m 644 mac.yaml /etc/kagiban-operator/manifests/
 systemctl enable --now kagiban-operator
 ";

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 
-use super::html::{Escaped, Mark};
+use super::html::{Emphasis, Escaped};
 use crate::overview::shutdown::ShutdownView;
 use crate::overview::{Severity, attention};
 use crate::snapshot::Snapshot;
@@ -22,7 +22,7 @@ pub(super) fn section(
     // The sort keeps their order: a frozen agent comes before whatever else is critical. This host comes before the others, however
     // many of those are in trouble.
     items.sort_by_key(|item| (item.host.is_some(), item.severity));
-    let worst = items.iter().map(|item| item.severity).min().map_or("", |worst| Mark::from(worst).class());
+    let worst = items.iter().map(|item| item.severity).min().map_or("", |worst| Emphasis::from(worst).class());
     write!(out, "<section class=\"alert {worst}\" aria-labelledby=\"attention\"><h2 id=\"attention\">Needs attention")?;
     if items.is_empty() {
         let mut hosts = std::iter::once(snapshot).chain(snapshot.outside.values().map(AsRef::as_ref));
@@ -35,7 +35,7 @@ pub(super) fn section(
     }
     writeln!(out, " ({})</h2>\n<ul>", items.len())?;
     for item in items.iter().take(MAX_ITEMS) {
-        let (word, class) = (word(item.severity), Mark::from(item.severity).class());
+        let (word, class) = (word(item.severity), Emphasis::from(item.severity).class());
         let about = item.subject();
         let (about, said) = (Escaped(&about), Escaped(&item.said));
         writeln!(out, "<li><strong class=\"{class}\">{word}:</strong> {about}: {said}</li>")?;

@@ -3,14 +3,14 @@
 use std::fmt::{self, Write};
 
 use kagiban_html::Table;
-pub(super) use kagiban_html::{Cell, Escaped, Mark};
+pub(super) use kagiban_html::{Cell, Emphasis, Escaped};
 
 use crate::overview::Severity;
 
 /// A page of thousands of rows helps nobody; the metrics have them all.
 const MAX_ROWS: usize = 200;
 
-impl From<Severity> for Mark {
+impl From<Severity> for Emphasis {
     fn from(severity: Severity) -> Self {
         match severity {
             Severity::Critical => Self::Bad,

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
-use kagiban_crds::Lineage;
+use kagiban_crds::{Epoch, Lineage};
 use kagiban_process::system::LocalListener;
 use kagiban_serving::{Close, ConnectionLimits, Pieces, serve_connection};
 use serde_json::{Value, json};
@@ -60,7 +60,9 @@ pub(super) struct Control {
     pub(super) store: Store,
     /// What is gone from the manifests, and waits for somebody to say that it is meant to be.
     pub(super) held: HeldDeletions,
+    /// Who speaks to the hosts.
     pub(super) lineage: Lineage,
+    pub(super) epoch: Epoch,
     pub(super) manifests: ManifestHealth,
 }
 
@@ -144,7 +146,7 @@ impl Control {
             (Method::POST, ["resources", namespace, name, "pause"]) => self.pause(namespace, name, true).await,
             (Method::POST, ["resources", namespace, name, "resume"]) => self.pause(namespace, name, false).await,
             (Method::POST, ["confirm-deletions"]) => self.confirm(),
-            (Method::GET, ["installation"]) => Ok(vec![text(&json!({"lineage": self.lineage}))]),
+            (Method::GET, ["installation"]) => Ok(vec![text(&json!({"lineage": self.lineage, "epoch": self.epoch}))]),
             (Method::GET, ["notes"]) => Ok(vec![text(&json!({"notes": self.manifests.notes()}))]),
             _ => Err(Refusal(
                 StatusCode::NOT_IMPLEMENTED,

@@ -129,6 +129,7 @@ impl Standalone {
             store: store.clone(),
             held: held.clone(),
             lineage: tenure.lineage.clone(),
+            epoch: tenure.epoch,
             manifests: metrics.manifests().clone(),
         };
         let control = match control.serve(&places.state) {

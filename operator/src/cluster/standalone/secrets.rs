@@ -20,6 +20,7 @@ use super::manifests::{Key, claims_of, word};
 use crate::cli::namespace;
 use crate::cluster::error::CALL_DEADLINE;
 use crate::cluster::{ClusterError, SecretClaims, SecretData};
+use crate::mends::make_private;
 
 /// What a Secret says of itself.
 const CLAIMS: &str = ".secret.yaml";
@@ -53,7 +54,7 @@ enum ReadError {
     File(#[from] FileError),
     #[error("{path}: {1}", path = .0.display())]
     Io(PathBuf, io::Error),
-    #[error("{}: others than its owner may read or write it, so it is not used: chmod 600", .0.display())]
+    #[error("{}: others than its owner may read or write it, so it is not used: {}", .0.display(), make_private())]
     Open(PathBuf),
     #[error("{path}: {1}", path = .0.display())]
     Wrong(PathBuf, String),

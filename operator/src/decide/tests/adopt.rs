@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
 use crate::certificate::{self, Issued, check};
-use crate::decide::{order_mark, request_digest};
+use crate::decide::{PasswordOfGeneration, order_mark, request_digest};
 
 struct Authority {
     ca: certificate::Authority,
@@ -167,14 +167,19 @@ fn what_the_host_says_was_carried_out_is_adopted_with_all_that_was_asked_for() {
     // The one that was undone may have been for the password
     assert_eq!(decision.step, Step::AskPassword { generation: Generation(7) });
     assert_eq!(decision.status.handled_rotate.as_deref(), Some("2026-03-01"));
+    // Statuses have this word already
+    let word = decision.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
+    assert_eq!(word, Some("generation-6"));
     let mut answered = Resource { status: decision.status, ..resource.clone() };
-    let same = PasswordVersion { before: vec!["generation-6".into()], ..PasswordVersion::from("2") };
+    let same =
+        PasswordVersion { before: vec![PasswordOfGeneration(Generation(6)).to_string()], ..PasswordVersion::from("2") };
     let answer = |password: PasswordVersion, resource: &Resource| {
         let references = References { password: Some(Ok(password)), ..references.clone() };
         decided_with(resource, &stands, &references, now()).step
     };
     assert!(matches!(answer(same, &answered), Step::Idle { .. }));
-    let another = PasswordVersion { others: vec!["generation-6".into()], ..PasswordVersion::from("2") };
+    let another =
+        PasswordVersion { others: vec![PasswordOfGeneration(Generation(6)).to_string()], ..PasswordVersion::from("2") };
     let owed = Step::Open { generation: Generation(8), trigger: RotationTrigger::PasswordChanged };
     assert_eq!(answer(another, &answered), owed);
     answered.rotate = Some("2026-03-02".into());

@@ -21,6 +21,7 @@ use crate::cluster::standalone::{Places, RESOURCE};
 use crate::cluster::{ClusterError, key_of};
 use crate::foreign::told;
 use crate::manifest_health::{ManifestSigns, Signs};
+use crate::mends::make_private;
 use crate::metrics::SharedMetrics;
 
 /// A look that takes longer is told of, and what the state has is worked on meanwhile. A mount that hangs may hang for hours.
@@ -250,7 +251,8 @@ impl Follower {
         let links = look.links.iter().map(|file| format!("{file}: passed over: a symbolic link"));
         let open = look.open_secrets.iter().map(|file| {
             format!(
-                "{file}: there is a Secret in it, and others may read the file: chmod 600, or keep it below --secrets"
+                "{file}: there is a Secret in it, and others may read the file: {}, or keep it below --secrets",
+                make_private()
             )
         });
         let remarks = kinds.chain(links).map(|remark| (false, remark));

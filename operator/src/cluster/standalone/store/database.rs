@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use kagiban_files::{WriteError, create_private_directory, is_readable_by_others, write_new_guarded};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::mends::make_private;
+
 /// In the directory of the state.
 const FILE: &str = "state.db";
 const LOCK: &str = "lock";
@@ -64,7 +66,7 @@ pub(crate) enum OpenError {
     Held(PathBuf),
     #[error("{path}: {1}", path = .0.display())]
     Io(PathBuf, io::Error),
-    #[error("{}: others may read it: chmod 600, and see who may enter its directory", .0.display())]
+    #[error("{}: others may read it: {}, and see who may enter its directory", .0.display(), make_private())]
     Open(PathBuf),
     #[error("{}: it is no regular file", .0.display())]
     NotRegular(PathBuf),
