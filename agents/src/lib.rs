@@ -8,6 +8,8 @@
 //!      │    powerchute_network_shutdown   no product yet: where its event log lies
 //!      ├─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
 //!      └─ self_renewing_service        any service that renews its own certificate when told; all of it configured
+//!
+//!   Subject ──> Product, Guide   what a person can have explained; `apex_one`, `virus_buster_corp` and `skysea` have a guide and are no product
 //! ```
 //!
 //! A product is a file with its `FACTS`, and a line in the list in `product`. One that the cluster may name has a line in the
@@ -17,7 +19,9 @@
 
 #![forbid(unsafe_code)]
 
+mod apex_one;
 mod facts;
+mod guide;
 mod ini;
 mod notice;
 mod os;
@@ -25,11 +29,21 @@ mod powerchute_business_edition;
 pub mod powerchute_network_shutdown;
 mod powerchute_serial_shutdown;
 mod product;
+mod published;
 mod self_renewing_service;
+mod skysea;
+mod subject;
 mod tls_service;
+mod virus_buster_corp;
 
 pub use facts::{Class, Hardening, PasswordIni, ProductFacts, Renewal, ServiceCommands, ServiceFacts};
+pub use guide::{
+    Argument, Bits, Delivered, Directory, Guide, Installed, Length, List, Login, Misprint, Problem, SeenAfter, Sign,
+    Tool, Use,
+};
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
 pub use notice::{Effect, Mark, Notice, Release};
 pub use os::Os;
 pub use product::{Product, UnknownProduct};
+pub use published::GUIDES;
+pub use subject::Subject;

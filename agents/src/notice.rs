@@ -144,34 +144,61 @@ pub(crate) use facts_of_notice;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::powerchute_business_edition;
     use crate::product::Product;
+    use crate::published::GUIDES;
+    use crate::{apex_one, powerchute_business_edition, powerchute_serial_shutdown, skysea, virus_buster_corp};
 
     /// The rows of each notice, by product.
     const NOTICES: [(Product, &[NoticeFact]); 1] =
         [(Product::PowerchuteBusinessEdition, powerchute_business_edition::tests::FACTS)];
 
+    /// The rows of each guide, by its id.
+    const GUIDES_HELD: [(&str, &[NoticeFact]); 4] = [
+        ("powerchute-serial-shutdown", powerchute_serial_shutdown::tests::FACTS),
+        ("apex-one", apex_one::tests::FACTS),
+        ("virus-buster-corp", virus_buster_corp::tests::FACTS),
+        ("skysea", skysea::tests::FACTS),
+    ];
+
+    #[test]
+    fn every_guide_has_its_facts_held_by_tests() {
+        let ids: Vec<_> = GUIDES.iter().map(|guide| guide.id).collect();
+        let held: Vec<_> = GUIDES_HELD.iter().filter(|(_, facts)| !facts.is_empty()).map(|(id, _)| *id).collect();
+        assert_eq!(ids, held);
+    }
+
     #[test]
     fn the_documentation_of_every_notice_is_what_its_tests_hold() {
         let mut page = "# The vendors' notices\n\n\
             What each notice says, and the test that holds it: read the two side by side. Sections are named as the notice names them. `kagiban-operator explain powerchute-business-edition` prints what follows \
-            from it for a host. This page is written from the tests.\n"
+            from it for a host, and so it does for each product below. `apex-one`, `virus-buster-corp` and `skysea` are known by their notices alone: no host can be configured with them yet, and nothing of \
+            them is looked at, changed or repaired. This page is written from the tests.\n"
             .to_owned();
         for (product, facts) in NOTICES {
-            let notice = product.facts().notice.expect("its facts are held by tests");
-            let (title, source) = (notice.title, notice.source);
-            let head = [
-                format!("\n## {product}\n\n{title} ({source})\n\n"),
-                "| section | it says | held by |\n|---|---|---|\n".to_owned(),
-            ];
-            page.extend(head);
-            let row = |fact: &NoticeFact| {
-                let test = fact.test.trim_start_matches("kagiban_agents::");
-                format!("| {} | {} | `{test}` |\n", fact.section, fact.says)
-            };
-            page.extend(facts.iter().map(row));
+            page += &rows(product.id(), &product.facts().notice.expect("its facts are held by tests"), facts);
+        }
+        for ((id, facts), guide) in GUIDES_HELD.iter().zip(GUIDES) {
+            page += &rows(id, &guide.notice, facts);
+            if !guide.misprints.is_empty() {
+                page += "\n| it prints | it means |\n|---|---|\n";
+                page.extend(guide.misprints.iter().map(|it| format!("| {} | {} |\n", it.printed, it.meant)));
+            }
+            if !guide.differences.is_empty() {
+                page += "\nWhat differs from it, and what it leaves open:\n\n";
+                page.extend(guide.differences.iter().map(|difference| format!("- {difference}\n")));
+            }
         }
         kagiban_docs::check_file("docs/notices.md", &page).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    fn rows(id: &str, notice: &Notice, facts: &[NoticeFact]) -> String {
+        let (title, source) = (notice.title, notice.source);
+        let mut text = format!("\n## {id}\n\n{title} ({source})\n\n| section | it says | held by |\n|---|---|---|\n");
+        text.extend(facts.iter().map(|fact| {
+            let test = fact.test.trim_start_matches("kagiban_agents::");
+            format!("| {} | {} | `{test}` |\n", fact.section, fact.says)
+        }));
+        text
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::ProductFacts;
+use crate::published::guide;
 
 /// Makes [`Product`] of the list: a variant, and the module with its facts.
 macro_rules! products {
@@ -38,8 +39,16 @@ products! {
 
 /// A product id that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such product; known are {}", ids())]
-pub struct UnknownProduct;
+pub enum UnknownProduct {
+    #[error("no such product; known are {}", ids())]
+    NoSuch,
+    /// There is a notice of its vendor, and no more.
+    #[error(
+        "{0} is known by its vendor's notice alone and cannot be looked at yet; `kagiban-operator explain {0}` prints the notice; known are {known}",
+        known = ids()
+    )]
+    NoticeAlone(&'static str),
+}
 
 impl Product {
     pub const fn id(self) -> &'static str {
@@ -57,7 +66,8 @@ impl FromStr for Product {
     type Err = UnknownProduct;
 
     fn from_str(text: &str) -> Result<Self, UnknownProduct> {
-        Self::ALL.iter().copied().find(|product| product.id() == text).ok_or(UnknownProduct)
+        let product = Self::ALL.iter().copied().find(|product| product.id() == text);
+        product.ok_or_else(|| guide(text).map_or(UnknownProduct::NoSuch, |guide| UnknownProduct::NoticeAlone(guide.id)))
     }
 }
 
@@ -89,7 +99,16 @@ mod tests {
         for product in Product::ALL.iter().copied() {
             assert_eq!(product.id().parse(), Ok(product));
         }
-        assert_eq!("PowerChute".parse::<Product>(), Err(UnknownProduct));
+        assert_eq!("PowerChute".parse::<Product>(), Err(UnknownProduct::NoSuch));
+    }
+
+    #[test]
+    fn a_product_that_only_a_notice_tells_of_is_refused_by_what_is_known_of_it() {
+        for id in ["apex-one", "virus-buster-corp", "skysea"] {
+            let refused = id.parse::<Product>().expect_err("no host can look at it");
+            assert_eq!(refused, UnknownProduct::NoticeAlone(id));
+            assert!(refused.to_string().contains(&format!("`kagiban-operator explain {id}`")), "{refused}");
+        }
     }
 
     #[test]

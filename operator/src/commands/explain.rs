@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::iter;
 use std::time::Duration;
 
-use kagiban_agents::{Class, Mark, Notice, Os, Product, ProductFacts, Release, ServiceFacts};
+use kagiban_agents::{
+    Argument, Bits, Class, Guide, Installed, Login, Mark, Notice, Os, Problem, Product, ProductFacts, Release,
+    ServiceFacts, Subject, Tool,
+};
 
 use super::table::in_columns;
 use crate::advice::DOCUMENTATION;
@@ -13,10 +16,39 @@ const SYSTEMS: [(Os, &str); 2] = [(Os::Linux, "Linux"), (Os::Windows, "Windows")
 /// What a product's own facts leave open.
 const CONFIGURED: &str = "as the host's configuration says";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
 const GAP: usize = 2;
 
-/// What is done for an agent of this product, for a person.
-pub fn explain(product: Product) -> String {
+/// What is done for an agent of this product and what its vendor says, for a person.
+pub fn explain(subject: Subject) -> String {
+    match subject {
+        Subject::Product(product, guide) => {
+            let mut text = done(product);
+            match (&product.facts().notice, guide) {
+                (None, None) => {
+                    section(&mut text, "What the vendor says", vec!["nothing that is kept here as a table".to_owned()]);
+                }
+                (notice, guide) => {
+                    notice.iter().for_each(|notice| vendor(&mut text, notice));
+                    guide.iter().for_each(|guide| guided(&mut text, guide));
+                }
+            }
+            text
+        }
+        Subject::NoticeAlone(guide) => {
+            let mut text = format!("{}: known by its vendor's notice alone\n", guide.id);
+            let today = [
+                "no host can be configured with it yet: an exporter refuses a configuration that names it",
+                "nothing of it is looked at, changed, stopped or repaired: what follows is for a person",
+            ];
+            section(&mut text, "What works today", today.map(str::to_owned));
+            guided(&mut text, guide);
+            text
+        }
+    }
+}
+
+fn done(product: Product) -> String {
     let facts = product.facts();
     let mut text = format!("{product}: {}\n", class(&facts.class));
     for (head, lines) in [
@@ -27,15 +59,15 @@ pub fn explain(product: Product) -> String {
     ] {
         section(&mut text, head, lines);
     }
-    match &facts.notice {
-        Some(notice) => vendor(&mut text, notice),
-        None => section(&mut text, "What the vendor says", vec!["nothing that is kept here as a table".to_owned()]),
-    }
     text
 }
 
+/// Nothing where there is no line.
 fn section(text: &mut String, head: &str, lines: impl IntoIterator<Item = String>) {
-    let _ = write!(text, "\n{head}\n");
+    let mut lines = lines.into_iter().peekable();
+    if lines.peek().is_some() {
+        let _ = write!(text, "\n{head}\n");
+    }
     for line in lines {
         let _ = writeln!(text, "  {line}");
     }
@@ -150,11 +182,110 @@ fn vendor(text: &mut String, notice: &Notice) {
     section(text, "Which certificates are to be checked", to_check);
     let steps = notice.remedy.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
     section(text, "How a new one is come by", steps);
-    section(text, "Which release it is", releases(notice.releases).lines().map(str::to_owned));
+    if notice.releases.iter().any(|release| !release.marks.is_empty()) {
+        section(text, "Which release it is", releases(notice.releases).lines().map(str::to_owned));
+    } else {
+        section(text, "Which releases it speaks of", notice.releases.iter().map(|release| release.name.to_owned()));
+    }
     if !notice.told_after_the_end.is_empty() {
         let places: Vec<_> = notice.told_after_the_end.iter().map(|mark| mark.place()).collect();
         let _ = writeln!(text, "  once the certificate has ended, not in the console but by: {}", places.join(", "));
     }
+}
+
+/// A vendor's notice that names directories, programs or faults.
+fn guided(text: &mut String, guide: &Guide) {
+    vendor(text, &guide.notice);
+    for problem in guide.problems {
+        section(text, &format!("Problem {}", problem.name), fault(problem));
+    }
+    let signs = guide.signs.iter().map(|sign| format!("{}: {}", sign.place, sign.text));
+    section(text, "What it is known by", signs);
+    let directories = guide.directories.iter().map(|directory| {
+        let how = match directory.installed {
+            Some(Installed::Anew) => ", installed anew",
+            Some(Installed::OverOlder) => ", installed over the older product",
+            None => "",
+        };
+        format!("{}{how}: {}", bits(directory.bits), directory.path)
+    });
+    section(text, "Where it is installed on Windows", directories);
+    let delivered = guide.delivered.iter().map(|file| {
+        let below = file.below.map_or_else(String::new, |below| format!(r"{below}\"));
+        let of = file.bits.map_or_else(String::new, |of| format!(", for {} agents", bits(of)));
+        let from = file.from_build.map_or_else(String::new, |build| format!(", from build {build} of the server on"));
+        format!("{below}{}{of}{from}", file.name)
+    });
+    section(text, "What an agent is given from the server's directory", delivered);
+    for tool in guide.tools {
+        section(text, &program(tool), calls(tool));
+    }
+    section(text, "Who logs in", guide.login.iter().flat_map(logins));
+    for list in guide.lists {
+        section(text, list.name, list.items.iter().map(|item| (*item).to_owned()));
+    }
+    let misprints = guide.misprints.iter().map(|it| format!("printed: {}; meant: {}", it.printed, it.meant));
+    section(text, "What the notice prints and cannot mean", misprints);
+    section(
+        text,
+        "What differs from the notice, and what it leaves open",
+        guide.differences.iter().map(|difference| (*difference).to_owned()),
+    );
+}
+
+fn fault(problem: &Problem) -> Vec<String> {
+    let mut lines = vec![
+        problem.what.to_owned(),
+        format!("in {}; no longer in {}", problem.versions.join(", "), problem.mended_in),
+        format!("of {}", problem.components.join(", ")),
+    ];
+    lines.extend(problem.conditions.iter().map(|condition| format!("only where {condition}")));
+    lines.extend(problem.seen_after.map(|seen| {
+        let days = seen.uptime.as_secs() / DAY.as_secs();
+        format!("seen after about {days} days with {} clients; other sites differ", seen.clients)
+    }));
+    lines.push(format!("what mends it: {}", problem.remedy));
+    lines.extend(problem.meanwhile.map(|step| format!("what helps for a while: {step}")));
+    lines
+}
+
+const fn bits(bits: Bits) -> &'static str {
+    match bits {
+        Bits::Bits32 => "32-bit",
+        Bits::Bits64 => "64-bit",
+    }
+}
+
+fn program(tool: &Tool) -> String {
+    tool.below.map_or_else(|| tool.program.to_owned(), |below| format!(r"{below}\{}", tool.program))
+}
+
+fn calls(tool: &Tool) -> impl Iterator<Item = String> {
+    tool.uses.iter().map(|call| {
+        let arguments: Vec<_> = call.arguments.iter().map(ToString::to_string).collect();
+        let seen = call.arguments.iter().any(|argument| matches!(argument, Argument::Secret(_)));
+        let warning = if seen { " (others on the machine may see the password while it runs)" } else { "" };
+        format!("{}: {}{warning}", call.what, arguments.join(" "))
+    })
+}
+
+fn logins(login: &Login) -> [String; 3] {
+    let (name, password) = (login.name, login.password);
+    [
+        format!(
+            "a name of {} to {} characters, a password of {} to {}",
+            name.least, name.most, password.least, password.most
+        ),
+        format!("in a password a capital and a small letter, and a digit or one of {}", login.special),
+        format!(
+            "{} account, {} session at a time, over after {} idle minutes; {} failed attempts lock for {} minutes",
+            login.accounts,
+            login.sessions,
+            login.idle.as_secs() / MINUTE.as_secs(),
+            login.attempts,
+            login.locked_for.as_secs() / MINUTE.as_secs()
+        ),
+    ]
 }
 
 fn only(versions: &[&str]) -> String {
@@ -189,24 +320,44 @@ fn releases(releases: &[Release]) -> String {
 mod tests {
     use super::*;
 
+    fn explained(id: &str) -> String {
+        explain(id.parse().expect("it is explained"))
+    }
+
+    #[test]
+    fn a_product_that_only_a_notice_tells_of_is_explained_with_that_and_with_what_works_today() {
+        for id in ["apex-one", "virus-buster-corp", "skysea"] {
+            insta::assert_snapshot!(id, explained(id));
+        }
+    }
+
+    #[test]
+    fn a_call_with_a_password_says_who_may_see_it() {
+        let text = explained("apex-one");
+        for line in text.lines().filter(|line| line.contains(" -e <")) {
+            assert_eq!(line.contains("others on the machine may see"), line.contains("-pwd"), "{line}");
+        }
+        assert!(text.contains("-pwd <unload password>"), "{text}");
+    }
+
     #[test]
     fn a_product_that_renews_itself_is_explained_with_its_vendors_notice() {
-        insta::assert_snapshot!(explain(Product::PowerchuteBusinessEdition));
+        insta::assert_snapshot!(explained("powerchute-business-edition"));
     }
 
     #[test]
     fn a_product_whose_keystore_is_replaced_is_explained_with_what_stops_meanwhile() {
-        insta::assert_snapshot!(explain(Product::PowerchuteSerialShutdown));
+        insta::assert_snapshot!(explained("powerchute-serial-shutdown"));
     }
 
     /// It was said of a web server, too.
     #[test]
     fn only_of_an_agent_that_shuts_its_host_down_is_it_said_that_nobody_does() {
         for product in Product::ALL {
-            let is_said = explain(*product).contains("nobody shuts this host down at a power failure");
+            let is_said = explained(product.id()).contains("nobody shuts this host down at a power failure");
             assert_eq!(is_said, product.facts().shuts_host_down, "{product}");
         }
-        let text = explain(Product::TlsService);
+        let text = explained("tls-service");
         assert!(text.contains("  the agent's service: only on mains\n"), "{text}");
         assert!(!text.contains("power failure"), "{text}");
     }
@@ -215,10 +366,12 @@ mod tests {
     #[test]
     fn every_product_is_explained_in_the_same_order() {
         for product in Product::ALL {
-            let text = explain(*product);
+            let text = explained(product.id());
             let at = ["\nRead\n", "\nChanged\n", "\nStopped meanwhile\n", "\nUndone\n", "\nWhat the vendor says\n"]
                 .map(|head| text.find(head));
             assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{text}");
+        }
+        for text in Subject::ids().map(explained) {
             assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
         }
     }

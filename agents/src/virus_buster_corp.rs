@@ -1,0 +1,147 @@
+//! Virus Buster Corporate Edition (OfficeScan) 11.0 and XG: known by its vendor's notice on the server's certificate.
+
+use crate::guide::{Argument, Bits, Directory, Guide, Misprint, Tool, Use};
+use crate::notice::{Effect, Notice, Release};
+
+pub(crate) const GUIDE: Guide = Guide {
+    directories: &[
+        Directory { bits: Bits::Bits32, installed: None, path: r"C:\Program Files\Trend Micro\Officescan" },
+        Directory { bits: Bits::Bits64, installed: None, path: r"C:\Program Files (x86)\Trend Micro\Officescan" },
+    ],
+    tools: &[Tool {
+        program: "CertificateManager.exe",
+        below: Some(r"PCCSRV\Admin\Utility\CertificateManager"),
+        uses: &[
+            Use {
+                what: "back the certificate up, into a zip archive",
+                arguments: &[
+                    Argument::Word("-b"),
+                    Argument::Secret("password"),
+                    Argument::Place("path of the zip archive"),
+                ],
+            },
+            Use {
+                what: "restore it from the backup",
+                arguments: &[Argument::Word("-r"), Argument::Secret("password"), Argument::Place("path of the backup")],
+            },
+            Use {
+                what: "make a new one, of which the clients are told and which they are given",
+                arguments: &[Argument::Word("-c"), Argument::Secret("new password")],
+            },
+        ],
+    }],
+    misprints: &[
+        Misprint {
+            printed: r"C:\Program Files(x86)\Trend Micro\Officescan (証明書の更新方法)",
+            meant: r"C:\Program Files (x86)\Trend Micro\Officescan, as in the section on backups",
+        },
+        Misprint {
+            printed: "certificatemanager.exe, certificateManager.exe",
+            meant: "CertificateManager.exe: Windows takes either",
+        },
+    ],
+    differences: &[
+        "Other articles of the vendor say that `-b` is deprecated after XG SP3. The notice, last changed on 2019-04-05, does not.",
+        "What is done on a client is in another article, which the notice names without its address. That for apex-one tells the same of its agents.",
+    ],
+    ..Guide::of("virus-buster-corp", NOTICE)
+};
+
+const NOTICE: Notice = Notice {
+    title: "サーバ認証機能の概要および証明書の更新(変更)/バックアップ方法について",
+    source: "Trend Micro, solution 1107184, 2015-01-06, last changed 2019-04-05",
+    when_it_ends: &[
+        Effect::stops(
+            "notifications, settings and hotfixes from the server: a client that cannot verify it takes none",
+            &[],
+        ),
+        Effect::stops("communication that CGI or ISAPI handles, which is verified too", &[]),
+        Effect::goes_on("the client's log of failed authentications, which it sends to the server every 60 minutes"),
+    ],
+    to_check: &[],
+    remedy: &[
+        "back the server's certificate up",
+        "make a new one: the server tells its clients and gives it to them",
+        "to go back: restore the backup, or import it where a server is installed anew or upgraded",
+    ],
+    releases: &[
+        Release { name: "11.0", marks: &[], validity: None, product_codes: &[] },
+        Release { name: "XG", marks: &[], validity: None, product_codes: &[] },
+    ],
+    told_after_the_end: &[],
+};
+
+/// Each section of the notice, by what follows from it.
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::notice::facts_of_notice;
+
+    fn call(option: &str) -> (String, usize) {
+        let mut uses = GUIDE.tools[0].uses.iter().filter(|of| {
+            of.arguments.first()
+                == Some(&Argument::Word(
+                    ["-b", "-r", "-c"].into_iter().find(|known| *known == option).expect("an option"),
+                ))
+        });
+        let of = uses.next().expect("a use");
+        assert!(uses.next().is_none(), "{option}");
+        let secrets = of.arguments.iter().filter(|it| matches!(it, Argument::Secret(_))).count();
+        (of.arguments.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), secrets)
+    }
+
+    fn at(words: &str) -> usize {
+        GUIDE.notice.remedy.iter().position(|step| step.contains(words)).expect("a step")
+    }
+
+    facts_of_notice! {
+        "対象製品", "11.0 and XG."
+        => fn it_is_said_of_two_releases() {
+            let names: Vec<_> = GUIDE.notice.releases.iter().map(|release| release.name).collect();
+            assert_eq!(names, ["11.0", "XG"]);
+        }
+
+        "サーバ認証機能の概要", "A client that cannot verify the server takes no notification, setting or hotfix. What CGI and ISAPI handle is verified too."
+        => fn a_client_that_cannot_verify_its_server_takes_nothing_from_it() {
+            let stops: Vec<_> = GUIDE.notice.when_it_ends.iter().filter(|effect| !effect.goes_on).map(|effect| effect.what).collect();
+            assert_eq!(stops.len(), 2);
+            for word in ["notifications", "settings", "hotfixes"] {
+                assert!(stops[0].contains(word), "{word}");
+            }
+            assert!(stops[1].contains("CGI or ISAPI"));
+        }
+
+        "サーバ認証機能の概要", "A client logs the failure and sends the log every 60 minutes."
+        => fn failures_come_to_the_server_once_an_hour() {
+            let goes_on: Vec<_> = GUIDE.notice.when_it_ends.iter().filter(|effect| effect.goes_on).collect();
+            assert!(matches!(goes_on[..], [effect] if effect.what.contains("every 60 minutes")), "{goes_on:?}");
+        }
+
+        "証明書のバックアップの取得方法 1", "CertificateManager is in `PCCSRV\\Admin\\Utility\\CertificateManager` of a directory for 32 and one for 64 bit."
+        => fn the_program_is_found_on_either_windows() {
+            let paths: Vec<_> = GUIDE.directories.iter().map(|it| (it.bits, it.path)).collect();
+            assert_eq!(paths, [
+                (Bits::Bits32, r"C:\Program Files\Trend Micro\Officescan"),
+                (Bits::Bits64, r"C:\Program Files (x86)\Trend Micro\Officescan"),
+            ]);
+            assert_eq!(GUIDE.tools[0].below, Some(r"PCCSRV\Admin\Utility\CertificateManager"));
+        }
+
+        "証明書のバックアップの取得方法 2", "`-b`, a password and a path, which has to be that of a zip archive."
+        => fn a_backup_is_a_zip_archive_with_a_password() {
+            assert_eq!(call("-b"), ("-b <password> <path of the zip archive>".to_owned(), 1));
+        }
+
+        "証明書のバックアップの取得方法", "`-r`, the password and the path restore it. An installation or upgrade can import it, too."
+        => fn a_backup_is_restored_by_the_program_or_by_an_installation() {
+            assert_eq!(call("-r"), ("-r <password> <path of the backup>".to_owned(), 1));
+            assert!(GUIDE.notice.remedy[at("restore the backup")].contains("import it"));
+        }
+
+        "証明書の更新方法", "`-c` and a new password make a new certificate, of which the clients are told and which they are given."
+        => fn a_new_certificate_is_made_by_one_call_after_the_backup() {
+            assert_eq!(call("-c"), ("-c <new password>".to_owned(), 1));
+            assert!(at("back the server's certificate up") < at("make a new one") && at("make a new one") < at("restore the backup"));
+        }
+    }
+}
