@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod concern;
 mod facts;
 mod ini;
 mod notice;
@@ -28,7 +29,10 @@ mod product;
 mod self_renewing_service;
 mod tls_service;
 
-pub use facts::{Class, Hardening, PasswordIni, ProductFacts, Renewal, ServiceCommands, ServiceFacts};
+pub use concern::Concern;
+pub use facts::{
+    Class, Hardening, Part, PasswordIni, ProductFacts, ReleaseMark, Renewal, ServiceCommands, ServiceFacts,
+};
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
 pub use notice::{Effect, Mark, Notice, Release};
 pub use os::Os;
