@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use kagiban_agents::Concern;
+
 use super::table::{Family, Kind};
 use crate::snapshot::{Label, ReleaseSeen, Snapshot};
 
@@ -13,7 +15,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         samples: |snapshot, out| {
             each(snapshot, |labels, seen| {
                 let Some(version) = &seen.version else { return Ok(()) };
-                let release = seen.concern.as_ref().map(|concern| concern.release()).unwrap_or_default();
+                let release = seen.concern.as_ref().map(Concern::release).unwrap_or_default();
                 let told = [("release", release.as_str()), ("version", version.as_str())];
                 out.put(&[&labels[..], &told].concat(), true)
             })
@@ -25,7 +27,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |labels, seen| {
-                let mut reasons = seen.concern.iter().flat_map(|concern| concern.reasons());
+                let mut reasons = seen.concern.iter().flat_map(Concern::reasons);
                 reasons.try_for_each(|(reason, has)| out.put(&[&labels[..], &[("reason", reason)]].concat(), has))
             })
         },
@@ -64,7 +66,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
-    use kagiban_agents::{Concern, Mark, Os, Product};
+    use kagiban_agents::{Mark, Os, Product};
 
     use super::super::only;
     use super::super::table::encode;
