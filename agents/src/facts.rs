@@ -1,6 +1,6 @@
 //! What is known of a product.
 
-use crate::notice::Notice;
+use crate::notice::{Mark, Notice};
 use crate::os::Os;
 
 /// How a product gets its next certificate.
@@ -44,6 +44,8 @@ pub struct ProductFacts {
     pub hardening: Option<Hardening>,
     /// What its vendor has published about the end of its certificate.
     pub notice: Option<Notice>,
+    /// Its parts that have a certificate each, as the notice names them.
+    pub parts: &'static [Part],
 }
 
 impl ProductFacts {
@@ -63,7 +65,48 @@ impl ProductFacts {
         protected: &[],
         hardening: None,
         notice: None,
+        parts: &[],
     };
+}
+
+/// A part of a product, which is installed into a directory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// As its vendor's notice names it, and the last name of its directory, in small or capital letters.
+    pub name: &'static str,
+    /// The package that says its release, where packages do.
+    pub package: Option<&'static str>,
+    /// The program in its directory whose file version says its release, where file versions do.
+    pub program: Option<&'static str>,
+}
+
+/// What says the release of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseMark {
+    /// A package, by its name.
+    Package(&'static str),
+    /// A program, by the name of its file in the part's directory.
+    Program(&'static str),
+}
+
+impl Part {
+    /// What says its release on such a host; none where its vendor names nothing.
+    pub fn release_mark(&self, os: Os) -> Option<ReleaseMark> {
+        match os {
+            Os::Linux => self.package.map(ReleaseMark::Package),
+            Os::Windows => self.program.map(ReleaseMark::Program),
+        }
+    }
+}
+
+impl ReleaseMark {
+    /// What the notice knows it by.
+    pub const fn mark(self) -> Mark {
+        match self {
+            Self::Package(_) => Mark::Package,
+            Self::Program(_) => Mark::FileVersion,
+        }
+    }
 }
 
 /// How a product is told to renew its certificate: programs with their arguments, never through a shell, unless the host's

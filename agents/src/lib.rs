@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod apex_one;
+mod concern;
 mod facts;
 mod guide;
 mod ini;
@@ -36,7 +37,10 @@ mod subject;
 mod tls_service;
 mod virus_buster_corp;
 
-pub use facts::{Class, Hardening, PasswordIni, ProductFacts, Renewal, ServiceCommands, ServiceFacts};
+pub use concern::Concern;
+pub use facts::{
+    Class, Hardening, Part, PasswordIni, ProductFacts, ReleaseMark, Renewal, ServiceCommands, ServiceFacts,
+};
 pub use guide::{
     Argument, Bits, Delivered, Directory, Guide, Installed, Length, List, Login, Misprint, Problem, SeenAfter, Sign,
     Tool, Use,

@@ -80,6 +80,8 @@ pub struct Effect {
     pub goes_on: bool,
     /// The versions of the product that it is said of; empty where it is of all.
     pub versions: &'static [&'static str],
+    /// The word for it in metrics; none of what goes on.
+    pub reason: Option<&'static str>,
 }
 
 impl Effect {
@@ -89,11 +91,15 @@ impl Effect {
     }
 
     pub(crate) const fn stops(what: &'static str, versions: &'static [&'static str]) -> Self {
-        Self { what, goes_on: false, versions }
+        Self { what, goes_on: false, versions, reason: None }
     }
 
     pub(crate) const fn goes_on(what: &'static str) -> Self {
-        Self { what, goes_on: true, versions: &[] }
+        Self { what, goes_on: true, versions: &[], reason: None }
+    }
+
+    pub(crate) const fn known_as(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::facts::{Class, ProductFacts, Renewal};
+use crate::facts::{Class, Part, ProductFacts, Renewal};
 use crate::notice::{Checked, Effect, Mark, Notice, Release};
 use crate::os::Os;
 
@@ -22,15 +22,23 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     protected: &[],
     hardening: None,
     notice: Some(NOTICE),
+    parts: PARTS,
 };
+
+/// Of the server on Linux the notice names no package that says its release.
+const PARTS: &[Part] = &[
+    Part { name: "server", package: None, program: Some("pbeserver.exe") },
+    Part { name: "agent", package: Some("pbeagent"), program: Some("pbeagent.exe") },
+];
 
 /// Published 2010-06-10. Its sections are named in the tests below.
 const NOTICE: Notice = Notice {
     title: "PowerChute Business Edition v.7.0以降を使用している環境においてSSL証明書の有効期限が切れた場合の対処方法について",
     source: "NEC, ESMPRO/UPSManager, 2010-06-10",
     when_it_ends: &[
-        Effect::stops("logging in to a server by the console, and with that the management of agents", &[]),
-        Effect::stops("e-mail and broadcast notifications", &["7.0"]),
+        Effect::stops("logging in to a server by the console, and with that the management of agents", &[])
+            .known_as("console_login"),
+        Effect::stops("e-mail and broadcast notifications", &["7.0"]).known_as("notifications"),
         Effect::goes_on("scheduled shutdown, shutdown at a power failure and the restart by the UPS, as they are set"),
     ],
     to_check: &[

@@ -38,6 +38,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
         factory_signature: "SHA512withRSA",
     }),
     notice: None,
+    parts: &[],
 };
 
 /// The installer makes `Agent`; the handbook prints `agent` as well, and on Linux they are two.

@@ -21,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     ("keystore", keystore),
     ("nis", nis),
     ("nut", nut),
+    ("program_version", program_version),
     ("snmp", snmp),
     ("web_page", web_page),
 ];
@@ -31,6 +32,11 @@ pub fn config(bytes: &[u8]) {
         // Refused or not: it must come back.
         let _ = crate::config::parse(text, Path::new("exporter.yaml"));
     }
+}
+
+/// The version of a program for Windows.
+pub fn program_version(bytes: &[u8]) {
+    crate::sources::fuzz_program(bytes);
 }
 
 /// One certificate, as far as it can be read. One without defects is shown by its own bytes.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kagiban_agents::{PasswordIni, Product};
+use kagiban_agents::{Part, PasswordIni, Product};
 
 use crate::config::AgentConfig;
 use crate::platform;
@@ -33,6 +33,12 @@ impl Installed {
     /// Where its keystore may lie, the likeliest first.
     pub(crate) fn keystores(&self) -> impl Iterator<Item = PathBuf> {
         self.product.facts().keystores.iter().map(|name| self.directory.join(name))
+    }
+
+    /// The part of the product that lies there, by the name of the directory.
+    pub(crate) fn part(&self) -> Option<&'static Part> {
+        let name = self.directory.file_name()?;
+        self.product.facts().parts.iter().find(|part| name.eq_ignore_ascii_case(part.name))
     }
 
     /// Where it reads its store's password from.

@@ -13,6 +13,8 @@ pub enum SourceKind {
     Health,
     /// What the host says of its own going down.
     Host,
+    /// Which release a part of a product is.
+    Release,
     /// A TLS endpoint.
     Tls,
     /// One UPS, or every UPS of one server.
@@ -42,6 +44,7 @@ impl SourceKind {
             Self::Agent => "agent",
             Self::Health => "health",
             Self::Host => "host",
+            Self::Release => "release",
             Self::Tls => "tls",
             Self::Ups => "ups",
         }

@@ -15,6 +15,7 @@ const ETCD_MODULE: (&str, &str) = ("go.etcd.io/etcd/server/v3", include_str!("..
 const KUBERNETES_MODULE: (&str, &str) = ("k8s.io/kubernetes", include_str!("../tools/kubernetes/go.mod"));
 const HELM_MODULE: (&str, &str) = ("helm.sh/helm/v4", include_str!("../tools/helm/go.mod"));
 const KUBECONFORM_MODULE: (&str, &str) = ("github.com/yannh/kubeconform", include_str!("../tools/kubeconform/go.mod"));
+const NFPM_MODULE: (&str, &str) = ("github.com/goreleaser/nfpm/v2", include_str!("../tools/nfpm/go.mod"));
 const MONITORING_MODULE: (&str, &str) =
     ("github.com/prometheus-operator/prometheus-operator", include_str!("../tools/prometheus-operator/go.mod"));
 
@@ -36,6 +37,11 @@ pub fn helm() -> Result<PathBuf> {
 
 pub fn kubeconform() -> Result<PathBuf> {
     go_tool("kubeconform", "kubeconform", KUBECONFORM_MODULE)
+}
+
+/// Makes packages.
+pub fn nfpm() -> Result<PathBuf> {
+    go_tool("nfpm", "nfpm", NFPM_MODULE)
 }
 
 /// The directory with the CRDs of the Prometheus Operator that the chart has objects of.

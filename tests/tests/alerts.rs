@@ -87,6 +87,39 @@ const CASES: &[Case] = &[
         ]],
     },
     Case {
+        alert: "KagibanProductAffected",
+        minute: 16,
+        alerts: 2,
+        // Of one part both functions stop, and its end was computed; another has ended, and one function stops.
+        fires: &[
+            (
+                r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/a",basis="computed"}"#,
+                "1728000x30",
+            ),
+            (r#"kagiban_product_affected{directory="/a",reason="console_login"}"#, "1x30"),
+            (r#"kagiban_product_affected{directory="/a",reason="notifications"}"#, "1x30"),
+            (r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/b",basis="read"}"#, "-5x30"),
+            (r#"kagiban_product_affected{directory="/b",reason="console_login"}"#, "1x30"),
+            (r#"kagiban_product_affected{directory="/b",reason="notifications"}"#, "0x30"),
+        ],
+        silent: &[
+            // Twenty-two days are left; nothing stops; another part is affected; the notice does not know the version.
+            &[
+                (
+                    r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/a",basis="read"}"#,
+                    "1910000x30",
+                ),
+                (r#"kagiban_product_affected{directory="/a",reason="console_login"}"#, "1x30"),
+            ],
+            &[
+                (r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/a",basis="read"}"#, "0x30"),
+                (r#"kagiban_product_affected{directory="/a",reason="console_login"}"#, "0x30"),
+                (r#"kagiban_product_affected{directory="/b",reason="console_login"}"#, "1x30"),
+                (r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/c",basis="read"}"#, "0x30"),
+            ],
+        ],
+    },
+    Case {
         alert: "KagibanCertificateNotSeen",
         minute: 16,
         alerts: 2,

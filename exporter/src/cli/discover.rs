@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::listing::Printable;
 use super::{DiscoverArgs, Proposed};
 use crate::discovery::proposal;
+use crate::overview::products;
 use crate::service::Inventory;
 
 /// Prints what was found, in the form that was asked for.
@@ -44,6 +45,11 @@ fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
         let name = found.agents.iter().find(|agent| agent.at == *at).map(|agent| agent.name.as_str());
         let rotated = name.map_or_else(|| "not rotated by a keystore".to_owned(), |name| format!("as agent {name}"));
         line("agent", &format!("{} in {directory}, {rotated}", at.product.id()))?;
+    }
+    for seen in &found.releases {
+        if let Some(release) = products::release(seen) {
+            line("release", &format!("{release} in {}; {}", seen.directory, products::stops(seen)))?;
+        }
     }
     for (what, paths) in
         [("trust store", &found.trust_stores), ("CA bundle", &found.bundles), ("event log", &found.event_logs)]

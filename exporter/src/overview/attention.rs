@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::shutdown::ShutdownView;
-use super::{Count, Item, Severity, Topic, certificates, fix, item, upses};
+use super::{Count, Item, Severity, Topic, certificates, fix, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::HINTS;
 use crate::shutdown::{HostStateReport, LoadReport};
@@ -30,6 +30,7 @@ pub(crate) fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now:
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
     items.extend(of_certificates(snapshot, now));
+    items.extend(products::items(snapshot, now).into_iter().filter(|item| item.severity != Severity::Fine));
     items.extend(of_hardening(snapshot));
     items.extend(own(snapshot, now));
     items

@@ -11,6 +11,11 @@ pub(crate) const RENEW: &str = concat!(
 );
 /// The certificate of the host's own API is near its end.
 pub(crate) const ENROLL: &str = "make a new one with `kagiban-operator enroll HOST --renew`";
+/// The vendor's notice has steps for a certificate that ends.
+pub(crate) const REINSTALL: &str = concat!(
+    "`kagiban-operator explain PRODUCT` tells the vendor's steps, see ",
+    online!("docs/runbooks/KagibanProductAffected.md")
+);
 /// A check of hardening failed.
 pub(crate) const HARDEN: &str = concat!(online!("docs/hardening.md"), " says how, check by check");
 /// Rotations of an agent are frozen.
@@ -46,6 +51,7 @@ pub(crate) fn of_source(kind: SourceKind, reason: &str) -> Option<&'static str> 
     };
     match kind {
         SourceKind::Agent | SourceKind::File | SourceKind::Health => of_file(reason).or(of_all),
+        SourceKind::Release => of_release(reason).or(of_all),
         SourceKind::Host => of_host(reason).or(of_all),
         SourceKind::Tls => of_endpoint(reason).or(of_all),
         // They know more than their reason: see `of_ups`.
@@ -109,6 +115,19 @@ fn of_host(reason: &str) -> Option<&'static str> {
         "malformed" => "the event log is damaged; see what the agent says, and let it begin a new one",
         "not_found" => "correct the path of the event log in the configuration, or take it out",
         "too_large" => "let the agent begin a new event log",
+        _ => return None,
+    })
+}
+
+fn of_release(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "busy" => HANGS,
+        "failed" | "lost" | "not_started" | "too_much_output" => {
+            "run `rpm -q` of the package as the account of kagiban-exporter, and mend the database of packages"
+        }
+        "malformed" => "install the product again: its program is damaged",
+        "timeout" => "see whether rpm waits for another one, and find a file system that hangs with `findmnt`",
+        "too_large" => "see what lies in the place of the product's program",
         _ => return None,
     })
 }

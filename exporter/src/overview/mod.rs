@@ -10,6 +10,7 @@
 pub(crate) mod attention;
 pub(crate) mod certificates;
 pub(crate) mod fix;
+pub(crate) mod products;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod shutdown;
@@ -109,7 +110,7 @@ impl Topic {
 
     pub(crate) const fn of(kind: SourceKind) -> Self {
         match kind {
-            SourceKind::Agent => Self::Agent,
+            SourceKind::Agent | SourceKind::Release => Self::Agent,
             SourceKind::File => Self::File,
             SourceKind::Health => Self::Hardening,
             SourceKind::Host => Self::Shutdown,

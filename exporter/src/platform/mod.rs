@@ -14,6 +14,8 @@ mod left;
 mod linux;
 mod listeners;
 mod manager;
+mod output;
+mod package;
 mod ports;
 mod power_status;
 mod process;
@@ -50,10 +52,11 @@ pub use kagiban_process::system::{Request, Requests, forbid_dumps, receive_at};
 pub use kagiban_service::{Lifecycle, REGISTERS_ITSELF, announce, asked_by_manager};
 pub use listeners::ListenersError;
 pub use manager::HandoverError;
+pub use package::{InstalledPackage, PackageError};
 pub use ports::{bind_both_families, bind_to};
 pub use power_status::{PowerStatus, PowerStatusError};
 pub use process::Usage;
-pub use program::{ProgramError, StartedProcess};
+pub use program::{Answer, ProgramError, StartedProcess};
 pub use reboot::{PendingReboots, RebootError, RebootReason};
 pub use registration::SERVICE;
 pub use service::ServiceControlError;
@@ -64,8 +67,8 @@ pub use system::{
     NAMES_FOLD_CASE, OS, ServiceWrites, ShutdownWatch, account_called, account_id, boot_id, boot_time, booted_at,
     certificate_store, check_program, check_unexposed, check_unexposed_program, command_process,
     default_state_directory, event_records, exposed_part, has_event_provider, host_api_service_writes, host_name,
-    inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners, lock,
-    may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status, queued_start,
+    inherited_sockets, installed_package, is_clock_synchronized, is_managed_stop, is_running, is_shortage, listeners,
+    lock, may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status, queued_start,
     refuses_exposed, run, run_commands_by, scheduled_shutdown_file, services_of, spawn, started_process,
     state_directory_of_running_unit, system_authorities, system_trust, unit_behind, usage,
 };

@@ -18,6 +18,15 @@ pub struct StartedProcess {
     pub(crate) ticks: u64,
 }
 
+/// What a program printed, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub is_success: bool,
+    /// For people.
+    pub status: String,
+    pub text: String,
+}
+
 /// Why a program did not do its work. The message names the program, not its arguments.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
@@ -34,6 +43,8 @@ pub enum ProgramError {
     Failed { program: String, status: String },
     #[error("{program} did not end within {} s and was killed; raise its timeout if it needs longer", deadline.as_secs())]
     TimedOut { program: String, deadline: Duration },
+    #[error("{program} printed more than {limit} bytes and was killed; run it by hand to see what")]
+    TooMuch { program: String, limit: usize },
     #[error("{program} could not be waited for: {source}")]
     Lost { program: String, source: io::Error },
     #[error(transparent)]
@@ -44,12 +55,18 @@ impl ProgramError {
     /// Known before anything was run.
     pub const NOT_RUNNABLE: &str = "not_runnable";
 
+    /// Whether there is no such program.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotStarted { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NotRunnable { .. } => Self::NOT_RUNNABLE,
             Self::NotStarted { .. } | Self::NotLaunched { .. } => "not_started",
             Self::Failed { .. } => "failed",
             Self::TimedOut { .. } => "timed_out",
+            Self::TooMuch { .. } => "too_much_output",
             Self::Lost { .. } => "lost",
             Self::Service(error) => error.reason(),
         }

@@ -12,7 +12,8 @@ use kagiban_crds::host_api::RotationState;
 use super::table::{Family, Kind, encode};
 use super::tests::certificate;
 use super::{
-    Program, Snapshot, by_host, certificates, compat, files, health, only, probed, probes, program, rotations, shutdown,
+    Program, Snapshot, by_host, certificates, compat, files, health, only, probed, probes, products, program,
+    rotations, shutdown,
 };
 use super::{sources, ups};
 use crate::config::CompatSet;
@@ -29,7 +30,7 @@ use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferD
 const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
 /// The tables in the order of the page.
-const TABLES: [(&str, &str, &[Family<Snapshot>]); 9] = [
+const TABLES: [(&str, &str, &[Family<Snapshot>]); 10] = [
     ("Sources and configuration", "", sources::FAMILIES),
     (
         "Certificates",
@@ -47,6 +48,11 @@ const TABLES: [(&str, &str, &[Family<Snapshot>]); 9] = [
     ("Shutdown of the host", "What the states mean: [shutdown.md](shutdown.md).", shutdown::FAMILIES),
     ("Rotations", "What the reasons mean: [rotation.md](rotation.md).", rotations::FAMILIES),
     ("Hardening of PowerChute", "What each check asks: [hardening.md](hardening.md).", health::FAMILIES),
+    (
+        "Releases of products",
+        "Whom a vendor's notice concerns: [powerchute-business-edition.md](products/powerchute-business-edition.md#which-release).",
+        products::FAMILIES,
+    ),
 ];
 
 const ENDED: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -73,6 +79,10 @@ fn host() -> Snapshot {
         (id(SourceKind::Host, "system"), Observation::Host(vec![going_down()])),
         (id(SourceKind::Host, "reboot"), Observation::Reboots([(RebootReason::WindowsUpdate, true)].into())),
         (id(SourceKind::Health, "powerchute"), Observation::Health(hardening())),
+        (
+            id(SourceKind::Release, "/opt/pcbe/Agent"),
+            Observation::Release(products::tests::release(Some("pbeagent-7.0.0-419"))),
+        ),
     ];
     // What can be seen of a host from outside: those families have the label `host`.
     let is_seen = |id: &SourceId| matches!(id.kind, SourceKind::Tls | SourceKind::Ups);

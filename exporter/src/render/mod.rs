@@ -15,6 +15,7 @@ mod files;
 mod health;
 mod probed;
 mod probes;
+mod products;
 mod program;
 mod rotations;
 mod shutdown;
@@ -77,6 +78,7 @@ impl Rendered {
             ups::FAMILIES,
             ups::QUANTITIES,
             health::FAMILIES,
+            products::FAMILIES,
             shutdown::FAMILIES,
             rotations::FAMILIES,
         ];

@@ -432,6 +432,7 @@ fn is_short_of_processes(error: &ProgramError) -> bool {
         ProgramError::NotRunnable { .. }
         | ProgramError::Failed { .. }
         | ProgramError::TimedOut { .. }
+        | ProgramError::TooMuch { .. }
         | ProgramError::Lost { .. }
         | ProgramError::Service(_) => false,
     }

@@ -16,6 +16,8 @@ use crate::discovery::{self, Discovered};
 use crate::installation::Installed;
 use crate::rotation::agent::Agent;
 use crate::rotation::readiness::{self, Unready};
+use crate::snapshot::ReleaseSeen;
+use crate::sources::release_of;
 
 /// A connection within this host.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -26,6 +28,8 @@ pub struct Inventory {
     /// As it was asked for, or as the system names itself; what it says instead, where that is no host name.
     pub host: Result<HostName, String>,
     pub installed: Vec<Installed>,
+    /// Of those whose vendor's notice tells releases apart.
+    pub releases: Vec<ReleaseSeen>,
     pub agents: Vec<Rotatable>,
     pub daemons: Vec<LocalDaemon>,
     pub trust_stores: Vec<PathBuf>,
@@ -46,9 +50,11 @@ pub async fn discover(host: Option<HostName>) -> Result<Inventory, ServiceError>
     let looked = blocking::run(Work::Reports, Instant::now() + CONFIG_WITHIN, look).await;
     let (host, agents) = looked.map_err(ConfigError::from)?;
     let daemons = join_all(LocalDaemon::ALL.map(answers)).await.into_iter().flatten().collect();
+    let releases = join_all(installed.iter().cloned().map(release_of)).await.into_iter().flatten().collect();
     Ok(Inventory {
         host,
         installed,
+        releases,
         agents,
         daemons,
         trust_stores,

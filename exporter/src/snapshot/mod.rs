@@ -14,6 +14,7 @@ mod facts;
 mod loads;
 mod pass;
 mod program;
+mod release;
 mod rotation;
 mod to_shutdown;
 
@@ -28,6 +29,7 @@ pub use pass::{
     Backend, Contents, FileSeen, FilesSeen, Flaws, HealthSeen, KEY_NOT_PROVEN, Observation, Pass, ProbeSeen, Served,
     SkippedFiles, UpsSeen, UpsTrouble,
 };
+pub use release::{CertificateEnd, ReleaseSeen};
 pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Fault};
 
-use super::{Label, SeenCertificate};
+use super::{Label, ReleaseSeen, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
@@ -45,6 +45,7 @@ pub enum Observation {
     /// Whether a reboot is pending, for each reason that this host tells of.
     Reboots(BTreeMap<RebootReason, bool>),
     Health(HealthSeen),
+    Release(ReleaseSeen),
 }
 
 /// How an agent that was looked at is hardened.
@@ -315,9 +316,11 @@ impl Pass {
     /// How often each reason occurred.
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let inner: Vec<&'static str> = match &self.observation {
-            Observation::Nothing | Observation::Host(_) | Observation::Reboots(_) | Observation::Health(_) => {
-                Vec::new()
-            }
+            Observation::Nothing
+            | Observation::Host(_)
+            | Observation::Reboots(_)
+            | Observation::Health(_)
+            | Observation::Release(_) => Vec::new(),
             Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
@@ -367,6 +370,10 @@ impl Pass {
 
     pub const fn health(&self) -> Option<&HealthSeen> {
         if let Observation::Health(health) = &self.observation { Some(health) } else { None }
+    }
+
+    pub const fn release(&self) -> Option<&ReleaseSeen> {
+        if let Observation::Release(release) = &self.observation { Some(release) } else { None }
     }
 
     /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not, nor could a UPS

@@ -29,7 +29,8 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
             | Observation::Health(_)
             | Observation::Upses(_)
             | Observation::Host(_)
-            | Observation::Reboots(_) => OriginStatus::Gone,
+            | Observation::Reboots(_)
+            | Observation::Release(_) => OriginStatus::Gone,
         };
         (origin, status)
     });
@@ -73,7 +74,8 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatu
         | Observation::Files(_)
         | Observation::Endpoint(_)
         | Observation::Health(_)
-        | Observation::Reboots(_) => Vec::new(),
+        | Observation::Reboots(_)
+        | Observation::Release(_) => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ health/      how one PowerChute agent is hardened
+//!                                 ├─ release/     which release a part of a product is
 //!                                 ├─ host/        what the host says of its own going down
 //!                                 ├─ stores       certificate stores of the system
 //!                                 ├─ tls          one endpoint: probe
@@ -21,6 +22,7 @@ mod health;
 mod host;
 mod password_ini;
 mod plan;
+mod release;
 mod schedule;
 mod stores;
 mod tls;
@@ -33,6 +35,9 @@ pub use host::{fuzz_event_log, fuzz_event_log_text};
 pub use plan::plan;
 #[cfg(test)]
 pub(crate) use plan::reasons;
+#[doc(hidden)]
+pub use release::fuzz_program;
+pub(crate) use release::release_of;
 pub use schedule::{Gate, look_at_all, watch};
 pub use traps::Traps;
 pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page, read_snmp_bytes};
@@ -65,6 +70,7 @@ enum Look {
     Files(Box<files::FileSource>),
     Health(Box<health::HealthSource>),
     Host(Box<host::HostSource>),
+    Release(Box<release::ReleaseSource>),
     Stores(stores::StoreSource),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
@@ -89,6 +95,7 @@ impl Source {
             Look::Files(source) => source.look().await,
             Look::Health(source) => source.look().await,
             Look::Host(source) => source.look().await,
+            Look::Release(source) => source.look().await,
             Look::Stores(source) => source.look().await,
             Look::Tls(source) => source.look().await,
             Look::Ups(source) => source.look().await,
@@ -107,7 +114,8 @@ impl Source {
             | Observation::Files(_)
             | Observation::Endpoint(_)
             | Observation::Host(_)
-            | Observation::Reboots(_) => {}
+            | Observation::Reboots(_)
+            | Observation::Release(_) => {}
         }
         (observation, trouble.map(|it| Trouble { message: self.named(&it.message), ..it }))
     }

@@ -8,6 +8,7 @@ use kagiban_crds::HostName;
 
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::health::{self, AgentPaths, HealthSource, HealthTarget};
+use super::release::{self, ReleaseSource};
 use super::stores::StoreSource;
 use super::tls::{self, TlsSource, TrustCache};
 use super::ups::UpsSource;
@@ -44,6 +45,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
             file_source(id, agent::rule(at))
         }));
         sources.extend(config.agents.iter().filter_map(|agent| configured_agent(agent, config, found)));
+        sources.extend(release_sources(config, found));
         sources.extend(discovered_files("jvm", &found.trust_stores));
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
         sources.extend(endpoints_of_agents(config, found, host).iter().map(&tls));
@@ -73,12 +75,13 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
 
 /// Every reason that a source of each kind can fail for, but of UPSes, which have a type of their own.
 #[cfg(test)]
-pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 5] {
+pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 6] {
     [
         (SourceKind::Agent, files::REASONS),
         (SourceKind::File, files::REASONS),
         (SourceKind::Health, health::REASONS),
         (SourceKind::Host, host_source::REASONS),
+        (SourceKind::Release, release::REASONS),
         (SourceKind::Tls, tls::REASONS),
     ]
 }
@@ -123,6 +126,27 @@ fn configured_agent(agent: &AgentConfig, config: &Config, found: &Discovered) ->
     let is_taken = config.certificates.iter().any(|rule| rule.name.as_str() == name.as_str());
     let holds_a_store = !matches!(&rule.paths, Paths::AnyOf(paths) if paths.is_empty());
     (!is_taken && holds_a_store).then(|| file_source(SourceId::own(SourceKind::Agent, name), rule))
+}
+
+/// Of the parts of products whose vendor's notice tells releases apart: of those that were found, and those that are configured.
+fn release_sources(config: &Config, found: &Discovered) -> Vec<Source> {
+    let configured = config.agents.iter().filter_map(|agent| Installed::of(agent, |it| found.directory_of(it)));
+    let source = |at: Installed| {
+        let is_its = |agent: &&AgentConfig| {
+            let directory = agent.directory.as_ref();
+            agent.product == at.product && directory.is_none_or(|directory| *directory == at.directory)
+        };
+        let agent = config.agents.iter().find(is_its).map(|agent| Label::new(agent.name.as_str()));
+        Some(Source {
+            id: SourceId::own(SourceKind::Release, Label::from_path(&at.directory)),
+            reasons: release::REASONS,
+            interval: release::INTERVAL,
+            look: Look::Release(Box::new(ReleaseSource::new(agent, at)?)),
+            wake: Arc::default(),
+            files: Vec::new(),
+        })
+    };
+    found.agents.iter().cloned().chain(configured).filter_map(source).collect()
 }
 
 /// Several paths may lead to one store, as the links that distributions make for every version of a JVM.
@@ -262,7 +286,7 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::platform::testing::native;
+    use crate::platform::{self, testing::native};
 
     const WEB: &str = "agents:\n- name: web\n  product: tls-service\n  keystore: {certificateFile: /etc/web/tls.crt, keyFile: /etc/web/tls.key}\n  \
                        endpoint: {address: \"127.0.0.1:8443\", serverName: web.example.com}\n  service: {stop: [a], start: [a]}\n";
@@ -289,6 +313,29 @@ mod tests {
         let elsewhere = "agents: [{name: powerchute, product: powerchute-serial-shutdown, directory: /srv/Agent}]\n";
         assert_eq!(planned(elsewhere, &nothing), ["agent /srv/Agent", "tls 127.0.0.1:6547"]);
         assert!(planned(&format!("{WEB}discovery: {{enabled: false}}\n"), &nothing).is_empty());
+    }
+
+    #[test]
+    fn the_release_of_a_part_is_looked_at_once_wherever_it_is_named() {
+        let product = Product::PowerchuteBusinessEdition;
+        let agents = ["/opt/pcbe/Server", "/opt/pcbe/Agent", "/opt/pcbe/other"];
+        let agents = agents.map(|directory| Installed { product, directory: native(directory).into() });
+        let found = Discovered { agents: agents.to_vec(), ..Discovered::default() };
+        let named = "agents: [{name: pcbe, product: powerchute-business-edition, directory: /opt/pcbe/Agent}, {name: b, product: \
+                     powerchute-business-edition, directory: /srv/agent}]\n";
+        for (text, elsewhere) in [("", &[][..]), (named, &["/srv/agent"])] {
+            let config = config::parse(&native(text), Path::new("c")).unwrap_or_else(|error| panic!("{error}"));
+            let host = "ups-01.example.com".parse().expect("a name");
+            let planned = plan(&config, &found, &host).into_iter().filter(|it| it.id.kind == SourceKind::Release);
+            let planned: Vec<_> = planned.map(|source| source.id.name.to_string()).collect();
+            // Of the server a package says nothing.
+            let of_parts =
+                agents.iter().filter(|at| at.part().is_some_and(|part| part.release_mark(platform::OS).is_some()));
+            let expected = of_parts.map(|at| at.directory.display().to_string());
+            let expected: Vec<_> = expected.chain(elsewhere.iter().map(|directory| native(directory))).collect();
+            assert_eq!(planned, expected, "{text}");
+            assert!(planned.iter().any(|name| name.ends_with("Agent")), "{planned:?}");
+        }
     }
 
     /// `check` advises a `caFile`, and only `tlsEndpoints` took one.

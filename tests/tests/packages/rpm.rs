@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::debian_root::DebianRoot;
 use kagiban_tests::packages::Packages;
-use kagiban_tests::process;
+use kagiban_tests::{process, tools};
 
 #[test]
 fn it_is_installed_upgraded_and_erased_and_its_scriptlets_are_shell() -> Result<()> {
@@ -59,5 +59,48 @@ fn it_is_installed_upgraded_and_erased_and_its_scriptlets_are_shell() -> Result<
     // An edited configuration is the administrator's.
     ensure!(left.iter().all(|path| path.starts_with("etc/kagiban")), "{left:#?}");
     ensure!(left.iter().any(|path| path.ends_with(".rpmsave")), "{left:#?}");
+    Ok(())
+}
+
+/// A package with the name, the version and the directory of the agent of PowerChute Business Edition, and nothing else of it.
+const AGENT: &str = "\
+name: pbeagent
+arch: 386
+platform: linux
+version: 7.0.0
+release: 419
+maintainer: Tests <tests@example.com>
+description: a double
+contents:
+  - {dst: /opt/APC/PowerChuteBusinessEdition/Agent, type: dir}
+";
+
+#[test]
+fn the_release_of_a_product_is_told_from_the_database_of_the_real_rpm() -> Result<()> {
+    let root = DebianRoot::unpack("rpm-release")?;
+    let agent = root.at("/root/agent.yaml");
+    fs::write(&agent, AGENT)?;
+    let mut nfpm = Command::new(tools::nfpm()?);
+    nfpm.args(["package", "--packager", "rpm", "--config"]).arg(&agent).arg("--target").arg(root.at("/root/agent.rpm"));
+    process::run(&mut nfpm)?;
+    root.put(&tools::ours("kagiban-exporter")?, "/root/kagiban-exporter")?;
+    let discover = || root.run("/root/kagiban-exporter", &["discover", "--host", "ups-01.example.com"]);
+    root.bash("mkdir -p /opt/APC/PowerChuteBusinessEdition/Agent")?;
+    let found = discover()?;
+    ensure!(found.contains("powerchute-business-edition in") && !found.contains("release "), "{found}");
+
+    root.run("rpm", &["--install", "--nodeps", "--ignorearch", "--nosignature", "/root/agent.rpm"])?;
+    let found = discover()?;
+    ensure!(
+        found.contains("release 7.0 (pbeagent-7.0.0-419) in /opt/APC/PowerChuteBusinessEdition/Agent; when"),
+        "{found}"
+    );
+    ensure!(found.contains("e-mail and broadcast notifications"), "{found}");
+
+    root.bash(
+        "at=$(rpm --eval %_dbpath); printf nonsense > /root/nothing; rm -r \"$at\"; ln -s /root/nothing \"$at\"",
+    )?;
+    let found = discover()?;
+    ensure!(!found.contains("release "), "a database that cannot be opened says nothing: {found}");
     Ok(())
 }

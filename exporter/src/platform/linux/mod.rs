@@ -10,6 +10,7 @@ mod host;
 mod listeners;
 mod lock;
 mod logind;
+mod packages;
 mod power_status;
 mod process;
 mod program;
@@ -37,6 +38,7 @@ pub use host::{
 };
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
+pub use packages::installed_package;
 pub use power_status::power_status;
 pub use process::{host_name, is_running, is_shortage, started_process, usage};
 pub use program::{check_program, exposed_part, refuses_exposed, run, spawn};

@@ -2,21 +2,26 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::Child;
+use std::pin::pin;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::executable::{can_be_run, check_format, exposed, find};
 use super::started_process;
-use super::supervise::{DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised};
+use super::supervise::{
+    DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised, supervised_question,
+};
 use super::systemd::argv;
 use crate::platform::FileError;
 use crate::platform::left::{LEFT, LOOK, MAX_LEFT, look_at};
-use crate::platform::{Command, ProgramError, StartedProcess};
+use crate::platform::output::decoded;
+use crate::platform::{Answer, Command, ProgramError, StartedProcess};
 
 /// How long a killed program may take to end. One that waits for a file system that hangs ends when that answers.
 const END_OF_KILLED: Duration = Duration::from_secs(2);
@@ -36,6 +41,54 @@ pub async fn run(agent: &str, command: &Command, deadline: Duration) -> Result<(
     spawn(agent, command, deadline)?.wait().await
 }
 
+/// Asks a program: runs it as [`run`] does, and reads what it prints, on its standard error too, in English where it can. What it has
+/// started in the background is not waited for.
+///
+/// # Errors
+/// See [`ProgramError`]; a status other than zero is an answer, and more than `limit` bytes are none: then it is killed.
+pub(super) async fn ask(
+    agent: &str,
+    argv: &[String],
+    deadline: Duration,
+    limit: usize,
+) -> Result<Answer, ProgramError> {
+    let program = argv.first().cloned().unwrap_or_default();
+    let lost = |source| ProgramError::Lost { program: program.clone(), source };
+    let (ours, theirs) = io::pipe().map_err(lost)?;
+    let mut running =
+        spawn_by(agent, argv, deadline, |argv, deadline| supervised_question(argv, deadline, theirs.into()))?;
+    let mut output = Receiver::from_owned_fd(ours.into()).map_err(lost)?;
+    let (mut bytes, mut is_open) = (Vec::new(), true);
+    let ended = {
+        let mut ended = pin!(running.ended());
+        loop {
+            tokio::select! {
+                read = output.read_buf(&mut bytes), if is_open => {
+                    is_open = read.map_err(lost)? > 0;
+                    if bytes.len() > limit {
+                        break None;
+                    }
+                }
+                ended = &mut ended => break Some(ended),
+            }
+        }
+    };
+    let Some(ended) = ended else {
+        running.kill().await;
+        return Err(ProgramError::TooMuch { program, limit });
+    };
+    let status = ended?;
+    // What it has written is there; who holds the pipe open beyond its end may never close it.
+    let mut last = [0; 4096];
+    while let Ok(read @ 1..) = output.try_read(&mut last) {
+        bytes.extend_from_slice(&last[..read]);
+        if bytes.len() > limit {
+            return Err(ProgramError::TooMuch { program, limit });
+        }
+    }
+    Ok(Answer { is_success: status.success(), status: status.to_string(), text: decoded(&bytes) })
+}
+
 /// A program that runs, or is about to.
 #[derive(Debug)]
 pub struct RunningProgram {
@@ -44,6 +97,8 @@ pub struct RunningProgram {
     until: Instant,
     supervisor: SupervisorProcess,
     words: std::os::unix::net::UnixStream,
+    /// The process group of the command, once it runs.
+    begun: Option<i32>,
 }
 
 /// Begins what [`run`] does; the deadline counts from now. One that comes to life only after that, or after its caller or this
@@ -52,15 +107,23 @@ pub struct RunningProgram {
 /// # Errors
 /// When there is no process for it.
 pub fn spawn(agent: &str, command: &Command, deadline: Duration) -> Result<RunningProgram, ProgramError> {
-    let argv = argv(command);
+    spawn_by(agent, &argv(command), deadline, supervised)
+}
+
+fn spawn_by(
+    agent: &str,
+    argv: &[String],
+    deadline: Duration,
+    start: impl FnOnce(&[String], Duration) -> io::Result<(Child, std::os::unix::net::UnixStream)>,
+) -> Result<RunningProgram, ProgramError> {
     let name = argv.first().cloned().unwrap_or_default();
     let until = Instant::now() + deadline;
     let too_many = || format!("{MAX_LEFT} of this agent's programs were killed and do not end: a file system hangs");
     let admitted = LEFT.admit(agent, MAX_LEFT).ok_or_else(|| io::Error::other(too_many()));
-    match admitted.and_then(|_| supervised(&argv, deadline)) {
+    match admitted.and_then(|_| start(argv, deadline)) {
         Ok((child, words)) => {
             let supervisor = SupervisorProcess { agent: agent.to_owned(), child: Some(child) };
-            Ok(RunningProgram { name, deadline, until, supervisor, words })
+            Ok(RunningProgram { name, deadline, until, supervisor, words, begun: None })
         }
         Err(source) => Err(not_launched(name, source)),
     }
@@ -150,31 +213,41 @@ impl RunningProgram {
         started_process(self.supervisor.child.as_ref()?.id())
     }
 
+    /// With what it has started, and waits a little for its end.
+    async fn kill(&mut self) {
+        self.supervisor.kill(self.begun);
+        self.supervisor.reap(Instant::now() + END_OF_KILLED).await;
+    }
+
     /// Waits for its end. When the deadline has passed, its process group is killed.
     ///
     /// # Errors
     /// As [`run`].
-    pub async fn wait(self) -> Result<(), ProgramError> {
-        let Self { name: program, deadline, until, mut supervisor, words } = self;
+    pub async fn wait(mut self) -> Result<(), ProgramError> {
+        let status = self.ended().await?;
+        let failed = || ProgramError::Failed { program: self.name.clone(), status: status.to_string() };
+        status.success().then_some(()).ok_or_else(failed)
+    }
+
+    /// The status that it ends with. To be asked once.
+    async fn ended(&mut self) -> Result<ExitStatus, ProgramError> {
+        let Self { name, deadline, until, supervisor, words, begun } = self;
+        let (program, deadline) = (name.clone(), *deadline);
         let lost = |source| ProgramError::Lost { program: program.clone(), source };
+        let words = words.try_clone().map_err(lost)?;
         words.set_nonblocking(true).map_err(lost)?;
         let mut words = UnixStream::from_std(words).map_err(lost)?;
-        let mut begun = None;
-        let (mut limit, mut is_last) = (until + LATE_SUPERVISOR, false);
+        let (mut limit, mut is_last) = (*until + LATE_SUPERVISOR, false);
         let ended = loop {
             match timeout_at(limit, word(&mut words)).await {
-                Ok(Ok(SupervisorMessage::Begun(group))) => begun = Some(group),
+                Ok(Ok(SupervisorMessage::Begun(group))) => *begun = Some(group),
                 Ok(Ok(SupervisorMessage::NotLaunched(error))) => {
                     break Err(not_launched(program, io::Error::from_raw_os_error(error)));
                 }
                 Ok(Ok(SupervisorMessage::NotStarted(error))) => {
                     break Err(ProgramError::NotStarted { program, source: why_not(error) });
                 }
-                Ok(Ok(SupervisorMessage::Ended(status))) => {
-                    let status = ended_with(status);
-                    let failed = || ProgramError::Failed { program, status: status.to_string() };
-                    break status.success().then_some(()).ok_or_else(failed);
-                }
+                Ok(Ok(SupervisorMessage::Ended(status))) => break Ok(ended_with(status)),
                 Ok(Ok(SupervisorMessage::Killed)) if begun.is_some() => {
                     break Err(ProgramError::TimedOut { program, deadline });
                 }
@@ -186,7 +259,7 @@ impl RunningProgram {
                 // This program may have stood still for long, and what it was told meanwhile be there.
                 Err(_) if !is_last => (limit, is_last) = (Instant::now() + LAST_WORD, true),
                 Err(_) => {
-                    supervisor.kill(begun);
+                    supervisor.kill(*begun);
                     break Err(ProgramError::TimedOut { program, deadline });
                 }
             }
@@ -314,6 +387,45 @@ mod tests {
         assert!(told.contains("do not end"), "{told}");
         check_program("another", &argv(&["/bin/true"])).expect("strangers take nothing");
         drop(answer);
+    }
+
+    /// What a shell answers.
+    async fn told(script: &str, deadline: Duration) -> Result<Answer, ProgramError> {
+        ask("asked", &["sh", "-c", script].map(str::to_owned), deadline, 1000).await
+    }
+
+    #[tokio::test]
+    async fn a_question_is_answered_by_all_that_is_printed_and_by_the_status() {
+        let long = Duration::from_secs(30);
+        let answer = told("echo one; echo two >&2; exit 3", long).await.expect("an answer");
+        assert_eq!((answer.text.as_str(), answer.is_success), ("one\ntwo\n", false), "{answer:?}");
+        let answer = told("exec true", long).await.expect("an answer");
+        assert_eq!((answer.text.as_str(), answer.is_success), ("", true));
+        assert_eq!(told("printf '\\202\\240'", long).await.expect("an answer").text, "あ", "CP932");
+        assert_eq!(told("printf %s \"$LC_ALL\"", long).await.expect("an answer").text, "C");
+        let quiet = told("sleep 60 & echo one", long).await.expect("the sleeper holds the pipe and is not waited for");
+        assert_eq!(quiet.text, "one\n");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_prints_without_end_or_never_ends_is_killed() {
+        let directory = tempfile::tempdir().expect("directory");
+        let pid = directory.path().join("pid");
+        let endless = format!("trap '' PIPE; echo $$ > {}; while :; do echo more; done", pid.display());
+        let started = Instant::now();
+        let refused = told(&endless, Duration::from_secs(300)).await.expect_err("endless");
+        assert_eq!(refused.reason(), "too_much_output");
+        assert!(started.elapsed() < Duration::from_secs(60), "the deadline was not waited for");
+        let pid = fs::read_to_string(pid).expect("it ran");
+        let words = fs::read_to_string(format!("/proc/{}/cmdline", pid.trim()));
+        assert!(
+            words.is_ok_and(|words| words.is_empty()) || !fs::exists(format!("/proc/{}", pid.trim())).expect("stat"),
+            "it was left running"
+        );
+        let refused = told("sleep 60", Duration::from_millis(300)).await.expect_err("it hangs");
+        assert_eq!(refused.reason(), "timed_out");
+        let missing = ask("asked", &["no-such-program".to_owned()], Duration::from_secs(30), 10).await;
+        assert!(missing.expect_err("there is none").is_not_found());
     }
 
     /// Holds A13.

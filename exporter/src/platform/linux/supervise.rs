@@ -26,6 +26,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, set_parent_
 /// The first argument of the one and of the other. What follows is the number of the parent, a time, and the command.
 const SUPERVISOR: &str = "supervise-command";
 const LAUNCHER: &str = "launch-command";
+/// The same of a command whose output is read. It goes through their standard error, where neither of them writes.
+const SUPERVISOR_OF_QUESTION: &str = "supervise-question";
+const LAUNCHER_OF_QUESTION: &str = "launch-question";
 
 /// What a service command needs to find its tools and to speak; nothing of ours is for its eyes.
 const KEPT_ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
@@ -101,12 +104,29 @@ impl SupervisorMessage {
 /// # Errors
 /// When the system makes no socket or no process.
 pub(super) fn supervised(argv: &[String], deadline: Duration) -> io::Result<(Child, UnixStream)> {
+    start(own(SUPERVISOR, deadline, argv), None)
+}
+
+/// The same of a command that writes its output, and its complaints, to `output`. They are in English.
+pub(super) fn supervised_question(
+    argv: &[String],
+    deadline: Duration,
+    output: OwnedFd,
+) -> io::Result<(Child, UnixStream)> {
+    start(own(SUPERVISOR_OF_QUESTION, deadline, argv), Some(output))
+}
+
+fn start(mut command: Command, output: Option<OwnedFd>) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let mut command = own(SUPERVISOR, deadline, argv);
-    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+    let is_question = output.is_some();
+    let output = output.map_or_else(Stdio::null, Stdio::from);
+    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(output).current_dir("/");
     // What a terminal sends to this program's group is not for a command that runs.
     command.process_group(0).env_clear().env("PATH", DEFAULT_PATH);
     command.envs(KEPT_ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
+    if is_question {
+        command.env("LC_ALL", "C");
+    }
     Ok((command.spawn()?, ours))
 }
 
@@ -124,9 +144,11 @@ fn own(role: &str, time: Duration, argv: impl IntoIterator<Item = impl AsRef<OsS
 /// descriptor of this program is open then.
 pub fn command_process(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter();
-    let role = match arguments.next()?.to_str()? {
-        SUPERVISOR => supervise,
-        LAUNCHER => launch,
+    let (role, is_question): (fn(&Order) -> _, _) = match arguments.next()?.to_str()? {
+        SUPERVISOR => (supervise, false),
+        LAUNCHER => (launch, false),
+        SUPERVISOR_OF_QUESTION => (supervise, true),
+        LAUNCHER_OF_QUESTION => (launch, true),
         _ => return None,
     };
     let mut number = || arguments.next()?.to_str()?.parse::<u64>().ok();
@@ -134,6 +156,7 @@ pub fn command_process(arguments: impl IntoIterator<Item = OsString>) -> Option<
     let order = parent.zip(number()).map(|(parent, milliseconds)| Order {
         parent,
         time: Duration::from_millis(milliseconds),
+        is_question,
         argv: arguments.collect(),
     });
     // By hand, there is nobody to tell.
@@ -143,6 +166,8 @@ pub fn command_process(arguments: impl IntoIterator<Item = OsString>) -> Option<
 struct Order {
     parent: u32,
     time: Duration,
+    /// Its output is read.
+    is_question: bool,
     argv: Vec<OsString>,
 }
 
@@ -168,7 +193,8 @@ fn supervise(order: &Order) -> io::Result<()> {
     }
     let (launcher, theirs) = UnixStream::pair()?;
     launcher.set_read_timeout(Some(POLL))?;
-    let mut command = own(LAUNCHER, MAX_BUSY.min(order.time / 2), &order.argv);
+    let launcher_role = if order.is_question { LAUNCHER_OF_QUESTION } else { LAUNCHER };
+    let mut command = own(launcher_role, MAX_BUSY.min(order.time / 2), &order.argv);
     let spawned = command.stdin(OwnedFd::from(theirs)).spawn();
     drop(command);
     match spawned {
@@ -277,7 +303,11 @@ fn launch(order: &Order) -> io::Result<()> {
     let until = Instant::now() + order.time;
     let (program, arguments) = order.argv.split_first().ok_or(ErrorKind::InvalidInput)?;
     loop {
-        let error = Command::new(program).args(arguments).stdin(Stdio::null()).process_group(0).exec();
+        let mut command = Command::new(program);
+        if order.is_question {
+            command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
+        }
+        let error = command.args(arguments).stdin(Stdio::null()).process_group(0).exec();
         if error.kind() != ErrorKind::ExecutableFileBusy || Instant::now() >= until {
             return supervisor.write_all(&number(&error).to_ne_bytes());
         }

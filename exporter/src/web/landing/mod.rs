@@ -3,13 +3,14 @@
 //! ```text
 //!   Snapshot ──> attention   what is wrong, the worst first
 //!           ├──> shutdown    whether the host goes down
-//!           ├──> upses, certificates, sources, outside   tables (html)
+//!           ├──> upses, products, certificates, sources, outside   tables (html)
 //! ```
 
 mod attention;
 mod certificates;
 mod html;
 mod outside;
+mod products;
 mod shutdown;
 mod sources;
 mod upses;
@@ -60,6 +61,7 @@ impl LandingPage<'_> {
         attention::section(out, snapshot, shutdown.as_ref(), now)?;
         shutdown::section(out, shutdown.as_ref(), now)?;
         upses::section(out, snapshot)?;
+        products::section(out, snapshot, now)?;
         certificates::section(out, snapshot, now)?;
         sources::endpoints(out, snapshot)?;
         sources::section(out, snapshot)?;

@@ -1,0 +1,141 @@
+//! Which releases of products a host has, and what stops when their certificates end.
+
+use jiff::Timestamp;
+
+use super::{Item, Severity, Topic, certificates, fix, item};
+use crate::snapshot::{CertificateEnd, ReleaseSeen, Snapshot};
+
+/// A part of a product that is installed.
+pub(crate) struct ProductRow<'a> {
+    pub(crate) seen: &'a ReleaseSeen,
+    /// As people say it.
+    pub(crate) release: String,
+    pub(crate) stops: String,
+    /// How bad that is, and when it is.
+    pub(crate) end: Option<(Severity, String, CertificateEnd)>,
+}
+
+pub(crate) fn rows(snapshot: &Snapshot, now: Timestamp) -> Vec<ProductRow<'_>> {
+    let seen = snapshot.passes().filter_map(|(_, pass)| pass.release());
+    seen.filter_map(|seen| {
+        let end = seen.certificate_end(snapshot).map(|end| {
+            let (severity, left) = certificates::left(end.at(), now);
+            (severity, left, end)
+        });
+        Some(ProductRow { seen, release: release(seen)?, stops: stops(seen), end })
+    })
+    .collect()
+}
+
+/// What needs a person, and what does not. An end that was read is told with its certificate.
+pub(crate) fn items(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
+    rows(snapshot, now).iter().map(ProductRow::item).collect()
+}
+
+/// The release with what says it, or that alone where the notice does not know it; none of a part that is not installed.
+pub(crate) fn release(seen: &ReleaseSeen) -> Option<String> {
+    let version = seen.version.as_ref()?;
+    Some(match &seen.concern {
+        Some(concern) => format!("release {} ({version})", concern.release()),
+        None => format!("{version}, of which the vendor's notice does not speak"),
+    })
+}
+
+/// What stops when its certificate ends, as a sentence has it.
+pub(crate) fn stops(seen: &ReleaseSeen) -> String {
+    let stops: Vec<_> = seen.stops().collect();
+    match (&seen.concern, stops.as_slice()) {
+        (None, _) => "it is not known what stops when its certificate ends".to_owned(),
+        (Some(_), []) => "nothing stops when its certificate ends".to_owned(),
+        (Some(_), stops) => format!("when its certificate ends, what stops is {}", stops.join("; and ")),
+    }
+}
+
+impl ProductRow<'_> {
+    fn item(&self) -> Item {
+        let Self { seen, release, stops, end } = self;
+        let (severity, left) = match end {
+            Some((severity, left, CertificateEnd::Computed(_))) => {
+                let severity = if seen.stops().next().is_some() { *severity } else { Severity::Fine };
+                (severity, format!("; by its release and the day of its installation, it {left}"))
+            }
+            Some((_, left, CertificateEnd::Read(_))) => (Severity::Fine, format!("; it {left}")),
+            None => (Severity::Fine, String::new()),
+        };
+        let about = format!("{} of {} in {}", seen.part, seen.product, seen.directory);
+        let fix = (severity != Severity::Fine).then_some(fix::REINSTALL);
+        item(Topic::Agent, severity, about, format!("{release}; {stops}{left}")).fix_by(fix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kagiban_agents::{Concern, Mark, Os, Product};
+
+    use super::super::{attention, working};
+    use super::*;
+    use crate::snapshot::{Board, Label, Observation, Pass, SourceId, SourceKind};
+
+    const INSTALLED: i64 = 1_000_000_000;
+    const DAY: i64 = 86_400;
+
+    /// What is told of an agent on Linux, so many days after its installation: what needs a person, and what does not.
+    fn told(package: &str, days: i64) -> [Vec<Item>; 2] {
+        let product = Product::PowerchuteBusinessEdition;
+        let facts = product.facts();
+        let (notice, part) = (facts.notice.as_ref().expect("a notice"), &facts.parts[1]);
+        let seen = ReleaseSeen {
+            agent: None,
+            product,
+            part: part.name,
+            directory: Label::new("/opt/pcbe/Agent"),
+            version: Some(Label::new(package)),
+            concern: Concern::of(notice, part, Os::Linux, Mark::Package, package),
+            installed_at: Some(INSTALLED),
+            keystores: Vec::new(),
+        };
+        let now = Timestamp::from_second(INSTALLED + days * DAY).expect("a time");
+        let (board, id) = (Board::default(), SourceId::own(SourceKind::Release, Label::new("/opt/pcbe/Agent")));
+        board.expect([(id.clone(), &[][..])]);
+        let took = Duration::ZERO;
+        board.publish(&id, Pass { observation: Observation::Release(seen), trouble: None, ended: now, took });
+        let snapshot = board.snapshot();
+        [attention::items(&snapshot, None, now), working::items(&snapshot, None, now)]
+    }
+
+    #[test]
+    fn a_release_whose_certificate_ends_needs_a_person_where_something_stops_and_is_told_else() {
+        for (package, days, severity) in [
+            ("pbeagent-7.0.0-419", 1, None),
+            ("pbeagent-7.0.0-419", 3649, Some(Severity::Warning)),
+            ("pbeagent-7.0.0-419", 3651, Some(Severity::Critical)),
+            ("pbeagent-7.0.4-414", 3651, None),
+            ("pbeagent-7.0.5-408", 7299, None),
+            ("pbeagent-9.0.1-604", 9999, None),
+        ] {
+            let [bad, good] = told(package, days);
+            assert_eq!(bad.iter().map(|item| item.severity).next(), severity, "{package} {days}: {bad:?}");
+            assert_eq!(bad.len() + good.len(), 1, "it is told once: {bad:?} {good:?}");
+            assert!(bad.iter().all(|item| item.fix.is_some()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_release_and_what_stops_are_told_in_the_notices_words() {
+        let [bad, _] = told("pbeagent-7.0.0-419", 3651);
+        let said = &bad[0].said;
+        assert!(
+            said.starts_with("release 7.0 (pbeagent-7.0.0-419); when its certificate ends, what stops is logging in"),
+            "{said}"
+        );
+        assert!(said.contains("; and e-mail and broadcast notifications; by its release and the day"), "{said}");
+        let [_, good] = told("pbeagent-7.0.5-408", 1);
+        let said = &good[0].said;
+        assert!(said.starts_with("release 7.0.5 or 8.0 (pbeagent-7.0.5-408); nothing stops"), "{said}");
+        let [_, good] = told("pbeagent-9.0.1-604", 1);
+        let said = "pbeagent-9.0.1-604, of which the vendor's notice does not speak; it is not known what stops when its certificate ends";
+        assert_eq!(good[0].said, said);
+    }
+}
