@@ -48,7 +48,7 @@ fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
     }
     for seen in &found.releases {
         if let Some(release) = products::release(seen) {
-            line("release", &format!("{release} in {}; {}", seen.directory, products::stops(seen)))?;
+            line("product", &format!("{release} in {}; {}", seen.directory, products::stops(seen)))?;
         }
     }
     for (what, paths) in

@@ -635,6 +635,14 @@ mod tests {
     }
 
     #[test]
+    fn a_product_that_only_a_notice_tells_of_is_no_agent_yet() {
+        for product in ["apex-one", "virus-buster-corp", "skysea"] {
+            let refused = resolve(&format!("{{name: a, product: {product}}}")).expect_err(product);
+            assert!(refused.contains("known by its vendor's notice alone"), "{product}: {refused}");
+        }
+    }
+
+    #[test]
     fn a_service_is_told_by_its_name_or_by_two_commands_and_not_by_both() {
         let head = "name: web\nproduct: tls-service\nendpoint: {address: 'a:1'}\nkeystore: {path: /a}\n";
         let named = resolve(&format!("{head}service: {{name: 'the web'}}")).expect("a name is enough");

@@ -29,7 +29,7 @@ pub fn explain(subject: Subject) -> String {
                     section(&mut text, "What the vendor says", vec!["nothing that is kept here as a table".to_owned()]);
                 }
                 (notice, guide) => {
-                    notice.iter().for_each(|notice| vendor(&mut text, notice));
+                    notice.iter().for_each(|notice| vendor(&mut text, notice, OF_THE_END));
                     guide.iter().for_each(|guide| guided(&mut text, guide));
                 }
             }
@@ -38,7 +38,7 @@ pub fn explain(subject: Subject) -> String {
         Subject::NoticeAlone(guide) => {
             let mut text = format!("{}: known by its vendor's notice alone\n", guide.id);
             let today = [
-                "no host can be configured with it yet: an exporter refuses a configuration that names it",
+                "no host can be configured with it yet: an exporter refuses an agent of it",
                 "nothing of it is looked at, changed, stopped or repaired: what follows is for a person",
             ];
             section(&mut text, "What works today", today.map(str::to_owned));
@@ -104,7 +104,10 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
             vec!["the keystore: key and certificates of its entry. Other entries stay as they are".to_owned()]
         }
         Class::Trigger(_) => {
-            vec!["nothing by Kagiban: the host runs the program under renew.command of its configuration".to_owned()]
+            vec![
+                "nothing by Kagiban: the host runs the program under renew.command of its configuration".to_owned(),
+                "files under renew.keep are put back as they were before".to_owned(),
+            ]
         }
         Class::Observe => vec!["nothing".to_owned()],
     };
@@ -168,20 +171,25 @@ fn undone(class: &Class) -> Vec<String> {
     }
 }
 
-fn vendor(text: &mut String, notice: &Notice) {
+/// What stands over the effects that a notice tells of, and over its remedy.
+type Heads = [&'static str; 2];
+const OF_THE_END: Heads = ["When its certificate has ended", "How a new one is come by"];
+const OF_A_FAULT: Heads = ["What stops, and what goes on", "What the vendor says to do"];
+
+fn vendor(text: &mut String, notice: &Notice, [over_effects, over_remedy]: Heads) {
     section(text, "What the vendor says", [notice.title.to_owned(), format!("({})", notice.source)]);
     let effects = notice.when_it_ends.iter().map(|effect| {
         let word = if effect.goes_on { "goes on" } else { "stops" };
         format!("{word}: {}{}", effect.what, only(effect.versions))
     });
-    section(text, "When its certificate has ended", effects);
+    section(text, over_effects, effects);
     let to_check = SYSTEMS.iter().flat_map(|(os, name)| {
         let on_it = notice.to_check.iter().filter(move |checked| checked.on == *os);
         on_it.map(move |checked| format!("on {name}: that of the {}{}", checked.part, only(checked.versions)))
     });
     section(text, "Which certificates are to be checked", to_check);
     let steps = notice.remedy.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
-    section(text, "How a new one is come by", steps);
+    section(text, over_remedy, steps);
     if notice.releases.iter().any(|release| !release.marks.is_empty()) {
         section(text, "Which release it is", releases(notice.releases).lines().map(str::to_owned));
     } else {
@@ -195,7 +203,7 @@ fn vendor(text: &mut String, notice: &Notice) {
 
 /// A vendor's notice that names directories, programs or faults.
 fn guided(text: &mut String, guide: &Guide) {
-    vendor(text, &guide.notice);
+    vendor(text, &guide.notice, OF_A_FAULT);
     for problem in guide.problems {
         section(text, &format!("Problem {}", problem.name), fault(problem));
     }
