@@ -52,6 +52,7 @@ pub use kagiban_process::system::{Request, Requests, forbid_dumps, receive_at};
 pub use kagiban_service::{Lifecycle, REGISTERS_ITSELF, announce, asked_by_manager};
 pub use listeners::ListenersError;
 pub use manager::HandoverError;
+pub use output::decoded;
 pub use package::{InstalledPackage, PackageError};
 pub use ports::{bind_both_families, bind_to};
 pub use power_status::{PowerStatus, PowerStatusError};

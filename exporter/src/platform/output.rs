@@ -4,7 +4,7 @@ use encoding_rs::{Encoding, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE};
 
 /// By its mark of byte order, else as UTF-8, else as UTF-16 where it has zeros as text of ASCII letters has in that, else as CP932.
 /// What is none of them is shown as well as can be. One that was cut amid a character is of its encoding all the same.
-pub(super) fn decoded(bytes: &[u8]) -> String {
+pub fn decoded(bytes: &[u8]) -> String {
     let (encoding, marked) = Encoding::for_bom(bytes).unwrap_or_else(|| (unmarked(bytes), 0));
     encoding.decode_without_bom_handling(&bytes[marked..]).0.into_owned()
 }
