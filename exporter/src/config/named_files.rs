@@ -140,6 +140,9 @@ fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
     at.add("passwordFile", agent.password_file.as_deref(), NamedFileKind::AgentSecret);
     let renew = agent.renew.as_ref().and_then(|renew| renew.password_file.as_deref());
     at.add("renew.passwordFile", renew, NamedFileKind::AgentSecret);
+    for (index, path) in agent.renew.iter().flat_map(|renew| &renew.keep).enumerate() {
+        at.add(&format!("renew.keep[{index}]"), Some(path), NamedFileKind::Anything);
+    }
     at.add("passwordIni", agent.password_ini.as_deref(), NamedFileKind::Anything);
     at.add("keystore.path", agent.keystore.path.as_deref(), NamedFileKind::Anything);
     at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), NamedFileKind::Anything);
@@ -200,7 +203,7 @@ mod tests {
     fn every_file_that_a_configuration_names_is_known_by_its_setting() {
         let text = r#"
 certificates: [{name: fleet, paths: [/a, "/dir/*"], passwordFile: /1}]
-agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13}}]
+agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13, keep: [/f]}}]
 tlsEndpoints: [{address: "h:1", caFile: /t}]
 probe: {allow: ["h:1"], caFile: /q}
 ups:
@@ -242,6 +245,7 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             "outsideHosts[0].ups[0].snmp.communityFile /12",
             "agents[0].passwordFile /2",
             "agents[0].renew.passwordFile /13",
+            "agents[0].renew.keep[0] /f",
             "agents[0].passwordIni /i",
             "agents[0].keystore.certificateFile /s",
             "agents[0].keystore.keyFile /k",

@@ -7,7 +7,7 @@ use super::{Count, Item, Severity, Topic, certificates, fix, item, products, ups
 use crate::health::CheckResult;
 use crate::platform::HINTS;
 use crate::shutdown::{HostStateReport, LoadReport};
-use crate::snapshot::{KEY_NOT_PROVEN, Reload, Snapshot, SourceKind, Trouble, Unlisted};
+use crate::snapshot::{KEY_NOT_PROVEN, Label, Reload, Snapshot, SourceKind, Trouble, Unlisted};
 
 /// Why a handshake ended that no client of today comes to its end with.
 const OUTDATED: [&str; 3] = ["group_not_spoken", "old_cipher_suite", "old_version"];
@@ -153,11 +153,18 @@ fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
         let about = format!("Certificate {}", placed.certificate.facts.subject);
         (severity != Severity::Fine).then(|| {
             item(Topic::Certificate, severity, about, format!("{left}, in {}", placed.place))
-                .fix_by(Some(fix::RENEW))
+                .fix_by(Some(fix_of_certificate(snapshot, placed.place)))
                 .seen_by(id)
         })
     });
     said.collect()
+}
+
+/// No CA makes the certificate of a product that makes its own.
+fn fix_of_certificate(snapshot: &Snapshot, place: &Label) -> String {
+    let mut releases = snapshot.passes().filter_map(|(_, pass)| pass.release());
+    let its = releases.find(|seen| seen.version.is_some() && seen.keystores.contains(place));
+    its.map_or_else(|| fix::RENEW.to_owned(), |seen| fix::reinstall(seen.product))
 }
 
 fn of_hardening(snapshot: &Snapshot) -> Vec<Item> {

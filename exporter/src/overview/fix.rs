@@ -1,21 +1,25 @@
 //! What to do about a reason. The reasons are stated where they are made; each that a source can fail for has a line here, which a
 //! test holds.
 
+use kagiban_agents::Product;
+
 use crate::snapshot::{Backend, KEY_NOT_PROVEN, SourceKind};
 use crate::ups::UpsFault;
 
 /// A certificate is near its end.
 pub(crate) const RENEW: &str = concat!(
-    "have a new one issued; the operator does it for agents that a ManagedAgentCertificate names, see ",
+    "have a new one made, by its CA or by its product; the operator does it for agents that a ManagedAgentCertificate names, see ",
     online!("docs/rotation.md")
 );
 /// The certificate of the host's own API is near its end.
 pub(crate) const ENROLL: &str = "make a new one with `kagiban-operator enroll HOST --renew`";
 /// The vendor's notice has steps for a certificate that ends.
-pub(crate) const REINSTALL: &str = concat!(
-    "`kagiban-operator explain PRODUCT` tells the vendor's steps, see ",
-    online!("docs/runbooks/KagibanProductAffected.md")
-);
+pub(crate) fn reinstall(product: Product) -> String {
+    let page = online!("docs/runbooks/KagibanProductAffected.md");
+    format!(
+        "its product makes a new one when it is installed again: `kagiban-operator explain {product}` tells the vendor's steps, see {page}"
+    )
+}
 /// A check of hardening failed.
 pub(crate) const HARDEN: &str = concat!(online!("docs/hardening.md"), " says how, check by check");
 /// Rotations of an agent are frozen.

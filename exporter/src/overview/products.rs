@@ -27,7 +27,7 @@ pub(crate) fn rows(snapshot: &Snapshot, now: Timestamp) -> Vec<ProductRow<'_>> {
     .collect()
 }
 
-/// What needs a person, and what does not. An end that was read is told with its certificate.
+/// What needs a person, and what does not. Of an end that was read it is told here what stops, and when with its certificate too.
 pub(crate) fn items(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     rows(snapshot, now).iter().map(ProductRow::item).collect()
 }
@@ -56,27 +56,29 @@ impl ProductRow<'_> {
         let Self { seen, release, stops, end } = self;
         let (severity, left) = match end {
             Some((severity, left, CertificateEnd::Computed(_))) => {
-                let severity = if seen.stops().next().is_some() { *severity } else { Severity::Fine };
-                (severity, format!("; by its release and the day of its installation, it {left}"))
+                (*severity, format!("; by its release and the day of its installation, it {left}"))
             }
-            Some((_, left, CertificateEnd::Read(_))) => (Severity::Fine, format!("; it {left}")),
+            Some((severity, left, CertificateEnd::Read(_))) => (*severity, format!("; it {left}")),
             None => (Severity::Fine, String::new()),
         };
+        let severity = if seen.stops().next().is_some() { severity } else { Severity::Fine };
         let about = format!("{} of {} in {}", seen.part, seen.product, seen.directory);
-        let fix = (severity != Severity::Fine).then_some(fix::REINSTALL);
+        let fix = (severity != Severity::Fine).then(|| fix::reinstall(seen.product));
         item(Topic::Agent, severity, about, format!("{release}; {stops}{left}")).fix_by(fix)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use kagiban_agents::{Concern, Mark, Os, Product};
 
+    use super::super::samples::{NOW, certificate};
     use super::super::{attention, working};
     use super::*;
-    use crate::snapshot::{Board, Label, Observation, Pass, SourceId, SourceKind};
+    use crate::snapshot::{Board, Contents, FileSeen, Label, Observation, Pass, Role, SourceId, SourceKind};
 
     const INSTALLED: i64 = 1_000_000_000;
     const DAY: i64 = 86_400;
@@ -119,6 +121,56 @@ mod tests {
             assert_eq!(bad.iter().map(|item| item.severity).next(), severity, "{package} {days}: {bad:?}");
             assert_eq!(bad.len() + good.len(), 1, "it is told once: {bad:?} {good:?}");
             assert!(bad.iter().all(|item| item.fix.is_some()), "{bad:?}");
+        }
+    }
+
+    /// What needs a person on a host whose store ends in so many days.
+    fn told_of_a_store(package: &str, days: i64) -> Vec<Item> {
+        const STORE: &str = "/opt/pcbe/Agent/commkey";
+        let (board, [release, files]) = (
+            Board::default(),
+            [SourceKind::Release, SourceKind::Agent].map(|kind| SourceId::own(kind, Label::new("/opt/pcbe/Agent"))),
+        );
+        let product = Product::PowerchuteBusinessEdition;
+        let (notice, part) = (product.facts().notice.as_ref().expect("a notice"), &product.facts().parts[1]);
+        let seen = ReleaseSeen {
+            agent: None,
+            product,
+            part: part.name,
+            directory: Label::new("/opt/pcbe/Agent"),
+            version: Some(Label::new(package)),
+            concern: Concern::of(notice, part, Os::Linux, Mark::Package, package),
+            installed_at: None,
+            keystores: vec![Label::new(STORE)],
+        };
+        let contents = Contents::whole("jks", None, vec![certificate("PCBE", Role::Leaf, days)]);
+        let file = FileSeen { path: Label::new(STORE), modified: None, outcome: Ok(contents) };
+        board.expect([(release.clone(), &[][..]), (files.clone(), &[][..])]);
+        for (id, observation) in
+            [(&release, Observation::Release(seen)), (&files, Observation::Files(vec![Arc::new(file)].into()))]
+        {
+            board.publish(id, Pass { observation, trouble: None, ended: NOW, took: Duration::ZERO });
+        }
+        attention::items(&board.snapshot(), None, NOW)
+    }
+
+    /// A CA makes no certificate of this product: who is told to have one issued does the wrong thing.
+    #[test]
+    fn an_end_that_was_read_needs_a_person_too_and_the_product_is_installed_again_for_it() {
+        for (package, days, expected) in [
+            ("pbeagent-7.0.0-419", 14, &[Severity::Warning, Severity::Warning][..]),
+            ("pbeagent-7.0.0-419", -5, &[Severity::Critical, Severity::Critical]),
+            ("pbeagent-7.0.4-414", -5, &[Severity::Critical]),
+            ("pbeagent-7.0.0-419", 3000, &[]),
+        ] {
+            let items = told_of_a_store(package, days);
+            assert_eq!(
+                items.iter().map(|item| item.severity).collect::<Vec<_>>(),
+                expected,
+                "{package} {days}: {items:?}"
+            );
+            let explained = "`kagiban-operator explain powerchute-business-edition`";
+            assert!(items.iter().all(|item| item.fix.as_ref().is_some_and(|fix| fix.contains(explained))), "{items:?}");
         }
     }
 

@@ -26,9 +26,10 @@ pub(super) fn exported(
     in_yaml: impl Fn(&Value) -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     let mut text = format!(
-        "# {} resources of the installation {lineage}, whose hosts obey it. To give them to another operator:\n\
+        "# {} resource{} of the installation {lineage}. To give their hosts, as far as they obey it, to another operator:\n\
          #  1. Create what they name there first: the namespaces, and the Secrets\n",
         found.len(),
+        if found.len() == 1 { "" } else { "s" },
     );
     let secrets: BTreeSet<_> = found.iter().flat_map(secrets).collect();
     for (namespace, name) in secrets {

@@ -21,6 +21,8 @@ use crate::rotation::trigger::renewal::NOT_PUT_BACK;
 enum KeptFileError {
     #[error("renew.keep: {0}")]
     Survey(WriteError),
+    #[error("renew.keep: {}: there is no such file; correct its path, or take it out", path.display())]
+    Missing { path: PathBuf },
     #[error("renew.keep: {}: an earlier copy cannot be removed: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error("renew.keep: {0}")]
@@ -47,6 +49,7 @@ impl From<KeptFileError> for RotationFailure {
         let reason = match &error {
             KeptFileError::Survey(source) => source.reason(),
             KeptFileError::Backup(source) => source.reason(),
+            KeptFileError::Missing { .. } => "not_found",
             KeptFileError::Directory { .. } => "backup_exists",
             KeptFileError::NotPutBack { .. } => NOT_PUT_BACK,
         };
@@ -54,8 +57,7 @@ impl From<KeptFileError> for RotationFailure {
     }
 }
 
-/// Copies the files to `directory`, durably and private. One that is not there has nothing to keep. Copies that no journal tells of may lie
-/// there: nothing was begun with them.
+/// Copies the files to `directory`, durably and private. Copies that no journal tells of may lie there: nothing was begun with them.
 ///
 /// # Errors
 /// Why one cannot be copied, or could not be put back later; nothing was changed then.
@@ -71,7 +73,8 @@ fn copied(directory: &Path, paths: &[PathBuf], previous: Option<LeafSha256>) -> 
     let (mut kept, mut contents) = (Vec::new(), Vec::new());
     for (n, path) in paths.iter().enumerate() {
         let surveyed = platform::survey(path, MAX_STORE_BYTES).map_err(KeptFileError::Survey)?;
-        let Some(held) = surveyed.file else { continue };
+        // A name that is misspelt would be kept in silence, and its file lost.
+        let held = surveyed.file.ok_or_else(|| KeptFileError::Missing { path: path.clone() })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let (copy, digest) = (directory.join(format!("{n}-{name}")), Digest::of(&held.bytes));
         kept.push(KeptFile { path: path.clone(), copy, digest, attributes: surveyed.attributes });
@@ -121,11 +124,10 @@ mod tests {
 
     use super::*;
 
-    /// The copies of `script` and of a file that is not there, below `root`.
+    /// The copy of `script` below `root`.
     fn kept(root: &Path) -> Vec<KeptFile> {
         fs::write(root.join("script"), "ours").expect("write");
-        let paths = ["script", "absent"].map(|name| root.join(name));
-        copy(&root.join("backups/1"), &paths, None).expect("copied")
+        copy(&root.join("backups/1"), &[root.join("script")], None).expect("copied")
     }
 
     fn read(path: PathBuf) -> String {
@@ -140,9 +142,8 @@ mod tests {
         let before = kept[0].attributes.clone();
         for by_the_program in ["default", "default", "another default"] {
             fs::write(root.join("script"), by_the_program).expect("write");
-            fs::write(root.join("absent"), "new").expect("write");
             assert_eq!(put_back(&kept), []);
-            assert_eq!((read(root.join("script")), read(root.join("absent"))), ("ours".into(), "new".into()));
+            assert_eq!(read(root.join("script")), "ours");
         }
         fs::remove_file(root.join("script")).expect("removed");
         assert_eq!(put_back(&kept), [], "an uninstalled file comes back");
@@ -189,7 +190,7 @@ mod tests {
         fs::create_dir(root.join("directory")).expect("mkdir");
         let large = fs::File::create(root.join("large")).expect("created");
         large.set_len(MAX_STORE_BYTES + 1).expect("as long");
-        for name in ["directory", "large"] {
+        for name in ["directory", "large", "misspelt"] {
             let failure = copy(&root.join("backups/1"), &[root.join(name)], None).expect_err(name);
             assert!(failure.message.starts_with("renew.keep: "), "{failure:?}");
         }

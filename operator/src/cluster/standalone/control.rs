@@ -227,7 +227,8 @@ impl Control {
             resources = held,
             "what is held is deleted, as it is gone from the manifests: confirmed by hand"
         );
-        Ok(vec![text(&json!({"outcome": format!("{held} deletions confirmed")}))])
+        let many = if held == 1 { "" } else { "s" };
+        Ok(vec![text(&json!({"outcome": format!("{held} deletion{many} confirmed")}))])
     }
 }
 
