@@ -113,7 +113,7 @@ const PROBLEMS: &[Problem] = &[
         what: "a data server that compresses its logs is taken for one that touches them without right: a false ログ保存フォルダ不正アクセスアラート",
         versions: &[THIRD_ALONE],
         mended_in: MENDED_IN,
-        components: &["データサーバー"],
+        components: &["データサーバー (also beside the マスターサーバー)"],
         conditions: &[
             "a managing machine or a client (管理機, 端末機) is installed on the data server",
             "アプリケーションによるファイル操作のログを収集する is on",
@@ -173,7 +173,8 @@ pub(crate) mod tests {
             let alone: Vec<_> = first.iter().filter(|component| !second.contains(component)).collect();
             assert_eq!(alone, [&"申請・承認ワークフローシステムサーバー", &"HTTPゲートウェイサーバー"]);
             assert!(second.iter().all(|component| first.contains(component)));
-            assert_eq!(problem("3").components, ["データサーバー"]);
+            // マスターサーバーと同居している場合も対象
+            assert_eq!(problem("3").components, ["データサーバー (also beside the マスターサーバー)"]);
             for component in ["マスターサーバー", "データサーバー", "ログ解析サーバー", "管理機・端末機", "監査対象サーバー", "ソフトウェア配布用中継端末"] {
                 assert!(second.contains(&component), "{component}");
             }

@@ -47,6 +47,7 @@ fn events(effect: Effect) -> Vec<Event> {
                 Event::Failed(failed()),
             ]
         }
+        Effect::HaveBackedUp => vec![Event::ClearedToRenew(before()), Event::Failed(failed())],
         Effect::Nothing => vec![Event::OrderedToRevert(failed())],
         _ => vec![Event::Done, Event::Failed(failed())],
     }

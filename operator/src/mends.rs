@@ -23,8 +23,10 @@ pub(crate) const fn ask_as() -> &'static str {
 const fn make_private_on(os: Os) -> &'static str {
     match os {
         Os::Linux => "chmod 600",
-        // The service runs as the system. Its account and Administrators have the same names in every language
-        Os::Windows => "icacls FILE /inheritance:r /grant:r *S-1-5-18:F *S-1-5-32-544:F",
+        // The system and Administrators have the same names in every language. A service with an account of its own needs that one too
+        Os::Windows => {
+            "icacls FILE /inheritance:r /grant:r *S-1-5-18:F *S-1-5-32-544:F (and \"NT SERVICE\\kagiban-operator:F\" where the service has that account)"
+        }
     }
 }
 
@@ -38,7 +40,7 @@ fn make_own_on(os: Os, file: &str) -> String {
 const fn ask_as_on(os: Os) -> &'static str {
     match os {
         Os::Linux => "only the operator's own account and root may ask: try sudo",
-        Os::Windows => "only administrators may ask: try a console of an administrator",
+        Os::Windows => "only administrators and the service's own account may ask: try a console of an administrator",
     }
 }
 

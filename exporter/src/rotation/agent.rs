@@ -330,7 +330,7 @@ impl Resolver<'_> {
         let keep = keep.iter().map(|path| self.absolute("renew.keep", path)).collect::<Result<Vec<_>, _>>()?;
         let is_named_twice = keep.iter().collect::<BTreeSet<_>>().len() != keep.len();
         if is_named_twice || keep.len() > MAX_KEPT_FILES {
-            return Err(self.invalid("renew.keep", "must name 16 files at most, and each once"));
+            return Err(self.invalid("renew.keep", "must name few files (16 at most), and each once"));
         }
         let backup = backup.as_ref().map(|backup| self.resolve_backup(backup)).transpose()?;
         let trigger = Trigger {

@@ -118,7 +118,7 @@ impl Rotator {
         let done = match effect {
             Effect::Stage => self.stage(),
             Effect::BackUp => self.back_up(),
-            Effect::Preflight => return self.preflight().await,
+            Effect::Preflight => return self.preflight(false).await,
             Effect::Stop => self.stop_for_swap().await,
             Effect::Swap => self.swap(),
             Effect::Inspect => self.inspect().await,
@@ -127,7 +127,10 @@ impl Rotator {
             Effect::VerifyNew => self.verify_new().await,
             Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for_new().await,
-            Effect::HaveBackedUp => self.have_backed_up().await,
+            Effect::HaveBackedUp => match self.have_backed_up().await {
+                Ok(()) => return self.preflight(true).await,
+                Err(failure) => Err(failure),
+            },
             Effect::Renew => self.run_renewal().await,
             Effect::Prove if self.is_verified => Ok(()),
             Effect::Prove => self.prove().await,
@@ -204,13 +207,20 @@ impl Rotator {
             .map_err(|error| RotationFailure::new("journal_failed", format!("the journal cannot be written: {error}")))
     }
 
-    async fn preflight(&mut self) -> Event {
+    /// Before the service is stopped, or a program of its own is run: of one that writes a backup first, before that and after it.
+    async fn preflight(&mut self, is_backed_up: bool) -> Event {
+        let backs_up =
+            !is_backed_up && matches!(&self.agent.procedure, Procedure::Trigger(trigger) if trigger.backup.is_some());
         tokio::time::sleep(self.until_restart_is_due()).await;
         let seen = match self.check_service() {
             Ok(()) => self.look_before_stop().await,
             Err(failure) => Err(failure),
         };
-        let kept = seen.and_then(|seen| self.keep_files(seen.as_ref()).map(|()| seen));
+        let keep = |seen: Option<Leaf>| match backs_up {
+            true => Ok(seen),
+            false => self.keep_files(seen.as_ref()).map(|()| seen),
+        };
+        let kept = seen.and_then(keep);
         // Last: the service is stopped next.
         let cleared = match kept {
             Ok(seen) => self.power().await.map(|()| seen).map_err(RotationFailure::from),
@@ -219,8 +229,7 @@ impl Rotator {
         match (cleared, &self.agent.procedure) {
             (Err(failure), _) => Event::Failed(failure),
             (Ok(seen), Procedure::Push(_)) => Event::Cleared(Before::of(seen.map(|leaf| leaf.sha256))),
-            (Ok(seen), Procedure::Trigger(trigger)) => {
-                let backs_up = trigger.backup.is_some();
+            (Ok(seen), Procedure::Trigger(_)) => {
                 let leaf = seen.map(|Leaf { sha256, not_after, .. }| ServedLeaf { sha256, not_after });
                 if let Some(rotation) = &mut self.record.rotation {
                     rotation.previous = leaf.map(|leaf| leaf.sha256);

@@ -38,6 +38,11 @@ impl RotationFailure {
         Self { reason: reason.into(), message: bounded(message.into()), then: None, of: FailureOf::Step }
     }
 
+    /// Of an agent that renews its own certificate: the exporter ended before its program was run.
+    pub(super) fn of_restart_before_renewal() -> Self {
+        Self::new("restarted_before_renewal", "nothing was renewed; open a new rotation")
+    }
+
     /// Of a service manager that refuses because the host goes down.
     pub fn of_host_going_down(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self { of: FailureOf::HostGoingDown, ..Self::new(reason, message) }

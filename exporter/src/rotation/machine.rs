@@ -166,7 +166,7 @@ pub enum Effect {
     WatchOld,
     /// Keeps the service up until the stop that was begun can end it no more, and sees whether the old leaf is served then.
     Drain,
-    /// Runs the agent's own backup, and sees what it has written.
+    /// Runs the agent's own backup, sees what it has written, and asks anew what was asked before it: it may have taken an hour.
     HaveBackedUp,
     /// Runs the agent's own renewal.
     Renew,
@@ -298,7 +298,7 @@ impl Phase {
             (Self::Renewal { step }, Done | Unsettled) => step.done().into(),
             (Self::Renewal { step }, Failed(failure)) => step.failed(failure).into(),
             (Self::Renewal { step }, Ordered(failure)) => step.called_off(failure).into(),
-            (Self::Renewal { step: Renewal::Ordered }, ClearedToRenew(before)) => {
+            (Self::Renewal { step: Renewal::Ordered | Renewal::BackingUp { .. } }, ClearedToRenew(before)) => {
                 Self::Renewal { step: Renewal::Renewing { before } }
             }
             (Self::Renewal { step: Renewal::Ordered }, ClearedToBackUp(before)) => {

@@ -48,8 +48,8 @@ impl Phase {
             Self::Renewal { step } => match step.resumed() {
                 Some(step) => resumption(Mend::Keep, Self::Renewal { step }),
                 None => {
-                    let message = "nothing was renewed; open a new rotation";
-                    resumption(Mend::Keep, Self::RolledBack { failure: restarted("restarted_before_renewal", message) })
+                    let failure = RotationFailure::of_restart_before_renewal();
+                    resumption(Mend::Keep, Self::RolledBack { failure })
                 }
             },
             Self::Stopping { before } => {
@@ -121,7 +121,7 @@ impl Phase {
             | Self::Frozen { .. } => {
                 Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: FrozenFiles::Whole } }
             }
-            Self::Renewal { step: Renewal::Ordered | Renewal::BackingUp { .. } } => {
+            Self::Renewal { step: Renewal::Ordered } => {
                 Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: FrozenFiles::Whole } }
             }
             Self::Renewal { step } => last(Mend::Keep, Before::of(step.before()), false),

@@ -74,9 +74,10 @@ impl ReleaseSeen {
         if sources.any(|(_, state)| state.pass.is_none()) {
             return None;
         }
-        // The product writes its store when it is installed.
+        // The product writes its store when it is installed, and an update may leave it as it was; a file that was copied is younger than
+        // it. The earlier day is the one that is not too late.
         let written_at = || stores.iter().filter_map(|file| whole_seconds(file.modified?)).min();
-        let made_at = self.installed_at.or_else(written_at)?;
+        let made_at = self.installed_at.into_iter().chain(written_at()).min()?;
         let validity = self.concern.as_ref()?.validity()?;
         Some(CertificateEnd::Computed(made_at.checked_add(i64::try_from(validity.as_secs()).ok()?)?))
     }
@@ -143,7 +144,9 @@ mod tests {
     #[test]
     fn an_end_is_computed_where_the_store_cannot_be_read_and_never_where_it_was() {
         let seven = agent("pbeagent-7.0.0-419", Some(1000));
-        assert_eq!(end(&seven, unread(Some(7.5))), Some(CertificateEnd::Computed(1000 + 3650 * DAY)));
+        assert_eq!(end(&seven, unread(Some(2000.5))), Some(CertificateEnd::Computed(1000 + 3650 * DAY)));
+        let older = end(&seven, unread(Some(7.5)));
+        assert_eq!(older, Some(CertificateEnd::Computed(7 + 3650 * DAY)), "an update has left the store as it was");
         assert_eq!(end(&seven, None), Some(CertificateEnd::Computed(1000 + 3650 * DAY)), "there is no store");
         let twenty_years = agent("pbeagent-7.0.5-408", Some(1000));
         assert_eq!(end(&twenty_years, unread(None)), Some(CertificateEnd::Computed(1000 + 7300 * DAY)));

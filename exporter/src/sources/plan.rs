@@ -45,11 +45,11 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
             file_source(id, agent::rule(at))
         }));
         sources.extend(config.agents.iter().filter_map(|agent| configured_agent(agent, config, found)));
-        sources.extend(release_sources(config, found));
         sources.extend(discovered_files("jvm", &found.trust_stores));
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
         sources.extend(endpoints_of_agents(config, found, host).iter().map(&tls));
     }
+    sources.extend(release_sources(config, found));
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
     }
@@ -146,7 +146,8 @@ fn release_sources(config: &Config, found: &Discovered) -> Vec<Source> {
             files: Vec::new(),
         })
     };
-    found.agents.iter().cloned().chain(configured).filter_map(source).collect()
+    let found = found.agents.iter().filter(|_| config.discovers()).cloned();
+    found.chain(configured).filter_map(source).collect()
 }
 
 /// Several paths may lead to one store, as the links that distributions make for every version of a JVM.

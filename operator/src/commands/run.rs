@@ -117,7 +117,7 @@ fn speaker(installation: &Value) -> Option<String> {
     // One of an earlier version does not tell
     let epoch = installation["epoch"].as_u64().map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
     Some(format!(
-        "kagiban-operator speaks to these hosts for the installation {lineage}{epoch}. A host that obeys another one says so in Ready.\n"
+        "kagiban-operator speaks to these hosts for the installation {lineage}{epoch}. A host that obeys another one says so in Blocked.\n"
     ))
 }
 

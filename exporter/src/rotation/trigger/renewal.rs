@@ -66,8 +66,8 @@ impl Renewal {
     /// Its effect was carried out.
     pub(in crate::rotation) fn done(self) -> NextStep {
         match self {
-            Self::Ordered => NextStep::Step(self),
-            Self::BackingUp { before } => NextStep::Step(Self::Renewing { before }),
+            // What follows them is told with what is served then.
+            Self::Ordered | Self::BackingUp { .. } => NextStep::Step(self),
             Self::Renewing { before } => NextStep::Step(Self::Proving { before }),
             Self::Proving { before } => NextStep::Committed { before: before.map(|leaf| leaf.sha256) },
             Self::Reverting { before, failure, by_order } => {
@@ -80,8 +80,11 @@ impl Renewal {
     /// Its effect has failed.
     pub(in crate::rotation) fn failed(self, why: RotationFailure) -> NextStep {
         match self {
-            // Whatever became of a backup: the certificate is what it was.
-            Self::Ordered | Self::BackingUp { .. } => NextStep::RolledBack { failure: why },
+            Self::Ordered => NextStep::RolledBack { failure: why },
+            // Whatever became of a backup: the certificate is what it was. Its program may have stopped the service.
+            Self::BackingUp { before } => NextStep::Step(Self::settling(before, why)),
+            // The certificate is none the worse for a file that is not what it was.
+            Self::Proving { before } if why.reason == NOT_PUT_BACK => NextStep::Step(Self::settling(before, why)),
             // The program may have done a part of it.
             Self::Renewing { before } | Self::Proving { before } => {
                 let before = before.map(|leaf| leaf.sha256);
@@ -92,11 +95,21 @@ impl Renewal {
                 let failure = failure.followed_by(why, "revert_failed");
                 NextStep::Step(Self::Settling { before, failure, by_order })
             }
+            Self::Settling { failure, by_order, .. }
+                if failure.reason == NOT_PUT_BACK && why.reason == NOT_PUT_BACK =>
+            {
+                NextStep::Frozen { failure: why, by_order }
+            }
             Self::Settling { failure, by_order, .. } => {
                 let reason = if why.reason == NOT_PUT_BACK { NOT_PUT_BACK } else { "not_served_after_rollback" };
                 NextStep::Frozen { failure: failure.followed_by(why, reason), by_order }
             }
         }
+    }
+
+    /// Nothing is brought back: the service is to be in order, and so are the files that are kept.
+    fn settling(before: Option<ServedLeaf>, failure: RotationFailure) -> Self {
+        Self::Settling { before: before.map(|leaf| leaf.sha256), failure, by_order: false }
     }
 
     /// The program is to end, and the effect was not begun.
@@ -120,11 +133,12 @@ impl Renewal {
         }
     }
 
-    /// The step to go on with after a restart, when this one was found: none where nothing of the certificate was begun. The program of a
-    /// backup may go on then, and changes nothing of it.
+    /// The step to go on with after a restart, when this one was found: none where nothing was begun. The program of a backup may go on, and
+    /// is waited for; nothing is renewed after it.
     pub(in crate::rotation) fn resumed(self) -> Option<Self> {
         match self {
-            Self::Ordered | Self::BackingUp { .. } => None,
+            Self::Ordered => None,
+            Self::BackingUp { before } => Some(Self::settling(before, RotationFailure::of_restart_before_renewal())),
             Self::Renewing { before } => Some(Self::Proving { before }),
             Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => Some(self),
         }
@@ -276,7 +290,9 @@ mod tests {
     fn a_renewal_that_a_crash_has_cut_off_is_looked_at_and_not_begun_again() {
         let before = Some(ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after: at(200) });
         assert_eq!(Renewal::Ordered.resumed(), None);
-        assert_eq!(Renewal::BackingUp { before }.resumed(), None);
+        let failure = RotationFailure::of_restart_before_renewal();
+        let settling = Renewal::Settling { before: before.map(|leaf| leaf.sha256), failure, by_order: false };
+        assert_eq!(Renewal::BackingUp { before }.resumed(), Some(settling));
         assert_eq!(Renewal::Renewing { before }.resumed(), Some(Renewal::Proving { before }));
         let (before, failure) = (None, RotationFailure::new("any", ""));
         let settling = Renewal::Settling { before, failure: failure.clone(), by_order: true };

@@ -34,8 +34,8 @@ pub(super) const REASONS: &[&str] = &[
     "too_much_output",
 ];
 
-/// A release changes when somebody installs one.
-pub(super) const INTERVAL: Duration = Duration::from_hours(1);
+/// A release changes when somebody installs one. A look that fails takes back what was seen, and with it an alert: the next comes soon.
+pub(super) const INTERVAL: Duration = Duration::from_mins(5);
 /// A program is read in milliseconds, unless the file system hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Many times the size of any of the programs.
