@@ -334,13 +334,13 @@ async fn a_file_that_the_program_writes_over_after_a_crash_is_put_back_too() {
 async fn an_agent_whose_file_cannot_be_put_back_is_frozen_until_it_can() {
     let (world, file) = with_command_file(2049).await;
     world.before("renew", "rm -f ${0%/*}/default.sh; mkdir ${0%/*}/default.sh");
-    world.before("back", "");
     let api = Api::start(&world).await;
     let decided = renew(&api, 1).await;
     assert_eq!((decided.state, reason(&decided)), (RotationState::Frozen, "not_put_back"), "{decided:#?}");
     let said = decided.failure.unwrap().message;
     assert!(said.contains("/backups/") && said.contains("0-default.sh"), "{said}");
-    assert_eq!(world.service.served().await, Some(world.first), "its service is up on what it had");
+    assert_eq!(world.ran("back"), 0, "a renewed certificate is not given up for a file");
+    assert!(world.service.served().await.is_some_and(|leaf| leaf != world.first));
     std::fs::remove_dir(&file).unwrap();
     let began = Instant::now();
     while api.decided(1).await.state != RotationState::RolledBack {
@@ -455,20 +455,54 @@ async fn a_backup_that_was_there_before_is_none() {
     assert_eq!(world.ran("renew"), 0);
 }
 
-/// Its program goes on for a while, and the certificate is what it was.
+/// It may have taken an hour: what was asked before it is asked again, and nothing is run on a host whose power ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewal_that_a_crash_has_cut_off_in_its_backup_is_given_up() {
-    let (world, _) = with_backup("sleep 1").await;
+async fn a_host_that_is_about_to_go_down_when_the_backup_is_written_renews_nothing() {
+    let (world, _) = with_backup(&format!("printf '{ARCHIVE}' > \"$2\"; . ./shutdown")).await;
+    let shutdown = world.scheduled_shutdown();
+    let announced = format!("printf 'USEC=1\\nMODE=poweroff\\n' > '{}'", shutdown.display());
+    std::fs::write(world.home().join("shutdown"), announced).unwrap();
+    let api = Api::start(&world).await;
+    let decided = renew(&api, 1).await;
+    assert_eq!(
+        (decided.state, world.ran("save"), world.ran("renew")),
+        (RotationState::RolledBack, 1, 0),
+        "{decided:#?}"
+    );
+    assert!(decided.failure.unwrap().message.contains("shutdown"), "it says why");
+    api.stop().await;
+}
+
+/// What is kept is what lies there when the program is run, not what lay there before a backup of an hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_somebody_changes_during_the_backup_stays_as_they_have_changed_it() {
+    let (mut world, _) = with_backup(&format!("printf '{ARCHIVE}' > \"$2\"; echo changed > default.sh")).await;
+    let file = world.home().join("default.sh");
+    std::fs::write(&file, "before").unwrap();
+    world.agent.renew.as_mut().unwrap().keep = vec![file.clone()];
+    world.before("renew", "echo default > ${0%/*}/default.sh");
+    let (mut rotator, _lock) = world.rotator().await;
+    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+    rotator.advance(|_| {}).await;
+    assert_eq!(rotator.report().unwrap().state, RotationState::Committed);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "changed\n");
+}
+
+/// Its program goes on for a while, and is waited for: a second one would write the same file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_a_crash_has_cut_off_in_its_backup_is_given_up_when_that_has_ended() {
+    let (world, _) = with_backup("sleep 2; echo > ended").await;
     {
         let (mut rotator, _lock) = world.rotator().await;
         rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-        let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
+        let cut_off = tokio::time::timeout(Duration::from_millis(500), rotator.advance(|_| {})).await;
         assert!(cut_off.is_err() && world.ran("save") == 1, "the crash is not in the middle");
     }
     let (rotator, _lock) = world.rotator().await;
     let report = rotator.report().unwrap();
     assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "restarted_before_renewal"));
-    assert_eq!(world.ran("renew"), 0);
+    assert!(world.home().join("ended").exists(), "it goes on beside whatever follows");
+    assert_eq!((world.ran("renew"), world.service.served().await), (0, Some(world.first)));
 }
 
 /// Somebody does not want the renewed leaf: that it is valid ends no freeze.
