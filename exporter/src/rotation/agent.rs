@@ -199,10 +199,19 @@ impl Agent {
         })
     }
 
-    /// What of its commands somebody else than an administrator may exchange, with the setting that names it.
+    /// What of its commands, and of an argument that a file gives them, somebody else than an administrator may exchange, with the setting
+    /// that names it.
     pub fn exposed(&self) -> impl Iterator<Item = (&'static str, FileError)> {
-        let of = |(setting, command)| Some((setting, platform::exposed_part(self.name.as_str(), command)?));
-        self.commands().filter_map(of)
+        let part = |command: &Command| platform::exposed_part(self.name.as_str(), command);
+        let commands = self.commands().filter_map(move |(setting, command)| Some((setting, part(command)?)));
+        let given = match &self.procedure {
+            Procedure::Trigger(Trigger { password_file: Some(path), .. }) => Some(path),
+            Procedure::Trigger(_) | Procedure::Push(_) => None,
+        };
+        // As a program that lies there would be judged.
+        let as_program = |path: &PathBuf| Command::Program(vec![path.to_string_lossy().into_owned()]);
+        let given = given.and_then(move |path| Some(("renew.passwordFile", part(&as_program(path))?)));
+        commands.chain(given)
     }
 
     /// Every command that a rotation may run, with the setting that names it.
@@ -632,6 +641,20 @@ mod tests {
         }
         let relative = "{name: u, product: powerchute-serial-shutdown, service: {stop: [./stop], start: [x]}}";
         assert!(resolve(relative).is_err_and(|e| e.contains("absolute")));
+    }
+
+    /// Who may exchange it chooses an argument of a program that runs as the system, and may have a file of the system's shown as one.
+    #[test]
+    fn a_password_file_that_others_may_exchange_is_told_as_a_command_is() {
+        let (_directory, theirs) = crate::platform::testing::exposed_command();
+        let path = theirs.trim_matches(['[', ']', '\'']);
+        let yaml = format!(
+            "{{name: a, product: self-renewing-service, endpoint: {{address: 'a:1'}}, \
+             renew: {{command: [no-such-program, '{{password}}'], passwordFile: '{path}'}}}}"
+        );
+        let agent = Agent::resolve(&serde_yaml::from_str(&yaml).expect("yaml")).expect("an agent");
+        let settings: Vec<_> = agent.exposed().map(|(setting, _)| setting).collect();
+        assert_eq!(settings, ["renew.passwordFile"]);
     }
 
     #[test]

@@ -89,10 +89,11 @@ impl Service {
     }
 
     /// A stop that has returned while the service serves on: it ends in [`DRAIN_SECONDS`]. A start before that finds it
-    /// running, and does nothing.
+    /// running, and does nothing. Its end has a mark of its own: a start in the moment before the service looks would undo it else.
     pub(crate) fn drain_argv(control: &Path) -> [String; 4] {
-        let script =
-            format!("echo >>\"$0/stops\"; (sleep {DRAIN_SECONDS}; rm -f \"$0/run\") </dev/null >/dev/null 2>&1 &");
+        let script = format!(
+            "echo >>\"$0/stops\"; (sleep {DRAIN_SECONDS}; : >\"$0/ends\"; rm -f \"$0/run\") </dev/null >/dev/null 2>&1 &"
+        );
         argv(&script, control)
     }
 
@@ -171,8 +172,10 @@ fn load(store: &Path, password: &PasswordSource) -> Result<ServerConfig> {
 fn serve(config: &Arc<ServerConfig>, control: &Path, port: &Port, over: &AtomicBool) -> Result<()> {
     let listener = port.listen()?;
     listener.set_nonblocking(true)?;
+    let ends = control.join("ends");
+    let _ = fs::remove_file(&ends);
     fs::write(control.join("up"), "")?;
-    while control.join("run").exists() && !over.load(Ordering::Relaxed) {
+    while control.join("run").exists() && !ends.exists() && !over.load(Ordering::Relaxed) {
         match listener.accept() {
             // A client that breaks off is its own affair.
             Ok((client, _)) => drop(handshake::answer(client, config)),

@@ -6,6 +6,8 @@ use super::program::ask;
 use crate::platform::{Answer, InstalledPackage, PackageError};
 
 const RPM: &str = "rpm";
+/// Under it programs that do not end are counted, apart from those of agents: no agent has such a name.
+const ASKED_BY: &str = "rpm, asked for packages";
 /// Of a version, of a release and of an architecture there are few: two lines at most are usual.
 const MAX_ANSWER: usize = 64 * 1024;
 /// rpm answers in a tenth of a second, and waits where another one installs.
@@ -25,7 +27,7 @@ pub async fn installed_package(name: &str) -> Result<Option<InstalledPackage>, P
 
 async fn installed_by(rpm: &str, name: &str, deadline: Duration) -> Result<Option<InstalledPackage>, PackageError> {
     let argv = [rpm, "-q", "--qf", FORMAT, name].map(str::to_owned);
-    match ask(rpm, &argv, deadline, MAX_ANSWER).await {
+    match ask(ASKED_BY, &argv, deadline, MAX_ANSWER).await {
         Ok(answer) => read(name, &answer),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),

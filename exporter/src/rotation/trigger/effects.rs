@@ -300,6 +300,9 @@ fn with_password(command: &Command, file: Option<&Path>, reason: &'static str) -
     if password.is_empty() {
         return Err(failed(format!("{}: its first line is empty", file.display())));
     }
+    if password.contains('\0') {
+        return Err(failed(format!("{}: its first line holds a NUL character, which no argument can", file.display())));
+    }
     let argument = |argument: &String| if argument == PASSWORD { password.to_owned() } else { argument.clone() };
     let (program, arguments) = argv.split_at(1.min(argv.len()));
     Ok(Command::Program(program.iter().cloned().chain(arguments.iter().map(argument)).collect()))

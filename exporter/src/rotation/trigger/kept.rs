@@ -16,6 +16,9 @@ use crate::rotation::push::backup::{self, BackupError, Manifest};
 use crate::rotation::push::survey::MAX_STORE_BYTES;
 use crate::rotation::trigger::renewal::NOT_PUT_BACK;
 
+/// A file's name that its copy has too, in bytes.
+const LONGEST_SHOWN: usize = 100;
+
 /// Why a file was not copied or not put back.
 #[derive(Debug, thiserror::Error)]
 enum KeptFileError {
@@ -76,7 +79,9 @@ fn copied(directory: &Path, paths: &[PathBuf], previous: Option<LeafSha256>) -> 
         // A name that is misspelt would be kept in silence, and its file lost.
         let held = surveyed.file.ok_or_else(|| KeptFileError::Missing { path: path.clone() })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let (copy, digest) = (directory.join(format!("{n}-{name}")), Digest::of(&held.bytes));
+        // What is copied beside it later has a longer name, and a name has an end.
+        let name = if name.len() <= LONGEST_SHOWN { format!("{n}-{name}") } else { n.to_string() };
+        let (copy, digest) = (directory.join(name), Digest::of(&held.bytes));
         kept.push(KeptFile { path: path.clone(), copy, digest, attributes: surveyed.attributes });
         contents.push(held.bytes);
     }
@@ -154,6 +159,17 @@ mod tests {
         let mut changed: Vec<_> = changed.collect();
         changed.sort();
         assert_eq!(changed, ["another default", "default"]);
+    }
+
+    #[test]
+    fn one_with_the_longest_name_that_can_be_replaced_is_put_back() {
+        let root = tempfile::tempdir().expect("directory");
+        let path = root.path().join("n".repeat(210));
+        fs::write(&path, "ours").expect("write");
+        let kept = copy(&root.path().join("backups/1"), std::slice::from_ref(&path), None).expect("copied");
+        fs::write(&path, "default").expect("write");
+        assert_eq!(put_back(&kept), []);
+        assert_eq!(read(path), "ours");
     }
 
     #[test]

@@ -6,14 +6,22 @@ use crate::rotation::digest::Digest;
 /// A certificate with its key, and what a product keeps beside them, are far below it.
 pub(super) const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// APPNOTE.TXT 4.3.16, the end of the central directory: its signature, its length without a comment, where it has the number of all
-/// entries and the place of the directory, and the longest comment.
-const END_SIGNATURE: &[u8] = b"PK\x05\x06";
+/// APPNOTE.TXT: what stands at the beginning of each record.
+const END: &[u8] = b"PK\x05\x06";
+const ENTRY: &[u8] = b"PK\x01\x02";
+const FILE: &[u8] = b"PK\x03\x04";
+/// 4.3.16, the end of the central directory: its length without a comment, where it has the number of all entries, the size of the
+/// directory and its place, and the longest comment.
 const END_BYTES: usize = 22;
 const ENTRIES_AT: usize = 10;
 const DIRECTORY_SIZE_AT: usize = 12;
 const DIRECTORY_AT: usize = 16;
 const MAX_COMMENT: usize = u16::MAX as usize;
+/// 4.3.12, an entry: its length without what follows, where it has the lengths of what follows (name, extra field, comment), and where its
+/// file is.
+const ENTRY_BYTES: usize = 46;
+const LENGTHS_AT: [usize; 3] = [28, 30, 32];
+const FILE_AT: usize = 42;
 
 /// Why a file is no backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,20 +54,34 @@ pub(super) fn check(format: BackupFormat, before: Option<Digest>, now: Option<&[
     }
 }
 
-/// An archive that was cut off has no end, and one whose beginning is missing no directory where its end says.
+/// An archive that was cut off has no end, and one of which a part is missing no directory where its end says, or no file where that
+/// says. What is in the files is not unpacked: it is encrypted.
 fn check_archive(bytes: &[u8]) -> Result<(), NoBackup> {
     let from = bytes.len().saturating_sub(END_BYTES + MAX_COMMENT);
     let tail = bytes.get(from..).unwrap_or_default();
-    let at = tail.windows(END_SIGNATURE.len()).rposition(|window| window == END_SIGNATURE);
-    let at = at.ok_or(NoBackup::NoArchive)?;
-    let end = tail.get(at..at + END_BYTES).ok_or(NoBackup::NoArchive)?;
-    let number =
-        |at: usize, length: usize| end[at..at + length].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-    let (size, directory) = (number(DIRECTORY_SIZE_AT, 4), number(DIRECTORY_AT, 4));
-    if directory + size != (from + at) as u64 {
+    let at = from + tail.windows(END.len()).rposition(|window| window == END).ok_or(NoBackup::NoArchive)?;
+    let end = bytes.get(at..at + END_BYTES).ok_or(NoBackup::NoArchive)?;
+    let entries = number(end, ENTRIES_AT, 2);
+    let mut entry = number(end, DIRECTORY_AT, 4);
+    if entry.checked_add(number(end, DIRECTORY_SIZE_AT, 4)) != Some(at) {
         return Err(NoBackup::NoArchive);
     }
-    if number(ENTRIES_AT, 2) == 0 { Err(NoBackup::NoEntries) } else { Ok(()) }
+    if entries == 0 {
+        return Err(NoBackup::NoEntries);
+    }
+    for _ in 0..entries {
+        let found = bytes.get(entry..at).filter(|it| it.starts_with(ENTRY) && it.len() >= ENTRY_BYTES);
+        let found = found.ok_or(NoBackup::NoArchive)?;
+        let file = bytes.get(number(found, FILE_AT, 4)..entry).filter(|it| it.starts_with(FILE));
+        file.ok_or(NoBackup::NoArchive)?;
+        entry += ENTRY_BYTES + LENGTHS_AT.map(|at| number(found, at, 2)).iter().sum::<usize>();
+    }
+    if entry == at { Ok(()) } else { Err(NoBackup::NoArchive) }
+}
+
+/// Little-endian. `of` has that many bytes there.
+fn number(of: &[u8], at: usize, length: usize) -> usize {
+    of[at..at + length].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
 }
 
 #[cfg(test)]
@@ -90,7 +112,10 @@ mod tests {
     #[test]
     fn a_backup_is_new_and_has_something_in_it() {
         let whole = archive();
-        let nothing = [&b"PK\x05\x06"[..], &[0; 18]].concat();
+        let nothing = [END, &[0; 18]].concat();
+        let told_alone = [END, &[0, 0, 0, 0, 1, 0, 1, 0], &[0; 10]].concat();
+        let mut without_file = whole.clone();
+        without_file[..4].fill(0);
         for (format, before, now, expected) in [
             (BackupFormat::Any, None, None, Err(NoBackup::NotWritten)),
             (BackupFormat::Any, Some(&b"old"[..]), Some(&b"old"[..]), Err(NoBackup::AsBefore)),
@@ -101,6 +126,8 @@ mod tests {
             (BackupFormat::Zip, None, Some(&whole), Ok(())),
             (BackupFormat::Zip, None, Some(&whole[..whole.len() - 1]), Err(NoBackup::NoArchive)),
             (BackupFormat::Zip, None, Some(&whole[1..]), Err(NoBackup::NoArchive)),
+            (BackupFormat::Zip, None, Some(&told_alone), Err(NoBackup::NoArchive)),
+            (BackupFormat::Zip, None, Some(&without_file), Err(NoBackup::NoArchive)),
         ] {
             assert_eq!(check(format, before.map(Digest::of), now), expected, "{format:?} {now:?}");
         }
@@ -113,7 +140,7 @@ mod tests {
         fn no_file_is_too_strange_to_be_judged(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
             let mut strange = bytes;
             let at = at.min(strange.len());
-            strange.splice(at..at, END_SIGNATURE.iter().copied());
+            strange.splice(at..at, END.iter().copied());
             let _ = check(BackupFormat::Zip, None, Some(&strange));
         }
 
