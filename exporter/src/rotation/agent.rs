@@ -646,7 +646,7 @@ mod tests {
     /// Who may exchange it chooses an argument of a program that runs as the system, and may have a file of the system's shown as one.
     #[test]
     fn a_password_file_that_others_may_exchange_is_told_as_a_command_is() {
-        let (_directory, theirs) = crate::platform::testing::exposed_command();
+        let (_directory, theirs) = platform::testing::exposed_command();
         let path = theirs.trim_matches(['[', ']', '\'']);
         let yaml = format!(
             "{{name: a, product: self-renewing-service, endpoint: {{address: 'a:1'}}, \
