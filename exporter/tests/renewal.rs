@@ -25,6 +25,23 @@ async fn renew(api: &Api, generation: u64) -> RotationReport {
     api.decided(generation).await
 }
 
+/// The same without the API, and what became of it.
+async fn renewed(world: &World) -> RotationReport {
+    let (mut rotator, _lock) = world.rotator().await;
+    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+    rotator.advance(|_| {}).await;
+    rotator.report().unwrap()
+}
+
+/// A freeze ends by itself once its cause is gone.
+async fn ends_as_rolled_back(api: &Api) {
+    let began = Instant::now();
+    while api.decided(1).await.state != RotationState::RolledBack {
+        assert!(began.elapsed() < Duration::from_secs(60), "the freeze does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 fn reason(report: &RotationReport) -> &str {
     report.failure.as_ref().map_or("", |failure| failure.reason.as_str())
 }
@@ -119,11 +136,7 @@ async fn an_agent_that_serves_nothing_any_more_is_frozen_until_it_does() {
     world.service.insist_on(&world.first.to_string());
     let argv = world.service.start_argv();
     assert!(tokio::process::Command::new(&argv[0]).args(&argv[1..]).status().await.unwrap().success());
-    let began = Instant::now();
-    while api.decided(1).await.state != RotationState::RolledBack {
-        assert!(began.elapsed() < Duration::from_secs(60), "the freeze does not end");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    ends_as_rolled_back(&api).await;
     api.stop().await;
 }
 
@@ -342,11 +355,7 @@ async fn an_agent_whose_file_cannot_be_put_back_is_frozen_until_it_can() {
     assert_eq!(world.ran("back"), 0, "a renewed certificate is not given up for a file");
     assert!(world.service.served().await.is_some_and(|leaf| leaf != world.first));
     std::fs::remove_dir(&file).unwrap();
-    let began = Instant::now();
-    while api.decided(1).await.state != RotationState::RolledBack {
-        assert!(began.elapsed() < Duration::from_secs(60), "the freeze does not end");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    ends_as_rolled_back(&api).await;
     assert_is_ours(&file, "ours");
     api.stop().await;
 }
@@ -391,10 +400,7 @@ const ARCHIVE: &str = r"PK\003\004\012\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_the_products_own_is_written_before_anything_is_renewed() {
     let (world, file) = with_backup(&format!("echo \"$1\" > given-save; printf '{ARCHIVE}' > \"$2\"")).await;
-    let (mut rotator, _lock) = world.rotator().await;
-    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-    rotator.advance(|_| {}).await;
-    let report = rotator.report().unwrap();
+    let report = renewed(&world).await;
     assert_eq!(report.state, RotationState::Committed, "{report:#?}");
     assert!(std::fs::metadata(file).unwrap().len() > 0);
     for program in ["save", "renew"] {
@@ -415,10 +421,7 @@ async fn without_a_backup_that_is_one_nothing_is_renewed() {
         ("mkdir \"$2\"", "not a regular file"),
     ] {
         let (world, _) = with_backup(script).await;
-        let (mut rotator, _lock) = world.rotator().await;
-        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-        rotator.advance(|_| {}).await;
-        let report = rotator.report().unwrap();
+        let report = renewed(&world).await;
         assert_eq!(
             (report.state, reason(&report)),
             (RotationState::RolledBack, "not_backed_up"),
@@ -434,10 +437,7 @@ async fn without_a_backup_that_is_one_nothing_is_renewed() {
 async fn no_program_is_run_without_the_password_that_it_takes() {
     let (world, _) = with_backup("exit 0").await;
     std::fs::write(world.home().join("password"), "\n").unwrap();
-    let (mut rotator, _lock) = world.rotator().await;
-    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-    rotator.advance(|_| {}).await;
-    let report = rotator.report().unwrap();
+    let report = renewed(&world).await;
     assert!(report.failure.as_ref().unwrap().message.contains("first line is empty"), "{report:#?}");
     assert_eq!((world.ran("save"), world.ran("renew")), (0, 0));
 }
@@ -447,10 +447,7 @@ async fn no_program_is_run_without_the_password_that_it_takes() {
 async fn a_backup_that_was_there_before_is_none() {
     let (world, file) = with_backup("exit 0").await;
     std::fs::write(file, "of last year").unwrap();
-    let (mut rotator, _lock) = world.rotator().await;
-    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-    rotator.advance(|_| {}).await;
-    let report = rotator.report().unwrap();
+    let report = renewed(&world).await;
     assert!(report.failure.as_ref().unwrap().message.contains("what it was before"), "{report:#?}");
     assert_eq!(world.ran("renew"), 0);
 }
@@ -481,10 +478,7 @@ async fn a_file_that_somebody_changes_during_the_backup_stays_as_they_have_chang
     std::fs::write(&file, "before").unwrap();
     world.agent.renew.as_mut().unwrap().keep = vec![file.clone()];
     world.before("renew", "echo default > ${0%/*}/default.sh");
-    let (mut rotator, _lock) = world.rotator().await;
-    rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-    rotator.advance(|_| {}).await;
-    assert_eq!(rotator.report().unwrap().state, RotationState::Committed);
+    assert_eq!(renewed(&world).await.state, RotationState::Committed);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "changed\n");
 }
 

@@ -83,21 +83,26 @@ mod tests {
     const INSTALLED: i64 = 1_000_000_000;
     const DAY: i64 = 86_400;
 
-    /// What is told of an agent on Linux, so many days after its installation: what needs a person, and what does not.
-    fn told(package: &str, days: i64) -> [Vec<Item>; 2] {
+    /// An agent on Linux.
+    fn agent(package: &str) -> ReleaseSeen {
         let product = Product::PowerchuteBusinessEdition;
         let facts = product.facts();
         let (notice, part) = (facts.notice.as_ref().expect("a notice"), &facts.parts[1]);
-        let seen = ReleaseSeen {
+        ReleaseSeen {
             agent: None,
             product,
             part: part.name,
             directory: Label::new("/opt/pcbe/Agent"),
             version: Some(Label::new(package)),
             concern: Concern::of(notice, part, Os::Linux, Mark::Package, package),
-            installed_at: Some(INSTALLED),
+            installed_at: None,
             keystores: Vec::new(),
-        };
+        }
+    }
+
+    /// What is told of an agent on Linux, so many days after its installation: what needs a person, and what does not.
+    fn told(package: &str, days: i64) -> [Vec<Item>; 2] {
+        let seen = ReleaseSeen { installed_at: Some(INSTALLED), ..agent(package) };
         let now = Timestamp::from_second(INSTALLED + days * DAY).expect("a time");
         let (board, id) = (Board::default(), SourceId::own(SourceKind::Release, Label::new("/opt/pcbe/Agent")));
         board.expect([(id.clone(), &[][..])]);
@@ -131,18 +136,7 @@ mod tests {
             Board::default(),
             [SourceKind::Release, SourceKind::Agent].map(|kind| SourceId::own(kind, Label::new("/opt/pcbe/Agent"))),
         );
-        let product = Product::PowerchuteBusinessEdition;
-        let (notice, part) = (product.facts().notice.as_ref().expect("a notice"), &product.facts().parts[1]);
-        let seen = ReleaseSeen {
-            agent: None,
-            product,
-            part: part.name,
-            directory: Label::new("/opt/pcbe/Agent"),
-            version: Some(Label::new(package)),
-            concern: Concern::of(notice, part, Os::Linux, Mark::Package, package),
-            installed_at: None,
-            keystores: vec![Label::new(STORE)],
-        };
+        let seen = ReleaseSeen { keystores: vec![Label::new(STORE)], ..agent(package) };
         let contents = Contents::whole("jks", None, vec![certificate("PCBE", Role::Leaf, days)]);
         let file = FileSeen { path: Label::new(STORE), modified: None, outcome: Ok(contents) };
         board.expect([(release.clone(), &[][..]), (files.clone(), &[][..])]);

@@ -118,7 +118,7 @@ impl Rotator {
         let done = match effect {
             Effect::Stage => self.stage(),
             Effect::BackUp => self.back_up(),
-            Effect::Preflight => return self.preflight(false).await,
+            Effect::Preflight => return self.preflight().await,
             Effect::Stop => self.stop_for_swap().await,
             Effect::Swap => self.swap(),
             Effect::Inspect => self.inspect().await,
@@ -128,7 +128,7 @@ impl Rotator {
             Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for_new().await,
             Effect::HaveBackedUp => match self.have_backed_up().await {
-                Ok(()) => return self.preflight(true).await,
+                Ok(()) => return self.preflight().await,
                 Err(failure) => Err(failure),
             },
             Effect::Renew => self.run_renewal().await,
@@ -208,19 +208,15 @@ impl Rotator {
     }
 
     /// Before the service is stopped, or a program of its own is run: of one that writes a backup first, before that and after it.
-    async fn preflight(&mut self, is_backed_up: bool) -> Event {
-        let backs_up =
-            !is_backed_up && matches!(&self.agent.procedure, Procedure::Trigger(trigger) if trigger.backup.is_some());
+    async fn preflight(&mut self) -> Event {
+        let backs_up = self.backs_up_next();
         tokio::time::sleep(self.until_restart_is_due()).await;
         let seen = match self.check_service() {
             Ok(()) => self.look_before_stop().await,
             Err(failure) => Err(failure),
         };
-        let keep = |seen: Option<Leaf>| match backs_up {
-            true => Ok(seen),
-            false => self.keep_files(seen.as_ref()).map(|()| seen),
-        };
-        let kept = seen.and_then(keep);
+        let keep = |seen: Option<Leaf>| self.keep_files(seen.as_ref()).map(|()| seen);
+        let kept = if backs_up { seen } else { seen.and_then(keep) };
         // Last: the service is stopped next.
         let cleared = match kept {
             Ok(seen) => self.power().await.map(|()| seen).map_err(RotationFailure::from),

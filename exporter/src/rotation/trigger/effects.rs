@@ -1,6 +1,6 @@
 //! What a renewal does in each state: runs the product's program, looks at what is served, and brings back what was there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,30 +26,36 @@ use crate::rotation::rotator::Rotator;
 const BEFORE_BACK: &str = "before-back";
 
 impl Rotator {
+    /// Whether the product writes a backup of its own before anything else is done.
+    pub(in crate::rotation) fn backs_up_next(&self) -> bool {
+        let backs_up = matches!(&self.agent.procedure, Procedure::Trigger(trigger) if trigger.backup.is_some());
+        backs_up && matches!(self.step(), Some(Renewal::Ordered))
+    }
+
     /// Copies what the program will write over; a push copies its files by itself, when it replaces them.
     pub(in crate::rotation) fn keep_files(&mut self, served: Option<&Leaf>) -> Result<(), RotationFailure> {
-        let (Procedure::Trigger(Trigger { keep, .. }), Some(rotation)) =
-            (&self.agent.procedure, &mut self.record.rotation)
-        else {
-            return Ok(());
-        };
-        let directory = self.host.state_directory.backup(&self.agent.name, rotation.generation);
-        rotation.kept = kept::copy(&directory, keep, served.map(|leaf| leaf.sha256))?;
-        Ok(())
+        self.keep_files_in(|copies| copies, served.map(|leaf| leaf.sha256))
     }
 
     /// Of a renewal that was committed the files are their owner's again, who may have changed them since: what the program of
     /// `renew.back` will write over is copied anew.
     fn keep_files_for_order(&mut self) -> Result<(), RotationFailure> {
+        if self.kept_files().is_empty() { self.keep_files_in(|copies| copies.join(BEFORE_BACK), None) } else { Ok(()) }
+    }
+
+    /// `directory` says where among this rotation's copies.
+    fn keep_files_in(
+        &mut self,
+        directory: impl FnOnce(PathBuf) -> PathBuf,
+        previous: Option<LeafSha256>,
+    ) -> Result<(), RotationFailure> {
         let (Procedure::Trigger(Trigger { keep, .. }), Some(rotation)) =
             (&self.agent.procedure, &mut self.record.rotation)
         else {
             return Ok(());
         };
-        if rotation.kept.is_empty() {
-            let backup = self.host.state_directory.backup(&self.agent.name, rotation.generation);
-            rotation.kept = kept::copy(&backup.join(BEFORE_BACK), keep, None)?;
-        }
+        let copies = self.host.state_directory.backup(&self.agent.name, rotation.generation);
+        rotation.kept = kept::copy(&directory(copies), keep, previous)?;
         Ok(())
     }
 
