@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::file::{FileError, Links, WriteError};
+use crate::file::{DirectoryOwner, FileError, Links, WriteError};
 use crate::system::{self, Attributes, HeldEntry, names};
 
 /// Bytes; nobody meets or guesses such a name.
@@ -61,6 +61,24 @@ pub fn narrow(path: &Path, attributes: &Attributes) -> Result<(), WriteError> {
 /// See [`WriteError`].
 pub fn replace(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
     HeldEntry::find(path, Links::Refuse)?.replace(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
+}
+
+/// The same in a directory that belongs to `owner`: whoever owns the directory above could have put that of somebody else in its place.
+///
+/// # Errors
+/// See [`WriteError`].
+pub fn replace_in_directory_of(
+    owner: &DirectoryOwner,
+    path: &Path,
+    bytes: &[u8],
+    attributes: &Attributes,
+) -> Result<(), WriteError> {
+    let place = HeldEntry::find(path, Links::Refuse)?;
+    let now = place.directory_owner()?;
+    if now != *owner {
+        return Err(WriteError::OtherOwner { path: path.to_owned(), then: owner.0.clone(), now: now.0 });
+    }
+    place.replace(bytes, attributes)
 }
 
 /// A new name in the directory of `path` for a file that is to become it; [`sweep`] knows such names again.

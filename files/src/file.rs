@@ -60,6 +60,11 @@ pub struct FileRead {
     pub identity: FileIdentity,
 }
 
+/// The account that a directory belongs to, as its system writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DirectoryOwner(pub(crate) String);
+
 /// Whether the last name of a path may be a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
@@ -179,6 +184,11 @@ pub enum WriteError {
     InUse { path: PathBuf },
     #[error("{}: was changed by somebody else during the rotation; open a new one", path.display())]
     Changed { path: PathBuf },
+    #[error(
+        "{}: its directory belongs to {now} now, and belonged to {then} when the file was copied; see who has put that directory there",
+        path.display()
+    )]
+    OtherOwner { path: PathBuf, then: String, now: String },
     #[error(transparent)]
     Refused(#[from] FileError),
     #[error("{}: owner and permissions cannot be kept: {source}; run as root or SYSTEM", path.display())]
@@ -206,7 +216,7 @@ impl WriteError {
             Self::NotMounted { .. } => "not_mounted",
             Self::Immutable { .. } | Self::ReadOnlyFile { .. } => "immutable",
             Self::InUse { .. } => "in_use",
-            Self::Changed { .. } => "changed_meanwhile",
+            Self::Changed { .. } | Self::OtherOwner { .. } => "changed_meanwhile",
             Self::Refused(error) => error.reason(),
             Self::AccessNotKept { .. } => "access_not_kept",
             Self::Unguarded { .. } => "unguarded_directory",

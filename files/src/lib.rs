@@ -38,10 +38,12 @@ use windows as system;
 pub use append::AppendedFile;
 pub use directory::StagedDirectory;
 pub use durable::{
-    check_room, has_left_over, narrow, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
-    write_unsynced,
+    check_room, has_left_over, narrow, remove, replace, replace_in_directory_of, sweep, sync_directory_of,
+    temporary_beside, write_new, write_unsynced,
 };
-pub use file::{DirectoryIdentity, Exposure, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError};
+pub use file::{
+    DirectoryIdentity, DirectoryOwner, Exposure, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError,
+};
 pub use guarded::{check_private_directory, create_private_directory, replace_guarded, write_new_guarded};
 pub use held::{HeldFile, read_held};
 #[cfg(windows)]

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::durable::temporary_beside;
-use crate::file::{DirectoryIdentity, Links, WriteError};
+use crate::file::{DirectoryIdentity, DirectoryOwner, Links, WriteError};
 use crate::held::HeldFile;
 use crate::system::{Attributes, HeldEntry, Metadata};
 
@@ -14,6 +14,7 @@ use crate::system::{Attributes, HeldEntry, Metadata};
 #[derive(Debug)]
 pub struct Surveyed {
     pub directory: DirectoryIdentity,
+    pub directory_owner: DirectoryOwner,
     /// None when there is no file.
     pub file: Option<HeldFile>,
     /// The file's; without one, private to the directory's owner: a service could not read a file of ours.
@@ -28,13 +29,13 @@ pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
     let place = HeldEntry::find(path, Links::Refuse)?;
     let opened = place.open_replaceable()?;
     place.check_name_beside()?;
-    let directory = place.directory_identity()?;
+    let (directory, directory_owner) = (place.directory_identity()?, place.directory_owner()?);
     let Some((file, metadata)) = opened else {
-        return Ok(Surveyed { directory, file: None, attributes: place.attributes_of_a_new_file()? });
+        return Ok(Surveyed { directory, directory_owner, file: None, attributes: place.attributes_of_a_new_file()? });
     };
     place.check_own(&metadata)?;
     let held = place.read(file, &metadata, limit)?;
-    Ok(Surveyed { directory, attributes: held.attributes.clone(), file: Some(held) })
+    Ok(Surveyed { directory, directory_owner, attributes: held.attributes.clone(), file: Some(held) })
 }
 
 /// The same as far as only the taking of a place is asked for: whether another file can take that of the one at `path`, or

@@ -15,7 +15,9 @@ use super::machine::{Before, FrozenFiles, Phase};
 use super::starting::{self, BegunStart};
 use super::stopping;
 use crate::checksum;
-use crate::platform::{self, Attributes, DirectoryIdentity, FileError, FileIdentity, Links, WriteError};
+use crate::platform::{
+    self, Attributes, DirectoryIdentity, DirectoryOwner, FileError, FileIdentity, Links, WriteError,
+};
 
 /// The only version written. A newer one is not understood, and is set aside rather than guessed at. Fields that are left out
 /// where they say nothing do not raise it: programs from before them read most journals, and take the others for lost.
@@ -170,6 +172,9 @@ pub struct KeptFile {
     pub digest: Digest,
     /// Those that it had, and has again when it is put back.
     pub attributes: Attributes,
+    /// That of its directory, and again when it is put back. Absent in journals from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_owner: Option<DirectoryOwner>,
 }
 
 /// What was found where a journal should be.
@@ -557,6 +562,7 @@ mod tests {
                 copy: "/var/lib/kagiban-exporter/backups/web/7/0-default.sh".into(),
                 digest: Digest::of(digest),
                 attributes: attributes(),
+                directory_owner: None,
             }],
             epoch: Epoch(1),
             generation: Generation(generation),

@@ -11,7 +11,7 @@ use super::attributes::Attributes;
 use super::held::HeldEntry;
 use super::mounts;
 use super::read::identity_of_directory;
-use crate::file::{DirectoryIdentity, WriteError};
+use crate::file::{DirectoryIdentity, DirectoryOwner, WriteError};
 
 impl HeldEntry {
     /// What a file here would get where there is none: private to the directory's owner, since a service could not read a file of
@@ -27,6 +27,10 @@ impl HeldEntry {
 
     pub(crate) fn directory_identity(&self) -> Result<DirectoryIdentity, WriteError> {
         Ok(identity_of_directory(&self.directory, &self.looked_at_directory()?))
+    }
+
+    pub(crate) fn directory_owner(&self) -> Result<DirectoryOwner, WriteError> {
+        Ok(DirectoryOwner(self.looked_at_directory()?.uid().to_string()))
     }
 
     fn looked_at_directory(&self) -> Result<Metadata, WriteError> {

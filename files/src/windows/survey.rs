@@ -12,7 +12,7 @@ use super::held::{HeldEntry, access_of};
 use super::names::{self, SHARED, wide};
 use super::read::{Metadata, identity_of_directory};
 use super::sys::{self, How};
-use crate::file::{DirectoryIdentity, WriteError};
+use crate::file::{DirectoryIdentity, DirectoryOwner, WriteError};
 
 impl HeldEntry {
     /// What a file here would get where there is none: private to the directory's owner, since a service could not read a file of
@@ -25,6 +25,11 @@ impl HeldEntry {
     pub(crate) fn directory_identity(&self) -> Result<DirectoryIdentity, WriteError> {
         let look = sys::look(self.directory.as_handle()).map_err(self.failed("looking at its directory"))?;
         Ok(identity_of_directory(&look))
+    }
+
+    pub(crate) fn directory_owner(&self) -> Result<DirectoryOwner, WriteError> {
+        let directory = access_of(&self.directory).map_err(self.failed("looking at its directory"))?;
+        Ok(DirectoryOwner(directory.owner))
     }
 
     /// Opened as for a new file, it says whether we may make one.

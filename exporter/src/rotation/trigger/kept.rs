@@ -82,7 +82,8 @@ fn copied(directory: &Path, paths: &[PathBuf], previous: Option<LeafSha256>) -> 
         // What is copied beside it later has a longer name, and a name has an end.
         let name = if name.len() <= LONGEST_SHOWN { format!("{n}-{name}") } else { n.to_string() };
         let (copy, digest) = (directory.join(name), Digest::of(&held.bytes));
-        kept.push(KeptFile { path: path.clone(), copy, digest, attributes: surveyed.attributes });
+        let (attributes, directory_owner) = (surveyed.attributes, Some(surveyed.directory_owner));
+        kept.push(KeptFile { path: path.clone(), copy, digest, attributes, directory_owner });
         contents.push(held.bytes);
     }
     if kept.is_empty() {
@@ -118,7 +119,10 @@ fn put_one_back(file: &KeptFile) -> Result<(), KeptFileError> {
         if let Some(present) = present.filter(|present| present.bytes != bytes) {
             backup::keep_changed(&file.copy, &present.bytes)?;
         }
-        Ok(platform::replace(&file.path, &bytes, Some(&file.attributes))?)
+        match &file.directory_owner {
+            Some(owner) => Ok(platform::replace_in_directory_of(owner, &file.path, &bytes, &file.attributes)?),
+            None => Ok(platform::replace(&file.path, &bytes, Some(&file.attributes))?),
+        }
     };
     put().map_err(|source| KeptFileError::NotPutBack { path: file.path.clone(), copy: file.copy.clone(), source })
 }
@@ -197,6 +201,22 @@ mod tests {
             left.iter().all(|(_, failure)| failure.message.contains("changed since it was made")) && left.len() == 1
         );
         assert_eq!(read(paths[1].clone()), "default", "nothing of unknown contents is put there");
+    }
+
+    /// Whoever owns the directory above could have put a directory of root's there.
+    #[test]
+    fn nothing_is_put_into_a_directory_of_another_owner_than_it_was_copied_from() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut kept = kept(root.path());
+        let script = root.path().join("script");
+        fs::write(&script, "default").expect("write");
+        let owner = kept[0].directory_owner.replace(serde_json::from_str("\"somebody else\"").expect("an owner"));
+        let left = put_back(&kept);
+        assert!(left.iter().all(|(_, failure)| failure.message.contains("its directory belongs to")), "{left:?}");
+        assert_eq!((left.len(), read(script.clone()).as_str()), (1, "default"));
+        kept[0].directory_owner = owner;
+        assert_eq!(put_back(&kept), []);
+        assert_eq!(read(script), "ours");
     }
 
     #[test]
