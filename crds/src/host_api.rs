@@ -141,10 +141,12 @@ pub struct AgentReport {
     pub power: PowerReport,
     /// The leaf in the keystore file, under the agent's alias.
     pub stored: Sighting,
-    /// The leaf on the live TLS endpoint.
+    /// The leaf on the live TLS endpoint, or in the file of `kept_in`.
     pub served: Sighting,
-    /// The leaf on the live TLS endpoint as PEM, so that whoever asks can check who signed it. Absent from hosts that do not
-    /// tell.
+    /// The file that the agent's own leaf is looked for in, of an agent that serves none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_in: Option<String>,
+    /// The leaf of `served` as PEM, so that whoever asks can check who signed it. Absent from hosts that do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
     /// The newest rotation, if there was one.

@@ -32,7 +32,9 @@ impl Installed {
 
     /// Where its keystore may lie, the likeliest first.
     pub(crate) fn keystores(&self) -> impl Iterator<Item = PathBuf> {
-        self.product.facts().keystores.iter().map(|name| self.directory.join(name))
+        // Each directory by itself: a name with a slash in it is none to Windows, where nothing makes a path of it.
+        let at = |name: &&str| name.split('/').fold(self.directory.clone(), |path, part| path.join(part));
+        self.product.facts().keystores.iter().map(at)
     }
 
     /// The part of the product that lies there, by the name of the directory.

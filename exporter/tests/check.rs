@@ -93,7 +93,7 @@ async fn what_is_missing_is_told_with_what_to_do_and_the_exit_code_is_1() {
     assert!(message(file).contains("not_found") && file["fix"].as_str().unwrap().contains("path"), "{file}");
 
     // A command that cannot be run, and a service that does not answer.
-    let port = world.resolved().endpoint.at.address;
+    let port = world.resolved().leaf_place.to_string();
     world.rewrite_agent(&port, "127.0.0.1:1");
     let stop = world.agent.service.stop.as_ref().expect("a command")[0].clone();
     world.rewrite_agent(&format!("stop: [{stop:?}"), "stop: [\"/nonexistent/stop\"");

@@ -513,7 +513,7 @@ async fn a_rollback_that_brings_nothing_back_freezes_the_agent_for_as_long_as_th
     tokio::time::sleep(Duration::from_secs(13)).await;
     assert_eq!(api.decided(1).await.state, RotationState::Frozen);
     let refusal = api.ask::<RotationReport>("POST", &path, &rollback(1, 1)).await.unwrap_err();
-    assert!(refusal.message.contains("the renewed one is served still"), "{refusal:?}");
+    assert!(refusal.message.contains("the renewed one is there still"), "{refusal:?}");
     api.stop().await;
 }
 

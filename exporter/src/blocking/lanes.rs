@@ -36,6 +36,8 @@ pub enum Work {
     RotationNames,
     /// Whose sockets listen where an agent serves, and whether they have business with its key.
     Listeners,
+    /// The files that agents keep their certificates in, for a rotation's looks and the host API's reports.
+    LeafFiles,
     /// The web configuration file and what it names.
     WebConfig,
     /// Certificate, key and CAs of the host API.
@@ -61,13 +63,13 @@ pub enum Work {
 /// More agents than one host has. What hangs of one agent holds one thread of a kind, and takes none from the others.
 const AGENTS: usize = 64;
 /// The threads that only hung agents can take together: the hardening of each has two kinds of files.
-const OF_AGENTS: usize = 5 * AGENTS;
+const OF_AGENTS: usize = 6 * AGENTS;
 
 /// The threads that only outside hosts can take together. They are there where there are such hosts.
 const OF_OUTSIDE_HOSTS: usize = 16;
 
 /// Every kind, with the most threads that it holds. A kind whose sources are many has more: each source that hangs holds one.
-const LIMITS: [(Work, usize); 21] = [
+const LIMITS: [(Work, usize); 22] = [
     (Work::Files, 12),
     (Work::Health, 2 * AGENTS),
     (Work::Host, 4),
@@ -79,6 +81,7 @@ const LIMITS: [(Work, usize); 21] = [
     (Work::ProbeNames, 8),
     (Work::RotationNames, AGENTS),
     (Work::Listeners, AGENTS),
+    (Work::LeafFiles, AGENTS),
     (Work::WebConfig, 1),
     (Work::HostApiTls, 1),
     (Work::Reports, AGENTS),
@@ -160,6 +163,7 @@ impl Work {
             Self::ProbeNames => "probe_names",
             Self::RotationNames => "rotation_names",
             Self::Listeners => "listeners",
+            Self::LeafFiles => "leaf_files",
             Self::WebConfig => "web_config",
             Self::HostApiTls => "host_api_tls",
             Self::Reports => "reports",

@@ -31,7 +31,7 @@ pub struct AgentConfig {
     /// PowerChute: the INI file with `KS_Access_Data`; by default `pcssconfig.ini` in the directory.
     #[serde(default)]
     pub password_ini: Option<PathBuf>,
-    /// Where the agent serves its certificate; by default the product's port on the loopback address.
+    /// Where the agent serves its certificate; by default the product's port on the loopback address. See `verify.certificateFile`.
     #[serde(default)]
     pub endpoint: Option<EndpointConfig>,
     #[serde(default)]
@@ -215,6 +215,13 @@ pub struct VerifyConfig {
     /// Between two looks.
     #[serde(default, deserialize_with = "duration")]
     pub interval: Option<Duration>,
+    /// Instead of `endpoint`, of a product that renews its own certificate: the file that it keeps the certificate in, as DER, PEM, JKS or
+    /// JCEKS. A renewal is proven by what it holds. By default the product's own, where the product serves nothing.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    /// Of the agent's entry, where that file is a Java store.
+    #[serde(default)]
+    pub alias: Option<String>,
 }
 
 /// Enough to restore what was before a bad certificate that was found late.

@@ -147,6 +147,7 @@ fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
     at.add("keystore.path", agent.keystore.path.as_deref(), NamedFileKind::Anything);
     at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), NamedFileKind::Anything);
     at.add("keystore.keyFile", agent.keystore.key_file.as_deref(), NamedFileKind::Key);
+    at.add("verify.certificateFile", agent.verify.certificate_file.as_deref(), NamedFileKind::Anything);
     if let Some(endpoint) = &agent.endpoint {
         at.source = source(SourceKind::Tls, &endpoint.address);
         at.add("endpoint.caFile", endpoint.ca_file.as_deref(), NamedFileKind::Authorities);
@@ -203,7 +204,7 @@ mod tests {
     fn every_file_that_a_configuration_names_is_known_by_its_setting() {
         let text = r#"
 certificates: [{name: fleet, paths: [/a, "/dir/*"], passwordFile: /1}]
-agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13, keep: [/f]}}]
+agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13, keep: [/f]}, verify: {certificateFile: /v}}]
 tlsEndpoints: [{address: "h:1", caFile: /t}]
 probe: {allow: ["h:1"], caFile: /q}
 ups:
@@ -249,6 +250,7 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             "agents[0].passwordIni /i",
             "agents[0].keystore.certificateFile /s",
             "agents[0].keystore.keyFile /k",
+            "agents[0].verify.certificateFile /v",
             "agents[0].endpoint.caFile /p",
             "hostApi.certificateFile /c",
             "hostApi.keyFile /11",

@@ -67,6 +67,7 @@ impl WatchedAgent {
             power: host.power.report().await,
             stored,
             served,
+            kept_in: agent.leaf_place.file().map(|file| file.path.display().to_string()),
             certificate,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
             committed: record.rotation.as_ref().and_then(rotation::Rotation::last_committed),
@@ -79,9 +80,9 @@ impl WatchedAgent {
             return fresh.clone();
         }
         let agent = Arc::clone(agent);
-        let endpoint = agent.endpoint.clone();
+        let place = agent.leaf_place.clone();
         let stored = self.reads.join(Work::Reports, (), Instant::now() + READ_WITHIN, move || stored(&agent));
-        let (stored, served) = futures::join!(stored, rotation::look(&endpoint));
+        let (stored, served) = futures::join!(stored, rotation::look(&place));
         let stored = stored.unwrap_or_else(|blocked| not_read(&blocked));
         let certificate = served.as_ref().ok().map(|leaf| pem_block("CERTIFICATE", leaf.der()).to_string());
         let now = CertificateSightings { at: Instant::now(), stored, served: rotation::sighting(served), certificate };
@@ -92,7 +93,7 @@ impl WatchedAgent {
 
 fn stored(agent: &Agent) -> Sighting {
     let Some(push) = agent.push() else {
-        let message = "the agent keeps its certificate by itself; what it serves tells which it is".to_owned();
+        let message = "the agent keeps its certificate by itself; what is seen under `served` tells which it is".to_owned();
         return Sighting::Unseen { reason: "kept_by_agent".to_owned(), message };
     };
     match rotation::stored_leaf(push) {

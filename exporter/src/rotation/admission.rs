@@ -122,7 +122,7 @@ impl AdmissionContext<'_> {
                 let stands = match standing {
                     FrozenFiles::Whole => "its files are one set, and its service was not seen to live on them",
                     FrozenFiles::NewMustGo => {
-                        "its former certificate was asked for, and the renewed one is served still"
+                        "its former certificate was asked for, and the renewed one is there still"
                     }
                     FrozenFiles::NotRestored { .. } => "the rollback has failed, and is tried again every few minutes",
                     FrozenFiles::NewStands { .. } => {

@@ -1,6 +1,7 @@
 //! An agent that can be rotated: what its configuration says, with the defaults of its product.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,10 @@ use kagiban_agents::{Class, PasswordIni, Product, ProductFacts, Renewal, Service
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
-use crate::config::{Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig};
+use super::leaf_file::LeafFile;
+use crate::config::{
+    Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
+};
 use crate::installation::{Installed, directory_there, local_endpoint};
 use crate::platform::{self, AccountId, Command, FileError, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
@@ -20,7 +24,7 @@ pub struct Agent {
     pub name: AgentName,
     pub product: Product,
     pub procedure: Procedure,
-    pub endpoint: AgentEndpoint,
+    pub leaf_place: LeafPlace,
     pub service: Service,
     pub verify: Verify,
 }
@@ -68,6 +72,9 @@ pub struct ProductBackup {
     pub format: BackupFormat,
 }
 
+/// The setting of the file that an agent's certificate is kept in.
+pub const CERTIFICATE_FILE: &str = "verify.certificateFile";
+
 /// An argument that stands for the password of `renew.passwordFile`.
 pub(super) const PASSWORD: &str = "{password}";
 
@@ -76,6 +83,41 @@ pub(super) const PASSWORD: &str = "{password}";
 pub enum Keystore {
     OneFile { path: PathBuf, format: StoreFormat },
     PemPair { certificate: PathBuf, key: PathBuf },
+}
+
+/// Where the agent's own leaf is seen, which proves a rotation.
+#[derive(Clone, Debug)]
+pub enum LeafPlace {
+    /// It is served.
+    Endpoint(AgentEndpoint),
+    /// It is kept in a file, and nothing tells which one the agent works with. Of a renewal alone: a file that we have put there
+    /// ourselves would prove nothing.
+    File(LeafFile),
+}
+
+impl LeafPlace {
+    pub const fn endpoint(&self) -> Option<&AgentEndpoint> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint),
+            Self::File(_) => None,
+        }
+    }
+
+    pub const fn file(&self) -> Option<&LeafFile> {
+        match self {
+            Self::Endpoint(_) => None,
+            Self::File(file) => Some(file),
+        }
+    }
+}
+
+impl fmt::Display for LeafPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(endpoint) => f.write_str(&endpoint.at.address),
+            Self::File(file) => file.path.display().fmt(f),
+        }
+    }
 }
 
 /// Where the agent serves its certificate, and who may answer there.
@@ -128,9 +170,7 @@ pub enum AgentConfigError {
     Missing { agent: AgentName, key: &'static str },
     #[error("agent {agent}: {key}: {problem}")]
     Invalid { agent: AgentName, key: &'static str, problem: &'static str },
-    #[error(
-        "agent {agent}: {setting}: {source}; the program acts as the system, and does not run what others may exchange"
-    )]
+    #[error("agent {agent}: {setting}: {source}; {}", refused_for(setting))]
     Exposed { agent: AgentName, setting: &'static str, source: FileError },
     /// This may be another thing in a moment.
     #[error("agent {agent}: endpoint.accounts: the accounts of this host cannot be read: {source}")]
@@ -199,19 +239,20 @@ impl Agent {
         })
     }
 
-    /// What of its commands, and of an argument that a file gives them, somebody else than an administrator may exchange, with the setting
-    /// that names it.
+    /// What of its commands, of an argument that a file gives them, and of the file that its certificate is kept in somebody else than an
+    /// administrator may exchange, with the setting that names it.
     pub fn exposed(&self) -> impl Iterator<Item = (&'static str, FileError)> {
-        let part = |command: &Command| platform::exposed_part(self.name.as_str(), command);
+        let agent = self.name.as_str();
+        let part = |command: &Command| platform::exposed_part(agent, command);
         let commands = self.commands().filter_map(move |(setting, command)| Some((setting, part(command)?)));
         let given = match &self.procedure {
-            Procedure::Trigger(Trigger { password_file: Some(path), .. }) => Some(path),
-            Procedure::Trigger(_) | Procedure::Push(_) => None,
+            Procedure::Trigger(Trigger { password_file, .. }) => password_file.as_ref(),
+            Procedure::Push(_) => None,
         };
-        // As a program that lies there would be judged.
-        let as_program = |path: &PathBuf| Command::Program(vec![path.to_string_lossy().into_owned()]);
-        let given = given.and_then(move |path| Some(("renew.passwordFile", part(&as_program(path))?)));
-        commands.chain(given)
+        let kept = self.leaf_place.file().map(|file| &file.path);
+        let files = [given.map(|path| ("renew.passwordFile", path)), kept.map(|path| (CERTIFICATE_FILE, path))];
+        let files = files.into_iter().flatten();
+        commands.chain(files.filter_map(move |(setting, path)| Some((setting, platform::exposed_file(agent, path)?))))
     }
 
     /// Every command that a rotation may run, with the setting that names it.
@@ -297,7 +338,7 @@ impl Resolver<'_> {
         Ok(Agent {
             name: self.0.name.clone(),
             product: self.0.product,
-            endpoint: self.resolve_endpoint(&procedure)?,
+            leaf_place: self.resolve_leaf_place(&procedure)?,
             service: self.resolve_service(facts, &procedure)?,
             procedure,
             verify: self.resolve_verify()?,
@@ -412,6 +453,35 @@ impl Resolver<'_> {
         let usual = || installed.and_then(Installed::password_ini).map(|(path, _)| path);
         let path = configured.or_else(usual).ok_or_else(|| self.missing("directory"))?;
         Ok(Some((path, ini)))
+    }
+
+    fn resolve_leaf_place(&self, procedure: &Procedure) -> Result<LeafPlace, AgentConfigError> {
+        let VerifyConfig { certificate_file, alias, .. } = &self.0.verify;
+        let is_push = matches!(procedure, Procedure::Push(_));
+        if is_push && (certificate_file.is_some() || alias.is_some()) {
+            let problem = "only what is served proves a certificate that this product is given; name the endpoint";
+            return Err(self.invalid(CERTIFICATE_FILE, problem));
+        }
+        if self.0.endpoint.is_some() && (certificate_file.is_some() || alias.is_some()) {
+            let problem =
+                "the certificate is looked for in a file or at the endpoint; leave endpoint out, or this and verify.alias";
+            return Err(self.invalid(CERTIFICATE_FILE, problem));
+        }
+        let serves = is_push || self.0.endpoint.is_some() || self.0.product.facts().port.is_some();
+        if serves && certificate_file.is_none() {
+            return self.resolve_endpoint(procedure).map(LeafPlace::Endpoint);
+        }
+        let configured = self.optional(CERTIFICATE_FILE, certificate_file.as_deref())?;
+        let usual = || Ok(self.installed()?.and_then(|at| at.keystores().next()));
+        let path = configured.map_or_else(usual, |path| Ok(Some(path)))?;
+        let path = path.ok_or_else(|| self.missing("endpoint, or verify.certificateFile instead of it,"))?;
+        if self.0.service.name.is_some() || self.0.service.start.is_some() {
+            let problem = "a file does not tell that the service is down, so that nothing would ever start it; leave service.name and \
+                           service.start out";
+            return Err(self.invalid(CERTIFICATE_FILE, problem));
+        }
+        let alias = alias.clone().or_else(|| self.0.product.facts().alias.map(str::to_owned));
+        Ok(LeafPlace::File(LeafFile { path, alias }))
     }
 
     fn resolve_endpoint(&self, procedure: &Procedure) -> Result<AgentEndpoint, AgentConfigError> {
@@ -577,6 +647,15 @@ impl Resolver<'_> {
     }
 }
 
+/// Why what others may exchange there is refused.
+fn refused_for(setting: &str) -> &'static str {
+    if setting == CERTIFICATE_FILE {
+        "what others may write there proves nothing"
+    } else {
+        "the program acts as the system, and does not run what others may exchange"
+    }
+}
+
 /// Whether one of its arguments stands for the password; the program itself is none of them.
 fn names_password(command: &Command) -> bool {
     match command {
@@ -606,7 +685,7 @@ mod tests {
         let agent = resolve("{name: ups, product: powerchute-serial-shutdown}").expect("defaults");
         let push = agent.push().expect("a push");
         assert_eq!(push.alias.as_deref(), Some("securekey"));
-        assert_eq!(agent.endpoint.at.address, "127.0.0.1:6547");
+        assert_eq!(agent.leaf_place.to_string(), "127.0.0.1:6547");
         assert!(push.password_ini.as_ref().is_some_and(|(path, _)| path.ends_with("pcssconfig.ini")));
         assert!(matches!(&push.keystore, Keystore::OneFile { path, .. } if path.ends_with("keystore")));
     }
@@ -722,7 +801,55 @@ mod tests {
                 let refused = resolve(&format!("{head}{rest}")).expect_err(rest);
                 assert!(refused.contains(expected), "{rest}: {refused}");
             }
-            assert!(resolve(&format!("name: c\nproduct: {product}\n{renew}")).is_err_and(|e| e.contains("endpoint")));
         }
+        let without = "name: c\nproduct: self-renewing-service\nrenew: {command: [/bin/renew]}\n";
+        assert!(resolve(without).is_err_and(|e| e.contains("endpoint, or verify.certificateFile")));
+    }
+
+    #[test]
+    fn the_leaf_of_an_agent_that_serves_nothing_is_looked_for_in_a_file() {
+        let head = "name: c\nproduct: self-renewing-service\nrenew: {command: [/bin/renew]}\n";
+        let named = resolve(&format!("{head}verify: {{certificateFile: /c/server.dat, alias: a}}")).expect("a file is enough");
+        let file = named.leaf_place.file().expect("a file");
+        assert_eq!((file.path.as_path(), file.alias.as_deref()), (Path::new(&native("/c/server.dat")), Some("a")));
+        for (rest, expected) in [
+            ("verify: {certificateFile: server.dat}", "absolute"),
+            ("verify: {certificateFile: /c/s}\nendpoint: {address: 'a:1'}", "leave endpoint out"),
+            ("verify: {alias: a}\nendpoint: {address: 'a:1'}", "leave endpoint out"),
+            ("verify: {certificateFile: /c/s}\nservice: {name: web}", "leave service.name"),
+            ("verify: {certificateFile: /c/s}\nservice: {start: [/bin/start]}", "leave service.name"),
+        ] {
+            let refused = resolve(&format!("{head}{rest}")).expect_err(rest);
+            assert!(refused.contains("verify.certificateFile") && refused.contains(expected), "{rest}: {refused}");
+        }
+        let push = format!("name: web\nproduct: tls-service\nkeystore: {{path: /a}}\nendpoint: {{address: 'a:1'}}\n{SERVICE}\n");
+        let refused = resolve(&format!("{push}verify: {{certificateFile: /c/s}}")).expect_err("of a push");
+        assert!(refused.contains("only what is served proves"), "{refused}");
+    }
+
+    /// Seed 000: the store lies in the directory of each part, and what the server serves is not known.
+    #[test]
+    fn the_leaf_of_a_product_without_a_port_is_looked_for_in_its_own_store_unless_the_configuration_says_otherwise() {
+        let head = "name: pcbe\nproduct: powerchute-business-edition\nrenew: {command: [/bin/renew]}\n";
+        let place = |rest: &str| resolve(&format!("{head}{rest}")).expect("resolved").leaf_place;
+        let own = place("directory: /opt/pcbe/Server");
+        let file = own.file().expect("a file");
+        let expected = Path::new(&native("/opt/pcbe/Server")).join("commkey");
+        assert_eq!((file.path.as_path(), file.alias.as_deref()), (expected.as_path(), Some("securekey")));
+        assert!(place("").to_string().to_lowercase().contains("server"), "the server's comes first");
+        assert_eq!(place("endpoint: {address: 'a:1'}").to_string(), "a:1");
+    }
+
+    /// Who may write it says which certificate the agent has.
+    #[test]
+    fn a_certificate_file_that_others_may_exchange_is_told_and_proves_nothing() {
+        let (_directory, theirs) = platform::testing::exposed_command();
+        let path = theirs.trim_matches(['[', ']', '\'']);
+        let yaml = format!(
+            "{{name: a, product: self-renewing-service, renew: {{command: [no-such-program]}}, verify: {{certificateFile: '{path}'}}}}"
+        );
+        let agent = Agent::resolve(&serde_yaml::from_str(&yaml).expect("yaml")).expect("an agent");
+        let refused = agent.check_unexposed().expect_err("others may write it").to_string();
+        assert!(refused.contains("verify.certificateFile") && refused.contains("proves nothing"), "{refused}");
     }
 }

@@ -251,7 +251,7 @@ impl Rotator {
 
     /// A service that this host cannot look at is not stopped: it could not be verified afterwards.
     pub(super) async fn look_before_stop(&self) -> Result<Option<Leaf>, RotationFailure> {
-        live::before(&self.agent.endpoint, self.agent.verify.interval).await
+        live::before(&self.agent.leaf_place, self.agent.verify.interval).await
     }
 
     /// Nothing when the clock was set back: it must not hold a rotation longer than the interval.

@@ -4,6 +4,8 @@
 use kagiban_crds::host_api::Failure;
 use serde::{Deserialize, Serialize};
 
+use super::agent::LeafPlace;
+
 /// Of a message, in bytes: what a command writes to its standard error may be far longer.
 const MAX_MESSAGE: usize = 1024;
 
@@ -52,6 +54,12 @@ impl RotationFailure {
     pub(super) fn followed_by(self, then: Self, reason: &str) -> Self {
         let then = Some(then.then.unwrap_or(then.message));
         Self { reason: reason.to_owned(), message: self.message, then, of: FailureOf::Step }
+    }
+
+    /// The same of a leaf, with the place that it was seen at.
+    pub(super) fn seen_at(self, place: &LeafPlace) -> Self {
+        let message = bounded(format!("{place}: {}", self.message));
+        Self { message, ..self }
     }
 
     /// All that is told of it.

@@ -216,7 +216,7 @@ impl Rotator {
         if !is_over && self.chores.start.is_none_or(|start| start.due() > Instant::now()) {
             return false;
         }
-        if !live::is_down(&self.agent.endpoint).await || self.host.stop.is_cancelled() {
+        if !live::is_down(&self.agent.leaf_place).await || self.host.stop.is_cancelled() {
             return false;
         }
         let started = self.start("start_failed_while_frozen").await;

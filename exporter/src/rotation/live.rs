@@ -1,5 +1,7 @@
-//! What the agent's endpoint serves: the only proof that counts, by fingerprint. A certificate is public, so a look counts only
-//! when the handshake proves its key, and when every account that listens there has business with that key.
+//! Which leaf an agent has: the only proof that counts, by fingerprint.
+//!
+//! A certificate is public, so a look at an endpoint counts only when the handshake proves its key, and when every account that listens
+//! there has business with that key. An agent that serves nothing has its leaf in a file ([`super::leaf_file`]), which is never down.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,10 +20,11 @@ use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521,
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
-use super::agent::{AgentEndpoint, Verify};
+use super::agent::{AgentEndpoint, LeafPlace, Verify};
 use super::drain::{BegunStop, Responder};
 use super::failure::RotationFailure;
 use super::hold::{Hold, Look, PATIENCE};
+use super::leaf_file::{self, LeafFileError};
 use crate::blocking::{Turns, Work};
 use crate::platform::{self, AccountId, HINTS, ListenersError};
 use crate::probe::{self, OldTls, ProbeError};
@@ -63,13 +66,16 @@ pub enum LookError {
         "{address}: whose socket listens there was not found out ({detail}); see whether the key's file system answers"
     )]
     ListenerUnknown { address: String, detail: String },
+    #[error(transparent)]
+    File(#[from] LeafFileError),
 }
 
 impl LookError {
     /// Stable, for conditions and failure reasons.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Probe(error) => error.reason(),
+            Self::File(error) => error.reason(),
             Self::Unproven { .. } => "unproven_key",
             Self::Uncheckable { .. } => "uncheckable_key",
             Self::ForeignListener { .. } => "foreign_listener",
@@ -77,11 +83,12 @@ impl LookError {
         }
     }
 
-    /// Whether the endpoint itself has answered so, or has not answered: not a name server, nor this host's own want of something,
-    /// which say nothing of the service.
-    pub(super) fn is_the_endpoints(&self) -> bool {
+    /// Whether the place itself has shown so: an endpoint that has answered so or has not answered, a file that is so. Not a name server,
+    /// nor this host's own want of something, which say nothing of the agent.
+    pub(super) fn is_the_places(&self) -> bool {
         match self {
             Self::Probe(error) => is_the_endpoints(error),
+            Self::File(error) => error.is_the_files(),
             Self::Unproven { .. } | Self::Uncheckable { .. } | Self::ForeignListener { .. } => true,
             Self::ListenerUnknown { .. } => false,
         }
@@ -92,18 +99,25 @@ impl LookError {
 ///
 /// # Errors
 /// See [`LookError`].
-pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
-    look_from_here(endpoint).await.map(|seen| seen.leaf)
+pub async fn look(place: &LeafPlace) -> Result<Certificate, LookError> {
+    look_from_here(place).await.map(|seen| seen.leaf)
 }
 
 /// What was seen.
 struct ProvenLeaf {
     leaf: Certificate,
-    /// Else nobody knows whose port it is: the key's proof alone counts.
+    /// Else nobody knows whose port it is: the key's proof alone counts. A file is this host's own.
     is_own_address: bool,
 }
 
-async fn look_from_here(endpoint: &AgentEndpoint) -> Result<ProvenLeaf, LookError> {
+async fn look_from_here(place: &LeafPlace) -> Result<ProvenLeaf, LookError> {
+    match place {
+        LeafPlace::Endpoint(endpoint) => look_at_endpoint(endpoint).await,
+        LeafPlace::File(file) => Ok(ProvenLeaf { leaf: leaf_file::look(file).await?, is_own_address: true }),
+    }
+}
+
+async fn look_at_endpoint(endpoint: &AgentEndpoint) -> Result<ProvenLeaf, LookError> {
     let address = || endpoint.at.address.clone();
     let deadline = Instant::now() + LOOK_DEADLINE;
     let dialled = probe::dial(&endpoint.at, Work::RotationNames, deadline).await?;
@@ -233,12 +247,12 @@ fn judged(
 ///
 /// # Errors
 /// Of the second look.
-async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<ProvenLeaf, LookError> {
-    match look_from_here(endpoint).await {
+async fn look_twice(place: &LeafPlace, pause: Duration) -> Result<ProvenLeaf, LookError> {
+    match look_from_here(place).await {
         Ok(seen) => Ok(seen),
         Err(_) => {
             sleep(pause).await;
-            look_from_here(endpoint).await
+            look_from_here(place).await
         }
     }
 }
@@ -248,13 +262,14 @@ async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<ProvenL
 /// # Errors
 /// When what answers now could not be told from the service afterwards, or when this host was kept from looking, so that it
 /// would be kept from verifying: nothing is stopped then. A service that does not answer is no such thing: a new keystore may
-/// be what it needs.
-pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Option<Leaf>, RotationFailure> {
-    match look_twice(endpoint, pause).await {
+/// be what it needs. A file without a leaf is: it may be another one than the product's, and its program would be run for nothing at
+/// every attempt.
+pub(super) async fn before(place: &LeafPlace, pause: Duration) -> Result<Option<Leaf>, RotationFailure> {
+    match look_twice(place, pause).await {
         Ok(seen) => {
             if !seen.is_own_address {
                 tracing::warn!(
-                    endpoint = endpoint.at.address,
+                    endpoint = %place,
                     "the endpoint is no address of this host: that what answers has the key is seen, and not whose port it is"
                 );
             }
@@ -268,15 +283,25 @@ pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<
             let message = format!("what is served was not seen, so the service is left as it is: {error}");
             Err(RotationFailure::new(error.reason(), message))
         }
+        Err(LookError::File(error)) => {
+            let message = format!(
+                "the agent's certificate was not seen, so nothing was begun: {error}; see whether verify.certificateFile names the file"
+            );
+            Err(RotationFailure::new(error.reason(), message))
+        }
         Err(LookError::Probe(
             ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. },
-        )) => match probe::speaks_only_old_tls(Work::RotationNames, &endpoint.at, LOOK_DEADLINE).await {
+        )) => match speaks_only_old_tls(place).await {
             None => Ok(None),
-            Some(spoken) => Err(unprovable(&endpoint.at.address, spoken)),
+            Some(spoken) => Err(unprovable(&place.to_string(), spoken)),
         },
         // The rotation itself is the cure. That the old leaf is served again after a rollback could not be checked either.
         Err(LookError::Uncheckable { .. } | LookError::Probe(_)) => Ok(None),
     }
+}
+
+async fn speaks_only_old_tls(place: &LeafPlace) -> Option<OldTls> {
+    probe::speaks_only_old_tls(Work::RotationNames, &place.endpoint()?.at, LOOK_DEADLINE).await
 }
 
 fn is_the_endpoints(error: &ProbeError) -> bool {
@@ -314,7 +339,7 @@ fn unprovable(address: &str, spoken: OldTls) -> RotationFailure {
 /// # Errors
 /// As soon as nobody listens, or when something else is seen in the end.
 pub(super) async fn stays(
-    endpoint: &AgentEndpoint,
+    place: &LeafPlace,
     wanted: &[LeafSha256],
     until: Instant,
     pause: Duration,
@@ -323,7 +348,7 @@ pub(super) async fn stays(
     let patience = until.max(Instant::now()) + PATIENCE;
     loop {
         let is_over = Instant::now() >= until;
-        let seen = look_twice(endpoint, pause).await.map(|seen| seen.leaf);
+        let seen = look_twice(place, pause).await.map(|seen| seen.leaf);
         note(stop, wanted, &seen);
         if was_kept_from(&seen) && Instant::now() < patience {
             sleep(pause).await;
@@ -344,8 +369,8 @@ pub(super) async fn stays(
 }
 
 /// One look, and what it says of a stop that was begun.
-pub(super) async fn glance(endpoint: &AgentEndpoint, wanted: &[LeafSha256], stop: &mut Option<BegunStop>) -> Responder {
-    note(stop, wanted, &look(endpoint).await)
+pub(super) async fn glance(place: &LeafPlace, wanted: &[LeafSha256], stop: &mut Option<BegunStop>) -> Responder {
+    note(stop, wanted, &look(place).await)
 }
 
 pub(super) fn note(
@@ -367,7 +392,7 @@ pub(super) fn note(
 
 /// Whether this host could not look, which says nothing of the service.
 fn was_kept_from(seen: &Result<Certificate, LookError>) -> bool {
-    seen.as_ref().is_err_and(|error| !error.is_the_endpoints())
+    seen.as_ref().is_err_and(|error| !error.is_the_places())
 }
 
 fn is_refused(seen: &Result<Certificate, LookError>) -> bool {
@@ -375,9 +400,12 @@ fn is_refused(seen: &Result<Certificate, LookError>) -> bool {
     matches!(seen, Err(LookError::Probe(ProbeError::Connect { source, .. })) if source.kind() == refused)
 }
 
-/// Whether the service itself is not there: nobody listens, or somebody else does.
-pub(super) async fn is_down(endpoint: &AgentEndpoint) -> bool {
-    match look(endpoint).await {
+/// Whether the service itself is not there: nobody listens, or somebody else does. A file says nothing of it.
+pub(super) async fn is_down(place: &LeafPlace) -> bool {
+    if place.endpoint().is_none() {
+        return false;
+    }
+    match look(place).await {
         Err(LookError::Probe(error @ ProbeError::Connect { .. })) => is_the_endpoints(&error),
         seen => matches!(seen, Err(LookError::ForeignListener { .. })),
     }
@@ -392,14 +420,14 @@ fn is_one_of(wanted: &[LeafSha256], seen: &Result<Certificate, LookError>) -> bo
 /// # Errors
 /// With what was served instead, when the deadline has passed.
 pub(super) async fn verify(
-    endpoint: &AgentEndpoint,
+    place: &LeafPlace,
     wanted: &[LeafSha256],
     verify: Verify,
     stop: &mut Option<BegunStop>,
 ) -> Result<(), RotationFailure> {
     let mut hold = Hold::new(Instant::now() + verify.deadline, verify.hold_down);
     loop {
-        let seen = look(endpoint).await;
+        let seen = look(place).await;
         note(stop, wanted, &seen);
         // Which of them it is does not matter.
         let look = match &seen {
@@ -428,7 +456,7 @@ fn not_served(seen: &Result<Certificate, LookError>, deadline: Duration) -> Rota
         Err(LookError::Probe(error)) if is_the_endpoints(error) => {
             RotationFailure::new("not_served", format!("after {seconds} s the endpoint shows no certificate: {error}"))
         }
-        Err(error) if !error.is_the_endpoints() => {
+        Err(error) if !error.is_the_places() => {
             RotationFailure::new(error.reason(), format!("after {seconds} s this host could still not look: {error}"))
         }
         Err(error) => RotationFailure::new(error.reason(), format!("after {seconds} s: {error}")),

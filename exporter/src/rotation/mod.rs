@@ -6,7 +6,7 @@
 //!                                                  │ ├──chain───> validate   does it fit (pure)
 //!                         recovery, coherence ─────┘ └──found───> resume     how an earlier run's rotation ends (pure)
 //!                                                  │
-//!                   survey, staging (merge, pair), backup, restore, service, live ──> platform, probe
+//!                   survey, staging (merge, pair), backup, restore, service, live (or leaf_file) ──> platform, probe
 //! ```
 //!
 //! One rule carries the rest: a state is durable in the journal before its effect begins. So whatever was cut off, the
@@ -26,6 +26,7 @@ mod frozen;
 mod hold;
 mod host;
 mod journal;
+mod leaf_file;
 mod lineage;
 mod live;
 pub mod machine;
@@ -49,6 +50,7 @@ mod workers;
 
 pub use host::{Host, Speaker};
 pub use journal::{JournalError, Record, Rotation};
+pub use leaf_file::{LeafFile, LeafFileError};
 pub use live::{LookError, leaf, look, sighting};
 pub use power::PowerGate;
 pub use push::staging::StagingError;

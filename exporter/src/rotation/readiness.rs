@@ -41,10 +41,10 @@ pub fn files(agent: &Agent) -> Result<(), Unready> {
     }
 }
 
-/// What the agent serves; none where nothing answers, which is no reason not to rotate it.
+/// Which leaf the agent has; none where nothing answers, which is no reason not to rotate it.
 ///
 /// # Errors
-/// Why its service would not be stopped.
-pub async fn port(agent: &Agent) -> Result<Option<Leaf>, RotationFailure> {
-    live::before(&agent.endpoint, agent.verify.interval).await
+/// Why its service would not be stopped, or its program not be run.
+pub async fn leaf(agent: &Agent) -> Result<Option<Leaf>, RotationFailure> {
+    live::before(&agent.leaf_place, agent.verify.interval).await
 }

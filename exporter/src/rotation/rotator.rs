@@ -437,6 +437,7 @@ pub(super) const fn is_full(error: &WriteError) -> bool {
 mod tests {
     use tokio::time::sleep_until;
 
+    use super::super::agent::LeafPlace;
     use super::super::machine::Before;
     use super::super::scene::{TRUE, block_journal, open, put_into, rotator, unblock_journal};
     use super::*;
@@ -610,14 +611,15 @@ mod tests {
         let order = RollbackOrder { target: open().target };
         let refused = rotator.roll_back(&order, || false).await.expect_err("gone");
         assert_eq!(refused.reason, RefusalReason::Unavailable);
-        let at = rotator.agent.endpoint.at.clone();
-        rotator.agent.endpoint.at.address = "no..name:443".to_owned();
+        let place = rotator.agent.leaf_place.clone();
+        let LeafPlace::Endpoint(endpoint) = &mut rotator.agent.leaf_place else { panic!("{place:?}") };
+        endpoint.at.address = "no..name:443".to_owned();
         let begun = rotator.roll_back(&order, || true).await.expect("looked at already");
         assert_eq!(begun.state.as_str(), "rolling_back");
         rotator.record.rotation.as_mut().expect("rotation").state = Phase::Committed { before: Before::NotServed };
         let refused = rotator.roll_back(&order, || true).await.expect_err("cannot be looked at");
         assert_eq!(refused.reason, RefusalReason::Unavailable);
-        rotator.agent.endpoint.at = at;
+        rotator.agent.leaf_place = place;
         rotator.roll_back(&order, || true).await.expect("can be again");
     }
 }

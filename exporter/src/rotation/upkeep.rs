@@ -311,7 +311,7 @@ impl Rotator {
     async fn glance(&mut self, wanted: &[LeafSha256]) -> Responder {
         let mut none = None;
         let stop = begun(&mut self.record.rotation, &mut none);
-        live::glance(&self.agent.endpoint, wanted, stop).await
+        live::glance(&self.agent.leaf_place, wanted, stop).await
     }
 
     /// Whether the service stays up until the stop that was begun can end it no more. Where nobody knows what it serves when it
@@ -322,7 +322,7 @@ impl Rotator {
         if !matches!(self.state(), Some(Phase::RollingBack { before: Before::NotServed, .. })) {
             let mut none = None;
             let stop = begun(&mut self.record.rotation, &mut none);
-            return live::stays(&self.agent.endpoint, &wanted, until, pause, stop).await;
+            return live::stays(&self.agent.leaf_place, &wanted, until, pause, stop).await;
         }
         while Instant::now() < until {
             self.glance(&wanted).await;
@@ -381,7 +381,7 @@ impl Rotator {
         if self.verify(&wanted, half).await.is_ok() {
             return Ok(());
         }
-        if live::is_down(&self.agent.endpoint).await
+        if live::is_down(&self.agent.leaf_place).await
             && let Err(error) = self.start("start_failed_in_rollback").await
         {
             tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
@@ -392,7 +392,7 @@ impl Rotator {
     pub(super) async fn verify(&mut self, wanted: &[LeafSha256], verify: Verify) -> Result<(), RotationFailure> {
         let mut none = None;
         let stop = begun(&mut self.record.rotation, &mut none);
-        live::verify(&self.agent.endpoint, wanted, verify, stop).await
+        live::verify(&self.agent.leaf_place, wanted, verify, stop).await
     }
 
     /// One look, or as many as a start that an earlier run has begun may still take: what is not there yet is started once more
@@ -410,7 +410,7 @@ impl Rotator {
     }
 
     pub(super) async fn look_for(&mut self, wanted: &[LeafSha256]) -> Result<(), RotationFailure> {
-        let seen = live::look(&self.agent.endpoint).await;
+        let seen = live::look(&self.agent.leaf_place).await;
         let mut none = None;
         match (live::note(begun(&mut self.record.rotation, &mut none), wanted, &seen), seen) {
             (Responder::Wanted, _) => Ok(()),

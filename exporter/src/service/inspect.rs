@@ -21,7 +21,7 @@ use crate::installation::Installed;
 use crate::overview::shutdown::ShutdownView;
 use crate::overview::{Item, Severity, Topic, attention, fix, item, working};
 use crate::platform::{self, AccountId, HINTS, ListenersError, ServiceWrites};
-use crate::rotation::agent::Agent;
+use crate::rotation::agent::{Agent, LeafPlace};
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::readiness::{self, Unready};
 use crate::rotation::{self, PowerGate, StateDirectory};
@@ -181,13 +181,17 @@ async fn of_agent(config: &AgentConfig, state_directory: &Path) -> Vec<Item> {
         Err(why) => unready(&about, &why),
     };
     let mut items: Vec<_> = std::iter::once(ready).chain(last_rotation(&about, journal)).collect();
-    items.push(match readiness::port(&agent).await {
+    items.push(match readiness::leaf(&agent).await {
         Ok(Some(leaf)) => {
-            let said = format!("serves {} at {}, and has its key", leaf.sha256, agent.endpoint.at.address);
+            let place = &agent.leaf_place;
+            let said = match place {
+                LeafPlace::Endpoint(_) => format!("serves {} at {place}, and has its key", leaf.sha256),
+                LeafPlace::File(_) => format!("has {} in {place}", leaf.sha256),
+            };
             item(Topic::Agent, Severity::Fine, about, said)
         }
         Ok(None) => {
-            let said = format!("does not answer at {}; a rotation is taken all the same", agent.endpoint.at.address);
+            let said = format!("does not answer at {}; a rotation is taken all the same", agent.leaf_place);
             let fix = "start its service, or correct endpoint.address";
             item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
         }

@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
-use crate::rotation::agent::Agent;
+use crate::rotation::agent::{Agent, CERTIFICATE_FILE};
 
 /// Each look at a command has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -75,12 +75,14 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
         message,
         lets_others_act,
     };
-    let commands = agent.exposed().map(|(setting, exposed)| {
-        let message =
-            format!("{exposed}; whatever lies there is run as the account of kagiban-exporter at the next rotation");
-        warning(setting, message, true)
+    let exposed = agent.exposed().map(|(setting, exposed)| {
+        let (follows, lets_others_act) = match setting {
+            CERTIFICATE_FILE => ("whatever lies there is taken for the agent's certificate at the next rotation", false),
+            _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
+        };
+        warning(setting, format!("{exposed}; {follows}"), lets_others_act)
     });
-    let endpoint = agent.endpoint.at.host_and_port().ok().and_then(|(host, _)| host.parse().ok());
+    let endpoint = agent.leaf_place.endpoint().and_then(|endpoint| endpoint.at.host_and_port().ok()?.0.parse().ok());
     let elsewhere = endpoint.filter(|address| !is_own(*address)).map(|address: IpAddr| {
         let message = format!(
             "{address} is no address of this host: a rotation sees there that what answers has the key, and not that it is the service \
@@ -88,7 +90,7 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
         );
         warning("endpoint.address", message, false)
     });
-    commands.chain(elsewhere).collect()
+    exposed.chain(elsewhere).collect()
 }
 
 fn of_power(config: &Config) -> Option<Warning> {

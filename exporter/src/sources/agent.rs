@@ -18,11 +18,9 @@ pub(super) fn rule(at: &Installed) -> FileRule {
 }
 
 /// Where an agent's configuration says that its keystore, or its certificate, lies.
-pub(super) const fn own_keystore(agent: &AgentConfig) -> Option<&PathBuf> {
-    match &agent.keystore.path {
-        Some(path) => Some(path),
-        None => agent.keystore.certificate_file.as_ref(),
-    }
+pub(super) fn own_keystore(agent: &AgentConfig) -> Option<&PathBuf> {
+    let keystore = agent.keystore.path.as_ref().or(agent.keystore.certificate_file.as_ref());
+    keystore.or(agent.verify.certificate_file.as_ref())
 }
 
 /// An agent whose keystore is named in the configuration.

@@ -11,6 +11,8 @@ use super::{Step, due, request_digest, settle};
 
 /// Generations are stored by the API server as signed numbers.
 const LAST_GENERATION: u64 = i64::MAX.unsigned_abs();
+/// Of a path that a host tells, in characters: longer than any that Windows opens by its usual name.
+const LONGEST_PATH: usize = 300;
 
 pub(super) struct Case<'a> {
     pub(super) inputs: Inputs<'a>,
@@ -41,6 +43,16 @@ impl<'a> Case<'a> {
             super::Observed::Seen(report) => Some(report),
             super::Observed::Unseen(_) => None,
         }
+    }
+
+    /// The file that the agent keeps its certificate in, where it serves none.
+    pub(super) fn kept_in(&self) -> Option<String> {
+        Some(settle::bounded(self.report()?.kept_in.as_deref()?, LONGEST_PATH))
+    }
+
+    /// What is told of a leaf that was seen at its place.
+    pub(super) fn in_use(&self) -> String {
+        self.kept_in().map_or_else(|| "served".to_owned(), |file| format!("kept in {file}"))
     }
 
     pub(super) fn leaf(&self) -> Option<&LeafStatus> {

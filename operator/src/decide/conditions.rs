@@ -84,7 +84,7 @@ fn ready(case: &Case<'_>, verdict: &Verdict) -> ConditionClaim {
             None => claim(FALSE, Reason::Rotating(trigger), words.into()),
         };
     }
-    claim(TRUE, Reason::Verified, format!("served and valid until {}", leaf.not_after))
+    claim(TRUE, Reason::Verified, format!("{} and valid until {}", case.in_use(), leaf.not_after))
 }
 
 /// Whether what the resource itself says is wrong: then nothing that is served is what it asks for.
@@ -104,7 +104,8 @@ fn serving(case: &Case<'_>) -> ConditionClaim {
         Some(leaf) => match invalid(case, leaf) {
             Some((reason, why)) => claim(FALSE, reason, why),
             None => {
-                let message = format!("{} is served and valid until {}", short(leaf.sha256), leaf.not_after);
+                let (leaf, until) = (short(leaf.sha256), leaf.not_after);
+                let message = format!("{leaf} is {} and valid until {until}", case.in_use());
                 claim(TRUE, Reason::Serving, message)
             }
         },
@@ -145,7 +146,9 @@ fn deployed(case: &Case<'_>, verdict: &Verdict) -> ConditionClaim {
 
 fn verified(case: &Case<'_>, verdict: &Verdict) -> ConditionClaim {
     let sighting = case.report().map(|report| &report.served);
-    seen(case, verdict, sighting, ConditionType::Verified, ["the live endpoint", "serves"], Reason::ServedDrift)
+    let file = case.kept_in();
+    let place = file.as_deref().map_or(["the live endpoint", "serves"], |file| [file, "holds"]);
+    seen(case, verdict, sighting, ConditionType::Verified, place, Reason::ServedDrift)
 }
 
 /// Whether the leaf in force was seen at one of the two places.
@@ -187,10 +190,10 @@ fn without_leaf(case: &Case<'_>) -> (Reason, String) {
         Procedure::Trigger { .. } => {
             let why = match case.report().map(|report| &report.served) {
                 Some(Sighting::Unseen { reason, message }) => format!(": {reason}: {message}"),
-                Some(Sighting::Leaf(_)) => ", and the host does not show the one that it says is served".to_owned(),
+                Some(Sighting::Leaf(_)) => ", and the host does not show the one that it says is there".to_owned(),
                 None => String::new(),
             };
-            (Reason::NotSeen, format!("the agent was not seen to serve a certificate yet{why}"))
+            (Reason::NotSeen, format!("no certificate of the agent was seen yet{why}"))
         }
     }
 }

@@ -80,12 +80,13 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
     };
     Some(match outcome {
         Outcome::Committed => {
+            let place = case.kept_in().map_or("served on the live endpoint".to_owned(), |_| case.in_use());
             let leaf = new.leaf.as_ref();
             let leaf =
                 leaf.map(|l| format!("leaf {} with serial {}, valid until {},", l.sha256, l.serial, l.not_after));
             Event::normal(
                 Reason::Verified,
-                format!("rotation {generation}: {} is served on the live endpoint", leaf.unwrap_or_default()),
+                format!("rotation {generation}: {} is {place}", leaf.unwrap_or_default()),
             )
         }
         Outcome::RolledBack => {
@@ -115,8 +116,10 @@ fn adopted(case: &Case<'_>, old: &ManagedAgentCertificateStatus, new: &ManagedAg
                 leaf.sha256, leaf.not_after
             ),
             Procedure::Trigger { .. } => format!(
-                "the agent serves leaf {}, valid until {}: it is taken as it is, without a rotation",
-                leaf.sha256, leaf.not_after
+                "leaf {} of the agent is {} and valid until {}: it is taken as it is, without a rotation",
+                leaf.sha256,
+                case.in_use(),
+                leaf.not_after
             ),
         };
         Event::normal(Reason::Adopted, message)

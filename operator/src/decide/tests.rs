@@ -111,6 +111,7 @@ pub(crate) fn report(generation: u64, seen: &Leaf) -> AgentReport {
         power: PowerReport { state: PowerState::Mains, observed_at: None },
         stored: Sighting::Leaf(seen.clone()),
         served: Sighting::Leaf(seen.clone()),
+        kept_in: None,
         certificate: None,
         rotation: None,
         committed: None,

@@ -1,7 +1,7 @@
 //! Running a program by its argument vector.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::executable::{can_be_run, check_format, exposed, find};
+use super::executable::{can_be_run, check_format, check_unexposed, exposed, find};
 use super::started_process;
 use super::supervise::{
     DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised, supervised_question,
@@ -205,6 +205,13 @@ pub fn exposed_part(agent: &str, command: &Command) -> Option<FileError> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     let argv = argv(command).into_owned();
     look_at(agent, LOOK, move || exposed(&argv, &path)).ok().flatten()
+}
+
+/// Whether somebody else than root and this program's account may exchange a file that a rotation goes by, as above. None also where it
+/// cannot be looked at.
+pub fn exposed_file(agent: &str, path: &Path) -> Option<FileError> {
+    let path = path.to_owned();
+    look_at(agent, LOOK, move || check_unexposed(&path).err()).ok().flatten()
 }
 
 impl RunningProgram {

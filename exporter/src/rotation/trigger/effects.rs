@@ -1,4 +1,4 @@
-//! What a renewal does in each state: runs the product's program, looks at what is served, and brings back what was there.
+//! What a renewal does in each state: runs the product's program, looks at the leaf that the agent has then, and brings back what was there.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -189,7 +189,7 @@ impl Rotator {
         let must_serve = self.step().and_then(Renewal::before).is_some() || self.leaf_to_go().is_some();
         let patient = self.agent.verify.for_rollback();
         let half = Verify { deadline: patient.deadline / 2, ..patient };
-        let is_down = live::is_down(&self.agent.endpoint).await;
+        let is_down = live::is_down(&self.agent.leaf_place).await;
         let started = if is_down { self.start("start_failed_after_renewal").await } else { Ok(()) };
         if !must_serve {
             return started;
@@ -197,7 +197,7 @@ impl Rotator {
         if self.settled(half).await.is_ok() {
             return Ok(());
         }
-        if live::is_down(&self.agent.endpoint).await
+        if live::is_down(&self.agent.leaf_place).await
             && let Err(error) = self.start("start_failed_after_renewal").await
         {
             tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
@@ -214,7 +214,7 @@ impl Rotator {
 
     /// Whether that leaf is served now, and for as long as the hold-down asks.
     async fn serves(&self, wanted: LeafSha256) -> bool {
-        let other = || RotationFailure::new("other_leaf_served", "another leaf than the one from before is served");
+        let other = || RotationFailure::new("other_leaf_served", "another leaf than the one from before");
         let check = |leaf: &Leaf| if leaf.sha256 == wanted { Ok(()) } else { Err(other()) };
         self.held(Verify { deadline: Duration::ZERO, ..self.agent.verify }, check).await.is_ok()
     }
@@ -223,7 +223,7 @@ impl Rotator {
         let before = self.record.rotation.as_ref().and_then(|rotation| rotation.previous);
         let unless = self.leaf_to_go();
         let will_do = |leaf: &Leaf| {
-            let message = "the endpoint serves a leaf that has ended, or the one that shall go";
+            let message = "a leaf that has ended, or the one that shall go";
             let will_do = seen(leaf).will_do(before, unless, Timestamp::now());
             will_do.then_some(()).ok_or_else(|| RotationFailure::new("other_leaf_served", message))
         };
@@ -248,11 +248,12 @@ impl Rotator {
         check: impl Fn(&Leaf) -> Result<(), RotationFailure>,
     ) -> Result<Leaf, RotationFailure> {
         let mut hold = Hold::new(Instant::now() + verify.deadline, verify.hold_down);
+        let place = &self.agent.leaf_place;
         loop {
-            let looked = live::look(&self.agent.endpoint).await.map(|certificate| live::leaf(&certificate));
-            let was_taken = looked.as_ref().err().is_none_or(LookError::is_the_endpoints);
+            let looked = live::look(place).await.map(|certificate| live::leaf(&certificate));
+            let was_taken = looked.as_ref().err().is_none_or(LookError::is_the_places);
             let passed = match looked {
-                Ok(leaf) => check(&leaf).map(|()| leaf),
+                Ok(leaf) => check(&leaf).map(|()| leaf).map_err(|failure| failure.seen_at(place)),
                 Err(error) => Err(RotationFailure::new(error.reason(), error.to_string())),
             };
             let seen_last = hold.last();
@@ -268,7 +269,7 @@ impl Rotator {
             return match (passed, seen_last) {
                 (Ok(leaf), Some(other)) if !is_held => {
                     let message = format!(
-                        "the endpoint serves {other} and {} in turn; see whether several processes answer on its port",
+                        "{place}: {other} and {} in turn; see whether several processes answer on that port, or write that file",
                         leaf.sha256
                     );
                     Err(RotationFailure::new("other_leaf_served", message))

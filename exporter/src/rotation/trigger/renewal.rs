@@ -185,8 +185,8 @@ impl ServedLeaf {
         if self.not_after.as_second() < Timestamp::MAX.as_second() {
             return Ok(());
         }
-        let message = "the endpoint serves a leaf without a well-defined end (the year 9999), and none could end later, so the program \
-                       of renew.command was not run; replace that certificate by hand once, or leave it";
+        let message = "the leaf has no well-defined end (the year 9999), and none could end later, so the program of renew.command was \
+                       not run; replace that certificate by hand once, or leave it";
         Err(RotationFailure::new("no_end", message))
     }
 }
@@ -201,20 +201,19 @@ impl SeenLeaf {
     ) -> Result<(), RotationFailure> {
         let sha256 = self.sha256;
         if before.is_some_and(|before| before.sha256 == sha256) {
-            let message = "the endpoint still serves the leaf from before; see what the program of renew.command did";
+            let message = "still the leaf from before; see what the program of renew.command did";
             return Err(RotationFailure::new("not_renewed", message));
         }
         if let Some(before) = before.filter(|before| self.not_after <= before.not_after) {
             let message = format!(
-                "the endpoint serves another leaf, {sha256}, which ends at {} and the one from before at {}: nothing was gained",
+                "another leaf, {sha256}, which ends at {} and the one from before at {}: nothing was gained",
                 self.not_after, before.not_after
             );
             return Err(RotationFailure::new("not_later", message));
         }
         if !self.is_valid(now) {
             let message = format!(
-                "the endpoint serves another leaf, {sha256}, which is valid from {} to {}; see the clocks of the host and of \
-                 whoever signs",
+                "another leaf, {sha256}, which is valid from {} to {}; see the clocks of the host and of whoever signs",
                 self.not_before, self.not_after
             );
             return Err(RotationFailure::new("not_valid", message));

@@ -55,6 +55,23 @@ pub(super) fn serving(made: &Made, at: Timestamp) -> AgentReport {
     }
 }
 
+#[test]
+fn of_an_agent_that_serves_nothing_it_is_told_which_file_keeps_its_certificate() {
+    let made = made(now(), 90 * DAY);
+    let file = r"C:\PCCSRV\Pccnt\Common\OfcNTCer.dat";
+    let report = AgentReport { kept_in: Some(file.to_owned()), ..serving(&made, now()) };
+    let decision = decided(&self_renewing(), &report, now());
+    for kind in ["Ready", "Serving", "Verified"] {
+        let told = decision.status.conditions.iter().find(|condition| condition.type_ == kind).expect("it is told");
+        assert_eq!(told.status, "True", "{told:?}");
+        assert!(told.message.contains(file) && !told.message.contains("serve"), "{told:?}");
+    }
+    assert!(decision.events.iter().all(|event| !event.message.contains("serve")), "{:?}", decision.events);
+    let hostile = AgentReport { kept_in: Some("x".repeat(100_000)), ..report };
+    let told = decided(&self_renewing(), &hostile, now());
+    assert!(told.events.iter().all(|event| event.message.len() < 1024), "a host says what it likes");
+}
+
 /// A host whose agent does not answer.
 pub(super) fn dark(report: &AgentReport) -> AgentReport {
     let served = Sighting::Unseen { reason: "connect".into(), message: "refused".into() };
