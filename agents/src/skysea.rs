@@ -161,7 +161,7 @@ const PROBLEMS: &[Problem] = &[
     Problem {
         name: "3",
         reason: FALSE_ALERT,
-        what: "a data server that compresses its logs is taken for one that touches them without right: a false ログ保存フォルダ不正アクセスアラート",
+        what: "a data server, also one beside the master server, that compresses its logs is taken for one that touches them without right: a false ログ保存フォルダ不正アクセスアラート",
         versions: &[THIRD_ALONE],
         mended_in: MENDED_IN,
         // マスターサーバーと同居している場合も対象: there a host has both components.
@@ -229,6 +229,8 @@ pub(crate) mod tests {
             assert_eq!(alone, [&"申請・承認ワークフローシステムサーバー", &"HTTPゲートウェイサーバー"]);
             assert!(second.iter().all(|component| first.contains(component)));
             assert_eq!(names("3"), ["データサーバー"]);
+            // マスターサーバーと同居している場合も対象
+            assert!(problem("3").what.contains("also one beside the master server"));
             for component in ["マスターサーバー", "データサーバー", "ログ解析サーバー", "管理機・端末機", "監査対象サーバー", "ソフトウェア配布用中継端末"] {
                 assert!(second.contains(&component), "{component}");
             }

@@ -80,17 +80,17 @@ impl ObserveConfig {
 
     /// What is wrong with it for a product that has this guide, with the setting that it is about.
     pub(super) fn problem(&self, guide: Option<&Guide>) -> Option<String> {
-        if !self.names_files() && self.version.is_none() {
-            return Some(
-                "observe: names nothing to look at; name `mails` or `logs`, or `version` with `components`".to_owned(),
-            );
-        }
         if self.version.is_some() && self.components.is_empty() {
             let told = "name those that run on this host: the vendor's notice speaks of each component by itself";
             return Some(format!("observe.components: missing beside `version`; {told}"));
         }
         if self.version.is_none() && !self.components.is_empty() {
             return Some("observe.version: missing beside `components`; name it, such as 12.100.07p".to_owned());
+        }
+        if !self.names_files() && self.version.is_none() {
+            return Some(
+                "observe: names nothing to look at; name `mails` or `logs`, or `version` with `components`".to_owned(),
+            );
         }
         if let Some((at, twin)) = first_twin(self.components.iter().map(String::as_str)) {
             return Some(format!("observe.components[{at}]: {twin:?} stands there twice; name it once"));

@@ -6,7 +6,7 @@ use mailparse::ParsedMail;
 use super::entry::{Entry, Reading};
 use super::text::decoded;
 
-/// Mailers nest two or three; the reader of mails calls itself for each.
+/// Mailers nest two or three. The reader of mails calls itself for each, up to a hundred times, which are more than a thread's stack need hold.
 const MAX_MULTIPARTS: usize = 16;
 
 /// The alerts of a mail, in their order. A mail that cannot be taken apart is read as text.
