@@ -1,5 +1,6 @@
 //! What is known of a product.
 
+use crate::alert::AlertFacts;
 use crate::notice::{Mark, Notice};
 use crate::os::Os;
 
@@ -46,6 +47,8 @@ pub struct ProductFacts {
     pub notice: Option<Notice>,
     /// Its parts that have a certificate each, as the notice names them.
     pub parts: &'static [Part],
+    /// How its alerts read, where it is looked at through them.
+    pub alerts: Option<AlertFacts>,
 }
 
 impl ProductFacts {
@@ -66,6 +69,7 @@ impl ProductFacts {
         hardening: None,
         notice: None,
         parts: &[],
+        alerts: None,
     };
 }
 

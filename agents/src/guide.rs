@@ -1,6 +1,7 @@
 //! What vendors have published about a product beyond the end of its certificate: its directories, programs, faults. Data for a person; nothing is run from here.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::notice::Notice;
@@ -16,6 +17,8 @@ pub struct Guide {
     pub delivered: &'static [Delivered],
     pub tools: &'static [Tool],
     pub problems: &'static [Problem],
+    /// The programs that it consists of, where a problem is one of some of them.
+    pub components: &'static [Component],
     pub signs: &'static [Sign],
     pub login: Option<Login>,
     pub lists: &'static [List],
@@ -25,6 +28,10 @@ pub struct Guide {
 }
 
 impl Guide {
+    pub fn component(&self, id: &str) -> Option<&'static Component> {
+        self.components.iter().find(|component| component.id == id)
+    }
+
     /// A notice that names nothing: for what another leaves out.
     pub(crate) const fn of(id: &'static str, notice: Notice) -> Self {
         Self {
@@ -34,6 +41,7 @@ impl Guide {
             delivered: &[],
             tools: &[],
             problems: &[],
+            components: &[],
             signs: &[],
             login: None,
             lists: &[],
@@ -125,13 +133,15 @@ impl fmt::Display for Argument {
 /// A fault that the vendor has told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// As the notice counts it.
     pub name: &'static str,
+    /// The word for it in metrics.
+    pub reason: &'static str,
     pub what: &'static str,
     pub versions: &'static [&'static str],
     /// The first version without it.
     pub mended_in: &'static str,
-    /// The parts of the product that have it.
-    pub components: &'static [&'static str],
+    pub components: &'static [Component],
     /// It is there only where all of these hold; empty where it comes without any.
     pub conditions: &'static [&'static str],
     pub remedy: &'static str,
@@ -141,11 +151,28 @@ pub struct Problem {
     pub seen_after: Option<SeenAfter>,
 }
 
+/// A program of a product that consists of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// What a host's configuration and metrics call it.
+    pub id: &'static str,
+    /// As the notice names it.
+    pub name: &'static str,
+}
+
 /// After what time, with how many clients: one site, no bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenAfter {
     pub uptime: Duration,
     pub clients: u32,
+}
+
+impl SeenAfter {
+    /// When to look for it with so many clients, if as many requests do it: the notice says no more than that the days depend on the site.
+    pub fn forecast(&self, clients: NonZeroU32) -> Duration {
+        let seconds = u128::from(self.uptime.as_secs()) * u128::from(self.clients) / u128::from(clients.get());
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
+    }
 }
 
 /// What tells that it has come to that.

@@ -7,9 +7,11 @@
 //!      ├─ powerchute_business_edition  renewed by a program that the host's configuration names
 //!      │    powerchute_network_shutdown   no product yet: where its event log lies
 //!      ├─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
-//!      └─ self_renewing_service        any service that renews its own certificate when told; all of it configured
+//!      ├─ self_renewing_service        any service that renews its own certificate when told; all of it configured
+//!      └─ skysea                       looked at through its alerts (`alert`), and not rotated
 //!
-//!   Subject ──> Product, Guide   what a person can have explained; `apex_one`, `virus_buster_corp` and `skysea` have a guide and are no product
+//!   Subject ──> Product, Guide   what a person can have explained; `apex_one` and `virus_buster_corp` have a guide and are no product
+//!   Concern                      what a vendor's notice says of one part of a product: what stops when its certificate ends, or which faults it has
 //! ```
 //!
 //! A product is a file with its `FACTS`, and a line in the list in `product`. One that the cluster may name has a line in the
@@ -19,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alert;
 mod apex_one;
 mod concern;
 mod facts;
@@ -37,17 +40,18 @@ mod subject;
 mod tls_service;
 mod virus_buster_corp;
 
-pub use concern::Concern;
+pub use alert::AlertFacts;
+pub use concern::{Concern, Situation};
 pub use facts::{
     Class, Hardening, Part, PasswordIni, ProductFacts, ReleaseMark, Renewal, ServiceCommands, ServiceFacts,
 };
 pub use guide::{
-    Argument, Bits, Delivered, Directory, Guide, Installed, Length, List, Login, Misprint, Problem, SeenAfter, Sign,
-    Tool, Use,
+    Argument, Bits, Component, Delivered, Directory, Guide, Installed, Length, List, Login, Misprint, Problem,
+    SeenAfter, Sign, Tool, Use,
 };
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
 pub use notice::{Effect, Mark, Notice, Release};
 pub use os::Os;
 pub use product::{Product, UnknownProduct};
-pub use published::GUIDES;
+pub use published::{GUIDES, guide};
 pub use subject::Subject;

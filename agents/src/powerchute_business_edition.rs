@@ -23,6 +23,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     hardening: None,
     notice: Some(NOTICE),
     parts: PARTS,
+    alerts: None,
 };
 
 /// Of the server on Linux the notice names no package that says its release.

@@ -39,6 +39,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     }),
     notice: None,
     parts: &[],
+    alerts: None,
 };
 
 /// The installer makes `Agent`; the handbook prints `agent` as well, and on Linux they are two.

@@ -35,6 +35,7 @@ products! {
     PowerchuteBusinessEdition => powerchute_business_edition,
     TlsService => tls_service,
     SelfRenewingService => self_renewing_service,
+    Skysea => skysea,
 }
 
 /// A product id that is none.
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_product_that_only_a_notice_tells_of_is_refused_by_what_is_known_of_it() {
-        for id in ["apex-one", "virus-buster-corp", "skysea"] {
+        for id in ["apex-one", "virus-buster-corp"] {
             let refused = id.parse::<Product>().expect_err("no host can look at it");
             assert_eq!(refused, UnknownProduct::NoticeAlone(id));
             assert!(refused.to_string().contains(&format!("`kagiban-operator explain {id}`")), "{refused}");

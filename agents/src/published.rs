@@ -10,6 +10,7 @@ pub const GUIDES: &[&Guide] = &[
     &crate::skysea::GUIDE,
 ];
 
-pub(crate) fn guide(id: &str) -> Option<&'static Guide> {
+/// That of a product or a notice, by its id.
+pub fn guide(id: &str) -> Option<&'static Guide> {
     GUIDES.iter().copied().find(|guide| guide.id == id)
 }

@@ -1,9 +1,50 @@
-//! SKYSEA Client View: known by its vendor's notice on three faults, of which the first is a certificate that is no longer taken.
+//! SKYSEA Client View: its vendor's notice tells of three faults, of which the first is a certificate that is no longer taken. It is
+//! looked at through its alert mails and exported logs; a person repairs it.
 
 use std::time::Duration;
 
-use crate::guide::{Guide, List, Problem, SeenAfter, Sign};
+use crate::alert::AlertFacts;
+use crate::facts::{Class, ProductFacts};
+use crate::guide::{Component, Guide, List, Problem, SeenAfter, Sign};
 use crate::notice::{Notice, Release};
+
+pub(crate) const FACTS: ProductFacts = ProductFacts {
+    id: "skysea",
+    agent: "skysea",
+    class: Class::Observe,
+    alerts: Some(ALERTS),
+    ..ProductFacts::BY_CONFIGURATION
+};
+
+const ALERTS: AlertFacts = AlertFacts {
+    fields: FIELDS,
+    time: "日時",
+    kind: "ログ種別",
+    detail: "ログ詳細",
+    item: "アラート項目",
+    failed: AUTHENTICATION_FAILED,
+    sender: "送信元端末",
+    address: "IPアドレス:",
+    folder: "ログ保存フォルダ不正アクセス",
+    false_by: FALSE_ALERT,
+};
+
+const FIELDS: &[&str] = &[
+    "日時",
+    "端末機No.",
+    "コンピューター名",
+    "ログオンアカウント",
+    "ログオンユーザー名",
+    "ログカテゴリ",
+    "ログ種別",
+    "ログ詳細",
+    "アラート項目",
+    "アラート条件",
+    "アラート処理",
+];
+
+const AUTHENTICATION_FAILED: &str = "認証失敗";
+const FALSE_ALERT: &str = "false_alert";
 
 pub(crate) const GUIDE: Guide = Guide {
     problems: PROBLEMS,
@@ -12,28 +53,14 @@ pub(crate) const GUIDE: Guide = Guide {
             place: "the master server's console: ログ管理タブ, ログ閲覧, category システム, from 2017-03-06 0:00, keyword 認証失敗, アラートのみ表示",
             text: SENDER,
         },
-        Sign { place: "an alert mail, ログ種別", text: "認証失敗" },
+        Sign { place: "an alert mail, ログ種別", text: AUTHENTICATION_FAILED },
         Sign { place: "an alert mail, ログ詳細", text: SENDER },
         Sign { place: "an alert mail, アラート項目", text: "SKYSEAセキュリティ通知/認証失敗" },
         Sign { place: "an alert mail, ログカテゴリ", text: "システム" },
         Sign { place: "an alert mail, アラート処理", text: "メール" },
     ],
-    lists: &[List {
-        name: "The fields of an alert mail",
-        items: &[
-            "日時",
-            "端末機No.",
-            "コンピューター名",
-            "ログオンアカウント",
-            "ログオンユーザー名",
-            "ログカテゴリ",
-            "ログ種別",
-            "ログ詳細",
-            "アラート項目",
-            "アラート条件",
-            "アラート処理",
-        ],
-    }],
+    components: COMPONENTS,
+    lists: &[List { name: "The fields of an alert mail", items: FIELDS }],
     differences: &[
         "Other texts speak of a range from 11.400.07o to 12.100.07p. So does the title of the notice, but its list has three versions, and no other is taken for affected.",
         "Other texts have the engine stop after 60 days with 1500 clients. The notice has seen that once, of a data server by itself that is sent logs all the time, and calls it no more than a guide.",
@@ -61,26 +88,48 @@ const MENDED_IN: &str = "12.101.01b";
 const SENDER: &str = "送信元端末 [IPアドレス:***]";
 const MODULE: &str = "the vendor's module for the version";
 
+/// 対象プログラム. Of the first problem all of them, of the others those that the notice names again.
+const COMPONENTS: &[Component] = &[
+    MASTER_SERVER,
+    DATA_SERVER,
+    LOG_ANALYSIS_SERVER,
+    CLIENT,
+    AUDITED_SERVER,
+    WEB_SERVER,
+    WORKFLOW_SERVER,
+    HTTP_GATEWAY,
+    MOBILE_RELAY,
+    DISTRIBUTION_RELAY,
+    MONITORING_VIEWER,
+    MONITORING_RELAY,
+];
+
+const MASTER_SERVER: Component = Component { id: "master-server", name: "マスターサーバー" };
+const DATA_SERVER: Component = Component { id: "data-server", name: "データサーバー" };
+const LOG_ANALYSIS_SERVER: Component = Component { id: "log-analysis-server", name: "ログ解析サーバー" };
+const CLIENT: Component = Component { id: "client", name: "管理機・端末機" };
+const AUDITED_SERVER: Component = Component { id: "audited-server", name: "監査対象サーバー" };
+const WEB_SERVER: Component = Component { id: "web-server", name: "SKYSEA Client View Webシステムサーバー" };
+const WORKFLOW_SERVER: Component =
+    Component { id: "workflow-server", name: "申請・承認ワークフローシステムサーバー" };
+const HTTP_GATEWAY: Component = Component { id: "http-gateway", name: "HTTPゲートウェイサーバー" };
+const MOBILE_RELAY: Component =
+    Component { id: "mobile-relay", name: "モバイル情報中継サーバー(SKYSEA Client View for MDM)" };
+const DISTRIBUTION_RELAY: Component =
+    Component { id: "distribution-relay", name: "ソフトウェア配布用中継端末" };
+const MONITORING_VIEWER: Component =
+    Component { id: "monitoring-viewer", name: "システム稼働監視 稼働状況閲覧ツール" };
+const MONITORING_RELAY: Component =
+    Component { id: "monitoring-relay", name: "システム稼働監視 稼働状況用中継端末" };
+
 const PROBLEMS: &[Problem] = &[
     Problem {
         name: "1",
+        reason: "authentication",
         what: "authentication by certificate fails all of a sudden: no upload of assets and logs, no new policies, and the console of a managing machine does not start. What needs no communication goes on",
         versions: AFFECTED,
         mended_in: MENDED_IN,
-        components: &[
-            "マスターサーバー",
-            "データサーバー",
-            "ログ解析サーバー",
-            "管理機・端末機",
-            "監査対象サーバー",
-            "SKYSEA Client View Webシステムサーバー",
-            "申請・承認ワークフローシステムサーバー",
-            "HTTPゲートウェイサーバー",
-            "モバイル情報中継サーバー(SKYSEA Client View for MDM)",
-            "ソフトウェア配布用中継端末",
-            "システム稼働監視 稼働状況閲覧ツール",
-            "システム稼働監視 稼働状況用中継端末",
-        ],
+        components: COMPONENTS,
         conditions: &[],
         remedy: MODULE,
         meanwhile: None,
@@ -88,20 +137,21 @@ const PROBLEMS: &[Problem] = &[
     },
     Problem {
         name: "2",
+        reason: "engine_stop",
         what: "the communication engine stops on a machine that is sent requests all the time and not restarted: its services do not start, and assets and logs are not uploaded",
         versions: AFFECTED,
         mended_in: MENDED_IN,
         components: &[
-            "マスターサーバー",
-            "データサーバー",
-            "ログ解析サーバー",
-            "管理機・端末機",
-            "監査対象サーバー",
-            "SKYSEA Client View Webシステムサーバー",
-            "モバイル情報中継サーバー(SKYSEA Client View for MDM)",
-            "ソフトウェア配布用中継端末",
-            "システム稼働監視 稼働状況閲覧ツール",
-            "システム稼働監視 稼働状況用中継端末",
+            MASTER_SERVER,
+            DATA_SERVER,
+            LOG_ANALYSIS_SERVER,
+            CLIENT,
+            AUDITED_SERVER,
+            WEB_SERVER,
+            MOBILE_RELAY,
+            DISTRIBUTION_RELAY,
+            MONITORING_VIEWER,
+            MONITORING_RELAY,
         ],
         conditions: &[],
         remedy: MODULE,
@@ -110,10 +160,12 @@ const PROBLEMS: &[Problem] = &[
     },
     Problem {
         name: "3",
-        what: "a data server that compresses its logs is taken for one that touches them without right: a false ログ保存フォルダ不正アクセスアラート",
+        reason: FALSE_ALERT,
+        what: "a data server, also one beside the master server, that compresses its logs is taken for one that touches them without right: a false ログ保存フォルダ不正アクセスアラート",
         versions: &[THIRD_ALONE],
         mended_in: MENDED_IN,
-        components: &["データサーバー (also beside the マスターサーバー)"],
+        // マスターサーバーと同居している場合も対象: there a host has both components.
+        components: &[DATA_SERVER],
         conditions: &[
             "a managing machine or a client (管理機, 端末機) is installed on the data server",
             "アプリケーションによるファイル操作のログを収集する is on",
@@ -133,6 +185,8 @@ const fn release(name: &'static str) -> Release {
 /// Each section of the notice, by what follows from it.
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::notice::facts_of_notice;
 
@@ -168,13 +222,15 @@ pub(crate) mod tests {
 
         "対象プログラム", "The first has twelve components, the second the same without the workflow server and the HTTP gateway, the third the data server."
         => fn a_problem_has_its_components() {
-            let (first, second) = (problem("1").components, problem("2").components);
+            let names = |name: &str| problem(name).components.iter().map(|component| component.name).collect::<Vec<_>>();
+            let (first, second) = (names("1"), names("2"));
             assert_eq!((first.len(), second.len()), (12, 10));
             let alone: Vec<_> = first.iter().filter(|component| !second.contains(component)).collect();
             assert_eq!(alone, [&"申請・承認ワークフローシステムサーバー", &"HTTPゲートウェイサーバー"]);
             assert!(second.iter().all(|component| first.contains(component)));
+            assert_eq!(names("3"), ["データサーバー"]);
             // マスターサーバーと同居している場合も対象
-            assert_eq!(problem("3").components, ["データサーバー (also beside the マスターサーバー)"]);
+            assert!(problem("3").what.contains("also one beside the master server"));
             for component in ["マスターサーバー", "データサーバー", "ログ解析サーバー", "管理機・端末機", "監査対象サーバー", "ソフトウェア配布用中継端末"] {
                 assert!(second.contains(&component), "{component}");
             }
@@ -198,6 +254,7 @@ pub(crate) mod tests {
 
         "問題1 アラート通知メール内容", "Eleven fields in their order, and what stands in those that tell the fault."
         => fn an_alert_mail_has_eleven_fields() {
+            assert_eq!(ALERTS.fields, GUIDE.lists[0].items);
             assert_eq!(GUIDE.lists[0].items, "日時 端末機No. コンピューター名 ログオンアカウント ログオンユーザー名 ログカテゴリ ログ種別 ログ詳細 アラート項目 アラート条件 アラート処理".split(' ').collect::<Vec<_>>());
             for (field, text) in [
                 ("ログカテゴリ", "システム"), ("ログ種別", "認証失敗"), ("ログ詳細", "送信元端末 [IPアドレス:***]"), ("アラート項目", "SKYSEAセキュリティ通知/認証失敗"), ("アラート処理", "メール"),
@@ -213,6 +270,8 @@ pub(crate) mod tests {
             assert_eq!((seen.uptime.as_secs() / 86_400, seen.clients), (60, 1500));
             assert!(PROBLEMS.iter().filter(|problem| problem.seen_after.is_some()).count() == 1);
             assert_eq!(problem("2").meanwhile, Some("restart the system"));
+            let days = |clients| seen.forecast(NonZeroU32::new(clients).expect("some")).as_secs() / 86_400;
+            assert_eq!((days(1500), days(3000), days(750), days(1), days(u32::MAX)), (60, 30, 120, 90_000, 0));
         }
 
         "問題3 発生する条件", "Four conditions, all of which hold where the alert is false. To change one is enough."

@@ -13,6 +13,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by the name of its directories in `tests/fuzz`.
 pub const TARGETS: &[Target] = &[
+    ("alert_log", alert_log),
+    ("alert_mail", alert_mail),
     ("certificate", certificate),
     ("config", config),
     ("event_log", event_log),
@@ -32,6 +34,16 @@ pub fn config(bytes: &[u8]) {
         // Refused or not: it must come back.
         let _ = crate::config::parse(text, Path::new("exporter.yaml"));
     }
+}
+
+/// A mail, or a box of them, that may hold alerts.
+pub fn alert_mail(bytes: &[u8]) {
+    crate::sources::fuzz_alert_mail(bytes);
+}
+
+/// A log that was exported as CSV.
+pub fn alert_log(bytes: &[u8]) {
+    crate::sources::fuzz_alert_log(bytes);
 }
 
 /// The version of a program for Windows.

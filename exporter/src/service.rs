@@ -380,7 +380,7 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
     let rotates = config.host_api.is_some() || may_have_rotated(config.state_directory()).await;
     let setup = rotates.then(|| Setup {
         host: host_name(&config),
-        agents: config.agents.clone(),
+        agents: config.rotated_agents().cloned().collect(),
         refused,
         power: config.power.clone(),
         state_directory: config.state_directory(),

@@ -7,6 +7,8 @@ use crate::label::Label;
 pub enum SourceKind {
     /// The directory of an agent.
     Agent,
+    /// The alerts of a product that is looked at through them.
+    Alerts,
     /// Certificate files by path.
     File,
     /// How an agent is hardened.
@@ -42,6 +44,7 @@ impl SourceKind {
         match self {
             Self::File => "file",
             Self::Agent => "agent",
+            Self::Alerts => "alerts",
             Self::Health => "health",
             Self::Host => "host",
             Self::Release => "release",

@@ -73,3 +73,47 @@ flight() { # file, options of s_server
 }
 flight tls-1.0 -tls1 -cipher ALL:@SECLEVEL=0
 flight p-521-client-wanted -tls1_2 -groups P-521 -verify 1
+
+# Alert mails and exported logs: the notice's own fields, in the encodings that mails and consoles use.
+python3 - "$here/seeds" <<'PY'
+import base64, quopri, sys
+from pathlib import Path
+
+mails, logs = Path(sys.argv[1], "alert_mail"), Path(sys.argv[1], "alert_log")
+mails.mkdir(exist_ok=True)
+logs.mkdir(exist_ok=True)
+rule = "-" * 52
+body = f"""{rule}
+日時:2026/06/01 09:08:07
+端末機No.:0012
+コンピューター名:MASTER
+ログオンアカウント:admin
+ログオンユーザー名:管理者
+ログカテゴリ:システム
+ログ種別:認証失敗
+ログ詳細:送信元端末 [IPアドレス:192.0.2.10]
+アラート項目:SKYSEAセキュリティ通知/認証失敗
+アラート条件:
+アラート処理:メール
+{rule}
+"""
+def head(charset, transfer):
+    return (f"From: skysea@example.com\nSubject: =?ISO-2022-JP?B?GyRCJSIlaSE8JUgbKEI=?=\nMIME-Version: 1.0\n"
+            f"Content-Type: text/plain; charset={charset}\nContent-Transfer-Encoding: {transfer}\n\n").encode()
+plain = head("ISO-2022-JP", "7bit") + body.encode("iso2022_jp")
+folder = body.replace("認証失敗", "ログ保存フォルダ不正アクセス").replace(":", "：")
+parts = (b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/html\n\n<p>\n--x\n"
+         b"Content-Type: text/plain; charset=utf-8\n\n" + folder.encode() + b"\n--x--\n>From here\n")
+mark = b"From a@b Mon Jun  1 00:00:0%d 2026\n"
+(mails / "iso-2022-jp").write_bytes(plain)
+(mails / "shift_jis-base64").write_bytes(head("Shift_JIS", "base64") + base64.encodebytes(body.encode("cp932")))
+(mails / "utf-8-quoted").write_bytes(head("UTF-8", "quoted-printable") + quopri.encodestring(body.encode()))
+(mails / "euc-jp-undeclared").write_bytes(b"From: a@b\n\n" + body.encode("euc_jp"))
+(mails / "box").write_bytes(mark % 0 + plain + b"\n" + mark % 1 + parts)
+row = '12,2026/06/01 09:08:07,認証失敗,"送信元端末 [IPアドレス:192.0.2.10]",SKYSEAセキュリティ通知/認証失敗\r\n'
+log = "端末機No.,日時,ログ種別,ログ詳細,アラート項目\r\n" + row + '13,2026/06/01 09:08:08,ログオン,"a ""b""\nc",\r\n'
+(logs / "shift_jis").write_bytes(log.encode("cp932"))
+(logs / "utf-8-marked").write_bytes(b"\xef\xbb\xbf" + log.encode())
+(logs / "utf-16").write_bytes(b"\xff\xfe" + log.encode("utf-16-le"))
+(logs / "no-header").write_bytes(row.replace('"', "").encode("euc_jp"))
+PY

@@ -89,8 +89,8 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanProductAffected",
         minute: 16,
-        alerts: 2,
-        // Of one part both functions stop, and its end was computed; another has ended, and one function stops.
+        alerts: 3,
+        // A component has a problem that no certificate's end brings. Of one part both functions stop, and its end was computed; another has ended, and one function stops.
         fires: &[
             (
                 r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/a",basis="computed"}"#,
@@ -101,6 +101,8 @@ const CASES: &[Case] = &[
             (r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/b",basis="read"}"#, "-5x30"),
             (r#"kagiban_product_affected{directory="/b",reason="console_login"}"#, "1x30"),
             (r#"kagiban_product_affected{directory="/b",reason="notifications"}"#, "0x30"),
+            (r#"kagiban_product_affected{product="skysea",component="data-server",reason="authentication"}"#, "1x30"),
+            (r#"kagiban_product_affected{product="skysea",component="data-server",reason="false_alert"}"#, "0x30"),
         ],
         silent: &[
             // Twenty-two days are left; nothing stops; another part is affected; the notice does not know the version.
@@ -116,8 +118,37 @@ const CASES: &[Case] = &[
                 (r#"kagiban_product_affected{directory="/a",reason="console_login"}"#, "0x30"),
                 (r#"kagiban_product_affected{directory="/b",reason="console_login"}"#, "1x30"),
                 (r#"kagiban_product_certificate_not_after_timestamp_seconds{directory="/c",basis="read"}"#, "0x30"),
+                (r#"kagiban_product_affected{product="skysea",component="client",reason="engine_stop"}"#, "0x30"),
             ],
         ],
+    },
+    Case {
+        alert: "KagibanSkyseaAuthenticationFails",
+        minute: 1,
+        alerts: 2,
+        // Two terminals of one agent are one alert; of another agent those that are not told one by one.
+        fires: &[
+            (r#"kagiban_skysea_authentication_failures{agent="a",sender="192.0.2.1"}"#, "1x30"),
+            (r#"kagiban_skysea_authentication_failures{agent="a",sender="192.0.2.2"}"#, "3x30"),
+            (r#"kagiban_skysea_authentication_failures{agent="a",sender="other"}"#, "0x30"),
+            (r#"kagiban_skysea_authentication_failures{agent="b",sender="192.0.2.3"}"#, "0x30"),
+            (r#"kagiban_skysea_authentication_failures{agent="b",sender="other"}"#, "1x30"),
+        ],
+        silent: &[&[
+            (r#"kagiban_skysea_authentication_failures{agent="a",sender="192.0.2.1"}"#, "0x30"),
+            (r#"kagiban_skysea_authentication_failures{agent="a",sender="other"}"#, "0x30"),
+        ]],
+    },
+    Case {
+        alert: "KagibanSkyseaEngineStops",
+        minute: 16,
+        alerts: 2,
+        // Six days and a half are left; it was yesterday.
+        fires: &[
+            (r#"kagiban_skysea_engine_stop_forecast_timestamp_seconds{agent="a"}"#, "561600x30"),
+            (r#"kagiban_skysea_engine_stop_forecast_timestamp_seconds{agent="b"}"#, "-86400x30"),
+        ],
+        silent: &[&[(r#"kagiban_skysea_engine_stop_forecast_timestamp_seconds{agent="a"}"#, "691200x30")]],
     },
     Case {
         alert: "KagibanCertificateNotSeen",

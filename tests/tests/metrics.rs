@@ -38,11 +38,13 @@ fn promtool_finds_no_fault_and_the_new_certificate_shows() -> Result<()> {
 }
 
 /// Series that are there only while something is wrong, or where a part is configured that this host has not.
-const ABSENT_HERE: [(&str, &str); 6] = [
+const ABSENT_HERE: [(&str, &str); 8] = [
     ("kagiban_certificate_blocked", "while a rotation is blocked"),
-    ("kagiban_product_affected", "where PowerChute Business Edition is installed"),
+    ("kagiban_product_affected", "where a product is one that its vendor's notice speaks of"),
     ("kagiban_product_certificate_not_after_timestamp_seconds", "where PowerChute Business Edition is installed"),
     ("kagiban_rotation_failure_info", "after a rotation that failed"),
+    ("kagiban_skysea_authentication_failures", "where SKYSEA Client View is looked at"),
+    ("kagiban_skysea_engine_stop_forecast_timestamp_seconds", "where SKYSEA Client View is looked at"),
     ("kagiban_ups_check", "for a UPS that is asked by SNMP v3"),
     ("kagiban_web_config_last_reload_successful", "with --web.config.file"),
 ];

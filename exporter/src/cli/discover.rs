@@ -48,7 +48,8 @@ fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
     }
     for seen in &found.releases {
         if let Some(release) = products::release(seen) {
-            line("product", &format!("{release} in {}; {}", seen.directory, products::stops(seen)))?;
+            let place = seen.directory.as_ref().map_or_else(String::new, |directory| format!(" in {directory}"));
+            line("product", &format!("{release}{place}; {}", products::by_notice(seen)))?;
         }
     }
     for (what, paths) in

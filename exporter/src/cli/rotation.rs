@@ -97,7 +97,7 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let state_directory = StateDirectory::at(&config.state_directory());
     let mut shown = Vec::new();
     let mut unread = Vec::new();
-    let configured = config.agents.iter().map(|agent| agent.name.clone());
+    let configured = config.rotated_agents().map(|agent| agent.name.clone());
     let known: BTreeSet<AgentName> = agents(&state_directory, &config)?.into_iter().chain(configured).collect();
     if known.is_empty() {
         is_there(&config)?;
@@ -124,7 +124,7 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.state.configuration()?;
     let state_directory = StateDirectory::at(&config.state_directory());
-    let is_configured = config.agents.iter().any(|agent| agent.name == args.agent);
+    let is_configured = config.rotated_agents().any(|agent| agent.name == args.agent);
     if !is_configured {
         is_there(&config)?;
     }

@@ -1,15 +1,16 @@
-//! `agents:` — the agents of this host that a rotation may touch. Every path, command and address lies here and nowhere
-//! else: a request can only name an agent.
+//! `agents:` — the agents of this host that a rotation may touch, and those that are only looked at. Every path, command and address
+//! lies here and nowhere else: a request can only name an agent.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use kagiban_agents::Product;
+use kagiban_agents::{Class, Product, guide};
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 use serde::{Deserialize, Deserializer};
 
+use super::observe::ObserveConfig;
 use super::values::absolute_path;
 use crate::probe::Endpoint;
 
@@ -44,6 +45,9 @@ pub struct AgentConfig {
     /// How many rotations' backups are kept.
     #[serde(default = "default_backups")]
     pub backups: usize,
+    /// Only of a product that can only be looked at.
+    #[serde(default)]
+    pub observe: Option<ObserveConfig>,
 }
 
 impl AgentConfig {
@@ -61,6 +65,44 @@ impl AgentConfig {
             renew: None,
             verify: VerifyConfig::default(),
             backups: default_backups(),
+            observe: None,
+        }
+    }
+
+    /// Whether its product takes rotations, rather than letting only be looked at.
+    pub const fn is_rotated(&self) -> bool {
+        match self.product.facts().class {
+            Class::Push | Class::Trigger(_) => true,
+            Class::Observe => false,
+        }
+    }
+
+    /// What does not belong to the class of its product, with the setting that it is about.
+    pub(super) fn problem(&self) -> Option<String> {
+        let product = self.product;
+        match &self.observe {
+            None if self.is_rotated() => None,
+            Some(_) if self.is_rotated() => Some(format!(
+                "observe: {product} is rotated; leave `observe` out, and name what else is looked at under `certificates` or `tlsEndpoints`"
+            )),
+            None => Some(format!("observe: missing; {product} is looked at, so name where its alerts lie")),
+            Some(observe) => {
+                let settings = [
+                    (self.directory.is_some(), "directory"),
+                    (self.keystore != KeystoreConfig::default(), "keystore"),
+                    (self.password_file.is_some(), "passwordFile"),
+                    (self.password_ini.is_some(), "passwordIni"),
+                    (self.endpoint.is_some(), "endpoint"),
+                    (self.service != ServiceConfig::default(), "service"),
+                    (self.renew.is_some(), "renew"),
+                    (self.verify != VerifyConfig::default(), "verify"),
+                    (self.backups != default_backups(), "backups"),
+                ];
+                let of_rotations = settings.into_iter().find_map(|(is_there, setting)| is_there.then_some(setting));
+                let refused =
+                    |setting| format!("{setting}: {product} can only be looked at, and is not rotated; leave it out");
+                of_rotations.map(refused).or_else(|| observe.problem(guide(product.id())))
+            }
         }
     }
 }
@@ -129,7 +171,7 @@ impl From<WrittenAccount> for Account {
     }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceConfig {
     /// What the system's service manager calls it, instead of `stop` and `start`: a unit of systemd, the key name of a Windows service.
@@ -203,7 +245,7 @@ pub enum BackupFormat {
     Zip,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VerifyConfig {
     /// How long the new leaf may take to appear.

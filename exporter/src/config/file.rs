@@ -120,6 +120,10 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     if let Some(problem) = config.certificates.iter().find_map(CertificateRule::problem) {
         return Err(ConfigError::Contradiction { path: path.to_owned(), problem });
     }
+    let mut agents = config.agents.iter().enumerate();
+    if let Some(problem) = agents.find_map(|(at, agent)| Some(format!("agents[{at}].{}", agent.problem()?))) {
+        return Err(ConfigError::Contradiction { path: path.to_owned(), problem });
+    }
     if config.ups.iter().filter(|ups| ups.is_seen_by_this_host()).count() > 1 {
         let problem = "ups: `windowsPower` stands there twice, and is all that Windows sees; name it once".to_owned();
         return Err(ConfigError::Contradiction { path: path.to_owned(), problem });

@@ -3,6 +3,7 @@
 //! ```text
 //!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs, outside.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
+//!                                  observe.rs                        what of an agent is only looked at
 //!                                  named_files.rs                    which files all of that names, and under which setting
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -20,6 +21,7 @@ mod go_tls;
 mod health;
 mod host_api;
 mod named_files;
+mod observe;
 mod outside;
 mod probe;
 mod salvage;
@@ -43,6 +45,7 @@ pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use named_files::{NamedFile, NamedFileKind};
+pub use observe::{EngineStart, FalseAlertConfig, ObserveConfig};
 pub use outside::OutsideHost;
 pub use probe::{AllowedTarget, ProbeConfig};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
@@ -100,6 +103,11 @@ impl Config {
     pub fn discovers(&self) -> bool {
         let names_nothing = self.certificates.is_empty() && self.tls_endpoints.is_empty();
         self.discovery.enabled.unwrap_or(names_nothing)
+    }
+
+    /// The agents that a rotation may touch.
+    pub fn rotated_agents(&self) -> impl Iterator<Item = &AgentConfig> {
+        self.agents.iter().filter(|agent| agent.is_rotated())
     }
 
     /// The first setting that asks for one of these, where a system lacks them.

@@ -32,6 +32,8 @@ pub enum NamedFileKind {
     Anything,
     /// A directory that patterns are searched below.
     Directory,
+    /// A file of which the end is read, however large it is, or a directory of such files.
+    Folder,
 }
 
 /// Settings of one section, gathered.
@@ -148,6 +150,18 @@ fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
     at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), NamedFileKind::Anything);
     at.add("keystore.keyFile", agent.keystore.key_file.as_deref(), NamedFileKind::Key);
     at.add("verify.certificateFile", agent.verify.certificate_file.as_deref(), NamedFileKind::Anything);
+    if let Some(observe) = &agent.observe {
+        at.source = source(SourceKind::Alerts, agent.name.as_str());
+        for (section, patterns) in [("mails", &observe.mails), ("logs", &observe.logs)] {
+            for (index, pattern) in patterns.iter().enumerate() {
+                let (path, holds) = match pattern {
+                    PathPattern::Exact(path) => (path, NamedFileKind::Folder),
+                    PathPattern::Glob { base, .. } => (base, NamedFileKind::Directory),
+                };
+                at.add(&format!("observe.{section}[{index}]"), Some(path), holds);
+            }
+        }
+    }
     if let Some(endpoint) = &agent.endpoint {
         at.source = source(SourceKind::Tls, &endpoint.address);
         at.add("endpoint.caFile", endpoint.ca_file.as_deref(), NamedFileKind::Authorities);
@@ -162,7 +176,9 @@ impl NamedFile {
     pub const fn is_secret(&self) -> bool {
         match self.holds {
             NamedFileKind::Secret | NamedFileKind::AgentSecret | NamedFileKind::Key => true,
-            NamedFileKind::Authorities | NamedFileKind::Anything | NamedFileKind::Directory => false,
+            NamedFileKind::Authorities | NamedFileKind::Anything | NamedFileKind::Directory | NamedFileKind::Folder => {
+                false
+            }
         }
     }
 
@@ -204,7 +220,7 @@ mod tests {
     fn every_file_that_a_configuration_names_is_known_by_its_setting() {
         let text = r#"
 certificates: [{name: fleet, paths: [/a, "/dir/*"], passwordFile: /1}]
-agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13, keep: [/f]}, verify: {certificateFile: /v}}]
+agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13, keep: [/f]}, verify: {certificateFile: /v}}, {name: skysea, product: skysea, observe: {mails: [/m], logs: ["/x/*.csv"]}}]
 tlsEndpoints: [{address: "h:1", caFile: /t}]
 probe: {allow: ["h:1"], caFile: /q}
 ups:
@@ -252,6 +268,8 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             "agents[0].keystore.keyFile /k",
             "agents[0].verify.certificateFile /v",
             "agents[0].endpoint.caFile /p",
+            "agents[1].observe.mails[0] /m",
+            "agents[1].observe.logs[0] /x",
             "hostApi.certificateFile /c",
             "hostApi.keyFile /11",
             "hostApi.clientCaFile /d",

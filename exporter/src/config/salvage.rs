@@ -81,6 +81,7 @@ fn each_agent(entries: Vec<Value>) -> (Vec<AgentConfig>, Vec<RefusedAgent>) {
         let name = name(&entry);
         let is_twin = name.as_ref().is_some_and(|name| times.get(name).is_some_and(|times| *times > 1));
         let parsed = AgentConfig::deserialize(entry).map_err(|error| error.to_string());
+        let parsed = parsed.and_then(|agent| agent.problem().map_or(Ok(agent), Err));
         let parsed = if is_twin { Err("two agents have this name; give each its own".to_owned()) } else { parsed };
         match parsed {
             Ok(agent) => agents.push(agent),
@@ -115,13 +116,13 @@ mod tests {
     fn a_bad_agent_is_refused_by_name_and_the_others_and_the_rest_stay() {
         let text = format!(
             "host: ups-01.example.com\nups: []\n{GOOD}  - {{name: typo, product: tls-service, endpiont: x}}\n  \
-             - {{product: tls-service}}\n  - {{name: twin, product: tls-service}}\n  - {{name: twin, product: tls-service}}\n"
+             - {{product: tls-service}}\n  - {{name: twin, product: tls-service}}\n  - {{name: twin, product: tls-service}}\n  - {{name: other, product: skysea}}\n"
         );
         let Salvaged { config, refused, error } = salvaged(&text);
         assert!(error.is_none());
         assert_eq!(config.agents.iter().map(|agent| agent.name.as_str()).collect::<Vec<_>>(), ["good"]);
         let names: Vec<_> = refused.iter().map(|refused| refused.name.as_str()).collect();
-        assert_eq!(names, ["typo", "agents[2]", "twin"]);
+        assert_eq!(names, ["typo", "agents[2]", "twin", "other"]);
         assert!(refused[0].message.contains("endpiont"), "{refused:?}");
         assert!(config.host.is_some());
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::shutdown::ShutdownView;
-use super::{Count, Item, Severity, Topic, certificates, fix, item, products, upses};
+use super::{Count, Item, Severity, Topic, alerts, certificates, fix, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::HINTS;
 use crate::shutdown::{HostStateReport, LoadReport};
@@ -30,7 +30,8 @@ pub(crate) fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now:
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
     items.extend(of_certificates(snapshot, now));
-    items.extend(products::items(snapshot, now).into_iter().filter(|item| item.severity != Severity::Fine));
+    let of_products = products::items(snapshot, now).into_iter().chain(alerts::items(snapshot, now));
+    items.extend(of_products.filter(|item| item.severity != Severity::Fine));
     items.extend(of_hardening(snapshot));
     items.extend(own(snapshot, now));
     items
@@ -162,7 +163,7 @@ fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
 
 /// No CA makes the certificate of a product that makes its own.
 fn fix_of_certificate(snapshot: &Snapshot, place: &Label) -> String {
-    let mut releases = snapshot.passes().filter_map(|(_, pass)| pass.release());
+    let mut releases = snapshot.passes().flat_map(|(_, pass)| pass.releases());
     let its = releases.find(|seen| seen.version.is_some() && seen.keystores.contains(place));
     its.map_or_else(|| fix::RENEW.to_owned(), |seen| fix::reinstall(seen.product))
 }

@@ -20,6 +20,27 @@ pub(crate) fn reinstall(product: Product) -> String {
         "its product makes a new one when it is installed again: `kagiban-operator explain {product}` tells the vendor's steps, see {page}"
     )
 }
+/// The vendor's notice has a module, or a version, that mends a problem.
+pub(crate) fn mend(product: Product) -> String {
+    let page = online!("docs/runbooks/KagibanProductAffected.md");
+    format!(
+        "apply the vendor's module, or update: `kagiban-operator explain {product}` tells what for; then say so in the configuration of the \
+         agent (moduleApplied, version), see {page}"
+    )
+}
+/// Terminals fail to authenticate themselves.
+pub(crate) const AUTHENTICATION_FAILS: &str = concat!(
+    "apply the vendor's module on each of these terminals, by hand: nothing can be sent to them any more; see ",
+    online!("docs/runbooks/KagibanSkyseaAuthenticationFails.md")
+);
+/// The communication engine may stop.
+pub(crate) const ENGINE_STOPS: &str = concat!(
+    "restart the system on a day that suits, or apply the vendor's module; see ",
+    online!("docs/runbooks/KagibanSkyseaEngineStops.md")
+);
+/// The folder of logs was touched without right, or seems so.
+pub(crate) const FOLDER_TOUCHED: &str = "see in the product's log who has touched the folder; where the alert is a false one, write down the four \
+                                         conditions under `falseAlert`";
 /// A check of hardening failed.
 pub(crate) const HARDEN: &str = concat!(online!("docs/hardening.md"), " says how, check by check");
 /// Rotations of an agent are frozen.
@@ -55,6 +76,7 @@ pub(crate) fn of_source(kind: SourceKind, reason: &str) -> Option<&'static str> 
     };
     match kind {
         SourceKind::Agent | SourceKind::File | SourceKind::Health => of_file(reason).or(of_all),
+        SourceKind::Alerts => of_alerts(reason).or(of_all),
         SourceKind::Release => of_release(reason).or(of_all),
         SourceKind::Host => of_host(reason).or(of_all),
         SourceKind::Tls => of_endpoint(reason).or(of_all),
@@ -119,6 +141,19 @@ fn of_host(reason: &str) -> Option<&'static str> {
         "malformed" => "the event log is damaged; see what the agent says, and let it begin a new one",
         "not_found" => "correct the path of the event log in the configuration, or take it out",
         "too_large" => "let the agent begin a new event log",
+        _ => return None,
+    })
+}
+
+fn of_alerts(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "busy" | "timeout" => HANGS,
+        "not_found" => "correct the path under `observe` in the configuration, or take it out",
+        "not_regular" => "name a file, or a folder of mails that has `new` and `cur`",
+        "too_many_files" => "move old mails and logs away, or name fewer of them",
+        "unfinished" => {
+            "wait for the next looks, which go on with what was not read yet; if it stays, move old mails and logs away"
+        }
         _ => return None,
     })
 }

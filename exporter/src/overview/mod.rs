@@ -7,6 +7,7 @@
 //!
 //! Pure. Metrics tell the same of the same snapshot; here are words.
 
+pub(crate) mod alerts;
 pub(crate) mod attention;
 pub(crate) mod certificates;
 pub(crate) mod fix;
@@ -110,7 +111,7 @@ impl Topic {
 
     pub(crate) const fn of(kind: SourceKind) -> Self {
         match kind {
-            SourceKind::Agent | SourceKind::Release => Self::Agent,
+            SourceKind::Agent | SourceKind::Alerts | SourceKind::Release => Self::Agent,
             SourceKind::File => Self::File,
             SourceKind::Health => Self::Hardening,
             SourceKind::Host => Self::Shutdown,

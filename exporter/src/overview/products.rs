@@ -1,4 +1,4 @@
-//! Which releases of products a host has, and what stops when their certificates end.
+//! Which releases of products a host has, and what their vendors' notices say of them.
 
 use jiff::Timestamp;
 
@@ -10,19 +10,19 @@ pub(crate) struct ProductRow<'a> {
     pub(crate) seen: &'a ReleaseSeen,
     /// As people say it.
     pub(crate) release: String,
-    pub(crate) stops: String,
+    pub(crate) said: String,
     /// How bad that is, and when it is.
     pub(crate) end: Option<(Severity, String, CertificateEnd)>,
 }
 
 pub(crate) fn rows(snapshot: &Snapshot, now: Timestamp) -> Vec<ProductRow<'_>> {
-    let seen = snapshot.passes().filter_map(|(_, pass)| pass.release());
+    let seen = snapshot.passes().flat_map(|(_, pass)| pass.releases());
     seen.filter_map(|seen| {
         let end = seen.certificate_end(snapshot).map(|end| {
             let (severity, left) = certificates::left(end.at(), now);
             (severity, left, end)
         });
-        Some(ProductRow { seen, release: release(seen)?, stops: stops(seen), end })
+        Some(ProductRow { seen, release: release(seen)?, said: by_notice(seen), end })
     })
     .collect()
 }
@@ -41,8 +41,11 @@ pub(crate) fn release(seen: &ReleaseSeen) -> Option<String> {
     })
 }
 
-/// What stops when its certificate ends, as a sentence has it.
-pub(crate) fn stops(seen: &ReleaseSeen) -> String {
+/// What stops when its certificate ends, or which problems it has, as a sentence has it.
+pub(crate) fn by_notice(seen: &ReleaseSeen) -> String {
+    if seen.product.facts().alerts.is_some() {
+        return problems(seen);
+    }
     let stops: Vec<_> = seen.stops().collect();
     match (&seen.concern, stops.as_slice()) {
         (None, _) => "it is not known what stops when its certificate ends".to_owned(),
@@ -51,9 +54,20 @@ pub(crate) fn stops(seen: &ReleaseSeen) -> String {
     }
 }
 
+fn problems(seen: &ReleaseSeen) -> String {
+    let problems = seen.problems();
+    let named: Vec<_> = problems.iter().map(|problem| format!("{} ({})", problem.reason, problem.what)).collect();
+    match (&seen.concern, named.as_slice()) {
+        (None, _) => "it is not known which problems it has; ask its vendor".to_owned(),
+        (Some(_), []) => "it has none of the problems that are told of".to_owned(),
+        (Some(_), [one]) => format!("it has the problem {one}"),
+        (Some(_), named) => format!("it has the problems {}", named.join("; and ")),
+    }
+}
+
 impl ProductRow<'_> {
     fn item(&self) -> Item {
-        let Self { seen, release, stops, end } = self;
+        let Self { seen, release, said, end } = self;
         let (severity, left) = match end {
             Some((severity, left, CertificateEnd::Computed(_))) => {
                 (*severity, format!("; by its release and the day of its installation, it {left}"))
@@ -61,10 +75,17 @@ impl ProductRow<'_> {
             Some((severity, left, CertificateEnd::Read(_))) => (*severity, format!("; it {left}")),
             None => (Severity::Fine, String::new()),
         };
-        let severity = if seen.stops().next().is_some() { severity } else { Severity::Fine };
-        let about = format!("{} of {} in {}", seen.part, seen.product, seen.directory);
-        let fix = (severity != Severity::Fine).then(|| fix::reinstall(seen.product));
-        item(Topic::Agent, severity, about, format!("{release}; {stops}{left}")).fix_by(fix)
+        let has_problems = !seen.problems().is_empty();
+        let severity = match seen.stops().next() {
+            Some(_) => severity,
+            None if has_problems => Severity::Warning,
+            None => Severity::Fine,
+        };
+        let place = seen.directory.as_ref().map_or_else(String::new, |directory| format!(" in {directory}"));
+        let about = format!("{} of {}{place}", seen.part, seen.product);
+        let fix = if has_problems { fix::mend } else { fix::reinstall };
+        let fix = (severity != Severity::Fine).then(|| fix(seen.product));
+        item(Topic::Agent, severity, about, format!("{release}; {said}{left}")).fix_by(fix)
     }
 }
 
@@ -92,7 +113,7 @@ mod tests {
             agent: None,
             product,
             part: part.name,
-            directory: Label::new("/opt/pcbe/Agent"),
+            directory: Some(Label::new("/opt/pcbe/Agent")),
             version: Some(Label::new(package)),
             concern: Concern::of(notice, part, Os::Linux, Mark::Package, package),
             installed_at: None,

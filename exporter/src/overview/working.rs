@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::shutdown::ShutdownView;
-use super::{Count, Item, Severity, Span, Topic, certificates, item, products, upses};
+use super::{Count, Item, Severity, Span, Topic, alerts, certificates, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::RebootReason;
 use crate::snapshot::{Contents, FileSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
@@ -20,7 +20,8 @@ pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: T
 
 fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
     let mut items: Vec<Item> = snapshot.passes().flat_map(|(id, pass)| of_pass(id, pass, now)).collect();
-    items.extend(products::items(snapshot, now).into_iter().filter(|item| item.severity == Severity::Fine));
+    let of_products = products::items(snapshot, now).into_iter().chain(alerts::items(snapshot, now));
+    items.extend(of_products.filter(|item| item.severity == Severity::Fine));
     items.extend(upses::each(snapshot).filter_map(of_ups));
     items.extend(
         shutdown
@@ -43,7 +44,8 @@ fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
         SourceKind::Tls => pass.probe().map(|probe| fine(of_endpoint(probe, now))).into_iter().collect(),
         SourceKind::Host => vec![fine(pass.reboots().map_or_else(|| "answers".to_owned(), of_reboots))],
         SourceKind::Health => of_hardening(id, pass),
-        SourceKind::Release | SourceKind::Ups => Vec::new(),
+        // Of what alerts tell, `products` and `alerts` speak.
+        SourceKind::Alerts | SourceKind::Release | SourceKind::Ups => Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use kagiban_crds::host_api::RotationState;
 use super::table::{Family, Kind, encode};
 use super::tests::certificate;
 use super::{
-    Program, Snapshot, by_host, certificates, compat, files, health, only, probed, probes, products, program,
+    Program, Snapshot, alerts, by_host, certificates, compat, files, health, only, probed, probes, products, program,
     rotations, shutdown,
 };
 use super::{sources, ups};
@@ -30,7 +30,7 @@ use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferD
 const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
 /// The tables in the order of the page.
-const TABLES: [(&str, &str, &[Family<Snapshot>]); 10] = [
+const TABLES: [(&str, &str, &[Family<Snapshot>]); 11] = [
     ("Sources and configuration", "", sources::FAMILIES),
     (
         "Certificates",
@@ -50,8 +50,13 @@ const TABLES: [(&str, &str, &[Family<Snapshot>]); 10] = [
     ("Hardening of PowerChute", "What each check asks: [hardening.md](hardening.md).", health::FAMILIES),
     (
         "Releases of products",
-        "Whom a vendor's notice concerns: [powerchute-business-edition.md](products/powerchute-business-edition.md#which-release).",
+        "Whom a vendor's notice concerns: [powerchute-business-edition.md](products/powerchute-business-edition.md#which-release), [skysea.md](products/skysea.md#which-problems-it-has).",
         products::FAMILIES,
+    ),
+    (
+        "Alerts of SKYSEA Client View",
+        "What is counted, and how: [skysea.md](products/skysea.md#what-is-counted).",
+        alerts::FAMILIES,
     ),
 ];
 
@@ -83,6 +88,7 @@ fn host() -> Snapshot {
             id(SourceKind::Release, "/opt/pcbe/Agent"),
             Observation::Release(products::tests::release(Some("pbeagent-7.0.0-419"))),
         ),
+        (id(SourceKind::Alerts, "skysea"), Observation::Alerts(alerts::tests::seen())),
     ];
     // What can be seen of a host from outside: those families have the label `host`.
     let is_seen = |id: &SourceId| matches!(id.kind, SourceKind::Tls | SourceKind::Ups);

@@ -9,6 +9,7 @@
 //! known is no sample. What is seen of other hosts from here goes through the same rows, host by host, and gets its label `host` where
 //! samples are written: no row knows of it.
 
+mod alerts;
 mod certificates;
 mod compat;
 mod files;
@@ -79,6 +80,7 @@ impl Rendered {
             ups::QUANTITIES,
             health::FAMILIES,
             products::FAMILIES,
+            alerts::FAMILIES,
             shutdown::FAMILIES,
             rotations::FAMILIES,
         ];

@@ -10,7 +10,7 @@ use crate::snapshot::{Label, ReleaseSeen, Snapshot};
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "kagiban_product_info",
-        help: "A part of a product that is installed, always 1. The release is as the vendor's notice names it, with both names where two have one mark, and is left out where the notice does not know the version.",
+        help: "A part or component of a product that is installed, always 1. The release is as the vendor's notice names it, with both names where two have one mark, and is left out where the notice does not know the version.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |labels, seen| {
@@ -23,7 +23,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_product_affected",
-        help: "Whether this stops when the part's certificate ends, by the vendor's notice (1) or not (0); absent where the notice does not know the version. What goes on is no reason.",
+        help: "Whether this stops when the part's certificate ends, or whether the component has this problem, by the vendor's notice (1) or not (0); absent where the notice does not know the version, or it is not known whether the problem's conditions hold. What goes on is no reason.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |labels, seen| {
@@ -48,13 +48,13 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
 type Labels<'a> = [(&'static str, &'a str); 4];
 
 fn each(snapshot: &Snapshot, mut put: impl FnMut(Labels<'_>, &ReleaseSeen) -> fmt::Result) -> fmt::Result {
-    for seen in snapshot.passes().filter_map(|(_, pass)| pass.release()) {
+    for seen in snapshot.passes().flat_map(|(_, pass)| pass.releases()) {
         let agent = seen.agent.as_ref().map_or("", Label::as_str);
         let labels = [
             ("agent", agent),
             ("product", seen.product.id()),
             ("component", seen.part),
-            ("directory", seen.directory.as_str()),
+            ("directory", seen.directory.as_ref().map_or("", Label::as_str)),
         ];
         put(labels, seen)?;
     }
@@ -82,7 +82,7 @@ pub(super) mod tests {
             agent: Some(Label::new("pcbe")),
             product,
             part: part.name,
-            directory: Label::new("/opt/pcbe/Agent"),
+            directory: Some(Label::new("/opt/pcbe/Agent")),
             version: package.map(Label::new),
             concern: package.and_then(|text| Concern::of(notice, part, Os::Linux, Mark::Package, text)),
             installed_at: package.map(|_| 1_000_000_000),

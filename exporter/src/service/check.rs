@@ -78,7 +78,7 @@ pub fn check(path: &Path, web_config: Option<&Path>) -> Result<Checked, ServiceE
 
 fn agents(config: &Config) -> Vec<String> {
     let (mut agents, mut problems) = (Vec::new(), Vec::new());
-    for (index, agent) in config.agents.iter().enumerate() {
+    for (index, agent) in config.agents.iter().enumerate().filter(|(_, agent)| agent.is_rotated()) {
         match Agent::resolve(agent) {
             Ok(agent) => agents.push(agent),
             Err(error) => problems.push(format!("agents[{index}]: {error}")),
@@ -133,7 +133,8 @@ fn problem(file: &NamedFile) -> Option<String> {
         },
         NamedFileKind::Authorities => Roots::from_file(path).err()?.to_string(),
         NamedFileKind::Anything => platform::read_regular(path, MAX_BYTES).err()?.to_string(),
-        NamedFileKind::Directory if path.is_dir() => return None,
+        NamedFileKind::Directory | NamedFileKind::Folder if path.is_dir() => return None,
+        NamedFileKind::Folder => platform::read_ends(path, 0, 1).err()?.to_string(),
         NamedFileKind::Directory => format!("{shown}: no directory that can be searched"),
     };
     Some(format!("{setting}: {wrong}"))

@@ -143,7 +143,7 @@ fn without_ups(config: &Config) -> Option<Item> {
 
 /// Whether the power allows rotations; where nothing is rotated nobody asks.
 async fn power(config: &Config, board: &Arc<Board>) -> Option<Item> {
-    if config.agents.is_empty() {
+    if config.rotated_agents().next().is_none() {
         return None;
     }
     let gate = PowerGate::new(&config.power).watching(Arc::clone(board));

@@ -94,7 +94,7 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
 }
 
 fn of_power(config: &Config) -> Option<Warning> {
-    let is_rotated = config.host_api.is_some() && !config.agents.is_empty();
+    let is_rotated = config.host_api.is_some() && config.rotated_agents().next().is_some();
     let is_asked = config.ups.iter().any(|ups| ups.feeds_host);
     let message = "no UPS under `ups` feeds this host and nobody vouches for its power, so its power state is unknown and every rotation is \
                    refused (power_unsafe); name the UPS, or set `power: {assume: mains}`";

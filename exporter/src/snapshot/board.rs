@@ -135,7 +135,12 @@ impl Board {
         });
         match id.kind {
             SourceKind::Host | SourceKind::Ups => self.power_changed.notify_one(),
-            SourceKind::Agent | SourceKind::File | SourceKind::Health | SourceKind::Release | SourceKind::Tls => {}
+            SourceKind::Agent
+            | SourceKind::Alerts
+            | SourceKind::File
+            | SourceKind::Health
+            | SourceKind::Release
+            | SourceKind::Tls => {}
         }
     }
 

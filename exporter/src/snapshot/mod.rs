@@ -9,6 +9,7 @@
 //! A pass replaces its source's part whole: what a source did not see this time is not there. A host that is looked at from outside
 //! has a snapshot of its own within that of this host.
 
+mod alerts;
 mod board;
 mod facts;
 mod loads;
@@ -21,6 +22,7 @@ mod to_shutdown;
 pub use crate::label::{Label, is_deceptive};
 pub use crate::source_id::{SourceId, SourceKind};
 pub use crate::trouble::Trouble;
+pub use alerts::{AlertCounts, AlertsSeen, LeftOutSenders, Sender, SenderSeen};
 pub use board::Board;
 pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Fault};
 
-use super::{Label, ReleaseSeen, SeenCertificate};
+use super::{AlertsSeen, Label, ReleaseSeen, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
@@ -46,6 +46,7 @@ pub enum Observation {
     Reboots(BTreeMap<RebootReason, bool>),
     Health(HealthSeen),
     Release(ReleaseSeen),
+    Alerts(AlertsSeen),
 }
 
 /// How an agent that was looked at is hardened.
@@ -320,7 +321,8 @@ impl Pass {
             | Observation::Host(_)
             | Observation::Reboots(_)
             | Observation::Health(_)
-            | Observation::Release(_) => Vec::new(),
+            | Observation::Release(_)
+            | Observation::Alerts(_) => Vec::new(),
             Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
@@ -372,8 +374,23 @@ impl Pass {
         if let Observation::Health(health) = &self.observation { Some(health) } else { None }
     }
 
-    pub const fn release(&self) -> Option<&ReleaseSeen> {
-        if let Observation::Release(release) = &self.observation { Some(release) } else { None }
+    /// The parts of products whose release is told.
+    pub fn releases(&self) -> &[ReleaseSeen] {
+        match &self.observation {
+            Observation::Release(release) => std::slice::from_ref(release),
+            Observation::Alerts(alerts) => &alerts.releases,
+            Observation::Nothing
+            | Observation::Files(_)
+            | Observation::Endpoint(_)
+            | Observation::Upses(_)
+            | Observation::Host(_)
+            | Observation::Reboots(_)
+            | Observation::Health(_) => &[],
+        }
+    }
+
+    pub const fn alerts(&self) -> Option<&AlertsSeen> {
+        if let Observation::Alerts(alerts) = &self.observation { Some(alerts) } else { None }
     }
 
     /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not, nor could a UPS

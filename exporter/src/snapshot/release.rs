@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kagiban_agents::{Concern, Product};
+use kagiban_agents::{Concern, Problem, Product};
 
 use super::{Label, Role, Snapshot, SourceKind};
 
@@ -12,10 +12,11 @@ pub struct ReleaseSeen {
     /// The configured name; absent where the product was discovered.
     pub agent: Option<Label>,
     pub product: Product,
-    /// As the vendor's notice names it.
+    /// As the vendor's notice names it, or the id of a component.
     pub part: &'static str,
-    pub directory: Label,
-    /// The package or the file version; absent where the part is not installed.
+    /// Absent where its configuration says its version.
+    pub directory: Option<Label>,
+    /// The package, the file version or what its configuration says; absent where the part is not installed.
     pub version: Option<Label>,
     /// What the notice says of it; absent where it does not know the version.
     pub concern: Option<Concern>,
@@ -54,6 +55,11 @@ impl ReleaseSeen {
     /// What stops when its certificate ends, in the notice's words.
     pub fn stops(&self) -> impl Iterator<Item = &'static str> {
         self.concern.iter().flat_map(Concern::stops)
+    }
+
+    /// The vendor's problems that it has.
+    pub fn problems(&self) -> Vec<&'static Problem> {
+        self.concern.as_ref().and_then(Concern::problems).unwrap_or_default()
     }
 
     /// None while it is not known whether the store can be read, and where a store that was read has no such certificate.
@@ -110,7 +116,7 @@ mod tests {
             agent: None,
             product,
             part: part.name,
-            directory: Label::new("/opt/pcbe/Agent"),
+            directory: Some(Label::new("/opt/pcbe/Agent")),
             version: Some(Label::new(version)),
             concern: Concern::of(notice, part, Os::Linux, Mark::Package, version),
             installed_at,

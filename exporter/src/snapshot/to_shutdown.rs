@@ -30,7 +30,8 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
             | Observation::Upses(_)
             | Observation::Host(_)
             | Observation::Reboots(_)
-            | Observation::Release(_) => OriginStatus::Gone,
+            | Observation::Release(_)
+            | Observation::Alerts(_) => OriginStatus::Gone,
         };
         (origin, status)
     });
@@ -75,7 +76,8 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatu
         | Observation::Endpoint(_)
         | Observation::Health(_)
         | Observation::Reboots(_)
-        | Observation::Release(_) => Vec::new(),
+        | Observation::Release(_)
+        | Observation::Alerts(_) => Vec::new(),
     }
 }
 

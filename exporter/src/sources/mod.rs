@@ -3,6 +3,7 @@
 //! ```text
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
+//!                                 ├─ alerts/      mails and exported logs of a product that is looked at through them
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ health/      how one PowerChute agent is hardened
 //!                                 ├─ release/     which release a part of a product is
@@ -15,6 +16,7 @@
 //! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
 
 mod agent;
+mod alerts;
 mod blocking;
 mod des_salts;
 mod files;
@@ -29,6 +31,8 @@ mod tls;
 mod traps;
 mod ups;
 
+#[doc(hidden)]
+pub use alerts::{fuzz_alert_log, fuzz_alert_mail};
 pub(crate) use host::check_application_log;
 #[doc(hidden)]
 pub use host::{fuzz_event_log, fuzz_event_log_text};
@@ -67,6 +71,7 @@ pub struct Source {
 
 #[derive(Debug)]
 enum Look {
+    Alerts(Box<alerts::AlertSource>),
     Files(Box<files::FileSource>),
     Health(Box<health::HealthSource>),
     Host(Box<host::HostSource>),
@@ -92,6 +97,7 @@ impl Source {
 
     async fn look(&mut self) -> (Observation, Option<Trouble>) {
         let (mut observation, trouble) = match &mut self.look {
+            Look::Alerts(source) => source.look().await,
             Look::Files(source) => source.look().await,
             Look::Health(source) => source.look().await,
             Look::Host(source) => source.look().await,
@@ -115,7 +121,8 @@ impl Source {
             | Observation::Endpoint(_)
             | Observation::Host(_)
             | Observation::Reboots(_)
-            | Observation::Release(_) => {}
+            | Observation::Release(_)
+            | Observation::Alerts(_) => {}
         }
         (observation, trouble.map(|it| Trouble { message: self.named(&it.message), ..it }))
     }

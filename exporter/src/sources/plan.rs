@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kagiban_crds::HostName;
 
+use super::alerts::{self, AlertSource};
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::health::{self, AgentPaths, HealthSource, HealthTarget};
 use super::release::{self, ReleaseSource};
@@ -49,6 +50,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
         sources.extend(endpoints_of_agents(config, found, host).iter().map(&tls));
     }
+    sources.extend(config.agents.iter().filter_map(alert_source));
     sources.extend(release_sources(config, found));
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
@@ -75,9 +77,10 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
 
 /// Every reason that a source of each kind can fail for, but of UPSes, which have a type of their own.
 #[cfg(test)]
-pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 6] {
+pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 7] {
     [
         (SourceKind::Agent, files::REASONS),
+        (SourceKind::Alerts, alerts::REASONS),
         (SourceKind::File, files::REASONS),
         (SourceKind::Health, health::REASONS),
         (SourceKind::Host, host_source::REASONS),
@@ -126,6 +129,19 @@ fn configured_agent(agent: &AgentConfig, config: &Config, found: &Discovered) ->
     let is_taken = config.certificates.iter().any(|rule| rule.name.as_str() == name.as_str());
     let holds_a_store = !matches!(&rule.paths, Paths::AnyOf(paths) if paths.is_empty());
     (!is_taken && holds_a_store).then(|| file_source(SourceId::own(SourceKind::Agent, name), rule))
+}
+
+/// The alerts of an agent that is looked at through them.
+fn alert_source(agent: &AgentConfig) -> Option<Source> {
+    let source = AlertSource::new(agent)?;
+    Some(Source {
+        id: SourceId::own(SourceKind::Alerts, Label::new(agent.name.as_str())),
+        reasons: alerts::REASONS,
+        interval: source.interval(),
+        look: Look::Alerts(Box::new(source)),
+        wake: Arc::default(),
+        files: Vec::new(),
+    })
 }
 
 /// Of the parts of products whose vendor's notice tells releases apart: of those that were found, and those that are configured.

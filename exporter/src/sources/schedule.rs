@@ -146,7 +146,11 @@ impl Said {
             Observation::Health(health) => self.about_health(health),
             Observation::Endpoint(probe) => self.about_chain(host, name, probe),
             // Of UPSes and of the host `power_log` tells.
-            Observation::Nothing | Observation::Host(_) | Observation::Upses(_) | Observation::Release(_) => {}
+            Observation::Nothing
+            | Observation::Host(_)
+            | Observation::Upses(_)
+            | Observation::Release(_)
+            | Observation::Alerts(_) => {}
             Observation::Reboots(reboots) => self.about_reboots(reboots),
         }
     }

@@ -5,8 +5,8 @@ use std::iter;
 use std::time::Duration;
 
 use kagiban_agents::{
-    Argument, Bits, Class, Guide, Installed, Login, Mark, Notice, Os, Problem, Product, ProductFacts, Release,
-    ServiceFacts, Subject, Tool,
+    AlertFacts, Argument, Bits, Class, Guide, Installed, Login, Mark, Notice, Os, Problem, Product, ProductFacts,
+    Release, ServiceFacts, Subject, Tool,
 };
 
 use super::table::in_columns;
@@ -82,6 +82,14 @@ const fn class(class: &Class) -> &'static str {
 }
 
 fn read(facts: &ProductFacts) -> Vec<String> {
+    if let Some(alerts) = &facts.alerts {
+        let AlertFacts { time, kind, detail, item, .. } = alerts;
+        return vec![
+            format!("alert mails, in folders, boxes or files (observe.mails): {time}, {kind}, {detail}, {item}"),
+            "logs that were exported as CSV (observe.logs): the same of their rows".to_owned(),
+            format!("its version and components, its clients, what a false alert comes of: {CONFIGURED} (observe)"),
+        ];
+    }
     let mut lines = Vec::new();
     for (os, name) in SYSTEMS {
         lines.extend((facts.directories)(os).iter().map(|directory| format!("directory on {name}: {directory}")));
@@ -109,7 +117,12 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
                 "files under renew.keep are put back as they were before".to_owned(),
             ]
         }
-        Class::Observe => vec!["nothing".to_owned()],
+        Class::Observe => {
+            vec![
+                "nothing. A person repairs it: by the vendor's module, or for a while by a restart of the system"
+                    .to_owned(),
+            ]
+        }
     };
     if let Some(ini) = &facts.password_ini {
         let shortest = ini.min_password;
@@ -207,6 +220,8 @@ fn guided(text: &mut String, guide: &Guide) {
     for problem in guide.problems {
         section(text, &format!("Problem {}", problem.name), fault(problem));
     }
+    let components = guide.components.iter().map(|component| format!("{}: {}", component.id, component.name));
+    section(text, "What a host's configuration calls its components", components);
     let signs = guide.signs.iter().map(|sign| format!("{}: {}", sign.place, sign.text));
     section(text, "What it is known by", signs);
     let directories = guide.directories.iter().map(|directory| {
@@ -245,7 +260,8 @@ fn fault(problem: &Problem) -> Vec<String> {
     let mut lines = vec![
         problem.what.to_owned(),
         format!("in {}; no longer in {}", problem.versions.join(", "), problem.mended_in),
-        format!("of {}", problem.components.join(", ")),
+        format!("of {}", problem.components.iter().map(|it| it.name).collect::<Vec<_>>().join(", ")),
+        format!("in metrics: {}", problem.reason),
     ];
     lines.extend(problem.conditions.iter().map(|condition| format!("only where {condition}")));
     lines.extend(problem.seen_after.map(|seen| {
@@ -334,9 +350,14 @@ mod tests {
 
     #[test]
     fn a_product_that_only_a_notice_tells_of_is_explained_with_that_and_with_what_works_today() {
-        for id in ["apex-one", "virus-buster-corp", "skysea"] {
+        for id in ["apex-one", "virus-buster-corp"] {
             insta::assert_snapshot!(id, explained(id));
         }
+    }
+
+    #[test]
+    fn a_product_that_can_only_be_looked_at_is_explained_with_what_is_read_and_who_repairs_it() {
+        insta::assert_snapshot!("skysea", explained("skysea"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod walk;
 
 pub(super) use password::PasswordSource;
 pub(super) use scanner::{FileRule, Paths};
+pub(super) use walk::{CandidateFile, find};
 
 use std::time::Duration;
 

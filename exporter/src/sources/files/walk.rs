@@ -15,20 +15,20 @@ const MAX_ENTRIES: usize = 200_000;
 
 /// What the patterns lead to.
 #[derive(Debug, Default)]
-pub(super) struct WalkedFiles {
+pub(in crate::sources) struct WalkedFiles {
     /// In the order of [`order`], each path once.
-    pub(super) places: Vec<CandidateFile>,
+    pub(in crate::sources) places: Vec<CandidateFile>,
     /// The first thing that kept the search from being a whole one.
-    pub(super) trouble: Option<Trouble>,
+    pub(in crate::sources) trouble: Option<Trouble>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CandidateFile {
-    pub(super) path: PathBuf,
+pub(in crate::sources) struct CandidateFile {
+    pub(in crate::sources) path: PathBuf,
     /// It was named without a pattern.
-    pub(super) must_exist: bool,
+    pub(in crate::sources) must_exist: bool,
     /// Its directory has just shown it to be a regular file, and no link.
-    pub(super) is_listed: bool,
+    pub(in crate::sources) is_listed: bool,
 }
 
 impl CandidateFile {
@@ -74,7 +74,7 @@ pub(super) fn with_known<T>(places: Vec<CandidateFile>, known: Vec<(PathBuf, T)>
     places.into_iter().map(known_of).collect()
 }
 
-pub(super) fn find(patterns: &[PathPattern], exclude: &[Exclusion], max_files: usize) -> WalkedFiles {
+pub(in crate::sources) fn find(patterns: &[PathPattern], exclude: &[Exclusion], max_files: usize) -> WalkedFiles {
     let mut found = WalkedFiles::default();
     for pattern in patterns {
         let places = match pattern {

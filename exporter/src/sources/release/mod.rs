@@ -101,7 +101,7 @@ impl ReleaseSource {
             agent: self.agent.clone(),
             product: self.at.product,
             part: self.part.name,
-            directory: Label::from_path(&self.at.directory),
+            directory: Some(Label::from_path(&self.at.directory)),
             version: version.as_deref().map(Label::new),
             concern,
             installed_at,

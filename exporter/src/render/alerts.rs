@@ -1,0 +1,152 @@
+//! `kagiban_skysea_*`: what the alerts of SKYSEA Client View tell.
+
+use std::fmt;
+
+use super::table::{Family, Kind};
+use crate::snapshot::{AlertCounts, AlertsSeen, Snapshot};
+
+/// The label `sender` of all terminals that are not told one by one.
+const OTHER: &str = "other";
+
+pub(super) const FAMILIES: &[Family<Snapshot>] = &[
+    Family {
+        name: "kagiban_skysea_authentication_failures",
+        help: "Failed authentications in the last 24 hours, by the time of the entry, in all mails and logs together and each once; by the terminal that failed. `other` is there from the first look that succeeded on, has all but the 100 terminals that failed last, and is 0 where there are no more. Absent where a look fails.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            counted(snapshot, |agent, counts| {
+                for it in &counts.senders {
+                    out.put(&[agent, ("sender", &it.sender.to_string())], it.failures)?;
+                }
+                out.put(&[agent, ("sender", OTHER)], counts.left_out.failures)
+            })
+        },
+    },
+    Family {
+        name: "kagiban_skysea_last_authentication_failure_timestamp_seconds",
+        help: "When a terminal last failed to authenticate itself, in seconds since 1970; for 30 days, of the 100 terminals that failed last.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            counted(snapshot, |agent, counts| {
+                let mut senders = counts.senders.iter();
+                senders.try_for_each(|it| out.put(&[agent, ("sender", &it.sender.to_string())], it.last.as_second()))
+            })
+        },
+    },
+    Family {
+        name: "kagiban_skysea_senders_left_out",
+        help: "How many terminals that failed to authenticate themselves in 30 days are not told one by one.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| counted(snapshot, |agent, counts| out.put(&[agent], counts.left_out.senders)),
+    },
+    Family {
+        name: "kagiban_skysea_folder_alerts",
+        help: "Alerts of the last 24 hours that the folder of logs was touched without right: `false` where all conditions hold under which the vendor has seen the alert be false, `unexplained` where one does not or is not known.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |agent, seen| {
+                let Some(counts) = &seen.counts else { return Ok(()) };
+                let verdict = if seen.folder_is_false { "false" } else { "unexplained" };
+                out.put(&[agent, ("verdict", verdict)], counts.folder)
+            })
+        },
+    },
+    Family {
+        name: "kagiban_skysea_engine_stop_forecast_timestamp_seconds",
+        help: "When the communication engine may stop, in seconds since 1970: the 60 days with 1500 clients that the vendor has seen at one site, with the clients of this one. A guide and no bound; absent where no component is affected, or the clients are not known.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |agent, seen| seen.engine_stop.map_or(Ok(()), |at| out.put(&[agent], at.as_second())))
+        },
+    },
+];
+
+type Agent<'a> = (&'static str, &'a str);
+
+fn each(snapshot: &Snapshot, mut put: impl FnMut(Agent<'_>, &AlertsSeen) -> fmt::Result) -> fmt::Result {
+    let mut seen = snapshot.passes().filter_map(|(_, pass)| pass.alerts());
+    seen.try_for_each(|seen| put(("agent", seen.agent.as_str()), seen))
+}
+
+/// Of those whose look succeeded.
+fn counted(snapshot: &Snapshot, mut put: impl FnMut(Agent<'_>, &AlertCounts) -> fmt::Result) -> fmt::Result {
+    each(snapshot, |agent, seen| seen.counts.as_ref().map_or(Ok(()), |counts| put(agent, counts)))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use kagiban_agents::Product;
+
+    use super::super::only;
+    use super::super::table::encode;
+    use super::*;
+    use crate::snapshot::{
+        Board, Label, LeftOutSenders, Observation, Pass, Sender, SenderSeen, SourceId, SourceKind, Trouble,
+    };
+
+    const AT: Timestamp = Timestamp::constant(1_750_000_000, 0);
+
+    pub(in crate::render) fn seen() -> AlertsSeen {
+        let sender = |sender, failures| SenderSeen { sender, failures, last: AT };
+        let counts = AlertCounts {
+            senders: vec![sender(Sender::Address([192, 0, 2, 1].into()), 3), sender(Sender::Unreadable, 0)],
+            left_out: LeftOutSenders::default(),
+            folder: 2,
+        };
+        AlertsSeen {
+            agent: Label::new("skysea"),
+            product: Product::Skysea,
+            releases: Vec::new(),
+            engine_stop: Some(AT),
+            folder_is_false: false,
+            counts: Some(counts),
+        }
+    }
+
+    fn told(seen: AlertsSeen, trouble: Option<Trouble>) -> Vec<String> {
+        let (board, id) = (Board::default(), SourceId::own(SourceKind::Alerts, Label::new("skysea")));
+        board.expect([(id.clone(), &[][..])]);
+        let observation = Observation::Alerts(seen);
+        board.publish(&id, Pass { observation, trouble, ended: AT, took: Duration::ZERO });
+        let text = encode(FAMILIES, &only(&board.snapshot()));
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        samples.map(|line| line.replace("kagiban_skysea_", "").replace(r#"agent="skysea""#, "")).collect()
+    }
+
+    #[test]
+    fn failures_are_told_by_terminal_and_together_for_the_others() {
+        assert_eq!(
+            told(seen(), None),
+            [
+                r#"authentication_failures{,sender="192.0.2.1"} 3"#,
+                r#"authentication_failures{,sender="unreadable"} 0"#,
+                r#"authentication_failures{,sender="other"} 0"#,
+                r#"last_authentication_failure_timestamp_seconds{,sender="192.0.2.1"} 1750000000"#,
+                r#"last_authentication_failure_timestamp_seconds{,sender="unreadable"} 1750000000"#,
+                "senders_left_out{} 0",
+                r#"folder_alerts{,verdict="unexplained"} 2"#,
+                "engine_stop_forecast_timestamp_seconds{} 1750000000",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_look_that_found_nothing_tells_zero_and_one_that_failed_tells_nothing() {
+        let nothing =
+            AlertsSeen { counts: Some(AlertCounts::default()), engine_stop: None, folder_is_false: true, ..seen() };
+        assert_eq!(
+            told(nothing, None),
+            [
+                r#"authentication_failures{,sender="other"} 0"#,
+                "senders_left_out{} 0",
+                r#"folder_alerts{,verdict="false"} 0"#
+            ]
+        );
+        let failed = AlertsSeen { counts: None, ..seen() };
+        let trouble = Some(Trouble::new("not_found", "gone"));
+        assert_eq!(told(failed, trouble), ["engine_stop_forecast_timestamp_seconds{} 1750000000"]);
+    }
+}

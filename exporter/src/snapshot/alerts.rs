@@ -1,0 +1,75 @@
+//! What the alerts of a product tell that is looked at through them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use kagiban_agents::Product;
+
+use super::{Label, ReleaseSeen};
+
+/// An agent whose alerts were looked at.
+#[derive(Clone, Debug)]
+pub struct AlertsSeen {
+    /// The configured name.
+    pub agent: Label,
+    pub product: Product,
+    /// One for each component that its configuration names, with what the notice says of it.
+    pub releases: Vec<ReleaseSeen>,
+    /// When its engine may stop, as far as the notice has seen it; absent where no component is affected, or too little is known.
+    pub engine_stop: Option<Timestamp>,
+    /// Whether an alert about the folder of logs is a false one: every condition of the notice holds.
+    pub folder_is_false: bool,
+    /// Absent where no file is named, and where they could not all be read.
+    pub counts: Option<AlertCounts>,
+}
+
+/// The alerts of the last 24 hours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertCounts {
+    /// The terminals that failed to authenticate themselves, the last one first.
+    pub senders: Vec<SenderSeen>,
+    pub left_out: LeftOutSenders,
+    /// Alerts about the folder of logs.
+    pub folder: usize,
+}
+
+/// A terminal that failed to authenticate itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderSeen {
+    pub sender: Sender,
+    /// In the last 24 hours.
+    pub failures: usize,
+    pub last: Timestamp,
+}
+
+/// Terminals that are not told one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOutSenders {
+    pub senders: usize,
+    pub failures: usize,
+}
+
+/// Who sent what was refused: the label `sender`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sender {
+    Address(IpAddr),
+    /// What stands in the place of its address is none.
+    Unreadable,
+}
+
+impl AlertCounts {
+    /// Of all terminals.
+    pub fn failures(&self) -> usize {
+        self.left_out.failures + self.senders.iter().map(|it| it.failures).sum::<usize>()
+    }
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Unreadable => f.write_str("unreadable"),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Which alerts were seen: each once, whichever mails and logs tell of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::entry::{Entry, EntryKind};
+use crate::snapshot::{AlertCounts, LeftOutSenders, Sender, SenderSeen};
+
+/// Alerts count for as long.
+pub(super) const WINDOW: Duration = Duration::from_hours(24);
+/// A terminal is told of for as long after its last failure.
+pub(super) const KEPT: Duration = Duration::from_hours(30 * 24);
+/// Clocks of two hosts differ; what is further ahead has a wrong date, and would count for years.
+const AHEAD: Duration = Duration::from_hours(1);
+/// Terminals that are told one by one. A site with as many that fail has one fault, and not a hundred.
+pub(super) const MAX_SENDERS: usize = 100;
+/// What is kept in memory; who forges mails makes no more. Ten thousand terminals that fail five times a day.
+const MAX_KEPT: usize = 50_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Those of the window, with their time.
+    alerts: BTreeMap<Key, Timestamp>,
+    /// When each terminal failed last.
+    last: BTreeMap<Sender, Timestamp>,
+}
+
+/// What makes two alerts one. A server and its mails tell no more of a second: two failures of one terminal within it are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    At(Timestamp, EntryKind),
+    /// Without a time: the same text.
+    Text(u64, EntryKind),
+}
+
+impl Ledger {
+    /// Notes an alert of a text with this digest. One without a time that can be right is as old as what it was read from.
+    pub(super) fn note(&mut self, entry: &Entry, digest: u64, arrived: Timestamp, now: Timestamp) {
+        let told = entry.at.filter(|at| *at <= now + AHEAD);
+        let key = told.map_or(Key::Text(digest, entry.kind), |at| Key::At(at, entry.kind));
+        let at = told.unwrap_or(arrived).min(now);
+        if at > now - WINDOW {
+            self.alerts.entry(key).or_insert(at);
+            shorten(&mut self.alerts);
+        }
+        if let EntryKind::Failed(sender) = entry.kind
+            && at > now - KEPT
+        {
+            let last = self.last.entry(sender).or_insert(at);
+            *last = at.max(*last);
+            shorten(&mut self.last);
+        }
+    }
+
+    pub(super) fn counts(&mut self, now: Timestamp) -> AlertCounts {
+        self.alerts.retain(|_, at| *at > now - WINDOW);
+        self.last.retain(|_, at| *at > now - KEPT);
+        let mut failures: BTreeMap<Sender, usize> = BTreeMap::new();
+        let mut folder = 0;
+        for Key::At(_, kind) | Key::Text(_, kind) in self.alerts.keys() {
+            match kind {
+                EntryKind::Failed(sender) => *failures.entry(*sender).or_default() += 1,
+                EntryKind::Folder => folder += 1,
+            }
+        }
+        let failures = |sender| failures.get(sender).copied().unwrap_or_default();
+        let mut senders: Vec<_> = self
+            .last
+            .iter()
+            .map(|(sender, last)| SenderSeen { sender: *sender, failures: failures(sender), last: *last })
+            .collect();
+        senders.sort_by(|one, other| other.last.cmp(&one.last).then(one.sender.cmp(&other.sender)));
+        let others = senders.split_off(senders.len().min(MAX_SENDERS));
+        let left_out = LeftOutSenders { senders: others.len(), failures: others.iter().map(|it| it.failures).sum() };
+        AlertCounts { senders, left_out, folder }
+    }
+}
+
+/// Of twice as many as are kept, the newer half: so that one alert more costs nothing.
+fn shorten<K: Copy + Ord>(kept: &mut BTreeMap<K, Timestamp>) {
+    if kept.len() >= 2 * MAX_KEPT {
+        let mut times: Vec<_> = kept.values().copied().collect();
+        let (_, middle, _) = times.select_nth_unstable(MAX_KEPT);
+        let (middle, mut spare) = (*middle, kept.len() - MAX_KEPT);
+        kept.retain(|_, at| {
+            let goes = spare > 0 && *at <= middle;
+            spare -= usize::from(goes);
+            !goes
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn sender(last: u8) -> Sender {
+        Sender::Address([192, 0, 2, last].into())
+    }
+
+    fn failed(last: u8, at: Option<Timestamp>) -> Entry {
+        Entry { kind: EntryKind::Failed(sender(last)), at }
+    }
+
+    fn seen(counts: &AlertCounts) -> Vec<(Sender, usize)> {
+        counts.senders.iter().map(|it| (it.sender, it.failures)).collect()
+    }
+
+    #[test]
+    fn an_alert_that_is_read_twice_is_one_and_ages() {
+        let mut ledger = Ledger::default();
+        for digest in [1, 2] {
+            ledger.note(&failed(1, Some(NOW - HOUR)), digest, NOW, NOW);
+        }
+        ledger.note(&failed(1, Some(NOW - 2 * HOUR)), 1, NOW, NOW);
+        ledger.note(&failed(2, Some(NOW - 25 * HOUR)), 1, NOW, NOW);
+        ledger.note(&failed(3, Some(NOW - 31 * 24 * HOUR)), 1, NOW, NOW);
+        ledger.note(&Entry { kind: EntryKind::Folder, at: Some(NOW) }, 1, NOW, NOW);
+        let counts = ledger.counts(NOW);
+        assert_eq!((seen(&counts), counts.folder), (vec![(sender(1), 2), (sender(2), 0)], 1));
+        assert_eq!(counts.senders[0].last, NOW - HOUR);
+        let later = ledger.counts(NOW + 23 * HOUR);
+        assert_eq!((seen(&later), later.folder), (vec![(sender(1), 0), (sender(2), 0)], 1));
+        assert_eq!(seen(&ledger.counts(NOW + 31 * 24 * HOUR)), []);
+    }
+
+    #[test]
+    fn an_alert_without_a_time_that_can_be_right_is_as_old_as_its_mail_and_counts_once() {
+        let mut ledger = Ledger::default();
+        for (at, digest) in [(None, 1), (None, 1), (Some(NOW + 2 * HOUR), 2), (Some(NOW + 9_999 * HOUR), 2)] {
+            ledger.note(&failed(1, at), digest, NOW - HOUR, NOW);
+        }
+        ledger.note(&failed(2, None), 3, NOW + 99 * HOUR, NOW);
+        let counts = ledger.counts(NOW);
+        assert_eq!(seen(&counts), [(sender(2), 1), (sender(1), 2)]);
+        assert_eq!(counts.senders.iter().map(|it| it.last).collect::<Vec<_>>(), [NOW, NOW - HOUR]);
+    }
+
+    #[test]
+    fn of_many_terminals_the_last_are_told_one_by_one_and_the_others_together() {
+        let mut ledger = Ledger::default();
+        for last in 0..=120 {
+            ledger.note(&failed(last, Some(NOW - Duration::from_secs(u64::from(last)))), 1, NOW, NOW);
+        }
+        let counts = ledger.counts(NOW);
+        assert_eq!((counts.senders.len(), counts.left_out), (100, LeftOutSenders { senders: 21, failures: 21 }));
+        assert_eq!(counts.senders[0].sender, sender(0));
+    }
+
+    #[test]
+    fn a_flood_of_forged_alerts_takes_no_more_memory_and_hides_no_newer_one() {
+        let mut ledger = Ledger::default();
+        for number in 0..250_000_u32 {
+            let kind = EntryKind::Failed(Sender::Address(std::net::Ipv4Addr::from(number).into()));
+            ledger.note(&Entry { kind, at: Some(NOW - HOUR) }, 1, NOW, NOW);
+        }
+        ledger.note(&failed(1, Some(NOW)), 1, NOW, NOW);
+        assert!(ledger.alerts.len() <= 2 * MAX_KEPT && ledger.last.len() <= 2 * MAX_KEPT);
+        assert_eq!(seen(&ledger.counts(NOW))[0], (sender(1), 1));
+    }
+}

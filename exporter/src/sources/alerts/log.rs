@@ -1,0 +1,97 @@
+//! The rows of an exported log: CSV.
+
+use csv::{ReaderBuilder, StringRecord};
+
+use super::entry::{Columns, Entry, Reading};
+use super::text::{decoded, narrowed};
+
+/// No cell of a log is as long. Where one is, a quotation mark has no second one, and all that follows it would be one cell.
+const MAX_CELL: usize = 16 * 1024;
+
+/// The alerts of a log, in their order. The bytes begin with a row.
+pub(super) fn entries(log: &[u8], reading: &Reading) -> Vec<Entry> {
+    let text = narrowed(&decoded(log, None, reading.words()));
+    rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
+}
+
+/// None where a quotation mark has no second one.
+fn rows(text: &str, quoted: bool, reading: &Reading) -> Option<Vec<Entry>> {
+    let mut rows = ReaderBuilder::new().has_headers(false).flexible(true).quoting(quoted).from_reader(text.as_bytes());
+    let (mut entries, mut columns, mut row) = (Vec::new(), Columns::default(), StringRecord::new());
+    // From a text nothing but rows comes.
+    while rows.read_record(&mut row).unwrap_or(false) {
+        if quoted && row.iter().any(|cell| cell.len() > MAX_CELL) {
+            return None;
+        }
+        match reading.header(row.iter()) {
+            Some(header) => columns = header,
+            None => entries.extend(reading.row(&columns, row.iter())),
+        }
+    }
+    Some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS, UTF_8};
+
+    use super::super::entry::EntryKind;
+    use super::super::entry::tests::{failed, reading};
+    use super::*;
+
+    const AT: Option<&str> = Some("2017-06-13T00:08:07Z");
+    const HEADER: &str = "端末機No.,日時,ログ種別,ログ詳細,アラート項目\r\n";
+    const ROW: &str =
+        "12,2017/06/13 09:08:07,認証失敗,\"送信元端末 [IPアドレス:192.0.2.10]\",SKYSEAセキュリティ通知/認証失敗\r\n";
+
+    #[test]
+    fn a_row_is_told_by_its_cells_with_a_header_or_without_and_wherever_they_stand() {
+        for log in [
+            format!("{HEADER}{ROW}"),
+            ROW.to_owned(),
+            "認証失敗,送信元端末 [IPアドレス:192.0.2.10],x,2017/06/13 9:08:07\n".to_owned(),
+            "2017/06/13,9:08:07,システム,認証失敗,送信元端末 [IPアドレス:192.0.2.10]\n".to_owned(),
+            format!("\u{feff}{HEADER}{ROW}"),
+            ROW.replace(':', "："),
+            // The time of the row is that of the column with its name.
+            format!("受信日時,日時,ログ種別,ログ詳細\n2017/06/14 00:00:00,{}", &ROW[3..]),
+        ] {
+            assert_eq!(entries(log.as_bytes(), &reading()), [failed("192.0.2.10", AT)], "{log}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_read_in_every_encoding() {
+        for encoding in [UTF_8, SHIFT_JIS, EUC_JP, ISO_2022_JP] {
+            let bytes = encoding.encode(&format!("{HEADER}{ROW}{ROW}")).0.into_owned();
+            assert_eq!(entries(&bytes, &reading()).len(), 2, "{}", encoding.name());
+        }
+        let utf_16: Vec<u8> = format!("\u{feff}{HEADER}{ROW}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(entries(&utf_16, &reading()), [failed("192.0.2.10", AT)]);
+    }
+
+    #[test]
+    fn other_rows_are_passed_over_and_line_ends_may_be_mixed() {
+        let log =
+            format!("{HEADER}1,2017/06/13 09:08:07,ログオン,\"a \"\"b\"\"\nc\",\n{}\r{ROW},,,\n\n", ROW.trim_end());
+        assert_eq!(entries(log.as_bytes(), &reading()).len(), 2);
+        let folder = "2017/06/13 09:08:07,ファイル,SKYSEAセキュリティ通知/ログ保存フォルダ不正アクセス\n";
+        let kinds: Vec<_> = entries(folder.as_bytes(), &reading()).into_iter().map(|entry| entry.kind).collect();
+        assert_eq!(kinds, [EntryKind::Folder]);
+    }
+
+    #[test]
+    fn a_row_that_is_cut_anywhere_tells_no_other_terminal() {
+        let log = format!("{HEADER}{ROW}");
+        for end in 0..log.len() {
+            let read = entries(&log.as_bytes()[..end], &reading());
+            assert!(read.is_empty() || read == [failed("192.0.2.10", AT)], "{end}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_quotation_mark_without_a_second_one_hides_no_row() {
+        let log = format!("\"x,y\n{}{ROW}", "a,b,c\n".repeat(10_000));
+        assert_eq!(entries(log.as_bytes(), &reading()), [failed("192.0.2.10", AT)]);
+    }
+}

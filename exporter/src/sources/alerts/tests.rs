@@ -1,0 +1,184 @@
+use std::fs;
+
+use encoding_rs::{ISO_2022_JP, SHIFT_JIS, UTF_8};
+
+use super::*;
+use crate::config;
+use crate::snapshot::Sender;
+
+/// What is told of an agent of this configuration.
+struct Scene {
+    root: tempfile::TempDir,
+    source: AlertSource,
+}
+
+impl Scene {
+    /// `ROOT` is where the files of the scene lie.
+    fn new(observe: &str) -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        for folder in ["mail/new", "mail/cur", "mail/tmp"] {
+            fs::create_dir_all(root.path().join(folder)).expect("a folder");
+        }
+        let observe = observe.replace("ROOT", &root.path().display().to_string());
+        let text = format!("agents: [{{name: skysea, product: skysea, observe: {{{observe}}}}}]\n");
+        let config = config::parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{error}"));
+        Self { root, source: AlertSource::new(&config.agents[0]).expect("it has alerts") }
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.root.path().join(name), bytes).expect("a file");
+    }
+
+    async fn look(&mut self) -> (AlertsSeen, Option<&'static str>) {
+        let (observation, trouble) = self.source.look().await;
+        let Observation::Alerts(seen) = observation else { panic!("{observation:?}") };
+        (seen, trouble.map(|trouble| trouble.reason))
+    }
+
+    /// Of each terminal, or why nothing is counted.
+    async fn failures(&mut self) -> Result<Vec<(String, usize)>, &'static str> {
+        let (seen, trouble) = self.look().await;
+        assert_eq!(seen.counts.is_none(), trouble.is_some());
+        trouble.map_or(Ok(()), Err)?;
+        let mut senders: Vec<_> =
+            seen.counts.expect("counted").senders.iter().map(|it| (it.sender.to_string(), it.failures)).collect();
+        senders.sort();
+        Ok(senders)
+    }
+}
+
+/// An alert of now, a second before for each number.
+fn alert(address: &str, number: i64) -> String {
+    let at = Timestamp::now().checked_sub(jiff::SignedDuration::from_secs(60 + number)).expect("a time");
+    let at = at.to_zoned(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string();
+    entry::tests::MAIL.replace("2017/06/13 09:08:07", &at).replace("192.0.2.10", address)
+}
+
+fn mail(text: &str) -> Vec<u8> {
+    let body = ISO_2022_JP.encode(text).0;
+    [b"Subject: alert\nContent-Type: text/plain; charset=ISO-2022-JP\nContent-Transfer-Encoding: 7bit\n\n", &body[..]]
+        .concat()
+}
+
+fn boxed(mails: &[Vec<u8>]) -> Vec<u8> {
+    mails
+        .iter()
+        .flat_map(|mail| [&b"From skysea@example.com Thu Jun  1 00:00:00 2026\n"[..], &mail[..], b"\n"].concat())
+        .collect()
+}
+
+fn counted(expected: &[(&str, usize)]) -> Result<Vec<(String, usize)>, &'static str> {
+    Ok(expected.iter().map(|(sender, count)| ((*sender).to_owned(), *count)).collect())
+}
+
+#[tokio::test]
+async fn a_mail_counts_once_however_it_is_moved_and_wherever_else_it_is_told() {
+    let mut scene = Scene::new("mails: [ROOT/mail, ROOT/box, ROOT/*.eml], logs: [ROOT/*.csv]");
+    scene.write("box", "");
+    assert_eq!(scene.failures().await, counted(&[]), "nothing lies there yet");
+    let (one, other) = (alert("192.0.2.1", 0), alert("192.0.2.2", 1));
+    scene.write("mail/new/1.a.host", mail(&one));
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1)]));
+    fs::rename(scene.root.path().join("mail/new/1.a.host"), scene.root.path().join("mail/cur/1.a.host_2,S"))
+        .expect("seen");
+    scene.write("box", boxed(&[mail(&one), mail(&other)]));
+    scene.write("again.eml", mail(&one));
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1), ("192.0.2.2", 1)]));
+    let time = one.lines().find_map(|line| line.strip_prefix("日時:")).expect("a time");
+    let row = |sender: &str| format!("{time},認証失敗,\"送信元端末 [IPアドレス:{sender}]\"\r\n");
+    scene.write("a.csv", SHIFT_JIS.encode(&(row("192.0.2.1") + &row("192.0.2.3"))).0);
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1), ("192.0.2.2", 1), ("192.0.2.3", 1)]));
+    fs::remove_file(scene.root.path().join("a.csv")).expect("removed");
+    assert_eq!(scene.failures().await.map(|it| it.len()), Ok(3), "what was seen counts for a day, whoever tidies up");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_half_written_at_the_end_of_a_box_is_read_when_it_is_whole() {
+    let mut scene = Scene::new("mails: [ROOT/box]");
+    let whole = boxed(&[mail(&alert("192.0.2.1", 0)), mail(&alert("192.0.2.22", 1))]);
+    let text = String::from_utf8_lossy(&whole).into_owned();
+    let cut = text.rfind("192.0.2.2").expect("the second") + "192.0.2.2".len();
+    scene.write("box", &whole[..cut]);
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1)]));
+    scene.write("box", &whole);
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1), ("192.0.2.22", 1)]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_at_is_told_and_nothing_is_counted() {
+    let mut scene = Scene::new(
+        "mails: [ROOT/mail, ROOT/gone], logs: [ROOT/none/*.csv], version: 12.100.07p, components: [data-server]",
+    );
+    scene.write("mail/new/1", mail(&alert("192.0.2.1", 0)));
+    let (seen, trouble) = scene.look().await;
+    assert_eq!((seen.counts, trouble), (None, Some("not_found")));
+    assert_eq!(seen.releases.len(), 1, "what is configured is told all the same");
+    scene.write("gone", "");
+    assert_eq!(scene.failures().await, Err("not_found"), "the folder of logs is missing");
+    fs::create_dir(scene.root.path().join("none")).expect("a folder");
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1)]));
+    let mut scene = Scene::new("mails: [ROOT/mail/new]");
+    assert_eq!(scene.failures().await, Err("not_regular"), "a folder that is no maildir");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_larger_than_any_alert_and_whatever_else_lies_there_is_passed_over() {
+    let mut scene = Scene::new("mails: [ROOT/mail]");
+    let large = [mail(&alert("192.0.2.1", 0)), vec![b'x'; MAX_MAIL]].concat();
+    scene.write("mail/new/large", large);
+    scene.write("mail/new/other", "From: a@b\n\nhello\n");
+    scene.write("mail/new/junk", [0xff; 300]);
+    scene.write("mail/tmp/unfinished", mail(&alert("192.0.2.2", 0)));
+    fs::create_dir(scene.root.path().join("mail/cur/folder")).expect("a folder");
+    assert_eq!(scene.failures().await, counted(&[]));
+}
+
+#[tokio::test]
+async fn the_forecast_is_by_the_clients_and_the_start_of_the_engine_where_the_notice_has_seen_it_stop() {
+    let started = "clients: 3000, engineStartedAt: '2026-06-01T00:00:00Z'";
+    for (observe, expected) in [
+        ("version: 12.100.07p, components: [data-server]", Some("2026-07-01T00:00:00Z")),
+        ("version: 12.100.07p, components: [http-gateway, client]", Some("2026-07-01T00:00:00Z")),
+        ("version: 12.100.07p, components: [http-gateway]", None),
+        ("version: 12.100.07p, components: [data-server], moduleApplied: true", None),
+        ("version: 12.101.01b, components: [data-server]", None),
+        ("version: 14.000, components: [data-server]", None),
+    ] {
+        let (seen, trouble) = Scene::new(&format!("{started}, {observe}")).look().await;
+        assert_eq!(seen.engine_stop.map(|at| at.to_string()).as_deref(), expected, "{observe}");
+        assert_eq!((seen.counts, trouble), (None, None), "no file is named: none is counted, and nothing failed");
+    }
+    let affected = "version: 12.100.07p, components: [data-server]";
+    let (seen, _) = Scene::new(&format!("{affected}, engineStartedAt: '2026-06-01T00:00:00Z'")).look().await;
+    assert_eq!(seen.engine_stop, None, "without clients");
+    let (seen, _) = Scene::new(&format!("{affected}, clients: 1500")).look().await;
+    let since_boot = seen.engine_stop.expect("this system tells when it was started").as_second() - 60 * 86_400;
+    let booted_at = platform::booted_at().expect("it tells").as_second();
+    assert!((since_boot - booted_at).abs() < 120, "{since_boot} {booted_at}");
+}
+
+#[tokio::test]
+async fn an_alert_about_the_folder_is_a_false_one_where_all_four_conditions_hold() {
+    let all = "clientInstalled: true, fileOperationsLogged: true, logsCompressed: true, userLoggedOn: true";
+    let some = "clientInstalled: true, fileOperationsLogged: true, logsCompressed: true";
+    for (version, component, conditions, is_false) in [
+        ("12.100.07p", "data-server", all, true),
+        ("12.100.07p", "data-server", some, false),
+        ("12.100.07p", "client", all, false),
+        ("12.000.14t", "data-server", all, false),
+        ("12.101.01b", "data-server", all, false),
+    ] {
+        let observe =
+            format!("mails: [ROOT/mail], version: {version}, components: [{component}], falseAlert: {{{conditions}}}");
+        let mut scene = Scene::new(&observe);
+        let text = alert("192.0.2.1", 0).replace("認証失敗", "ログ保存フォルダ不正アクセス");
+        scene.write("mail/new/1", [&b"Content-Type: text/plain\n\n"[..], &UTF_8.encode(&text).0].concat());
+        let (seen, _) = scene.look().await;
+        assert_eq!((seen.folder_is_false, seen.counts.map(|it| it.folder)), (is_false, Some(1)), "{observe}");
+    }
+}
+
+#[test]
+fn a_terminal_without_an_address_has_a_name_of_its_own() {
+    assert_eq!(Sender::Unreadable.to_string(), "unreadable");
+}

@@ -1,0 +1,94 @@
+//! Japanese text whose encoding is said wrongly or not at all.
+
+use encoding_rs::{EUC_JP, Encoding, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE};
+
+/// In the order in which they are tried. What mailers and consoles of Windows call Shift_JIS is CP932, and so is this one.
+const TRIED: [&Encoding; 6] = [UTF_8, ISO_2022_JP, SHIFT_JIS, EUC_JP, UTF_16LE, UTF_16BE];
+
+/// By its mark of byte order; else in the first encoding, the `declared` one before all others, in which it can be read whole and holds one
+/// of `words`; else in the one in which it holds most of them.
+pub(super) fn decoded<'a>(
+    bytes: &[u8],
+    declared: Option<&'static Encoding>,
+    words: impl Iterator<Item = &'a str> + Clone,
+) -> String {
+    if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
+        return encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned();
+    }
+    let (mut best, mut most) = (String::new(), None);
+    for encoding in declared.into_iter().chain(TRIED) {
+        let (text, is_damaged) = encoding.decode_without_bom_handling(bytes);
+        let found = words.clone().filter(|word| text.contains(*word)).count();
+        if found > 0 && !is_damaged {
+            return text.into_owned();
+        }
+        if most.is_none_or(|most| found > most) {
+            (best, most) = (text.into_owned(), Some(found));
+        }
+    }
+    best
+}
+
+/// The same with every full-width letter, figure and mark in its usual width, and other spaces as spaces.
+pub(super) fn narrowed(text: &str) -> String {
+    let narrow = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        '\u{3000}' | '\u{a0}' => ' ',
+        '\u{feff}' => '\u{200b}',
+        other => other,
+    };
+    text.chars().map(narrow).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: [&str; 2] = ["ログ種別", "認証失敗"];
+
+    fn read(bytes: &[u8], declared: Option<&'static Encoding>) -> String {
+        decoded(bytes, declared, WORDS.into_iter())
+    }
+
+    /// The Encoding Standard writes no UTF-16 and knows ISO-2022-JP as all others.
+    fn written(text: &str, encoding: &'static Encoding) -> Vec<u8> {
+        match encoding {
+            it if it == UTF_16LE => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            it if it == UTF_16BE => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+            other => other.encode(text).0.into_owned(),
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_in_its_own_encoding_whatever_is_declared() {
+        let text = "ログ種別:認証失敗\r\nコンピューター名:①㈱\n";
+        for own in TRIED {
+            let text =
+                if own == ISO_2022_JP || own == EUC_JP { text.replace("①㈱", "高") } else { text.to_owned() };
+            let bytes = written(&text, own);
+            for declared in
+                [None, Some(UTF_8), Some(SHIFT_JIS), Some(EUC_JP), Some(ISO_2022_JP), Encoding::for_label(b"us-ascii")]
+            {
+                assert_eq!(read(&bytes, declared), text, "{} declared as {declared:?}", own.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_of_byte_order_decides() {
+        let marked = [b"\xef\xbb\xbf", "認証失敗".as_bytes()].concat();
+        assert_eq!(read(&marked, Some(SHIFT_JIS)), "認証失敗");
+    }
+
+    #[test]
+    fn a_damaged_text_is_read_as_far_as_its_words_tell_how() {
+        let bytes = [&SHIFT_JIS.encode("ログ種別:認証失敗").0[..], b"\x81\xff\xfe"].concat();
+        assert!(read(&bytes, None).starts_with("ログ種別:認証失敗"));
+        assert_eq!(read(b"nothing of interest", None), "nothing of interest");
+    }
+
+    #[test]
+    fn a_full_width_letter_is_as_good_as_a_usual_one() {
+        assert_eq!(narrowed("［ＩＰアドレス：１９２．０．２．１］　ー～"), "[IPアドレス:192.0.2.1] ー~");
+    }
+}
