@@ -36,7 +36,9 @@ use std::path::PathBuf;
 use kagiban_crds::HostName;
 use serde::Deserialize;
 
-pub use agents::{Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig};
+pub use agents::{
+    Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
+};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use feeds::LoadConfig;

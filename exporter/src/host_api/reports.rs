@@ -93,7 +93,8 @@ impl WatchedAgent {
 
 fn stored(agent: &Agent) -> Sighting {
     let Some(push) = agent.push() else {
-        let message = "the agent keeps its certificate by itself; what is seen under `served` tells which it is".to_owned();
+        let message =
+            "the agent keeps its certificate by itself; what is seen under `served` tells which it is".to_owned();
         return Sighting::Unseen { reason: "kept_by_agent".to_owned(), message };
     };
     match rotation::stored_leaf(push) {

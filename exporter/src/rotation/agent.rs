@@ -463,8 +463,7 @@ impl Resolver<'_> {
             return Err(self.invalid(CERTIFICATE_FILE, problem));
         }
         if self.0.endpoint.is_some() && (certificate_file.is_some() || alias.is_some()) {
-            let problem =
-                "the certificate is looked for in a file or at the endpoint; leave endpoint out, or this and verify.alias";
+            let problem = "the certificate is looked for in a file or at the endpoint; leave endpoint out, or this and verify.alias";
             return Err(self.invalid(CERTIFICATE_FILE, problem));
         }
         let serves = is_push || self.0.endpoint.is_some() || self.0.product.facts().port.is_some();
@@ -809,7 +808,8 @@ mod tests {
     #[test]
     fn the_leaf_of_an_agent_that_serves_nothing_is_looked_for_in_a_file() {
         let head = "name: c\nproduct: self-renewing-service\nrenew: {command: [/bin/renew]}\n";
-        let named = resolve(&format!("{head}verify: {{certificateFile: /c/server.dat, alias: a}}")).expect("a file is enough");
+        let named =
+            resolve(&format!("{head}verify: {{certificateFile: /c/server.dat, alias: a}}")).expect("a file is enough");
         let file = named.leaf_place.file().expect("a file");
         assert_eq!((file.path.as_path(), file.alias.as_deref()), (Path::new(&native("/c/server.dat")), Some("a")));
         for (rest, expected) in [
@@ -822,7 +822,9 @@ mod tests {
             let refused = resolve(&format!("{head}{rest}")).expect_err(rest);
             assert!(refused.contains("verify.certificateFile") && refused.contains(expected), "{rest}: {refused}");
         }
-        let push = format!("name: web\nproduct: tls-service\nkeystore: {{path: /a}}\nendpoint: {{address: 'a:1'}}\n{SERVICE}\n");
+        let push = format!(
+            "name: web\nproduct: tls-service\nkeystore: {{path: /a}}\nendpoint: {{address: 'a:1'}}\n{SERVICE}\n"
+        );
         let refused = resolve(&format!("{push}verify: {{certificateFile: /c/s}}")).expect_err("of a push");
         assert!(refused.contains("only what is served proves"), "{refused}");
     }

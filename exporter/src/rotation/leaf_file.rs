@@ -157,8 +157,7 @@ mod tests {
         let expected = Certificate::from_der(&der).expect("a certificate").sha256();
         let pem = made.pem();
         let with_mark = [&b"\xef\xbb\xbf"[..], pem.as_bytes()].concat();
-        let in_utf16: Vec<u8> =
-            [0xff, 0xfe].into_iter().chain(pem.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let in_utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(pem.encode_utf16().flat_map(u16::to_le_bytes)).collect();
         for bytes in [der.as_slice(), pem.as_bytes(), &with_mark, &in_utf16, pem.replace('\n', "\r\n").as_bytes()] {
             assert_eq!(seen(None, bytes), Ok(expected));
             assert_eq!(seen(Some("securekey"), bytes), Ok(expected), "there are no aliases in it");
@@ -184,7 +183,17 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let made = |store: &str, kind: &str, alias: &str| {
             let made = Command::new("keytool")
-                .args(["-genkeypair", "-keyalg", "RSA", "-storepass", "secret1", "-keypass", "secret1", "-dname", "CN=ups-01"])
+                .args([
+                    "-genkeypair",
+                    "-keyalg",
+                    "RSA",
+                    "-storepass",
+                    "secret1",
+                    "-keypass",
+                    "secret1",
+                    "-dname",
+                    "CN=ups-01",
+                ])
                 .args(["-storetype", kind, "-alias", alias, "-keystore"])
                 .arg(directory.path().join(store))
                 .output()

@@ -77,7 +77,9 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
     };
     let exposed = agent.exposed().map(|(setting, exposed)| {
         let (follows, lets_others_act) = match setting {
-            CERTIFICATE_FILE => ("whatever lies there is taken for the agent's certificate at the next rotation", false),
+            CERTIFICATE_FILE => {
+                ("whatever lies there is taken for the agent's certificate at the next rotation", false)
+            }
             _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
         };
         warning(setting, format!("{exposed}; {follows}"), lets_others_act)

@@ -84,10 +84,7 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
             let leaf = new.leaf.as_ref();
             let leaf =
                 leaf.map(|l| format!("leaf {} with serial {}, valid until {},", l.sha256, l.serial, l.not_after));
-            Event::normal(
-                Reason::Verified,
-                format!("rotation {generation}: {} is {place}", leaf.unwrap_or_default()),
-            )
+            Event::normal(Reason::Verified, format!("rotation {generation}: {} is {place}", leaf.unwrap_or_default()))
         }
         Outcome::RolledBack => {
             Event::warning(Reason::RolledBack, format!("rotation {generation} was rolled back, {put_back}: {why}"))

@@ -204,6 +204,7 @@ fn report() -> AgentReport {
         power: PowerReport { state: PowerState::Mains, observed_at: None },
         stored: Sighting::Leaf(leaf.clone()),
         served: Sighting::Leaf(leaf),
+        kept_in: None,
         certificate: None,
         rotation: None,
         committed: None,

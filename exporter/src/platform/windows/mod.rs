@@ -34,7 +34,9 @@ pub use lock::{FileLock, lock, open_elsewhere};
 pub use packages::installed_package;
 pub use power_status::power_status;
 pub use process::{is_running, is_shortage, started_process, usage};
-pub use program::{check_program, command_process, exposed_file, exposed_part, refuses_exposed, run, run_commands_by, spawn};
+pub use program::{
+    check_program, command_process, exposed_file, exposed_part, refuses_exposed, run, run_commands_by, spawn,
+};
 pub use reboot::pending_reboots;
 pub use service::{
     ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,
