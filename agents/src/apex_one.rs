@@ -1,30 +1,37 @@
-//! Trend Micro Apex One: known by its vendor's notice on agents whose certificate is not that of their server.
+//! Trend Micro Apex One, the successor of Virus Buster Corporate Edition: its server makes a new certificate in the same way, and knows the
+//! agents that do not have it.
 
+use crate::facts::{Class, ProductFacts, Renewal};
 use crate::guide::{Argument, Bits, Delivered, Directory, Guide, Installed, Sign, Tool, Use};
 use crate::notice::{Effect, Notice};
+use crate::os::Os;
+use crate::virus_buster_corp::{CERTIFICATE as CERTIFICATE_FILE, RENEW, of_windows};
+
+/// Nothing is backed up or brought back unless the host's configuration says so: other articles of the vendor call `-b` deprecated after
+/// XG SP3, which is older than any release of this.
+pub(crate) const FACTS: ProductFacts = ProductFacts {
+    id: "apex-one",
+    agent: "apex-one",
+    class: Class::Trigger(Renewal { renew: |os| of_windows(os, RENEW), ..Renewal::BY_CONFIGURATION }),
+    directories: |os| match os {
+        Os::Linux => &[],
+        Os::Windows => &[ANEW_ON_64_BIT, ANEW_ON_32_BIT, OVER_OLDER_ON_64_BIT, OVER_OLDER_ON_32_BIT],
+    },
+    keystores: &[CERTIFICATE_FILE],
+    ..ProductFacts::BY_CONFIGURATION
+};
+
+const ANEW_ON_32_BIT: &str = r"C:\Program Files\Trend Micro\Apex One";
+const ANEW_ON_64_BIT: &str = r"C:\Program Files (x86)\Trend Micro\Apex One";
+const OVER_OLDER_ON_32_BIT: &str = r"C:\Program Files\Trend Micro\OfficeScan";
+const OVER_OLDER_ON_64_BIT: &str = r"C:\Program Files (x86)\Trend Micro\OfficeScan";
 
 pub(crate) const GUIDE: Guide = Guide {
     directories: &[
-        Directory {
-            bits: Bits::Bits32,
-            installed: Some(Installed::Anew),
-            path: r"C:\Program Files\Trend Micro\Apex One",
-        },
-        Directory {
-            bits: Bits::Bits64,
-            installed: Some(Installed::Anew),
-            path: r"C:\Program Files (x86)\Trend Micro\Apex One",
-        },
-        Directory {
-            bits: Bits::Bits32,
-            installed: Some(Installed::OverOlder),
-            path: r"C:\Program Files\Trend Micro\OfficeScan",
-        },
-        Directory {
-            bits: Bits::Bits64,
-            installed: Some(Installed::OverOlder),
-            path: r"C:\Program Files (x86)\Trend Micro\OfficeScan",
-        },
+        Directory { bits: Bits::Bits32, installed: Some(Installed::Anew), path: ANEW_ON_32_BIT },
+        Directory { bits: Bits::Bits64, installed: Some(Installed::Anew), path: ANEW_ON_64_BIT },
+        Directory { bits: Bits::Bits32, installed: Some(Installed::OverOlder), path: OVER_OLDER_ON_32_BIT },
+        Directory { bits: Bits::Bits64, installed: Some(Installed::OverOlder), path: OVER_OLDER_ON_64_BIT },
     ],
     delivered: &[
         Delivered { name: CERTIFICATE, below: Some(r"PCCSRV\Pccnt\Common"), bits: None, from_build: None },
@@ -115,6 +122,33 @@ pub(crate) mod tests {
         GUIDE.delivered_to(bits, build).map(|file| file.name).collect()
     }
 
+    /// Its notice knows `-l` alone; the notice of its predecessor has the others.
+    #[test]
+    fn it_is_renewed_as_its_predecessor_and_nothing_is_backed_up_that_the_configuration_does_not_name() {
+        let Class::Trigger(renewal) = FACTS_OF_PRODUCT.class else { panic!("it renews its own") };
+        assert_eq!((renewal.renew)(Os::Windows), Some(RENEW));
+        assert_eq!(
+            ((renewal.backup)(Os::Windows), (renewal.back)(Os::Windows), (renewal.renew)(Os::Linux)),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn the_certificate_that_is_looked_at_is_the_one_that_agents_are_given() {
+        let delivered = GUIDE.delivered.iter().find(|file| file.name == CERTIFICATE).expect("it is delivered");
+        let path = format!(r"{}\{}", delivered.below.expect("it says"), delivered.name).replace('\\', "/");
+        assert_eq!(FACTS_OF_PRODUCT.keystores, [path]);
+    }
+
+    #[test]
+    fn it_is_looked_for_where_the_notice_says_that_it_is_installed() {
+        let mut told: Vec<_> = GUIDE.directories.iter().map(|directory| directory.path).collect();
+        let mut looked: Vec<_> = (FACTS_OF_PRODUCT.directories)(Os::Windows).to_vec();
+        told.sort_unstable();
+        looked.sort_unstable();
+        assert_eq!(looked, told);
+    }
+
     facts_of_notice! {
         "Apex One サーバから Apex One セキュリティエージェントへの接続について", "An agent that cannot verify the server's certificate does not answer the server. The dashboard says so."
         => fn the_dashboard_says_that_agents_lack_the_certificate() {
@@ -175,4 +209,6 @@ pub(crate) mod tests {
             assert!(GUIDE.notice.remedy.last().is_some_and(|step| step.ends_with("install the agent again")));
         }
     }
+
+    use super::FACTS as FACTS_OF_PRODUCT;
 }

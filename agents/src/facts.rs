@@ -25,7 +25,7 @@ pub struct ProductFacts {
     pub class: Class,
     /// Where it installs itself, the likeliest first. Discovery tries them all.
     pub directories: fn(Os) -> &'static [&'static str],
-    /// File names of its keystore, relative to its directory, the likeliest first.
+    /// File names of its keystore, relative to its directory, their parts divided by slashes, the likeliest first.
     pub keystores: &'static [&'static str],
     /// The alias it loads its key from, exactly as written; `None` where the host's configuration must say.
     pub alias: Option<&'static str>,
@@ -117,14 +117,29 @@ impl ReleaseMark {
 /// configuration says otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal {
-    pub renew: fn(Os) -> Option<&'static [&'static str]>,
+    pub renew: fn(Os) -> Option<&'static [CommandWord]>,
+    /// Writes a backup before that, a ZIP archive whose name has to say so.
+    pub backup: fn(Os) -> Option<&'static [CommandWord]>,
     /// Brings back what was there before.
-    pub back: fn(Os) -> Option<&'static [&'static str]>,
+    pub back: fn(Os) -> Option<&'static [CommandWord]>,
 }
 
 impl Renewal {
     /// A product whose programs only the host's configuration knows.
-    pub const BY_CONFIGURATION: Self = Self { renew: |_| None, back: |_| None };
+    pub const BY_CONFIGURATION: Self = Self { renew: |_| None, backup: |_| None, back: |_| None };
+}
+
+/// A program, or one of its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandWord {
+    /// As it stands here.
+    Fixed(&'static str),
+    /// A file below the product's directory, its parts divided by slashes.
+    Below(&'static str),
+    /// A password that the host's configuration names a file of.
+    Password,
+    /// The file of the backup.
+    Backup,
 }
 
 /// Where the things of a hardening list lie, and what they are like while nobody has followed it.

@@ -6,11 +6,12 @@
 //!      ├─ powerchute_serial_shutdown   pcssconfig.ini holds the store's password (through `ini`)
 //!      ├─ powerchute_business_edition  renewed by a program that the host's configuration names
 //!      │    powerchute_network_shutdown   no product yet: where its event log lies
+//!      ├─ virus_buster_corp, apex_one  renewed by a program of their own on the server
 //!      ├─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
 //!      ├─ self_renewing_service        any service that renews its own certificate when told; all of it configured
 //!      └─ skysea                       looked at through its alerts (`alert`), and not rotated
 //!
-//!   Subject ──> Product, Guide   what a person can have explained; `apex_one` and `virus_buster_corp` have a guide and are no product
+//!   Product ──guide()──> Guide   what its vendor has published beyond the end of its certificate, for a person
 //!   Concern                      what a vendor's notice says of one part of a product: what stops when its certificate ends, or which faults it has
 //! ```
 //!
@@ -36,14 +37,13 @@ mod product;
 mod published;
 mod self_renewing_service;
 mod skysea;
-mod subject;
 mod tls_service;
 mod virus_buster_corp;
 
 pub use alert::AlertFacts;
 pub use concern::{Concern, Situation};
 pub use facts::{
-    Class, Hardening, Part, PasswordIni, ProductFacts, ReleaseMark, Renewal, ServiceCommands, ServiceFacts,
+    Class, CommandWord, Hardening, Part, PasswordIni, ProductFacts, ReleaseMark, Renewal, ServiceCommands, ServiceFacts,
 };
 pub use guide::{
     Argument, Bits, Component, Delivered, Directory, Guide, Installed, Length, List, Login, Misprint, Problem,
@@ -54,4 +54,3 @@ pub use notice::{Effect, Mark, Notice, Release};
 pub use os::Os;
 pub use product::{Product, UnknownProduct};
 pub use published::{GUIDES, guide};
-pub use subject::Subject;

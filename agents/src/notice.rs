@@ -177,8 +177,7 @@ mod tests {
     fn the_documentation_of_every_notice_is_what_its_tests_hold() {
         let mut page = "# The vendors' notices\n\n\
             What each notice says, and the test that holds it: read the two side by side. Sections are named as the notice names them. `kagiban-operator explain powerchute-business-edition` prints what follows \
-            from it for a host, and so it does for each product below. `apex-one` and `virus-buster-corp` are known by their notices alone: no host can be configured with them yet, and nothing of \
-            them is looked at, changed or repaired. `skysea` is looked at, and a person repairs it. This page is written from the tests.\n"
+            from it for a host, and so it does for each product below. `skysea` is looked at, and a person repairs it. This page is written from the tests.\n"
             .to_owned();
         for (product, facts) in NOTICES {
             page += &rows(product.id(), &product.facts().notice.expect("its facts are held by tests"), facts);

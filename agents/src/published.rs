@@ -10,7 +10,7 @@ pub const GUIDES: &[&Guide] = &[
     &crate::skysea::GUIDE,
 ];
 
-/// That of a product or a notice, by its id.
+/// That of a product, by its id.
 pub fn guide(id: &str) -> Option<&'static Guide> {
     GUIDES.iter().copied().find(|guide| guide.id == id)
 }

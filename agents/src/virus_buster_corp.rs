@@ -1,12 +1,49 @@
-//! Virus Buster Corporate Edition (OfficeScan) 11.0 and XG: known by its vendor's notice on the server's certificate.
+//! Virus Buster Corporate Edition (OfficeScan) 11.0 and XG: its server makes a new certificate when its own program is run, and keeps it in
+//! a file that its clients are given.
 
+use crate::facts::{Class, CommandWord, ProductFacts, Renewal};
 use crate::guide::{Argument, Bits, Directory, Guide, Misprint, Tool, Use};
 use crate::notice::{Effect, Notice, Release};
+use crate::os::Os;
+
+pub(crate) const FACTS: ProductFacts = ProductFacts {
+    id: "virus-buster-corp",
+    agent: "virus-buster",
+    class: Class::Trigger(Renewal {
+        renew: |os| of_windows(os, RENEW),
+        backup: |os| of_windows(os, BACKUP),
+        back: |os| of_windows(os, BACK),
+    }),
+    directories: |os| match os {
+        Os::Linux => &[],
+        Os::Windows => &[ON_64_BIT, ON_32_BIT],
+    },
+    keystores: &[CERTIFICATE],
+    ..ProductFacts::BY_CONFIGURATION
+};
+
+const ON_32_BIT: &str = r"C:\Program Files\Trend Micro\Officescan";
+const ON_64_BIT: &str = r"C:\Program Files (x86)\Trend Micro\Officescan";
+
+/// The server's certificate without its key, as its clients are given it.
+pub(crate) const CERTIFICATE: &str = "PCCSRV/Pccnt/Common/OfcNTCer.dat";
+const PROGRAM: CommandWord = CommandWord::Below("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe");
+pub(crate) const RENEW: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-c"), CommandWord::Password];
+const BACKUP: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-b"), CommandWord::Password, CommandWord::Backup];
+const BACK: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-r"), CommandWord::Password, CommandWord::Backup];
+
+/// The server runs on nothing else.
+pub(crate) const fn of_windows(os: Os, words: &'static [CommandWord]) -> Option<&'static [CommandWord]> {
+    match os {
+        Os::Linux => None,
+        Os::Windows => Some(words),
+    }
+}
 
 pub(crate) const GUIDE: Guide = Guide {
     directories: &[
-        Directory { bits: Bits::Bits32, installed: None, path: r"C:\Program Files\Trend Micro\Officescan" },
-        Directory { bits: Bits::Bits64, installed: None, path: r"C:\Program Files (x86)\Trend Micro\Officescan" },
+        Directory { bits: Bits::Bits32, installed: None, path: ON_32_BIT },
+        Directory { bits: Bits::Bits64, installed: None, path: ON_64_BIT },
     ],
     tools: &[Tool {
         program: "CertificateManager.exe",
@@ -94,6 +131,47 @@ pub(crate) mod tests {
         GUIDE.notice.remedy.iter().position(|step| step.contains(words)).expect("a step")
     }
 
+    /// The words of a command, as the guide has them.
+    fn words(words: &[CommandWord]) -> Vec<String> {
+        let tool = &GUIDE.tools[0];
+        let program = format!(r"{}\{}", tool.below.expect("it says"), tool.program).replace('\\', "/");
+        let word = |word: &CommandWord| match word {
+            CommandWord::Below(path) => path.replace(&program, "the program"),
+            CommandWord::Fixed(word) => (*word).to_owned(),
+            CommandWord::Password => "a secret".to_owned(),
+            CommandWord::Backup => "a place".to_owned(),
+        };
+        words.iter().map(word).collect()
+    }
+
+    #[test]
+    fn what_is_run_is_what_the_notice_says_to_run() {
+        let told = |option: &str| {
+            let is_its = |of: &&Use| of.arguments.first().is_some_and(|first| first.to_string() == option);
+            let arguments = GUIDE.tools[0].uses.iter().find(is_its).expect("a use").arguments;
+            let word = |of: &Argument| match of {
+                Argument::Word(word) => (*word).to_owned(),
+                Argument::Secret(_) => "a secret".to_owned(),
+                Argument::Place(_) => "a place".to_owned(),
+            };
+            [vec!["the program".to_owned()], arguments.iter().map(word).collect()].concat()
+        };
+        let Class::Trigger(renewal) = FACTS_OF_PRODUCT.class else { panic!("it renews its own") };
+        for (option, command) in [("-c", renewal.renew), ("-b", renewal.backup), ("-r", renewal.back)] {
+            assert_eq!(command(Os::Windows).map(words), Some(told(option)), "{option}");
+            assert_eq!(command(Os::Linux), None, "{option}");
+        }
+    }
+
+    #[test]
+    fn it_is_looked_for_where_the_notice_says_that_it_is_installed() {
+        let mut told: Vec<_> = GUIDE.directories.iter().map(|directory| directory.path).collect();
+        let mut looked: Vec<_> = (FACTS_OF_PRODUCT.directories)(Os::Windows).to_vec();
+        told.sort_unstable();
+        looked.sort_unstable();
+        assert_eq!(looked, told);
+    }
+
     facts_of_notice! {
         "対象製品", "11.0 and XG."
         => fn it_is_said_of_two_releases() {
@@ -144,4 +222,6 @@ pub(crate) mod tests {
             assert!(at("back the server's certificate up") < at("make a new one") && at("make a new one") < at("restore the backup"));
         }
     }
+
+    use super::FACTS as FACTS_OF_PRODUCT;
 }

@@ -117,11 +117,19 @@ pub enum Product {
     TlsService,
     PowerchuteBusinessEdition,
     SelfRenewingService,
+    VirusBusterCorp,
+    ApexOne,
 }
 
 impl Product {
-    pub const ALL: [Self; 4] =
-        [Self::PowerchuteSerialShutdown, Self::TlsService, Self::PowerchuteBusinessEdition, Self::SelfRenewingService];
+    pub const ALL: [Self; 6] = [
+        Self::PowerchuteSerialShutdown,
+        Self::TlsService,
+        Self::PowerchuteBusinessEdition,
+        Self::SelfRenewingService,
+        Self::VirusBusterCorp,
+        Self::ApexOne,
+    ];
 
     /// The id that the host API uses too.
     pub const fn id(self) -> &'static str {
@@ -130,6 +138,8 @@ impl Product {
             Self::TlsService => "tls-service",
             Self::PowerchuteBusinessEdition => "powerchute-business-edition",
             Self::SelfRenewingService => "self-renewing-service",
+            Self::VirusBusterCorp => "virus-buster-corp",
+            Self::ApexOne => "apex-one",
         }
     }
 
@@ -137,7 +147,9 @@ impl Product {
     pub const fn class(self) -> Class {
         match self {
             Self::PowerchuteSerialShutdown | Self::TlsService => Class::Push,
-            Self::PowerchuteBusinessEdition | Self::SelfRenewingService => Class::Trigger,
+            Self::PowerchuteBusinessEdition | Self::SelfRenewingService | Self::VirusBusterCorp | Self::ApexOne => {
+                Class::Trigger
+            }
         }
     }
 }

@@ -32,9 +32,7 @@ impl Installed {
 
     /// Where its keystore may lie, the likeliest first.
     pub(crate) fn keystores(&self) -> impl Iterator<Item = PathBuf> {
-        // Each directory by itself: a name with a slash in it is none to Windows, where nothing makes a path of it.
-        let at = |name: &&str| name.split('/').fold(self.directory.clone(), |path, part| path.join(part));
-        self.product.facts().keystores.iter().map(at)
+        self.product.facts().keystores.iter().map(|name| below(&self.directory, name))
     }
 
     /// The part of the product that lies there, by the name of the directory.
@@ -51,6 +49,11 @@ impl Installed {
     pub(crate) fn event_log(&self) -> Option<PathBuf> {
         self.product.facts().event_log.map(|name| self.directory.join(name))
     }
+}
+
+/// A file that a product's facts name, its parts divided by slashes.
+pub(crate) fn below(directory: &Path, name: &str) -> PathBuf {
+    name.split('/').fold(directory.to_owned(), |path, part| path.join(part))
 }
 
 /// Where an agent of the product answers, unless its configuration says otherwise.

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -160,5 +162,101 @@ async fn a_renewal_that_a_crash_has_left_behind_is_proven_by_the_file_when_its_p
         assert_eq!(report.state, state, "{report:#?}");
         assert_eq!((world.ran("renew"), world.ran("back")), (1, usize::from(state == RotationState::RolledBack)));
         assert_eq!(kept(&world) == Some(world.first), state == RotationState::RolledBack);
+    }
+}
+
+/// The shortest archive with one entry, whose name and contents are empty.
+const ARCHIVE: &str = r"PK\003\004\012\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0PK\001\002\036\003\012\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0PK\005\006\0\0\0\0\001\0\001\0\056\0\0\0\036\0\0\0\0\0";
+
+/// A server as seed 003 describes it, with a program that takes the notice's arguments and no others, and writes over no archive.
+async fn anti_virus_server(product: &str) -> World {
+    let mut world = World::self_renewing(2049).await;
+    let home = world.home();
+    let file = home.join("PCCSRV/Pccnt/Common/OfcNTCer.dat");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::copy(home.join("tls.crt"), &file).unwrap();
+    std::fs::write(home.join("password"), "of the backup\n").unwrap();
+    let program = home.join("CertificateManager.exe");
+    let script = format!(
+        "#!/bin/sh\nhome={home}; file={file}\necho >> $home/ran$1\n[ ! -e $home/before$1 ] || . $home/before$1\n[ \"$2\" = 'of the backup' ] || exit 5\n\
+         case $1 in\n-b) case $3 in *.zip) ;; *) exit 6;; esac; [ ! -e $3 ] || exit 7; printf '{ARCHIVE}' > $3; cp $file $home/saved;;\n\
+         -c) cp $home/next.crt $file;;\n-r) [ -s $3 ] || exit 8; cp $home/saved $file;;\n*) exit 4;;\nesac\n",
+        home = home.display(),
+        file = file.display(),
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let call = |option: &str, rest: &str| format!("['{}', {option}, '{{password}}'{rest}]", program.display());
+    let backup = ", '{backup}'";
+    world.agent_yaml = format!(
+        "name: {AGENT}\nproduct: {product}\ndirectory: '{home}'\n\
+         renew:\n  command: {}\n  back: {}\n  backup: {{command: {}, format: zip}}\n  passwordFile: '{home}/password'\n  timeout: 20s\n\
+         service: {{minRestartInterval: 0s}}\nbackups: 2\nverify: {{deadline: 1s, holdDown: 100ms, interval: 20ms}}\n",
+        call("-c", ""),
+        call("-r", backup),
+        call("-b", backup),
+        home = home.display(),
+    );
+    world.agent = serde_yaml::from_str(&world.agent_yaml).unwrap();
+    world
+}
+
+fn archives(world: &World) -> Vec<String> {
+    let directory = std::fs::read_dir(world.state().join("product-backups").join(AGENT)).into_iter().flatten();
+    let mut names: Vec<_> = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_anti_virus_server_is_backed_up_renewed_and_taken_back_by_its_own_program() {
+    for product in ["virus-buster-corp", "apex-one"] {
+        let world = anti_virus_server(product).await;
+        let file = world.home().join("PCCSRV/Pccnt/Common/OfcNTCer.dat");
+        let has = |name: &str| std::fs::read(&file).unwrap() == std::fs::read(world.home().join(name)).unwrap();
+        let api = Api::start(&world).await;
+        let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
+        assert_eq!((report.product.as_str(), report.kept_in), (product, Some(file.display().to_string())));
+        for generation in 1..=3 {
+            std::fs::copy(world.home().join("tls.crt"), &file).unwrap();
+            api.renew(1, generation).await.unwrap();
+            let decided = api.decided(generation).await;
+            assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+            assert!(has("next.crt"));
+        }
+        // Each has a key in it.
+        assert_eq!(archives(&world), ["2.zip", "3.zip"]);
+        let path = format!("agents/{AGENT}/rotations/3/rollback");
+        api.ask::<RotationReport>("POST", &path, &rollback(1, 3)).await.unwrap();
+        assert_eq!(reason(&api.decided(3).await), "rolled_back_by_order");
+        assert!(has("tls.crt"));
+        assert_eq!((world.ran("b"), world.ran("c"), world.ran("r")), (3, 3, 1));
+        api.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_anti_virus_server_is_not_brought_back_from_what_is_no_backup() {
+    for (of_the_backup, of_the_renewal, why, ran) in [
+        ("echo text > $3; exit 0", "", "not_backed_up", (1, 0, 0)),
+        ("exit 0", "", "not_backed_up", (1, 0, 0)),
+        ("exit 3", "", "not_backed_up", (1, 0, 0)),
+        ("", "cp $home/next.crt $file; exit 3", "renew_failed", (1, 1, 1)),
+        // Somebody has damaged it meanwhile: the new certificate is valid, and stays.
+        (
+            "",
+            "cp $home/next.crt $file; echo text > ${home%/*}/state/product-backups/agent/1.zip; exit 3",
+            "renew_failed",
+            (1, 1, 0),
+        ),
+    ] {
+        let world = anti_virus_server("virus-buster-corp").await;
+        std::fs::write(world.home().join("before-b"), of_the_backup).unwrap();
+        std::fs::write(world.home().join("before-c"), of_the_renewal).unwrap();
+        let report = renewed(&world).await;
+        let (told, state) = (reason(&report), report.state);
+        assert!(state == RotationState::RolledBack && [why, "revert_failed"].contains(&told), "{why}: {report:#?}");
+        assert_eq!((world.ran("b"), world.ran("c"), world.ran("r")), ran, "{why}: {report:#?}");
+        assert!(!format!("{report:?}").contains("of the backup"), "{report:#?}");
     }
 }

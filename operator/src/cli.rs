@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kagiban_agents::Subject;
+use kagiban_agents::Product;
 use kagiban_crds::Lineage;
 use kagiban_crds::resource::GoDuration;
 use kagiban_process::completion::CompletionArgs;
@@ -86,9 +86,9 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The product's id, as resources and configurations have it, or that of a product which is known by its vendor's notice alone.
-    #[arg(value_parser = PossibleValuesParser::new(Subject::ids()).try_map(|id| id.parse::<Subject>()))]
-    pub product: Subject,
+    /// The product's id, as resources and configurations have it.
+    #[arg(value_parser = PossibleValuesParser::new(Product::ALL.iter().map(|product| product.id())).try_map(|id| id.parse::<Product>()))]
+    pub product: Product,
 }
 
 /// How `plan` ends.

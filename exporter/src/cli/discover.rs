@@ -42,8 +42,12 @@ fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
     }
     for at in &found.installed {
         let directory = at.directory.display();
-        let name = found.agents.iter().find(|agent| agent.at == *at).map(|agent| agent.name.as_str());
-        let rotated = name.map_or_else(|| "not rotated by a keystore".to_owned(), |name| format!("as agent {name}"));
+        let agent = found.agents.iter().find(|agent| agent.at == *at);
+        let rotated = match agent.map(|agent| (&agent.name, agent.is_whole())) {
+            Some((name, true)) => format!("as agent {name}"),
+            Some((name, false)) => format!("which renews its own certificate, as agent {name}"),
+            None => "not rotated by a keystore".to_owned(),
+        };
         line("agent", &format!("{} in {directory}, {rotated}", at.product.id()))?;
     }
     for seen in &found.releases {

@@ -200,15 +200,16 @@ pub struct RenewConfig {
     /// does. By default the product's own.
     #[serde(default)]
     pub command: Option<Vec<String>>,
-    /// Brings back the certificate from before, when the new one is not served or a rollback is ordered. Without it nothing is
-    /// brought back.
+    /// Brings back the certificate from before, when the new one is not seen or a rollback is ordered. Without it nothing is
+    /// brought back. An argument `{backup}` stands for the file of `backup`. Where `command` is left out, the product's own by default.
     #[serde(default)]
     pub back: Option<Vec<String>>,
     /// Files that the program writes over and that are to stay as they were, such as a command file that somebody has changed: they are
     /// copied before it is run, and put back after it.
     #[serde(default)]
     pub keep: Vec<PathBuf>,
-    /// What writes a backup before the program is run. Without one that is as it should be the program is not run.
+    /// What writes a backup before the program is run. Without one that is as it should be the program is not run. Where `command` is left
+    /// out, the product's own by default.
     #[serde(default)]
     pub backup: Option<BackupConfig>,
     /// Holds a password in its first line. It takes the place of each argument `{password}`, for a product whose programs take it in no
@@ -224,10 +225,11 @@ pub struct RenewConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackupConfig {
-    /// A program and its arguments; no shell reads them.
+    /// A program and its arguments; no shell reads them. `{backup}` stands for the file.
     #[serde(default)]
     pub command: Option<Vec<String>>,
-    /// The file that it writes.
+    /// The file that it writes. By default one in the state directory for each renewal, of which as many are kept as `backups` says;
+    /// the command then has an argument `{backup}`.
     #[serde(default)]
     pub file: Option<PathBuf>,
     #[serde(default)]

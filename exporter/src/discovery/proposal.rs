@@ -60,7 +60,7 @@ pub enum LocalDaemon {
     Upsd,
 }
 
-/// An agent that can be rotated.
+/// An agent that can be rotated, or that renews itself once a person has completed what is proposed for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotatable {
     pub name: AgentName,
@@ -97,16 +97,33 @@ impl LocalDaemon {
     }
 }
 
-/// The installations that take a rotation, each with a name of its own. `wants_password` is asked of each.
+impl Rotatable {
+    /// It needs nothing but its own configuration.
+    pub(crate) const fn is_whole(&self) -> bool {
+        matches!(self.at.product.facts().class, Class::Push)
+    }
+}
+
+/// The installations that take a rotation or renew themselves, each with a name of its own. `wants_password` is asked of each that takes
+/// one.
 pub fn rotatable(found: &[Installed], wants_password: impl Fn(&AgentName, &Installed) -> bool) -> Vec<Rotatable> {
     let mut named: Vec<Rotatable> = Vec::new();
-    // What renews itself does so by a command that only its administrator knows.
-    for at in found.iter().filter(|at| matches!(at.product.facts().class, Class::Push)) {
+    for at in found {
         let again = named.iter().filter(|other| other.at.product == at.product).count();
+        let takes = match at.product.facts().class {
+            Class::Push => true,
+            // Its parts are renewed by one program, and the likeliest of them stands first.
+            Class::Trigger(_) => again == 0,
+            Class::Observe => false,
+        };
+        if !takes {
+            continue;
+        }
         let name = at.product.facts().agent;
         let name = if again == 0 { name.to_owned() } else { format!("{name}-{}", again + 1) };
         let Ok(name) = name.parse::<AgentName>() else { continue };
-        named.push(Rotatable { wants_password: wants_password(&name, at), name, at: at.clone() });
+        let is_push = matches!(at.product.facts().class, Class::Push);
+        named.push(Rotatable { wants_password: is_push && wants_password(&name, at), name, at: at.clone() });
     }
     named
 }
@@ -139,20 +156,53 @@ fn configuration_as(os: Os, host: &str, agents: &[Rotatable], daemons: &[LocalDa
         let (name, section, address) = (daemon.as_str(), daemon.section(), daemon.address());
         let _ = write!(text, "- name: {name}\n  {section}:\n    address: {address}\n");
     }
-    text.push_str(if agents.is_empty() { "agents: []   # without [] where one is named below\n" } else { "agents:\n" });
-    for Rotatable { name, at: Installed { product, directory }, .. } in agents {
-        let (product, directory) = (product.id(), yaml_scalar(&directory.to_string_lossy()));
-        let name = yaml_scalar(name.as_str());
-        let _ = write!(text, "- name: {name}\n  product: {product}\n  directory: {directory}\n");
+    let has_whole = agents.iter().any(Rotatable::is_whole);
+    text.push_str(if has_whole { "agents:\n" } else { "agents: []   # without [] where one is named below\n" });
+    text.extend(agents.iter().filter(|agent| agent.is_whole()).map(entry));
+    for agent in agents.iter().filter(|agent| !agent.is_whole()) {
+        text.push_str(&own_renewal(os, agent));
     }
     text.push_str(&own_service(os));
     text + &host_setup::host_api_section(host_setup::LISTEN_ADDRESS, directory(os), host_setup::CLIENT_NAME)
+}
+
+fn entry(agent: &Rotatable) -> String {
+    let Installed { product, directory } = &agent.at;
+    let (product, directory) = (product.id(), yaml_scalar(&directory.to_string_lossy()));
+    format!("- name: {}\n  product: {product}\n  directory: {directory}\n", yaml_scalar(agent.name.as_str()))
+}
+
+/// A product that renews itself, as lines that a person completes: by its own program it needs a password, else a program.
+fn own_renewal(os: Os, agent: &Rotatable) -> String {
+    let facts = agent.at.product.facts();
+    let Class::Trigger(renewal) = facts.class else { return String::new() };
+    let has_program = (renewal.renew)(os).is_some();
+    let mut lines = entry(agent);
+    let (needed, renew) = if has_program {
+        let file = yaml_scalar(&below(directory(os), &format!("{}-password", agent.name)));
+        ("the password under which its program keeps a backup", format!("    passwordFile: {file}\n"))
+    } else {
+        ("a program of yours around its vendor's installer", format!("    command: [{}]\n", yaml_scalar("renew-it")))
+    };
+    let _ = write!(lines, "  renew:\n{renew}");
+    if let Some(keystore) = agent.at.keystores().next().filter(|_| facts.port.is_none()) {
+        let _ = write!(lines, "  verify:\n    certificateFile: {}\n", yaml_scalar(&keystore.to_string_lossy()));
+        lines.extend(facts.alias.map(|alias| format!("    alias: {}\n", yaml_scalar(alias))));
+    }
+    let lines: String = lines.lines().map(|line| format!("#{line}\n")).collect();
+    format!(
+        "# {} renews its own certificate, and needs {needed}; see {}{}.md\n{lines}",
+        facts.id,
+        online!("docs/products/"),
+        facts.id
+    )
 }
 
 /// A `ManagedAgentCertificate` for each agent, as a stream of YAML documents that `kubectl apply -f -` takes. The configuration of the
 /// host that goes with them stands before, as comments.
 pub fn manifests(host: &HostName, namespace: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
     let mut text = commented(&configuration(host, agents, daemons));
+    let agents: Vec<_> = agents.iter().filter(|agent| agent.is_whole()).collect();
     if host.as_str().parse::<IpAddr>().is_ok() {
         return text
             + "#\n# A certificate needs a DNS name, and this host is named by an address: give its name with --host.\n";
@@ -275,6 +325,7 @@ mod tests {
         let config = config::parse(&text, Path::new("proposed")).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let named: Vec<_> = config.agents.iter().map(|it| (it.name.as_str(), it.directory.clone())).collect();
         let expected = [("powerchute", "/opt/APC/Agent"), ("powerchute-2", odd)];
+        assert!(!manifests(&host(), "fleet", &agents, &[]).contains("product: powerchute-business-edition\n    name"));
         assert_eq!(named, expected.map(|(name, path)| (name, Some(path.into()))));
         assert_eq!(config.host, Some(host()));
         assert!(config.ups.len() == 2 && config.ups.iter().all(|ups| ups.feeds_host) && config.host_api.is_some());
@@ -287,6 +338,38 @@ mod tests {
         let power = without.replace("#power:", "power:");
         let vouched = config::parse(&power, Path::new("power")).unwrap_or_else(|error| panic!("{error}\n{power}"));
         assert!(vouched.power.assumes_mains());
+    }
+
+    #[test]
+    fn a_product_that_renews_itself_is_proposed_with_what_a_person_has_to_complete() {
+        let found = [
+            at(Product::PowerchuteBusinessEdition, "/opt/APC/PBE/Server"),
+            at(Product::PowerchuteBusinessEdition, "/opt/APC/PBE/Agent"),
+            at(Product::VirusBusterCorp, "/opt/APC/Officescan"),
+        ];
+        let agents = rotatable(&found, |_, _| true);
+        for os in [Os::Linux, Os::Windows] {
+            let text = configuration_as(os, "ups-01.example.com", &agents, &[LocalDaemon::Upsd]);
+            let nothing =
+                config::parse(&native(&text), Path::new("c")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            assert!(nothing.agents.is_empty(), "{text}");
+            let is_entry = |line: &&str| line.starts_with("#- ") || line.starts_with("#  ");
+            let (before, _) = text.split_once("agents: []").expect("none is whole");
+            let entries: String = text.lines().filter(is_entry).map(|line| format!("{}\n", &line[1..])).collect();
+            let entries = entries.split("- name: web").next().expect("the first part").to_owned();
+            let named = format!("{before}agents:\n{entries}");
+            let config = config::parse(&native(&named.replace(r"C:\", "/")), Path::new("c"));
+            let config = config.unwrap_or_else(|error| panic!("{error}\n{named}"));
+            let told = |agent: &config::AgentConfig| {
+                let verify = (agent.verify.certificate_file.is_some(), agent.verify.alias.clone());
+                let renew = agent.renew.as_ref().expect("it is renewed");
+                (agent.name.to_string(), verify, renew.command.is_some(), renew.password_file.is_some())
+            };
+            let of_notice = ("pcbe".to_owned(), (true, Some("securekey".to_owned())), true, false);
+            let own_program = os == Os::Windows;
+            let of_program = ("virus-buster".to_owned(), (true, None), !own_program, own_program);
+            assert_eq!(config.agents.iter().map(told).collect::<Vec<_>>(), [of_notice, of_program], "{text}");
+        }
     }
 
     /// Nothing was said of it, and whoever has such a service looked for it in vain.

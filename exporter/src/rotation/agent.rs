@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kagiban_agents::{Class, PasswordIni, Product, ProductFacts, Renewal, ServiceFacts};
+use kagiban_agents::{Class, CommandWord, Os, PasswordIni, Product, ProductFacts, Renewal, ServiceFacts};
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
@@ -14,7 +14,7 @@ use super::leaf_file::LeafFile;
 use crate::config::{
     Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
 };
-use crate::installation::{Installed, directory_there, local_endpoint};
+use crate::installation::{Installed, below, directory_there, local_endpoint};
 use crate::platform::{self, AccountId, Command, FileError, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
 
@@ -68,7 +68,8 @@ pub struct Trigger {
 #[derive(Clone, Debug)]
 pub struct ProductBackup {
     pub command: Command,
-    pub file: PathBuf,
+    /// Where it is written; none for a file of each renewal's own in the state directory.
+    pub file: Option<PathBuf>,
     pub format: BackupFormat,
 }
 
@@ -77,6 +78,10 @@ pub const CERTIFICATE_FILE: &str = "verify.certificateFile";
 
 /// An argument that stands for the password of `renew.passwordFile`.
 pub(super) const PASSWORD: &str = "{password}";
+/// One that stands for the file of the backup.
+pub(super) const BACKUP: &str = "{backup}";
+/// What a program is told by the name of the file that it writes an archive.
+const ARCHIVE: &str = "zip";
 
 /// Where key and chain lie.
 #[derive(Clone, Debug)]
@@ -373,18 +378,26 @@ impl Resolver<'_> {
         }
         let RenewConfig { command, back, keep, backup, password_file, timeout } =
             self.0.renew.clone().unwrap_or_default();
-        let own = |argv: &[&str]| argv.iter().map(|&argument| argument.to_owned()).collect();
-        let usual = (renewal.renew)(platform::OS).map(own);
-        let usual_back = (renewal.back)(platform::OS).map(own);
-        let back = back.or(usual_back).map(|back| self.command("renew.back", Some(back))).transpose()?;
+        // Whoever names another program than the product's own says all of it.
+        let is_usual = command.is_none();
+        let installed = self.installed()?;
+        let usual = |words: fn(Os) -> Option<&'static [CommandWord]>| {
+            let words = words(platform::OS).filter(|_| is_usual)?;
+            Some(usual_command(&installed.as_ref()?.directory, words))
+        };
+        let backup = self.resolve_backup(backup.as_ref(), usual(renewal.backup))?;
+        let back = back.or_else(|| usual(renewal.back));
+        let back = back.map(|back| self.command("renew.back", Some(back))).transpose()?;
+        if backup.is_none() && back.as_ref().is_some_and(|back| names(back, BACKUP)) {
+            return Err(self.invalid("renew.back", "has the argument {backup}, and renew.backup is missing"));
+        }
         let keep = keep.iter().map(|path| self.absolute("renew.keep", path)).collect::<Result<Vec<_>, _>>()?;
         let is_named_twice = keep.iter().collect::<BTreeSet<_>>().len() != keep.len();
         if is_named_twice || keep.len() > MAX_KEPT_FILES {
             return Err(self.invalid("renew.keep", "must name few files (16 at most), and each once"));
         }
-        let backup = backup.as_ref().map(|backup| self.resolve_backup(backup)).transpose()?;
         let trigger = Trigger {
-            renew: self.command("renew.command", command.or(usual))?,
+            renew: self.command("renew.command", command.or_else(|| usual(renewal.renew)))?,
             back,
             keep,
             backups: self.0.backups,
@@ -392,7 +405,7 @@ impl Resolver<'_> {
             password_file: self.optional("renew.passwordFile", password_file.as_deref())?,
             timeout: self.timeout("renew.timeout", timeout, DEFAULT_RENEW_TIMEOUT)?,
         };
-        let asks = trigger.commands().any(|(_, command)| names_password(command));
+        let asks = trigger.commands().any(|(_, command)| names(command, PASSWORD));
         match (asks, &trigger.password_file) {
             (true, None) => Err(self.missing("renew.passwordFile")),
             (false, Some(_)) => Err(self
@@ -401,13 +414,29 @@ impl Resolver<'_> {
         }
     }
 
-    fn resolve_backup(&self, config: &BackupConfig) -> Result<ProductBackup, AgentConfigError> {
-        let file = config.file.as_deref().ok_or_else(|| self.missing("renew.backup.file"))?;
-        Ok(ProductBackup {
-            command: self.command("renew.backup.command", config.command.clone())?,
-            file: self.absolute("renew.backup.file", file)?,
-            format: config.format,
-        })
+    fn resolve_backup(
+        &self,
+        config: Option<&BackupConfig>,
+        usual: Option<Vec<String>>,
+    ) -> Result<Option<ProductBackup>, AgentConfigError> {
+        if config.is_none() && usual.is_none() {
+            return Ok(None);
+        }
+        let BackupConfig { command, file, format } = config.cloned().unwrap_or_default();
+        // The product's own program writes an archive, and asks for a name that says so.
+        let is_usual = command.is_none() && usual.is_some();
+        let format = if is_usual { BackupFormat::Zip } else { format };
+        let file = self.optional("renew.backup.file", file.as_deref())?;
+        if is_usual && file.as_ref().is_some_and(|file| !is_archive(file)) {
+            return Err(
+                self.invalid("renew.backup.file", "must end in .zip: the product's program takes no other name")
+            );
+        }
+        let command = self.command("renew.backup.command", command.or(usual))?;
+        if file.is_none() && !names(&command, BACKUP) {
+            return Err(self.missing("renew.backup.file"));
+        }
+        Ok(Some(ProductBackup { command, file, format }))
     }
 
     fn installed(&self) -> Result<Option<Installed>, AgentConfigError> {
@@ -655,10 +684,25 @@ fn refused_for(setting: &str) -> &'static str {
     }
 }
 
-/// Whether one of its arguments stands for the password; the program itself is none of them.
-fn names_password(command: &Command) -> bool {
+/// A command of a product that is installed there.
+fn usual_command(directory: &Path, words: &[CommandWord]) -> Vec<String> {
+    let word = |word: &CommandWord| match word {
+        CommandWord::Fixed(word) => (*word).to_owned(),
+        CommandWord::Below(path) => below(directory, path).to_string_lossy().into_owned(),
+        CommandWord::Password => PASSWORD.to_owned(),
+        CommandWord::Backup => BACKUP.to_owned(),
+    };
+    words.iter().map(word).collect()
+}
+
+fn is_archive(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ARCHIVE))
+}
+
+/// Whether one of its arguments stands for something that is put in its place; the program itself is none of them.
+pub(super) fn names(command: &Command, placeholder: &str) -> bool {
     match command {
-        Command::Program(argv) => argv.iter().skip(1).any(|argument| argument == PASSWORD),
+        Command::Program(argv) => argv.iter().skip(1).any(|argument| argument == placeholder),
         Command::Service { .. } => false,
     }
 }
@@ -733,14 +777,6 @@ mod tests {
         let agent = Agent::resolve(&serde_yaml::from_str(&yaml).expect("yaml")).expect("an agent");
         let settings: Vec<_> = agent.exposed().map(|(setting, _)| setting).collect();
         assert_eq!(settings, ["renew.passwordFile"]);
-    }
-
-    #[test]
-    fn a_product_that_only_a_notice_tells_of_is_no_agent_yet() {
-        for product in ["apex-one", "virus-buster-corp"] {
-            let refused = resolve(&format!("{{name: a, product: {product}}}")).expect_err(product);
-            assert!(refused.contains("known by its vendor's notice alone"), "{product}: {refused}");
-        }
     }
 
     #[test]

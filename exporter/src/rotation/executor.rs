@@ -16,6 +16,7 @@ use super::machine::{Before, Effect, Event, Phase};
 use super::push::backup;
 use super::rotator::Rotator;
 use super::stopping::{AtStop, Outlook, at_stop, decides_nothing, only_waits, was_begun};
+use super::trigger::prune_product_backups;
 use super::trigger::renewal::ServedLeaf;
 use crate::platform::ProgramError;
 
@@ -282,8 +283,9 @@ impl Rotator {
         let earlier = self.discard_earlier();
         let (state_directory, keep) = (&self.host.state_directory, self.agent.backups());
         let pruned = backup::prune(state_directory, &self.agent.name, keep, self.files());
+        let of_product = prune_product_backups(&state_directory.product_backups(&self.agent.name), keep);
         let left = [swept, earlier].into_iter().filter_map(Result::err).map(|failure| failure.message);
-        let failed: Vec<_> = left.chain(pruned).collect();
+        let failed: Vec<_> = left.chain(pruned).chain(of_product).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));
     }
 

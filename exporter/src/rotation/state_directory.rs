@@ -101,6 +101,11 @@ impl StateDirectory {
         self.backups(agent).join(generation.to_string())
     }
 
+    /// Where a product's own program writes its backups: a private key is in each.
+    pub(super) fn product_backups(&self, agent: &AgentName) -> PathBuf {
+        self.root.join("product-backups").join(agent.as_str())
+    }
+
     /// Where copies go of what was overwritten without a journal that told what it was.
     pub(super) fn kept(&self, agent: &AgentName) -> PathBuf {
         self.root.join("kept").join(agent.as_str())

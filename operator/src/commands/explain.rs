@@ -5,8 +5,8 @@ use std::iter;
 use std::time::Duration;
 
 use kagiban_agents::{
-    AlertFacts, Argument, Bits, Class, Guide, Installed, Login, Mark, Notice, Os, Problem, Product, ProductFacts,
-    Release, ServiceFacts, Subject, Tool,
+    AlertFacts, Argument, Bits, Class, CommandWord, Guide, Installed, Login, Mark, Notice, Os, Problem, Product,
+    ProductFacts, Release, ServiceFacts, Tool,
 };
 
 use super::table::in_columns;
@@ -20,32 +20,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 const GAP: usize = 2;
 
 /// What is done for an agent of this product and what its vendor says, for a person.
-pub fn explain(subject: Subject) -> String {
-    match subject {
-        Subject::Product(product, guide) => {
-            let mut text = done(product);
-            match (&product.facts().notice, guide) {
-                (None, None) => {
-                    section(&mut text, "What the vendor says", vec!["nothing that is kept here as a table".to_owned()]);
-                }
-                (notice, guide) => {
-                    notice.iter().for_each(|notice| vendor(&mut text, notice, OF_THE_END));
-                    guide.iter().for_each(|guide| guided(&mut text, guide));
-                }
-            }
-            text
+pub fn explain(product: Product) -> String {
+    let mut text = done(product);
+    match (&product.facts().notice, product.guide()) {
+        (None, None) => {
+            section(&mut text, "What the vendor says", vec!["nothing that is kept here as a table".to_owned()]);
         }
-        Subject::NoticeAlone(guide) => {
-            let mut text = format!("{}: known by its vendor's notice alone\n", guide.id);
-            let today = [
-                "no host can be configured with it yet: an exporter refuses an agent of it",
-                "nothing of it is looked at, changed, stopped or repaired: what follows is for a person",
-            ];
-            section(&mut text, "What works today", today.map(str::to_owned));
-            guided(&mut text, guide);
-            text
+        (notice, guide) => {
+            notice.iter().for_each(|notice| vendor(&mut text, notice, OF_THE_END));
+            guide.iter().for_each(|guide| guided(&mut text, guide));
         }
     }
+    text
 }
 
 fn done(product: Product) -> String {
@@ -101,8 +87,17 @@ fn read(facts: &ProductFacts) -> Vec<String> {
         lines.push(format!("its password: {} in [{}] of {}", ini.key, ini.section, ini.file));
     }
     lines.extend(facts.event_log.map(|log| format!("event log: {log}")));
-    let port = facts.port.map_or_else(|| CONFIGURED.to_owned(), |port| port.to_string());
-    lines.push(format!("what is served on its TLS port: {port}"));
+    match (facts.port, &facts.class) {
+        // Where nobody knows of a port, the proof is in its own store
+        (None, Class::Trigger(_)) if !facts.keystores.is_empty() => lines.push(
+            "what proves a renewal: its keystore, or what is served where the host's configuration names an endpoint"
+                .to_owned(),
+        ),
+        (port, _) => {
+            let port = port.map_or_else(|| CONFIGURED.to_owned(), |port| port.to_string());
+            lines.push(format!("what is served on its TLS port: {port}"));
+        }
+    }
     lines
 }
 
@@ -111,11 +106,14 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
         Class::Push => {
             vec!["the keystore: key and certificates of its entry. Other entries stay as they are".to_owned()]
         }
-        Class::Trigger(_) => {
-            vec![
+        Class::Trigger(renewal) => {
+            let mut lines = vec![
                 "nothing by Kagiban: the host runs the program under renew.command of its configuration".to_owned(),
-                "files under renew.keep are put back as they were before".to_owned(),
-            ]
+            ];
+            lines.extend(usual("renew.command", renewal.renew));
+            lines.extend(usual("renew.backup, before it", renewal.backup));
+            lines.push("files under renew.keep are put back as they were before".to_owned());
+            lines
         }
         Class::Observe => {
             vec![
@@ -177,10 +175,34 @@ fn undone(class: &Class) -> Vec<String> {
             "if it is not, the old one comes back by a rename, and the service is started again".to_owned(),
             format!("{DOCUMENTATION}rotation.md says what happens at each step"),
         ],
-        Class::Trigger(_) => {
-            vec!["by the program under renew.back of the host's configuration, where there is one".to_owned()]
+        Class::Trigger(renewal) => {
+            let mut lines =
+                vec!["by the program under renew.back of the host's configuration, where there is one".to_owned()];
+            lines.extend(usual("renew.back", renewal.back));
+            lines
         }
         Class::Observe => vec!["nothing is to be undone".to_owned()],
+    }
+}
+
+/// What is run where the host's configuration names no program.
+fn usual(setting: &str, words: fn(Os) -> Option<&'static [CommandWord]>) -> impl Iterator<Item = String> + '_ {
+    SYSTEMS.iter().filter_map(move |(os, name)| {
+        let words = words(*os)?;
+        let seen = words.contains(&CommandWord::Password);
+        let warning = if seen { " (others on the machine may see the password while it runs)" } else { "" };
+        let words: Vec<_> = words.iter().map(|word| told(*os, *word)).collect();
+        Some(format!("by default on {name}, as {setting}: {}{warning}", words.join(" ")))
+    })
+}
+
+fn told(os: Os, word: CommandWord) -> String {
+    match (word, os) {
+        (CommandWord::Fixed(word), _) => word.to_owned(),
+        (CommandWord::Below(path), Os::Windows) => path.replace('/', r"\"),
+        (CommandWord::Below(path), Os::Linux) => path.to_owned(),
+        (CommandWord::Password, _) => "{password}".to_owned(),
+        (CommandWord::Backup, _) => "{backup}".to_owned(),
     }
 }
 
@@ -349,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_that_only_a_notice_tells_of_is_explained_with_that_and_with_what_works_today() {
+    fn a_product_with_a_program_of_its_own_is_explained_with_what_is_run_by_default() {
         for id in ["apex-one", "virus-buster-corp"] {
             insta::assert_snapshot!(id, explained(id));
         }
@@ -400,7 +422,7 @@ mod tests {
                 .map(|head| text.find(head));
             assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{text}");
         }
-        for text in Subject::ids().map(explained) {
+        for text in Product::ALL.iter().map(|product| explain(*product)) {
             assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
         }
     }

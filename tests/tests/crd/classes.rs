@@ -51,7 +51,14 @@ fn renewal_edges() -> Vec<(&'static str, Vec<Value>)> {
         let edges = edges().into_iter().find(|(pointer, _)| *pointer == format!("/spec/certificate/{field}"));
         edges.expect("edges of that field").1
     };
-    let products = ["self-renewing-service", "powerchute-business-edition", "tls-service", "apex-one"];
+    let products = [
+        "self-renewing-service",
+        "powerchute-business-edition",
+        "tls-service",
+        "virus-buster-corp",
+        "apex-one",
+        "none",
+    ];
     vec![
         ("/spec/agent/product", products.map(|product| json!(product)).to_vec()),
         ("/spec/renewal/renewBefore", of_certificate("renewBefore")),
@@ -85,8 +92,7 @@ fn of_both_classes() -> Vec<Value> {
         ("/spec/renewal", json!({"renewBeforePercentage": 10})),
     ];
     let mut objects = Vec::new();
-    for product in ["tls-service", "powerchute-serial-shutdown", "self-renewing-service", "powerchute-business-edition"]
-    {
+    for product in kagiban_crds::resource::Product::ALL.map(|product| product.id()) {
         for base in [accepted(), accepted_renewal()] {
             let base = changed(base, "/spec/agent/product", json!(product));
             objects.push(base.clone());

@@ -79,7 +79,7 @@ pub(super) fn edges() -> Vec<(&'static str, Vec<Value>)> {
     vec![
         ("/spec/host", hosts.clone()),
         ("/spec/agent/name", [hosts, text(&["a.b"])].concat()),
-        ("/spec/agent/product", text(&["tls-service", "TLS-Service", "self-renewing-service", "apex-one", ""])),
+        ("/spec/agent/product", text(&["tls-service", "TLS-Service", "self-renewing-service", "apex-one", "none", ""])),
         ("/spec/issuerRef/name", secrets.clone()),
         ("/spec/issuerRef/kind", text(&["CASecret", "casecret", ""])),
         ("/spec/api/hostApi/tlsSecretRef/name", secrets.clone()),

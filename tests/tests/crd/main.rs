@@ -145,7 +145,7 @@ fn what_may_be_written_is_accepted_and_gets_its_defaults() -> Result<()> {
         let read = |object: &Value| ManagedAgentCertificateSpec::read(object["spec"].clone());
         ensure!(read(&created)? == read(&written)?, "{created}");
     }
-    for product in ["self-renewing-service", "powerchute-business-edition"] {
+    for product in ["self-renewing-service", "powerchute-business-edition", "virus-buster-corp", "apex-one"] {
         for renewal in [Value::Null, json!({}), json!({"renewBefore": "876000h"}), json!({"renewBeforePercentage": 90})]
         {
             let object = changed(accepted_renewal(), "/spec/agent/product", json!(product));

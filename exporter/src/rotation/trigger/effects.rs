@@ -8,12 +8,14 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, sleep, sleep_until};
+use zeroize::Zeroizing;
 
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use super::{kept, product_backup};
+use crate::config::BackupFormat;
 use crate::password_file;
 use crate::platform::{self, Command, FileError, Links};
-use crate::rotation::agent::{PASSWORD, Procedure, ProductBackup, Trigger, Verify};
+use crate::rotation::agent::{BACKUP, PASSWORD, Procedure, ProductBackup, Trigger, Verify, names};
 use crate::rotation::digest::Digest;
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::hold::{Hold, Look};
@@ -81,18 +83,28 @@ impl Rotator {
     /// Runs what writes the product's own backup, and sees that it has written one: a program may end well and have done nothing.
     pub(in crate::rotation) async fn have_backed_up(&mut self) -> Result<(), RotationFailure> {
         let Trigger { backup, timeout, .. } = self.trigger()?.clone();
-        let Some(ProductBackup { command, file, format }) = backup else { return Ok(()) };
+        let (Some(backup), Some(file)) = (backup, self.backup_file()) else { return Ok(()) };
         let failed = |why: String| RotationFailure::new("not_backed_up", why);
-        let read = || match platform::read_held(&file, product_backup::MAX_BYTES, Links::Refuse) {
-            Ok(held) => Ok(Some(held.bytes)),
-            Err(FileError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(failed(format!("renew.backup.file: {error}"))),
+        if backup.file.is_none()
+            && let Some(directory) = file.parent()
+        {
+            platform::create_private_directory(directory).map_err(|error| failed(error.to_string()))?;
+        }
+        let before = read_backup(&file).map_err(failed)?.map(|bytes| Digest::of(&bytes));
+        self.run_of_product(&backup.command, timeout, "not_backed_up").await?;
+        let checked = check_backup(&file, backup.format, before);
+        checked.map_err(|why| failed(format!("{why}; nothing was renewed")))
+    }
+
+    /// Where this renewal's backup is, of a product that writes one.
+    fn backup_file(&self) -> Option<PathBuf> {
+        let ProductBackup { file, format, .. } = self.trigger().ok()?.backup.as_ref()?;
+        let own = || {
+            let generation = self.record.rotation.as_ref()?.generation;
+            let directory = self.host.state_directory.product_backups(&self.agent.name);
+            Some(product_backup::place(&directory, generation, *format))
         };
-        let before = read()?.map(|bytes| Digest::of(&bytes));
-        self.run_of_product(&command, timeout, "not_backed_up").await?;
-        let now = read()?;
-        let checked = product_backup::check(format, before, now.as_ref().map(|bytes| bytes.as_slice()));
-        checked.map_err(|why| failed(format!("renew.backup.file: {}: {why}; nothing was renewed", file.display())))
+        file.clone().or_else(own)
     }
 
     /// Runs one of the product's programs to its end, with the password that the configuration gives it.
@@ -102,7 +114,7 @@ impl Rotator {
         timeout: Duration,
         reason: &'static str,
     ) -> Result<(), RotationFailure> {
-        let command = with_password(command, self.trigger()?.password_file.as_deref(), reason)?;
+        let command = filled(command, self.trigger()?.password_file.as_deref(), self.backup_file().as_deref(), reason)?;
         self.run_noted(&command, timeout).await.map_err(|error| RotationFailure::new(reason, error.to_string()))
     }
 
@@ -144,8 +156,16 @@ impl Rotator {
         {
             return Ok(());
         }
-        let Trigger { back, timeout, .. } = self.trigger()?.clone();
+        let Trigger { back, backup, timeout, .. } = self.trigger()?.clone();
         let Some(back) = back else { return Ok(()) };
+        if let (true, Some(ProductBackup { format, .. }), Some(file)) =
+            (names(&back, BACKUP), backup, self.backup_file())
+        {
+            // What it would make of another file nobody knows.
+            let unusable = |why| format!("{why}; the program of renew.back was not run");
+            let checked = check_backup(&file, format, None).map_err(unusable);
+            checked.map_err(|why| RotationFailure::new("revert_failed", why))?;
+        }
         if by_order {
             self.keep_files_for_order()?;
             // They are told of before the program is run.
@@ -297,7 +317,44 @@ impl Rotator {
     }
 }
 
-/// The command as it is run. The password is read when it is needed, and stands nowhere else.
+fn read_backup(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+    match platform::read_held(file, product_backup::MAX_BYTES, Links::Refuse) {
+        Ok(held) => Ok(Some(held.bytes)),
+        Err(FileError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(format!("renew.backup.file: {error}")),
+    }
+}
+
+/// # Errors
+/// Why it is no backup that was written since it was what `before` says.
+fn check_backup(file: &Path, format: BackupFormat, before: Option<Digest>) -> Result<(), String> {
+    let now = read_backup(file)?;
+    let checked = product_backup::check(format, before, now.as_ref().map(|bytes| bytes.as_slice()));
+    checked.map_err(|why| format!("renew.backup.file: {}: {why}", file.display()))
+}
+
+/// The command as it is run, with the backup's file and the password in their places.
+fn filled(
+    command: &Command,
+    password_file: Option<&Path>,
+    backup: Option<&Path>,
+    reason: &'static str,
+) -> Result<Command, RotationFailure> {
+    let command = match (command, backup) {
+        (Command::Program(argv), Some(backup)) => with(argv, BACKUP, &backup.to_string_lossy()),
+        (Command::Program(_) | Command::Service { .. }, _) => command.clone(),
+    };
+    with_password(&command, password_file, reason)
+}
+
+/// The program itself is no placeholder.
+fn with(argv: &[String], placeholder: &str, value: &str) -> Command {
+    let argument = |argument: &String| if argument == placeholder { value.to_owned() } else { argument.clone() };
+    let (program, arguments) = argv.split_at(1.min(argv.len()));
+    Command::Program(program.iter().cloned().chain(arguments.iter().map(argument)).collect())
+}
+
+/// The password is read when it is needed, and stands nowhere else.
 fn with_password(command: &Command, file: Option<&Path>, reason: &'static str) -> Result<Command, RotationFailure> {
     let (Command::Program(argv), Some(file)) = (command, file) else { return Ok(command.clone()) };
     let failed =
@@ -310,9 +367,7 @@ fn with_password(command: &Command, file: Option<&Path>, reason: &'static str) -
     if password.contains('\0') {
         return Err(failed(format!("{}: its first line holds a NUL character, which no argument can", file.display())));
     }
-    let argument = |argument: &String| if argument == PASSWORD { password.to_owned() } else { argument.clone() };
-    let (program, arguments) = argv.split_at(1.min(argv.len()));
-    Ok(Command::Program(program.iter().cloned().chain(arguments.iter().map(argument)).collect()))
+    Ok(with(argv, PASSWORD, password))
 }
 
 fn seen(leaf: &Leaf) -> SeenLeaf {

@@ -3,10 +3,10 @@
 //! ```text
 //!   order ──> renewal   what comes next (pure)
 //!                │
-//!             effects   runs the program, and looks at the endpoint
+//!             effects   runs the program, and looks at the leaf that the agent has
 //!                │
 //!              kept            what the program writes over: copied before it, put back after it
-//!              product_backup  what a backup of the product's own has to be (pure)
+//!              product_backup  what a backup of the product's own has to be, and where it is
 //! ```
 
 mod effects;
@@ -14,3 +14,5 @@ mod kept;
 mod product_backup;
 pub mod renewal;
 mod requests;
+
+pub(super) use product_backup::prune as prune_product_backups;

@@ -1,6 +1,11 @@
-//! What a backup of the product's own has to be, before anything is renewed: pure.
+//! What a backup of the product's own has to be, before anything is renewed, and where it is by default.
+
+use std::path::{Path, PathBuf};
+
+use kagiban_crds::Generation;
 
 use crate::config::BackupFormat;
+use crate::platform;
 use crate::rotation::digest::Digest;
 
 /// A certificate with its key, and what a product keeps beside them, are far below it.
@@ -36,6 +41,25 @@ pub(super) enum NoBackup {
     NoArchive,
     #[error("it is a ZIP archive with nothing in it")]
     NoEntries,
+}
+
+/// Of each renewal one of its own: a program may not write over a file that is there.
+pub(super) fn place(directory: &Path, generation: Generation, format: BackupFormat) -> PathBuf {
+    let extension = match format {
+        BackupFormat::Any => "backup",
+        BackupFormat::Zip => "zip",
+    };
+    directory.join(format!("{generation}.{extension}"))
+}
+
+/// Removes all but the newest `keep`: each holds a private key. Says what could not be removed.
+pub(in crate::rotation) fn prune(directory: &Path, keep: usize) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let numbered = |path: PathBuf| Some((path.file_stem()?.to_str()?.parse::<u64>().ok()?, path));
+    let mut backups: Vec<_> = entries.filter_map(numbered).collect();
+    backups.sort_unstable_by(|a, b| b.cmp(a));
+    let over = backups.into_iter().skip(keep);
+    over.filter_map(|(_, path)| platform::remove(&path).err().map(|error| error.to_string())).collect()
 }
 
 /// # Errors
@@ -133,6 +157,20 @@ mod tests {
         }
         let commented = [&whole[..whole.len() - 2], &[3, 0], b"why"].concat();
         assert_eq!(check(BackupFormat::Zip, None, Some(&commented)), Ok(()));
+    }
+
+    #[test]
+    fn the_newest_backups_are_kept_and_nothing_else_is_removed() {
+        let directory = tempfile::tempdir().expect("directory");
+        let at = |generation| place(directory.path(), Generation(generation), BackupFormat::Zip);
+        for generation in [2, 9, 10, 11] {
+            std::fs::write(at(generation), "zip").expect("written");
+        }
+        std::fs::write(directory.path().join("of a person.zip"), "zip").expect("written");
+        assert_eq!(prune(directory.path(), 2), Vec::<String>::new());
+        let left: Vec<_> = [2, 9, 10, 11].into_iter().filter(|generation| at(*generation).exists()).collect();
+        assert_eq!((left, directory.path().join("of a person.zip").exists()), (vec![10, 11], true));
+        assert_eq!(prune(&directory.path().join("none"), 2), Vec::<String>::new());
     }
 
     proptest! {
