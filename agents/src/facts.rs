@@ -29,6 +29,8 @@ pub struct ProductFacts {
     pub keystores: &'static [&'static str],
     /// The alias it loads its key from, exactly as written; `None` where the host's configuration must say.
     pub alias: Option<&'static str>,
+    /// The alias that its vendor has the certificate of the CA imported under, beside the key.
+    pub ca_alias: Option<&'static str>,
     /// The TCP port of its TLS endpoint.
     pub port: Option<u16>,
     /// Where it reads its store's password from.
@@ -60,6 +62,7 @@ impl ProductFacts {
         directories: |_| &[],
         keystores: &[],
         alias: None,
+        ca_alias: None,
         port: None,
         password_ini: None,
         shuts_host_down: false,
@@ -155,6 +158,8 @@ pub struct Hardening {
     pub default_password: &'static str,
     /// Where it keeps its command files, relative to its directory.
     pub command_files: &'static str,
+    /// The JARs that its vendor has signed, relative to its directory; a `*` stands for the beginning of a name.
+    pub signed_jars: &'static [&'static str],
     /// Files with secrets in the clear that are to be removed, in its directory or the folder above.
     pub left_behind: &'static [&'static str],
     /// The certificate that it makes for itself: self-issued, with such a key, signed so.
@@ -167,6 +172,8 @@ pub struct Hardening {
 pub struct PasswordIni {
     /// Relative to the product's directory.
     pub file: &'static str,
+    /// The copy that the product keeps of it, in the same directory.
+    pub backup: Option<&'static str>,
     pub section: &'static str,
     pub key: &'static str,
     /// In characters; the product refuses shorter ones.

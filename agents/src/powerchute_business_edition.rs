@@ -14,6 +14,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     directories,
     keystores: &["commkey"],
     alias: Some("securekey"),
+    ca_alias: None,
     port: None,
     password_ini: None,
     shuts_host_down: true,

@@ -16,9 +16,11 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     // store that nothing reads, and the agent goes on with the old certificate.
     keystores: &[KEYSTORE],
     alias: Some(ALIAS),
+    ca_alias: Some(CA_ALIAS),
     port: Some(6547),
     password_ini: Some(PasswordIni {
         file: "pcssconfig.ini",
+        backup: Some("pcssconfig_backup.ini"),
         section: "Credentials",
         key: "KS_Access_Data",
         min_password: 6,
@@ -33,6 +35,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
         release: "release",
         default_password: DEFAULT_PASSWORD,
         command_files: "cmdfiles",
+        signed_jars: &["comp/*.jar", "lib/application.jar", "lib/m11.jar", "lib/pcss_ds.jar", "lib/util.jar"],
         left_behind: &["silentInstall.ini"],
         factory_key: "RSA-2048",
         factory_signature: "SHA512withRSA",
@@ -66,6 +69,7 @@ const fn service(os: Os) -> Option<ServiceFacts> {
 const ID: &str = "powerchute-serial-shutdown";
 const KEYSTORE: &str = "keystore";
 const ALIAS: &str = "securekey";
+const CA_ALIAS: &str = "root";
 const DEFAULT_PASSWORD: &str = "changeit";
 
 /// The vendor's security handbook. What `FACTS` has of it stands there alone.
@@ -130,6 +134,14 @@ pub(crate) const GUIDE: Guide = Guide {
             ],
         },
         List { name: "The modules of its Java", items: JAVA_MODULES },
+        List { name: "What is reached, and what it reaches", items: CONNECTIONS },
+        List { name: "Its files", items: FILES },
+        List { name: "What a name and a password may hold", items: CREDENTIALS },
+        List { name: "Where it belongs", items: PLACE },
+        List { name: "How a download is known to be the vendor's", items: DOWNLOADS },
+        List { name: "How its Java is kept up to date", items: JAVA },
+        List { name: "What a request says", items: REQUEST },
+        List { name: "What the vendor says elsewhere", items: ELSEWHERE },
     ],
     misprints: &[
         Misprint {
@@ -164,6 +176,8 @@ pub(crate) const GUIDE: Guide = Guide {
     ],
     differences: &[
         "A client of its pages says that it has no SNMP. The handbook has SNMP v1 and v3, where somebody turns it on.",
+        "The handbook verifies a package of RPM before it is installed. Of one that is installed, the database of packages keeps the signature and the digests of its files.",
+        "The handbook has the password changed in pcssconfig.ini and says of pcssconfig_backup.ini only that it is a copy that must not be removed. Kagiban changes a password that stands in the copy too, and puts none where there is none.",
         "The handbook deletes the keystore and makes a new one. Kagiban replaces the entry and keeps the old keystore until the new certificate was seen live.",
     ],
     ..Guide::of(ID, NOTICE)
@@ -238,7 +252,7 @@ const KEYTOOL: &[Use] = &[
             Argument::Word("-import"),
             Argument::Word("-trustcacerts"),
             Argument::Word("-alias"),
-            Argument::Word("root"),
+            Argument::Word(CA_ALIAS),
             Argument::Word("-file"),
             Argument::Word("rootca.crt"),
             Argument::Word("-keystore"),
@@ -270,6 +284,58 @@ const KEYTOOL: &[Use] = &[
             Argument::Word(DEFAULT_PASSWORD),
         ],
     },
+];
+
+const CONNECTIONS: &[&str] = &[
+    "TCP 6547: its pages, over HTTPS with TLS 1.2 or 1.3, on the host itself at https://localhost:6547",
+    "SNMP v1 or v3, where somebody turns it on: v3 is the better one, since v1 sends its community name in the clear",
+    "TCP 443, outbound alone: what it reports of its settings and its use, where its customer experience improvement program is on; that server has a certificate of a public CA",
+];
+
+const FILES: &[&str] = &[
+    "keystore: the key and the certificate of its pages",
+    "pcssconfig.ini: settings, such as scheduled shutdowns, SNMP and the language; pcssconfig_backup.ini is a copy of it",
+    "m11.cfg: the name and the password of its account, encrypted with AES-128, and more; m11.bak is a copy of it",
+    "an administrator alone opens them; the name and the password are set anew in pcssconfig.ini",
+    "THIRDPARTYLICENSEREADME.txt: the licences of what it is made of",
+];
+
+const CREDENTIALS: &[&str] = &[
+    "US-ASCII without blanks",
+    "in the password no name of the account",
+    "a capital and a small letter, and a digit or a special character",
+];
+
+const PLACE: &[&str] = &[
+    "in no public network: behind a firewall that lets trusted subnets in, with an intrusion prevention system",
+    "server and UPS behind a lock, for those who maintain them",
+    "its log tells of logins, logouts and failed attempts, where they are turned on among its events",
+];
+
+const DOWNLOADS: &[&str] = &[
+    "the vendor lists MD5 and SHA-256 of every download",
+    "an installer for Windows has a digital signature",
+    "a package of RPM is signed with GnuPG; the key is on the vendor's site, and the installation guide says how it is verified",
+    "the signature of an EXE or DLL is in its properties, under Digital Signatures; that of a JAR is verified by jarsigner, which its own Java has not: it is a part of a JDK, for example of jdk.java.net",
+];
+
+const JAVA: &[&str] = &[
+    "it comes with Adoptium OpenJDK, the newest when it was released",
+    "its page for updates of Java brings a newer one",
+    "which ones it works with is in the vendor's compatibility chart",
+];
+
+const REQUEST: &[&str] = &[
+    "its first and last name is the host's name or FQDN",
+    "its other values are those that the CA has: some CAs ask for them, to others they are optional",
+];
+
+const ELSEWHERE: &[&str] = &[
+    "FA410362: a CA of one's own, and its certificate in browsers",
+    "FA292887: AES-192 and AES-256 for SNMP",
+    "FA159894: what is removed by hand where it does not uninstall on Windows",
+    "vulnerabilities are reported on the vendor's site, and told in its security notifications",
+    "Incomplete certificate chain in reply, of keytool with Active Directory Certificate Services: the chain is imported from the root down",
 ];
 
 const SIGNED: &[&str] = &[
@@ -328,6 +394,34 @@ pub(crate) mod tests {
             assert_eq!((hardening.factory_key, hardening.factory_signature), ("RSA-2048", "SHA512withRSA"));
         }
 
+        "PowerChute アクセス", "HTTPS with TLS 1.2 or 1.3, and SNMP v1 or v3 where it is turned on, of which v1 is in the clear."
+        => fn its_pages_speak_tls_and_snmp_is_better_as_v3() {
+            let connections = list("What is reached");
+            assert!(connections[0].starts_with("TCP 6547") && connections[0].contains("TLS 1.2 or 1.3"), "{connections:?}");
+            assert!(connections[1].starts_with("SNMP v1 or v3") && connections[1].contains("in the clear"), "{connections:?}");
+        }
+
+        "通信 / アクセスモデル", "TCP 443, outbound alone, for its improvement program, to a server with a certificate of a public CA."
+        => fn what_it_reports_leaves_by_one_port() {
+            let reported = list("What is reached")[2];
+            assert!(["TCP 443", "outbound alone", "public CA"].iter().all(|word| reported.contains(word)), "{reported}");
+        }
+
+        "認証およびパスワード要件", "Its account is kept in m11.cfg, encrypted with AES-128, and set anew by pcssconfig.ini; an administrator alone opens them."
+        => fn its_account_is_kept_encrypted() {
+            let files = list("Its files");
+            let of = |name: &str| files.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}"));
+            assert!(of("m11.cfg").contains("AES-128"));
+            assert!(of("an administrator alone").contains("set anew in pcssconfig.ini"));
+        }
+
+        "認証およびパスワード要件", "US-ASCII without blanks; no name of the account in the password."
+        => fn a_name_and_a_password_hold_no_blank_and_the_password_no_name() {
+            let rules = list("What a name and a password");
+            assert_eq!(rules[..2], ["US-ASCII without blanks", "in the password no name of the account"]);
+            assert!(rules[2].contains("a capital and a small letter"), "{rules:?}");
+        }
+
         "認証およびパスワード要件", "A name of 6 to 128 characters, a password of 8 to 128 with a special character or a digit."
         => fn a_name_and_a_password_have_their_lengths() {
             let login = GUIDE.login.expect("it says");
@@ -353,6 +447,23 @@ pub(crate) mod tests {
             assert_eq!((GUIDE.login.expect("it says").accounts, PRODUCT.port), (1, Some(6547)));
         }
 
+        "ユーザーコントロール, ファイアウォール, 物理的アクセス", "No public network, a firewall with intrusion prevention, a lock."
+        => fn it_belongs_behind_a_firewall_and_a_lock() {
+            let place = list("Where it belongs");
+            assert!(place[0].contains("no public network") && place[0].contains("firewall") && place[0].contains("intrusion prevention"));
+            assert!(place[1].contains("behind a lock"));
+        }
+
+        "ウォッチドッグ機能", "Logins, logouts and failed attempts are among its events."
+        => fn logins_are_among_its_events() {
+            assert!(list("Where it belongs")[2].contains("logins, logouts and failed attempts"));
+        }
+
+        "サードパーティライセンス", "THIRDPARTYLICENSEREADME.txt in the directory of the agent."
+        => fn its_licences_are_in_a_file() {
+            assert!(list("Its files").iter().any(|line| line.starts_with("THIRDPARTYLICENSEREADME.txt")));
+        }
+
         "サードパーティライセンス", "The directory is `C:\\Program Files\\APC\\PowerChute Serial Shutdown\\agent`, on Linux `/opt/APC/PowerChuteSerialShutdown/Agent`."
         => fn it_is_installed_into_one_directory_of_each_system() {
             assert_eq!((PRODUCT.directories)(Os::Windows), [r"C:\Program Files\APC\PowerChute Serial Shutdown\agent"]);
@@ -366,9 +477,46 @@ pub(crate) mod tests {
             assert!(modules.is_sorted_by(|one, next| one < next), "none twice");
         }
 
+        "JRE の利用", "It comes with Adoptium OpenJDK, and its own page updates it."
+        => fn its_java_is_updated_by_its_own_page() {
+            let java = list("How its Java");
+            assert!(java[0].contains("Adoptium OpenJDK") && java[1].contains("page for updates"), "{java:?}");
+            assert!(meant("Business Edition installs").starts_with("PowerChute Serial"));
+        }
+
+        "安全なバックアップのための推奨事項", "pcssconfig_backup.ini is the copy of pcssconfig.ini, m11.bak that of m11.cfg."
+        => fn each_of_its_settings_has_a_copy() {
+            let files = list("Its files");
+            for (file, copy) in [("pcssconfig.ini", "pcssconfig_backup.ini is a copy of it"), ("m11.cfg", "m11.bak is a copy of it")] {
+                assert!(files.iter().any(|line| line.starts_with(file) && line.contains(copy)), "{file}");
+            }
+            assert_eq!(PRODUCT.password_ini.expect("it says").backup, Some("pcssconfig_backup.ini"));
+        }
+
+        "脆弱性の報告と管理", "Vulnerabilities are reported on the vendor's site, which has notifications of them."
+        => fn vulnerabilities_are_reported_and_told() {
+            assert!(list("What the vendor says elsewhere").iter().any(|line| line.starts_with("vulnerabilities are reported")));
+        }
+
+        "ソフトウェアの整合性", "MD5 and SHA-256 of each download; a signed installer for Windows; a package of RPM signed with GnuPG, its key on the vendor's site."
+        => fn a_download_is_known_by_digest_and_signature() {
+            let downloads = list("How a download");
+            for (at, words) in [(0, &["MD5", "SHA-256"][..]), (1, &["Windows", "digital signature"]), (2, &["RPM", "GnuPG", "key"])] {
+                assert!(words.iter().all(|word| downloads[at].contains(word)), "{}", downloads[at]);
+            }
+        }
+
+        "ソフトウェアの整合性", "jarsigner verifies a JAR, and is in no Java that PowerChute installs; of EXE and DLL the properties tell."
+        => fn a_jar_is_verified_by_a_program_of_a_jdk() {
+            let last = list("How a download")[3];
+            assert!(["Digital Signatures", "jarsigner", "jdk.java.net"].iter().all(|word| last.contains(word)), "{last}");
+        }
+
         "ソフトウェアの整合性", "Five kinds of files are signed on both systems, and five more on Windows."
         => fn signed_files_are_known_for_each_system() {
             assert_eq!(list("Signed on Windows and Linux"), [r"agent\comp\*.jar", r"agent\lib\application.jar", r"agent\lib\m11.jar", r"agent\lib\pcss_ds.jar", r"agent\lib\util.jar"]);
+            let looked_at = PRODUCT.hardening.expect("it says").signed_jars.iter().map(|jar| format!(r"agent\{}", jar.replace('/', r"\")));
+            assert_eq!(looked_at.collect::<Vec<_>>(), list("Signed on Windows and Linux"));
             let windows = list("Signed on Windows besides");
             assert_eq!(windows, [r"agent\pcssagent.exe", r"agent\bin\SysLogger.exe", r"agent\lib\win\*.dll", r"agent\systemlogger\EventMessage.dll", r"agent\Resources\*.jar"]);
         }
@@ -410,6 +558,26 @@ pub(crate) mod tests {
             assert_eq!(call("list a new keystore"), "-list -v -keystore keystore -storepass <password>");
         }
 
+        "セキュリティ強化のガイドライン 7, 安全な削除についてのガイドライン", "FA292887 for AES-192 and AES-256, FA159894 for what is left on Windows."
+        => fn articles_of_the_vendor_are_named() {
+            let elsewhere = list("What the vendor says elsewhere");
+            for (article, about) in [("FA410362", "a CA of one's own"), ("FA292887", "AES-256"), ("FA159894", "uninstall on Windows")] {
+                assert!(elsewhere.iter().any(|line| line.starts_with(article) && line.contains(about)), "{article}");
+            }
+        }
+
+        "付録: 証明書署名リクエスト (CSR) の作成 2", "The name is the host's; the other values are those that the CA asks for."
+        => fn a_request_says_what_the_ca_asks_for() {
+            let request = list("What a request says");
+            assert!(request[0].contains("host's name or FQDN") && request[1].contains("that the CA has"), "{request:?}");
+        }
+
+        "付録: PowerChute キーストアにルート CA と Web サーバーの SSL 証明書をインポート, 注", "With Active Directory Certificate Services keytool may find the chain incomplete."
+        => fn an_incomplete_chain_has_a_known_cause() {
+            assert!(list("What the vendor says elsewhere").iter().any(|line| line.contains("Active Directory Certificate Services")));
+            assert!(meant("in replay").ends_with("in reply"));
+        }
+
         "付録: 証明書署名リクエスト (CSR) の作成", "A request of `securekey`, and how OpenSSL signs it; printed in two steps, which are one call."
         => fn a_request_is_made_and_signed() {
             assert_eq!(call("make a request"), "-certreq -alias securekey -keystore keystore -file newpowerchute.csr");
@@ -424,6 +592,7 @@ pub(crate) mod tests {
             assert_eq!(call("import the CA's"), "-import -trustcacerts -alias root -file rootca.crt -keystore keystore");
             assert_eq!(call("import the new"), "-import -trustcacerts -alias securekey -file newpowerchute.crt -keystore keystore");
             assert!(meant("PowerChute-keystore").starts_with("-keystore keystore"));
+            assert_eq!(PRODUCT.ca_alias, Some("root"));
             let step = GUIDE.notice.remedy.iter().find(|step| step.contains("as root")).expect("a step");
             assert!(step.find("as root") < step.find("as securekey"), "{step}");
         }

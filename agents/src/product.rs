@@ -125,6 +125,7 @@ mod tests {
         for product in Product::ALL.iter().copied() {
             if let Some(ini) = product.facts().password_ini {
                 assert!(product.facts().protected.contains(&ini.file), "{product}");
+                assert!(ini.backup.is_none_or(|backup| product.facts().protected.contains(&backup)), "{product}");
             }
         }
     }

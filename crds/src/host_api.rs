@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::{AgentName, Epoch, Generation, HostName, LeafSha256, Lineage, OrderMark};
+use crate::{AgentName, CertificateSubject, Epoch, Generation, HostName, LeafSha256, Lineage, OrderMark};
 
 /// The path prefix, and the only version spoken.
 pub const VERSION: &str = "v1";
@@ -257,6 +257,10 @@ pub struct CertificateRequest {
     pub dns_names: Vec<String>,
     #[serde(default)]
     pub ip_addresses: Vec<std::net::IpAddr>,
+    /// Beside the common name, which is the first DNS name that fits. An exporter from before there was this refuses it as
+    /// [`RefusalReason::Malformed`].
+    #[serde(default, skip_serializing_if = "CertificateSubject::is_empty")]
+    pub subject: CertificateSubject,
     pub key: KeyRequest,
 }
 
@@ -727,6 +731,21 @@ mod tests {
         for extra in [r#","path":"/etc/shadow""#, r#","keystore":{"path":"/etc/shadow"}"#] {
             assert!(open(extra).is_err(), "{extra}");
         }
+    }
+
+    /// An operator that names none asks as before, of exporters too that know no subject; one that does is refused by those.
+    #[test]
+    fn a_subject_is_sent_only_where_there_is_one_and_nothing_unknown_is_taken_in_it() {
+        let bare = open("").expect("a request");
+        assert!(!serde_json::to_string(&bare).expect("json").contains("subject"));
+        let request = |subject: &str| {
+            let json = serde_json::to_string(&bare).expect("json");
+            json.replace(r#""key""#, &format!(r#""subject":{subject},"key""#))
+        };
+        let named: RotationOpen =
+            serde_json::from_str(&request(r#"{"organizations":["Example"]}"#)).expect("a subject");
+        assert_eq!(named.certificate.subject.organizations, ["Example"]);
+        assert!(serde_json::from_str::<RotationOpen>(&request(r#"{"streetAddresses":["1"]}"#)).is_err());
     }
 
     #[test]

@@ -19,7 +19,9 @@ mod password;
 #[cfg(feature = "resource")]
 #[allow(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a function body")]
 pub mod resource;
+mod subject;
 mod words;
 
 pub use password::{MAX_PASSWORD_BYTES, password};
+pub use subject::{CertificateSubject, SubjectError, SubjectPart};
 pub use words::{AgentName, Epoch, Generation, HostName, LeafSha256, Lineage, OrderMark, SecretName, WordError};

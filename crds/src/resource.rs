@@ -16,6 +16,7 @@ use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::CertificateSubject;
 use crate::host_api::KeyRequest;
 pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
 pub use check::{HostUrl, HostUrlError, SpecError};
@@ -241,6 +242,9 @@ pub struct CertificateSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 2, max = 45)))]
     pub ip_addresses: Vec<String>,
+    /// What the subject says beside the common name, for a CA whose policy asks for it: at most one of each.
+    #[serde(default, skip_serializing_if = "CertificateSubject::is_empty")]
+    pub subject: CertificateSubject,
     /// How long a certificate lives, such as `2160h`.
     #[serde(default = "default_duration")]
     pub duration: GoDuration,

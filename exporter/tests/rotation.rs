@@ -245,7 +245,74 @@ async fn powerchutes_store_and_its_password_change_together_and_the_rest_of_both
     assert_eq!(store.password, keystore::PasswordCheck::Verified);
     let mut aliases: Vec<_> = store.entries.iter().map(|entry| entry.alias.as_str()).collect();
     aliases.sort_unstable();
-    assert_eq!(aliases, ["other", "securekey"], "the entry that is not ours is still there");
+    assert_eq!(aliases, ["other", "root", "securekey"], "the entry that is not ours is still there");
+    api.stop().await;
+}
+
+/// The vendor's handbook imports the CA's certificate as `root` before the new one as `securekey`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn powerchutes_store_trusts_the_root_of_its_chain_once_and_its_administrators_own_root_stays() {
+    let world = World::powerchute().await;
+    let store = world.home().join("keystore");
+    let trusted = || {
+        let bytes = std::fs::read(&store).unwrap();
+        let read = keystore::read(&bytes, Some(&"old-password".into()), &keystore::Limits::default()).unwrap();
+        let trusted = read.entries.into_iter().filter(|entry| entry.kind == keystore::EntryKind::Trusted);
+        let mut told: Vec<_> =
+            trusted.map(|entry| (entry.alias.clone(), entry.leaf().unwrap().der().to_vec())).collect();
+        told.sort();
+        told
+    };
+    let theirs = support::pki::Authority::new("theirs");
+    let certificate = world.home().join("theirs.pem");
+    std::fs::write(&certificate, &theirs.pem).unwrap();
+    let made = std::process::Command::new("keytool")
+        .args(["-importcert", "-noprompt", "-storepass", "old-password", "-alias", "root", "-file"])
+        .args([certificate.as_path(), Path::new("-keystore"), store.as_path()])
+        .output()
+        .expect("keytool is needed: install a JDK, for example openjdk-17-jdk-headless");
+    assert!(made.status.success(), "{made:?}");
+
+    let api = Api::start(&world).await;
+    let first = rotate(&world, &api, 1).await;
+    let beside = format!("root-{}", &hex::encode(support::pki::fingerprint(&world.issuer.der).as_bytes())[..8]);
+    let both = [("root".to_owned(), theirs.der), (beside.clone(), world.issuer.der.clone())];
+    assert_eq!(trusted(), both);
+    let told = |decided: &RotationReport| decided.steps.iter().map(|step| step.note.clone()).collect::<String>();
+    assert!(told(&first).contains(&format!("goes in beside it as {beside}")), "{first:#?}");
+    let second = rotate(&world, &api, 2).await;
+    assert_eq!(trusted(), both, "once");
+    assert!(told(&second).contains(&format!("there already, as {beside}")), "{second:#?}");
+    api.stop().await;
+}
+
+/// The agent keeps a copy of its INI file, and starts from it where it loses the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agents_copy_of_its_ini_file_tells_the_stores_password_as_the_file_does_or_none() {
+    let world = World::powerchute().await;
+    let copy = world.home().join("pcssconfig_backup.ini");
+    let api = Api::start(&world).await;
+    let stale = "; the agent's copy\r\n[Credentials]\r\nKS_Access_Data = older-password\r\n[Other]\r\n";
+    std::fs::write(&copy, stale).unwrap();
+    assert_eq!(rotate(&world, &api, 1).await.state, RotationState::Committed);
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), stale, "the password is the same as before");
+
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    assert_eq!(rotate(&world, &api, 2).await.state, RotationState::Committed);
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), stale.replace("older-password", "new-password"));
+    let path = format!("agents/{AGENT}/rotations/2/rollback");
+    let undone: RotationReport = api.ask("POST", &path, &rollback(1, 2)).await.unwrap();
+    assert_eq!(api.decided(2).await.state, RotationState::RolledBack, "{undone:#?}");
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), stale);
+    assert_eq!(std::fs::read_to_string(world.home().join("pcssconfig.ini")).unwrap(), service::INI);
+
+    for silent in ["", "[Other]\r\nlanguage = ja\r\n"] {
+        std::fs::write(&copy, silent).unwrap();
+        std::fs::write(world.home().join("password"), format!("password-{}\n", silent.len())).unwrap();
+        let decided = rotate(&world, &api, 3 + u64::try_from(silent.len()).unwrap()).await;
+        assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+        assert_eq!(std::fs::read_to_string(&copy).unwrap(), silent, "no password is put where there was none");
+    }
     api.stop().await;
 }
 

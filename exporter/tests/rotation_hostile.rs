@@ -440,6 +440,7 @@ fn change_password(world: &World, from: &str, to: &str) {
         new_password: Some(&to),
         alias: "securekey",
         key: &key,
+        trusted: None,
         format: None,
         profile: None,
         on_unreadable: keystore::OnUnreadable::Refuse,

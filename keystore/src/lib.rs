@@ -42,6 +42,7 @@ mod read;
 mod sniff;
 mod store;
 mod text;
+mod trusted;
 
 pub use certificate::{Certificate, Defect, Time};
 pub use content::{Content, Foreign};
@@ -51,7 +52,7 @@ pub use limits::Limits;
 pub use merge::{Merged, check_password, merge};
 pub use open_key::{extract_key, open_key};
 pub use pem::pem_block;
-pub use put::{Merge, OnUnreadable};
+pub use put::{Merge, OnUnreadable, Trusted, TrustedPlace};
 pub use read::{read, read_whole};
 pub use sniff::sniff;
 pub use store::{Entry, EntryKind, Fault, Format, KeyMaterial, PasswordCheck, Pkcs12Profile, Store};

@@ -1,14 +1,14 @@
 //! Puts a key and its chain under an alias and keeps every other entry; refuses what it cannot prove to have kept.
 
 use crate::{
-    Diff, Entry, EntryKind, Format, KeyMaterial, Limits, Merge, MergeError, OnUnreadable, PasswordCheck, ReadError,
-    Store, Summary, alias, diff, jks, key_pair,
+    Certificate, Diff, Entry, EntryKind, Format, KeyMaterial, Limits, Merge, MergeError, OnUnreadable, PasswordCheck,
+    ReadError, Store, Summary, TrustedPlace, alias, diff, jks, key_pair,
     key_pair::Encoded,
     open_key::{extract_key, open_key},
     pem,
     pkcs12::{self, Opened},
     put::{Content, Put},
-    read_whole, sniff, text,
+    read_whole, sniff, text, trusted,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::HashSet, fmt};
@@ -23,6 +23,8 @@ pub struct Merged {
     pub format: Format,
     /// Against the old store, or against nothing where that was absent or replaced.
     pub diff: Diff,
+    /// Where there was a certificate to be trusted, and the format has such entries.
+    pub trusted: Option<TrustedPlace>,
 }
 
 impl fmt::Debug for Merged {
@@ -61,18 +63,45 @@ pub fn merge(merge: &Merge<'_>, limits: &Limits) -> Result<Merged, MergeError> {
         Some(before) => before.check_alias(merge.alias)?,
         None => alias::check(merge.alias)?,
     }
+    let wanted = merge.trusted.filter(|_| format != Format::Pem);
+    let place = wanted.map(|wanted| trusted::place(&wanted, before, merge.alias));
+    let ours =
+        Ours { merge, trusted: wanted.and_then(|wanted| Some((put_alias(place.as_ref()?)?, wanted.certificate))) };
     let bytes = match (&old, format) {
-        (Some((old, _)), _) if old.format() == format => write(Some(old), format, &[ours(merge)], merge, limits)?,
-        (None, _) => write(None, format, &[ours(merge)], merge, limits)?,
-        (Some((_, store)), _) => convert(store, format, merge, limits)?,
+        (Some((old, _)), _) if old.format() == format => write(Some(old), format, &ours.puts(), merge, limits)?,
+        (None, _) => write(None, format, &ours.puts(), merge, limits)?,
+        (Some((_, store)), _) => convert(store, format, &ours, limits)?,
     };
-    let after = check_result(&bytes, before, format, merge, limits)?;
+    let after = check_result(&bytes, before, format, &ours, limits)?;
     let nothing = Store { entries: Vec::new(), ..after.clone() };
-    Ok(Merged { bytes, format, diff: diff(before.unwrap_or(&nothing), &after) })
+    Ok(Merged { bytes, format, diff: diff(before.unwrap_or(&nothing), &after), trusted: place })
 }
 
-fn ours<'a>(merge: &Merge<'a>) -> Put<'a> {
-    Put { alias: merge.alias, content: Content::Key(merge.key) }
+/// What goes into the store.
+struct Ours<'a> {
+    merge: &'a Merge<'a>,
+    /// Under its alias, where it is not there yet.
+    trusted: Option<(&'a str, &'a Certificate)>,
+}
+
+impl Ours<'_> {
+    fn puts(&self) -> Vec<Put<'_>> {
+        let key = Put { alias: self.merge.alias, content: Content::Key(self.merge.key) };
+        let trusted = self.trusted.map(|(alias, one)| Put { alias, content: Content::Trusted(one) });
+        [key].into_iter().chain(trusted).collect()
+    }
+
+    fn trusted_entry(&self) -> Option<Entry> {
+        let (alias, one) = self.trusted?;
+        Some(Entry { alias: alias.to_owned(), kind: EntryKind::Trusted, chain: vec![one.clone()], nested: false })
+    }
+}
+
+fn put_alias(place: &TrustedPlace) -> Option<&str> {
+    match place {
+        TrustedPlace::Put { alias } => Some(alias),
+        TrustedPlace::There { .. } | TrustedPlace::Taken => None,
+    }
 }
 
 fn check_key(key: &KeyMaterial, limits: &Limits) -> Result<(), MergeError> {
@@ -217,18 +246,15 @@ fn write(
 }
 
 /// Carries the other entries over into a new store of another format, keys opened and sealed again.
-fn convert(
-    before: &Store,
-    format: Format,
-    merge: &Merge<'_>,
-    limits: &Limits,
-) -> Result<Zeroizing<Vec<u8>>, MergeError> {
+fn convert(before: &Store, format: Format, ours: &Ours<'_>, limits: &Limits) -> Result<Zeroizing<Vec<u8>>, MergeError> {
+    let merge = ours.merge;
     if before.format == Format::Pem || format == Format::Pem {
         return Err(MergeError::UnsupportedFormat("a store that is turned from or into PEM"));
     }
-    let ours = alias::find_key(before.format, &before.entries, merge.alias);
-    let spelled = ours.and_then(|place| before.entries.get(place)).map(|entry| entry.alias.as_str());
-    let others = || before.entries.iter().enumerate().filter(|(place, _)| Some(*place) != ours).map(|(_, entry)| entry);
+    let replaced = alias::find_key(before.format, &before.entries, merge.alias);
+    let spelled = replaced.and_then(|place| before.entries.get(place)).map(|entry| entry.alias.as_str());
+    let others =
+        || before.entries.iter().enumerate().filter(|(place, _)| Some(*place) != replaced).map(|(_, entry)| entry);
     // Every format finds its entries by their aliases in one case.
     let mut taken = HashSet::from([spelled.unwrap_or(merge.alias).to_lowercase()]);
     if let Some(twin) = others().find(|entry| !entry.alias.is_empty() && !taken.insert(entry.alias.to_lowercase())) {
@@ -250,7 +276,7 @@ fn convert(
     let trusted = others()
         .filter(|entry| entry.kind == EntryKind::Trusted)
         .filter_map(|entry| Some(Put { alias: &entry.alias, content: Content::Trusted(entry.leaf()?) }));
-    let puts: Vec<Put<'_>> = [self::ours(merge)].into_iter().chain(keys).chain(trusted).collect();
+    let puts: Vec<Put<'_>> = ours.puts().into_iter().chain(keys).chain(trusted).collect();
     write(None, format, &puts, merge, limits)
 }
 
@@ -268,9 +294,10 @@ fn check_result(
     bytes: &[u8],
     before: Option<&Store>,
     format: Format,
-    merge: &Merge<'_>,
+    ours: &Ours<'_>,
     limits: &Limits,
 ) -> Result<Store, MergeError> {
+    let merge = ours.merge;
     let after = read_whole(bytes, merge.new_password, limits).map_err(|error| match error {
         ReadError::TooLarge { what, .. } => MergeError::TooLarge(what),
         _ => MergeError::CheckFailed("it cannot be read"),
@@ -294,8 +321,12 @@ fn check_result(
         Some(_) => return Err(MergeError::CheckFailed("the chain comes out otherwise than it went in")),
         None => return Err(MergeError::CheckFailed("the alias does not stand for the new key")),
     }
+    let is_there = |entry: &Entry| after.entries.iter().any(|one| one.kind == entry.kind && one.chain == entry.chain);
+    if ours.trusted_entry().is_some_and(|entry| !is_there(&entry)) {
+        return Err(MergeError::CheckFailed("the certificate to be trusted is not there"));
+    }
     let Some(before) = before else { return Ok(after) };
-    let changes = diff(&expected(before, merge), &after);
+    let changes = diff(&expected(before, ours), &after);
     // A certificate that stood by itself may be a part of the new chain.
     let is_in_chain = |summary: &Summary| {
         summary.kind == EntryKind::Certificate
@@ -309,8 +340,9 @@ fn check_result(
     }
 }
 
-/// The old store with the new key in the place of the one that the alias stands for.
-fn expected(before: &Store, merge: &Merge<'_>) -> Store {
+/// The old store with the new key in the place of the one that the alias stands for, and with what is to be trusted.
+fn expected(before: &Store, ours: &Ours<'_>) -> Store {
+    let merge = ours.merge;
     let mut expected = before.clone();
     let new = |alias: &str| Entry {
         alias: alias.to_owned(),
@@ -323,6 +355,7 @@ fn expected(before: &Store, merge: &Merge<'_>) -> Store {
         Some(old) => *old = new(&old.alias),
         None => expected.entries.push(new(merge.alias)),
     }
+    expected.entries.extend(ours.trusted_entry());
     expected
 }
 

@@ -17,6 +17,8 @@ pub struct Merge<'a> {
     /// Compared without regard to case, as Java does; ignored for PEM.
     pub alias: &'a str,
     pub key: &'a KeyMaterial,
+    /// A certificate that the store is to trust besides, as `keytool -import -trustcacerts` has it; ignored for PEM.
+    pub trusted: Option<Trusted<'a>>,
     /// `None` keeps what is found, and makes a PKCS#12 where nothing is.
     pub format: Option<Format>,
     /// `None` keeps what is found, and is [`Pkcs12Profile::Modern`] where nothing is.
@@ -24,6 +26,24 @@ pub struct Merge<'a> {
     pub on_unreadable: OnUnreadable,
     /// Becomes the entry's creation date.
     pub now: Timestamp,
+}
+
+/// A certificate to be trusted, and the alias that it is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Trusted<'a> {
+    pub alias: &'a str,
+    pub certificate: &'a Certificate,
+}
+
+/// What became of a [`Trusted`]. No other entry ever gives way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustedPlace {
+    /// It was put there. Where another entry has the alias that was asked for, this one ends in the beginning of its SHA-256.
+    Put { alias: String },
+    /// An entry trusted it before.
+    There { alias: String },
+    /// Other entries have either alias.
+    Taken,
 }
 
 /// What happens to an old store that cannot be opened.

@@ -132,8 +132,22 @@ impl AgentClient {
         let opened = match &resource.spec.procedure {
             Procedure::Push(PushSpec { certificate, keystore, .. }) => {
                 let certificate = request(certificate)?;
+                let names_subject = !certificate.subject.is_empty();
                 let keystore = self.keystore(resource, keystore, recorded_version(resource)).await?;
-                self.counted("open", api.open(&RotationOpen { target, certificate, keystore, mark }).await)
+                let order = RotationOpen { target, certificate, keystore, mark };
+                match self.counted("open", api.open(&order).await) {
+                    // An exporter from before there was a subject takes no request that it does not know all of
+                    Err(AgentError::Refused(Refusal { reason: RefusalReason::Malformed, message, .. }))
+                        if names_subject =>
+                    {
+                        let message = format!(
+                            "the host refuses the request with its subject, as an exporter does that is too old to know one: upgrade it, \
+                             or take certificate.subject out of the spec ({message})"
+                        );
+                        return Err(Obstacle::new(BlockedBy::HostRefused, message).into());
+                    }
+                    opened => opened,
+                }
             }
             Procedure::Trigger { .. } => self.counted("renew", api.renew(&RenewalOrder { target, mark }).await),
         };
@@ -466,6 +480,7 @@ fn request(certificate: &CertificateSpec) -> Result<CertificateRequest, Obstacle
     let ip_addresses: Result<Vec<IpAddr>, _> = certificate.ip_addresses.iter().map(|text| text.parse()).collect();
     Ok(CertificateRequest {
         dns_names: certificate.dns_names.clone(),
+        subject: certificate.subject.clone(),
         ip_addresses: ip_addresses.map_err(|_| Obstacle::of_spec("certificate.ipAddresses"))?,
         key: certificate.private_key.request().ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?,
     })

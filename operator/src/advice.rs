@@ -39,7 +39,7 @@ pub(crate) const fn advice(by: BlockedBy) -> &'static str {
              that it could not be read, the API server has not given it for five minutes: see what it answers"
         }
         BlockedBy::IssuerRefused => {
-            "the CA's name constraints forbid a name of the spec, or the subject of the leaf (`CN=`, the first of `dnsNames`)"
+            "the CA's name constraints forbid a name of the spec, or the subject of the leaf (`certificate.subject`, then `CN=`, the first of `dnsNames`)"
         }
         BlockedBy::IssuerEnding => "renew the CA. The message says when the leaf is renewed once more without that",
         BlockedBy::NotGranted => "annotate the Secret, or allow the address ([security.md](security.md))",

@@ -121,6 +121,37 @@ async fn the_generation_is_written_before_the_host_is_asked() {
     assert_eq!(stage.cluster.told(), ["RotationStarted", "HostBusy"]);
 }
 
+/// An exporter from before there was a subject refuses a request that it does not know all of; one that forgot it would have its CSR
+/// refused.
+#[tokio::test]
+async fn a_subject_of_the_spec_is_in_the_leaf_or_nothing_is_signed_and_the_reason_is_shown() {
+    let subject = json!({"countries": ["JP"], "organizations": ["Example"]});
+    let stage = Stage::set().await;
+    stage.cluster.change(|mac| mac["spec"]["certificate"]["subject"] = subject.clone());
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    let chain = lock(&stage.host.state).chain.clone().expect("a chain");
+    let (_, pem) = x509_parser::pem::parse_x509_pem(chain.as_bytes()).expect("PEM");
+    let leaf = pem.parse_x509().expect("a certificate");
+    assert_eq!(leaf.subject().to_string(), "C=JP, O=Example, CN=ups-01.example.com");
+
+    for (manner, forgets_it, reason, told) in [
+        (Manner::Refuse(RefusalReason::Malformed), false, "False HostRefused", "too old to know one"),
+        (Manner::Honest, true, "False HostAnswerRefused", "the subject in the host's CSR"),
+    ] {
+        let stage = Stage::set().await;
+        stage.cluster.change(|mac| mac["spec"]["certificate"]["subject"] = subject.clone());
+        {
+            let mut state = lock(&stage.host.state);
+            (state.manner, state.keys_anew) = (manner, forgets_it);
+        }
+        stage.settle().await;
+        assert_eq!(stage.condition("Ready"), reason, "{manner:?}");
+        assert!(stage.message("Ready").contains(told), "{}", stage.message("Ready"));
+        assert!(lock(&stage.host.state).chain.is_none(), "{manner:?}");
+    }
+}
+
 /// Two operators that are each to give the host to the other stop after two rounds a day, by the host's word, and somebody has to see it.
 #[tokio::test]
 async fn a_host_that_was_given_back_too_often_is_shown_with_its_reason_and_left_alone() {

@@ -69,8 +69,10 @@ impl PowerChute {
         let ini = format!(
             "; kept by the agent\r\n[Double]\r\nlanguage = ja\r\n[Credentials]\r\nKS_Access_Data = {password}\r\n"
         );
-        fs::write(directory.join("pcssconfig.ini"), ini)?;
-        for file in ["pcssconfig_backup.ini", "m11.cfg", "m11.bak"] {
+        for file in ["pcssconfig.ini", "pcssconfig_backup.ini"] {
+            fs::write(directory.join(file), &ini)?;
+        }
+        for file in ["m11.cfg", "m11.bak"] {
             fs::write(directory.join(file), "")?;
         }
         let port = Port::prefer(installation.usual_ports.then_some(PORT))?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::{
     CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, Product, PushSpec, RenewalSpec, StoreFormat,
 };
-use crate::{AgentName, HostName, SecretName, host_setup};
+use crate::subject::is_invisible;
+use crate::{AgentName, HostName, SecretName, SubjectError, host_setup};
 
 /// The one alias that a PowerChute agent loads its key from.
 const POWERCHUTE_ALIAS: &str = "securekey";
@@ -126,11 +127,23 @@ impl CertificateSpec {
         if has_twice(&parsed) {
             return refused("certificate.ipAddresses", "an address stands there twice");
         }
+        self.check_subject()?;
         self.check_times()?;
         if self.private_key.request().is_none() {
             return refused("certificate.privateKey.size", "2048, 3072 or 4096 for RSA, 256 or 384 for ECDSA");
         }
         Ok(())
+    }
+
+    fn check_subject(&self) -> Result<(), SpecError> {
+        let field = |error: SubjectError| match error.field {
+            "countries" => "certificate.subject.countries",
+            "provinces" => "certificate.subject.provinces",
+            "localities" => "certificate.subject.localities",
+            "organizations" => "certificate.subject.organizations",
+            _ => "certificate.subject.organizationalUnits",
+        };
+        self.subject.check().or_else(|error| refused(field(error), error.message))
     }
 
     fn check_times(&self) -> Result<(), SpecError> {
@@ -250,12 +263,6 @@ fn address(text: &str) -> Option<IpAddr> {
 
 fn has_twice<T: PartialEq>(items: &[T]) -> bool {
     items.iter().enumerate().any(|(index, item)| items[..index].contains(item))
-}
-
-/// Control characters, line ends, and what changes the direction of the text around it.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl super::PrivateKeySpec {

@@ -13,12 +13,13 @@ use super::{
 };
 
 /// The objects in a spec.
-const OBJECTS: [&str; 11] = [
+const OBJECTS: [&str; 12] = [
     "agent",
     "api",
     "hostApi",
     "tlsSecretRef",
     "certificate",
+    "subject",
     "privateKey",
     "issuerRef",
     "keystore",

@@ -22,6 +22,9 @@ pub struct HealthConfig {
     /// Where command files lie, besides the agent's own folder for them.
     #[serde(deserialize_with = "absolute_paths")]
     pub command_directories: Vec<PathBuf>,
+    /// A program of a JDK; with it the agent's JARs are verified once a day.
+    #[serde(deserialize_with = "absolute_path")]
+    pub jarsigner: Option<PathBuf>,
     /// Without it the agent's SNMP port is not asked.
     #[serde(deserialize_with = "snmp")]
     pub snmp: Option<HealthSnmpConfig>,
@@ -59,6 +62,7 @@ impl Default for HealthConfig {
             timeout: Interval::new(Duration::from_mins(1)),
             minimum_java_version: None,
             command_directories: Vec::new(),
+            jarsigner: None,
             snmp: None,
         }
     }

@@ -120,6 +120,7 @@ impl Config {
             (names_stores, "certificates.windowsStores", Ability::CertificateStores),
             (asks_system, "ups.windowsPower", Ability::PowerStatus),
             (self.shutdown.windows_event_log == Some(true), "shutdown.windowsEventLog", Ability::EventLog),
+            (self.powerchute_health.jarsigner.is_some(), "powerchuteHealth.jarsigner", Ability::JarSignatures),
             (self.power.scheduled_shutdown_file.is_some(), "power.scheduledShutdownFile", Ability::ShutdownSchedule),
         ];
         asked.into_iter().find_map(|(is_asked, setting, ability)| {
@@ -152,6 +153,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::platform::testing::native;
 
     /// What a system lacks is a value: this is decided for every system on each.
     #[test]
@@ -173,6 +175,12 @@ mod tests {
             (LOOKS.to_owned(), Ability::CertificateStores, None),
             ("shutdown: {windowsEventLog: true}".to_owned(), Ability::EventLog, Some("shutdown.windowsEventLog")),
             ("shutdown: {windowsEventLog: false}".to_owned(), Ability::EventLog, None),
+            (
+                native("powerchuteHealth: {jarsigner: /usr/bin/jarsigner}"),
+                Ability::JarSignatures,
+                Some("powerchuteHealth.jarsigner"),
+            ),
+            (LOOKS.to_owned(), Ability::JarSignatures, None),
         ] {
             let config = parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{text}{error}"));
             assert_eq!(config.first_of(&[lacking]), setting.map(|setting| (setting, lacking)), "{text}");

@@ -17,6 +17,7 @@ pub enum Check {
     ProtectedFilesPresent,
     SilentInstallRemoved,
     OldTlsRefused,
+    JarsSigned,
 }
 
 /// What came of a check.
@@ -38,7 +39,7 @@ pub struct CheckSeen {
 }
 
 impl Check {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::KeystorePasswordChanged,
         Self::FactoryCertificateReplaced,
         Self::CacertsPasswordChanged,
@@ -51,6 +52,7 @@ impl Check {
         Self::ProtectedFilesPresent,
         Self::SilentInstallRemoved,
         Self::OldTlsRefused,
+        Self::JarsSigned,
     ];
 
     /// The label value `check`: stable.
@@ -68,6 +70,7 @@ impl Check {
             Self::ProtectedFilesPresent => "protected_files_present",
             Self::SilentInstallRemoved => "silent_install_removed",
             Self::OldTlsRefused => "old_tls_refused",
+            Self::JarsSigned => "jars_signed",
         }
     }
 
@@ -85,21 +88,30 @@ impl Check {
             Self::ProtectedFilesPresent => "pp. 1-4",
             Self::SilentInstallRemoved => "pp. 1-2",
             Self::OldTlsRefused => "p. 1",
+            Self::JarsSigned => "p. 5",
         }
     }
 }
 
 impl CheckResult {
     /// Every reason for which a check is unknown that is not one of a file, a keystore or a TLS probe.
-    pub const OWN_REASONS: [&'static str; 8] = [
+    pub const OWN_REASONS: [&'static str; 16] = [
         "bad_password",
+        "failed",
+        "lost",
         "no_answer",
+        "no_jars",
         "no_version",
         "not_configured",
+        "not_runnable",
+        "not_started",
         "not_told",
+        "not_yet",
         "panic",
         "strength_not_seen",
+        "timed_out",
         "too_many_files",
+        "too_much_output",
     ];
 }
 

@@ -26,6 +26,7 @@ pub struct HardeningFacts {
     pub missing: Result<Vec<&'static str>, Trouble>,
     /// A file of the installation with secrets in the clear.
     pub left_behind: Result<Option<Label>, Trouble>,
+    pub jars: Result<JarsSeen, Trouble>,
     /// The TLS version before 1.2 that it speaks, if it does.
     pub old_tls: Result<Option<&'static str>, Trouble>,
     pub snmp: Result<SnmpSeen, Trouble>,
@@ -60,6 +61,14 @@ pub enum Writers {
     Others(Label),
     /// There is more in it than is looked at, and of what was, others may write nothing.
     Unfinished,
+}
+
+/// What the signatures of the agent's JARs say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JarsSeen {
+    pub count: usize,
+    /// The first that is not as it was signed, or that nobody has signed.
+    pub amiss: Option<Label>,
 }
 
 /// What the agent said on its SNMP port.

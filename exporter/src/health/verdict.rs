@@ -29,6 +29,10 @@ pub fn verdicts(facts: &HardeningFacts, product: &Hardening) -> Vec<CheckSeen> {
             Some(path) => failed(format!("{path} may hold the password in the clear")),
         }),
         Check::OldTlsRefused => old_tls(facts),
+        Check::JarsSigned => known(&facts.jars, |seen| match &seen.amiss {
+            None => passed(format!("{} JARs are as they were signed", seen.count)),
+            Some(jar) => failed(format!("{jar} was changed since it was signed, or nobody has signed it")),
+        }),
     };
     let seen = |check| {
         let (verdict, detail) = judge(check);
@@ -162,7 +166,7 @@ mod tests {
     use kagiban_agents::Product;
 
     use super::*;
-    use crate::health::JavaVersion;
+    use crate::health::{JarsSeen, JavaVersion};
 
     fn product() -> &'static Hardening {
         Product::PowerchuteSerialShutdown.facts().hardening.as_ref().expect("the handbook's product")
@@ -190,6 +194,7 @@ mod tests {
             minimum_java: Some(version("17.0.9")),
             missing: Ok(Vec::new()),
             left_behind: Ok(None),
+            jars: Ok(JarsSeen { count: 7, amiss: None }),
             old_tls: Ok(None),
             snmp: Ok(SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true), v3_weak: false }),
         }
@@ -258,6 +263,14 @@ mod tests {
                 HardeningFacts { old_tls: Err(trouble()), ..good() },
                 &[("old_tls_refused", Unknown("permission_denied"))],
             ),
+            (
+                HardeningFacts { jars: Ok(JarsSeen { count: 7, amiss: Some(Label::new("/x.jar")) }), ..good() },
+                &[("jars_signed", Failed)],
+            ),
+            (
+                HardeningFacts { jars: Err(Trouble::new("not_configured", "no")), ..good() },
+                &[("jars_signed", Unknown("not_configured"))],
+            ),
             (snmp(SnmpSeen { v1: Some(true), ..seen }), &[("snmp_v1_disabled", Failed)]),
             (snmp(SnmpSeen { v3_open: true, ..seen }), &[("snmp_v3_strong", Failed)]),
             // Holds R13.
@@ -290,6 +303,7 @@ mod tests {
             minimum_java: Some(version("17")),
             missing: lost(),
             left_behind: lost(),
+            jars: lost(),
             old_tls: lost(),
             snmp: lost(),
         };

@@ -13,6 +13,8 @@ pub enum Ability {
     PowerStatus,
     /// The system keeps a log of numbered events of its programs.
     EventLog,
+    /// A program of a JDK is asked about the signatures of JARs.
+    JarSignatures,
 }
 
 const PAGE: &str = online!("docs/windows.md");
@@ -33,6 +35,7 @@ impl Ability {
         match self {
             Self::ShutdownSchedule => "a look at the system's own schedule of shutdowns is not there on Windows yet",
             Self::HandedOverSockets => "sockets that the service manager hands over are not there on Windows yet",
+            Self::JarSignatures => "a look at the signatures of JARs is not there on Windows yet",
             Self::EventLog => "the system's log of programs' events is there on Windows alone",
             Self::CertificateStores => "certificate stores of the system are there on Windows alone",
             Self::PowerStatus => {

@@ -9,6 +9,7 @@ mod boot;
 mod command;
 mod event_log;
 mod hints;
+mod jar;
 mod left;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -40,6 +41,7 @@ pub use boot::BootTime;
 pub use command::{Command, ServiceVerb};
 pub use event_log::{EventLogError, EventRecord};
 pub use hints::Hints;
+pub use jar::{JarError, JarSeal};
 pub use kagiban_files::{
     AppendedFile, Attributes, Destination, DirectoryIdentity, DirectoryOwner, FileEnds, FileError, FileIdentity,
     FileRead, HeldFile, Links, Surveyed, SurveyedFile, Swap, WriteError, check_private_directory, check_replaceable,
@@ -69,7 +71,7 @@ pub use system::{
     certificate_store, check_program, check_unexposed, check_unexposed_program, command_process,
     default_state_directory, event_records, exposed_file, exposed_part, has_event_provider, host_api_service_writes,
     host_name, inherited_sockets, installed_package, is_clock_synchronized, is_managed_stop, is_running, is_shortage,
-    listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status,
+    jar_seal, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots, power_status,
     queued_start, refuses_exposed, run, run_commands_by, scheduled_shutdown_file, services_of, spawn, started_process,
     state_directory_of_running_unit, system_authorities, system_trust, unit_behind, usage,
 };

@@ -14,7 +14,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
                cacerts_password_changed p. 6 item 3, jre_directory_protected p. 6 item 4, jre_recent p. 6 item 6, \
                snmp_v1_disabled and snmp_v3_strong p. 6 item 7, command_files_protected p. 6 item 8, \
                install_directory_protected p. 6 item 9, protected_files_present pp. 1-4, silent_install_removed pp. 1-2, \
-               old_tls_refused p. 1.",
+               old_tls_refused p. 1, jars_signed p. 5.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |labels, seen| match seen.verdict {

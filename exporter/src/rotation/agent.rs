@@ -42,8 +42,12 @@ pub enum Procedure {
 pub struct Push {
     pub keystore: Keystore,
     pub alias: Option<String>,
+    /// What the certificate of the CA is called that is put beside the key.
+    pub ca_alias: Option<&'static str>,
     pub password_file: Option<PathBuf>,
     pub password_ini: Option<(PathBuf, PasswordIni)>,
+    /// The copy of it that the agent keeps.
+    pub ini_backup: Option<PathBuf>,
     pub backups: usize,
 }
 
@@ -308,13 +312,14 @@ impl Trigger {
 }
 
 impl Push {
-    /// Every file that a rotation of the agent replaces.
+    /// Every file that a rotation of the agent may replace.
     pub fn files(&self) -> Vec<&Path> {
         let mut paths: Vec<&Path> = match &self.keystore {
             Keystore::OneFile { path, .. } => vec![path],
             Keystore::PemPair { certificate, key } => vec![certificate, key],
         };
         paths.extend(self.password_ini.as_ref().map(|(path, _)| path.as_path()));
+        paths.extend(self.ini_backup.as_deref());
         paths
     }
 }
@@ -355,11 +360,15 @@ impl Resolver<'_> {
             return Err(self.invalid("renew", "this product takes its certificate from the operator"));
         }
         let installed = self.installed()?;
+        let password_ini = self.resolve_ini(installed.as_ref())?;
+        let ini_backup = password_ini.as_ref().and_then(|(path, ini)| Some(path.with_file_name(ini.backup?)));
         Ok(Push {
             keystore: self.resolve_keystore(installed.as_ref())?,
             alias: self.0.keystore.alias.clone().or_else(|| facts.alias.map(str::to_owned)),
+            ca_alias: facts.ca_alias,
             password_file: self.optional("passwordFile", self.0.password_file.as_deref())?,
-            password_ini: self.resolve_ini(installed.as_ref())?,
+            password_ini,
+            ini_backup,
             backups: self.0.backups,
         })
     }

@@ -379,6 +379,7 @@ mod tests {
             new_password: Some(&password),
             alias: "web",
             key: &material,
+            trusted: None,
             format: Some(Format::Pkcs12),
             profile: None,
             on_unreadable: keystore::OnUnreadable::Refuse,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kagiban_crds::host_api::{CertificateRequest, KeyRequest, KeystoreOrder, RotationOpen, Target};
-use kagiban_crds::{Epoch, Generation};
+use kagiban_crds::{CertificateSubject, Epoch, Generation};
 
 use super::agent::Agent;
 use super::drain::BegunStop;
@@ -64,6 +64,7 @@ pub(super) fn open() -> RotationOpen {
         certificate: CertificateRequest {
             dns_names: vec!["web.example.com".to_owned()],
             ip_addresses: Vec::new(),
+            subject: CertificateSubject::default(),
             key: KeyRequest::EcdsaP256,
         },
         keystore: KeystoreOrder::default(),

@@ -290,6 +290,7 @@ impl Pool {
                 new_password: Some(&password),
                 alias: dice.of(&ALIASES),
                 key: &key,
+                trusted: None,
                 format: Some(format),
                 profile: Some(dice.of(&[Pkcs12Profile::Legacy, Pkcs12Profile::Modern])),
                 on_unreadable: OnUnreadable::Refuse,

@@ -22,7 +22,7 @@ use kagiban_crds::host_api::{
     CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, RenewalOrder, RollbackOrder, RotationOpen,
     RotationState, Target,
 };
-use kagiban_crds::{Epoch, Generation, HostName, LeafSha256};
+use kagiban_crds::{CertificateSubject, Epoch, Generation, HostName, LeafSha256};
 use kagiban_exporter::config::{AgentConfig, PowerConfig};
 use kagiban_exporter::rotation::agent::Agent;
 use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory, StateDirectoryError, StateDirectoryLock};
@@ -217,6 +217,7 @@ pub fn open(epoch: u64, generation: u64) -> RotationOpen {
         certificate: CertificateRequest {
             dns_names: vec![HOST.to_owned()],
             ip_addresses: vec![],
+            subject: CertificateSubject::default(),
             key: KeyRequest::EcdsaP256,
         },
         keystore: KeystoreOrder::default(),

@@ -88,8 +88,11 @@ pub(crate) fn write(
     Ok(pfx(&safes, has_mac.then_some((&sealer.new, written))))
 }
 
-/// The place of the bag of the private key that the alias of a new one stands for.
+/// The place of the bag of the private key that the alias of a new one stands for. What is to be trusted takes no other's place.
 fn replaced(put: &Put<'_>, entries: &[(usize, Entry)]) -> Option<usize> {
+    if matches!(put.content, Content::Trusted(_)) {
+        return None;
+    }
     let found = alias::find_key(Format::Pkcs12, entries, put.alias);
     found.and_then(|at| entries.get(at)).map(|(place, _)| *place)
 }

@@ -8,7 +8,7 @@ use crate::{
 use jiff::Timestamp;
 use kagiban_keystore::{
     Certificate, EntryKind, Format, KeyMaterial, Limits, Merge, MergeError, Merged, OnUnreadable, Pkcs12Profile,
-    ReadError, diff, merge, open_key,
+    ReadError, Trusted, TrustedPlace, diff, merge, open_key,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -26,6 +26,7 @@ pub(crate) struct Order<'a> {
     pub(crate) format: Option<Format>,
     pub(crate) profile: Option<Pkcs12Profile>,
     pub(crate) on_unreadable: OnUnreadable,
+    pub(crate) trusted: Option<Trusted<'a>>,
 }
 
 impl<'a> Order<'a> {
@@ -43,6 +44,7 @@ impl<'a> Order<'a> {
             format: None,
             profile: None,
             on_unreadable: OnUnreadable::Refuse,
+            trusted: None,
         }
     }
 
@@ -55,6 +57,7 @@ impl<'a> Order<'a> {
             new_password: new_password.as_ref(),
             alias: self.alias,
             key: &self.key,
+            trusted: self.trusted,
             format: self.format,
             profile: self.profile,
             on_unreadable: self.on_unreadable,
@@ -101,6 +104,74 @@ fn java_opens_what_was_merged_and_finds_every_other_entry_as_it_was() {
         assert_eq!(after["other"].key, "matches", "{name}");
         assert_java_opens(kind, &merged.bytes, "changeit");
     }
+}
+
+/// As the handbook of PowerChute ends: the CA's certificate as `root`, beside the key.
+#[test]
+fn java_trusts_what_is_to_be_trusted_besides_and_finds_every_other_entry_as_it_was() {
+    let root = Trusted { alias: "root", certificate: &pki().root };
+    for (name, kind) in FORMATS {
+        let old = made(name);
+        let merged = Order { trusted: Some(root), ..Order::into(&old) }.run().unwrap();
+        assert_eq!(merged.trusted, Some(TrustedPlace::Put { alias: "root".to_owned() }), "{name}");
+        let (mut before, mut after) = (check(kind, &old, "changeit"), check(kind, &merged.bytes, "changeit"));
+        let put = after.remove("root").unwrap_or_else(|| panic!("{name}: {after:?}"));
+        assert_eq!((put.kind.as_str(), put.chain), ("trusted", vec![hex::encode(pki().root.sha256())]), "{name}");
+        assert_eq!(after.remove("securekey").unwrap().chain, chain(&pki().renewed), "{name}");
+        before.remove("securekey").unwrap();
+        assert_eq!(before, after, "{name}");
+
+        // The next rotation finds it there.
+        let again = Order { trusted: Some(root), ..Order::into(&merged.bytes) }.run().unwrap();
+        assert_eq!(again.trusted, Some(TrustedPlace::There { alias: "root".to_owned() }), "{name}");
+        assert!(again.diff.is_empty(), "{name}: {:?}", again.diff);
+        assert_java_opens(kind, &again.bytes, "changeit");
+        assert_eq!(check(kind, &again.bytes, "changeit").len(), after.len() + 2, "{name}");
+    }
+    for format in [Format::Jks, Format::Jceks, Format::Pkcs12] {
+        let anew = Order { trusted: Some(root), format: Some(format), ..Order::anew() }.run().unwrap();
+        let store = open(&anew.bytes, Some("changeit")).unwrap();
+        assert!(
+            store.entries.iter().any(|entry| entry.kind == EntryKind::Trusted && entry.alias == "root"),
+            "{format}"
+        );
+        let other = if format == Format::Pkcs12 { Format::Jks } else { Format::Pkcs12 };
+        let order = Order { trusted: Some(root), format: Some(other), ..Order::into(&anew.bytes) };
+        assert_eq!(order.run().unwrap().trusted, Some(TrustedPlace::There { alias: "root".to_owned() }), "{format}");
+    }
+}
+
+/// Holds rule 2: no trusted entry gives way, and no key.
+#[test]
+fn what_another_entry_is_called_stays_its_own_and_ours_goes_beside_it() {
+    let (extra, root) = (&pki().extra, &pki().root);
+    let beside = format!("root-{}", &hex::encode(root.sha256())[..8]);
+    for format in [Format::Jks, Format::Jceks, Format::Pkcs12] {
+        let theirs = Trusted { alias: "ROOT", certificate: extra };
+        let old = Order { trusted: Some(theirs), format: Some(format), ..Order::anew() }.run().unwrap().bytes;
+        let merged = Order { trusted: Some(Trusted { alias: "root", certificate: root }), ..Order::into(&old) };
+        let merged = merged.run().unwrap();
+        assert_eq!(merged.trusted, Some(TrustedPlace::Put { alias: beside.clone() }), "{format}");
+        let store = open(&merged.bytes, Some("changeit")).unwrap();
+        for (alias, certificate) in [("root", extra), (beside.as_str(), root)] {
+            let found = store.entries.iter().find(|entry| entry.alias.eq_ignore_ascii_case(alias));
+            assert_eq!(found.and_then(|entry| entry.leaf()), Some(certificate), "{format}, {alias}");
+        }
+        assert!(!merged.diff.drops_trusted() && merged.diff.changed.is_empty(), "{:?}", merged.diff);
+        // A key is called as the certificate should be.
+        let order = Order { alias: "root", format: Some(format), ..Order::anew() };
+        let old = order.run().unwrap().bytes;
+        let merged = Order { trusted: Some(Trusted { alias: "root", certificate: root }), ..Order::into(&old) };
+        let merged = Order { alias: "securekey", ..merged }.run().unwrap();
+        assert_eq!(merged.trusted, Some(TrustedPlace::Put { alias: beside.clone() }), "{format}");
+        assert!(open(&merged.bytes, Some("changeit")).unwrap().key("root").is_some(), "{format}");
+    }
+    let pem = Order {
+        trusted: Some(Trusted { alias: "root", certificate: root }),
+        format: Some(Format::Pem),
+        ..Order::anew()
+    };
+    assert_eq!(pem.run().unwrap().trusted, None, "it has no entries that are trusted by being there");
 }
 
 #[test]

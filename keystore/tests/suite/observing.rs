@@ -35,6 +35,7 @@ fn assert_not_rewritten(store: &[u8]) {
             new_password: Some(&password),
             alias: "securekey",
             key: &key,
+            trusted: None,
             format: None,
             profile: None,
             on_unreadable: OnUnreadable::Refuse,

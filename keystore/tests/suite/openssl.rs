@@ -167,6 +167,7 @@ fn openssl_opens_what_we_merged_with_a_password_that_java_could_not_use() {
                 new_password: Some(&password),
                 alias: "securekey",
                 key: &key,
+                trusted: None,
                 format: None,
                 profile: Some(profile),
                 on_unreadable: OnUnreadable::Refuse,

@@ -12,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::csr::check_key;
+use super::csr::{check_key, has_subject};
 use super::facts::{IssuerFacts, within_reach};
 use super::{common_name, serial_text};
 use crate::foreign::is_seen;
@@ -104,7 +104,7 @@ fn has_names(leaf: &X509Certificate<'_>, spec: &CertificateSpec) -> bool {
         names.dedup();
     }
     let common = leaf.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    found == asked && common == common_name(spec)
+    found == asked && common == common_name(spec) && has_subject(leaf.subject(), &spec.subject)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

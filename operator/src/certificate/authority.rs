@@ -4,10 +4,11 @@ use std::iter;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use kagiban_crds::SubjectPart;
 use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, SignedLeaf};
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
+    CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -130,10 +131,7 @@ fn params(
     serial: &[u8],
 ) -> Result<CertificateParams, IssuerError> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    if let Some(name) = common_name(spec) {
-        params.distinguished_name.push(DnType::CommonName, name);
-    }
+    params.distinguished_name = distinguished_name(spec)?;
     for name in &spec.dns_names {
         let name = name.as_str().try_into().map_err(|_| IssuerError::BadName(name.clone()))?;
         params.subject_alt_names.push(SanType::DnsName(name));
@@ -157,6 +155,27 @@ fn params(
     params.use_authority_key_identifier_extension = true;
     params.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(params.key_identifier(subject));
     Ok(params)
+}
+
+/// The subject of the spec and of nothing else, encoded as OpenSSL does: verifiers and policies compare it byte by byte.
+fn distinguished_name(spec: &CertificateSpec) -> Result<DistinguishedName, IssuerError> {
+    let mut name = DistinguishedName::new();
+    for (part, text) in spec.subject.parts() {
+        let value = match part {
+            SubjectPart::Country => {
+                DnValue::PrintableString(text.try_into().map_err(|_| IssuerError::BadName(text.to_owned()))?)
+            }
+            SubjectPart::Province
+            | SubjectPart::Locality
+            | SubjectPart::Organization
+            | SubjectPart::OrganizationalUnit => DnValue::Utf8String(text.to_owned()),
+        };
+        name.push(DnType::from_oid(part.oid()), value);
+    }
+    if let Some(common) = common_name(spec) {
+        name.push(DnType::CommonName, common);
+    }
+    Ok(name)
 }
 
 /// From a moment ago, for clocks that are behind, to the end.

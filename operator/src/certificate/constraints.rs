@@ -7,7 +7,7 @@ use kagiban_crds::resource::CertificateSpec;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
-use x509_parser::oid_registry::OID_X509_COMMON_NAME;
+use x509_parser::oid_registry::{OID_X509_COMMON_NAME, Oid};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
@@ -30,19 +30,27 @@ pub(super) fn check(certificate: &CertificateDer<'_>, spec: &CertificateSpec) ->
             return Err(IssuerError::NameConstraint(text.clone()));
         }
     }
+    let subject = subject(spec);
     // An empty subject is no name, and not constrained
-    match common_name(spec).filter(|name| !allows_subject(constraints, name)) {
-        Some(name) => Err(IssuerError::SubjectConstraint(name.to_owned())),
-        None => Ok(()),
+    if subject.is_empty() || allows_subject(constraints, &subject) {
+        return Ok(());
     }
+    let told: Vec<_> = subject.iter().map(|(_, text)| *text).collect();
+    Err(IssuerError::SubjectConstraint(told.join(", ")))
 }
 
-/// Whether the subject may be this common name and nothing else.
-fn allows_subject(constraints: &NameConstraints<'_>, name: &str) -> bool {
+/// The subject that follows from the spec, part by part.
+fn subject(spec: &CertificateSpec) -> Vec<(Oid<'static>, &str)> {
+    let parts = spec.subject.parts().filter_map(|(part, text)| Some((Oid::from(part.oid()).ok()?, text)));
+    parts.chain(common_name(spec).map(|name| (OID_X509_COMMON_NAME, name))).collect()
+}
+
+/// Whether the subject may have these parts.
+fn allows_subject(constraints: &NameConstraints<'_>, subject: &[(Oid<'_>, &str)]) -> bool {
     let permitted = directories(&constraints.permitted_subtrees);
     let excluded = directories(&constraints.excluded_subtrees);
-    (permitted.is_empty() || permitted.iter().any(|base| is_above(base, name)))
-        && !excluded.iter().any(|base| is_above(base, name))
+    (permitted.is_empty() || permitted.iter().any(|base| is_above(base, subject)))
+        && !excluded.iter().any(|base| is_above(base, subject))
 }
 
 fn directories<'a>(subtrees: &'a Option<Vec<GeneralSubtree<'a>>>) -> Vec<&'a X509Name<'a>> {
@@ -50,16 +58,16 @@ fn directories<'a>(subtrees: &'a Option<Vec<GeneralSubtree<'a>>>) -> Vec<&'a X50
     names.filter_map(|base| if let GeneralName::DirectoryName(base) = base { Some(base) } else { None }).collect()
 }
 
-/// Whether a name begins with what the base has: of a subject with one part that is nothing, or this part.
-fn is_above(base: &X509Name<'_>, name: &str) -> bool {
-    let mut attributes = base.iter_attributes();
-    match (attributes.next(), attributes.next()) {
-        (None, _) => true,
-        (Some(only), None) => {
-            *only.attr_type() == OID_X509_COMMON_NAME && only.as_str().is_ok_and(|base| base.eq_ignore_ascii_case(name))
-        }
-        (Some(_), Some(_)) => false,
-    }
+/// Whether a subject begins with what the base has, part by part. One that holds two attributes in one part is above none of ours.
+fn is_above(base: &X509Name<'_>, subject: &[(Oid<'_>, &str)]) -> bool {
+    let mut parts = subject.iter();
+    base.iter_rdn().all(|rdn| {
+        let mut attributes = rdn.iter();
+        let (Some(only), None, Some((kind, text))) = (attributes.next(), attributes.next(), parts.next()) else {
+            return false;
+        };
+        only.attr_type() == kind && only.as_str().is_ok_and(|base| base.eq_ignore_ascii_case(text))
+    })
 }
 
 fn allows_dns(constraints: &NameConstraints<'_>, name: &str) -> bool {

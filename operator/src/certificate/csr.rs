@@ -1,16 +1,18 @@
-//! The CSR of a host: it proves possession of a key, and that is all that is taken from it.
+//! The CSR of a host: it proves possession of a key, and that is all that is taken from it. An issuer that is sent the CSR itself
+//! reads a subject there, which has to be the spec's.
 
+use kagiban_crds::CertificateSubject;
 use kagiban_crds::host_api::KeyRequest;
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_NIST_EC_P384, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
-    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512, Oid,
+    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512, OID_X509_COMMON_NAME, Oid,
 };
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use super::IssuerError;
 
@@ -36,11 +38,12 @@ impl CsrKey {
     }
 }
 
-/// Takes the key out of a CSR, if it is the kind of key that was asked for and signs the CSR without SHA-1 or MD5.
+/// Takes the key out of a CSR, if it is the kind of key that was asked for, signs the CSR without SHA-1 or MD5, and has the subject
+/// beside it that was asked for.
 ///
 /// # Errors
-/// [`IssuerError::BadCsr`], [`IssuerError::CsrSignature`] or [`IssuerError::CsrKey`].
-pub fn check(pem: &str, expected: KeyRequest) -> Result<CsrKey, IssuerError> {
+/// [`IssuerError::BadCsr`], [`IssuerError::CsrSignature`], [`IssuerError::CsrKey`] or [`IssuerError::CsrSubject`].
+pub fn check(pem: &str, expected: KeyRequest, asked: &CertificateSubject) -> Result<CsrKey, IssuerError> {
     if pem.len() > MAX_CSR_BYTES {
         return Err(IssuerError::BadCsr);
     }
@@ -56,7 +59,18 @@ pub fn check(pem: &str, expected: KeyRequest) -> Result<CsrKey, IssuerError> {
     if !SIGNATURES.contains(signed_with) || csr.verify_signature().is_err() {
         return Err(IssuerError::CsrSignature);
     }
+    if !has_subject(&csr.certification_request_info.subject, asked) {
+        return Err(IssuerError::CsrSubject);
+    }
     Ok(CsrKey { spki: spki.raw.to_vec() })
+}
+
+/// Whether a subject has these parts in their order and no others. The common name is a name, which is judged with the names.
+pub(super) fn has_subject(found: &X509Name<'_>, asked: &CertificateSubject) -> bool {
+    let parts = found.iter_attributes().filter(|part| *part.attr_type() != OID_X509_COMMON_NAME);
+    let found: Option<Vec<_>> = parts.map(|part| Some((part.attr_type().clone(), part.as_str().ok()?))).collect();
+    let asked: Option<Vec<_>> = asked.parts().map(|(part, text)| Some((Oid::from(part.oid()).ok()?, text))).collect();
+    found.is_some() && found == asked
 }
 
 const SIGNATURES: [Oid<'static>; 6] = [

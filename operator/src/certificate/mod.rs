@@ -116,6 +116,10 @@ pub enum IssuerError {
     CsrSignature,
     #[error("the key in the host's CSR is not the one that was asked for ({0})")]
     CsrKey(&'static str),
+    #[error(
+        "the subject in the host's CSR is not the one that was asked for: upgrade its exporter, which may be too old to know a subject"
+    )]
+    CsrSubject,
     #[error("the spec asks for a name or address that cannot stand in a certificate: {0}")]
     BadName(String),
     #[error(
@@ -123,8 +127,8 @@ pub enum IssuerError {
     )]
     NameConstraint(String),
     #[error(
-        "the issuer's name constraints do not allow the subject CN={0}, which a leaf has: name an issuer without a constraint on \
-         directory names"
+        "the issuer's name constraints do not allow the subject {0}, which a leaf has: ask for one that they allow in \
+         certificate.subject, or name an issuer without a constraint on directory names"
     )]
     SubjectConstraint(String),
     #[error("signing failed")]
@@ -154,6 +158,7 @@ impl IssuerError {
             Self::BadCsr => "bad_csr",
             Self::CsrSignature => "csr_signature",
             Self::CsrKey(_) => "csr_key",
+            Self::CsrSubject => "csr_subject",
             Self::BadName(_) => "bad_name",
             Self::NameConstraint(_) => "name_constraint",
             Self::SubjectConstraint(_) => "subject_constraint",
@@ -183,7 +188,7 @@ impl IssuerError {
             | Self::Signing => BlockedBy::IssuerUnavailable,
             Self::NameConstraint(_) | Self::SubjectConstraint(_) => BlockedBy::IssuerRefused,
             Self::BadName(_) => BlockedBy::SpecInvalid,
-            Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostAnswerRefused,
+            Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) | Self::CsrSubject => BlockedBy::HostAnswerRefused,
         }
     }
 }
@@ -198,7 +203,7 @@ pub enum Usage {
 /// RFC 5280, section 4.1.2.2: 20 octets, and one that says that the number is positive.
 const LONGEST_SERIAL: usize = 21;
 
-/// The subject of a leaf has nothing but this, if anything.
+/// What the subject of a leaf has beside what the spec's `subject` asks for, if it fits.
 fn common_name(spec: &CertificateSpec) -> Option<&str> {
     spec.dns_names.first().map(String::as_str).filter(|name| name.len() <= LONGEST_COMMON_NAME)
 }

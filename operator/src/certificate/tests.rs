@@ -1,6 +1,7 @@
 //! CSRs and CAs as hosts and clusters really hold them, and as an attacker would.
 
 use jiff::Timestamp;
+use kagiban_crds::CertificateSubject;
 use kagiban_crds::host_api::KeyRequest;
 use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, PrivateKeySpec};
 use rcgen::{
@@ -13,12 +14,15 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::{Authority, CsrKey, IssuerError, IssuerFacts, MAX_ISSUER_CERTIFICATES, chain_end, check, not_after};
+use super::{
+    Authority, CsrKey, IssuerError, IssuerFacts, MAX_ISSUER_CERTIFICATES, chain_end, check, fitting, not_after,
+};
 
 fn spec() -> CertificateSpec {
     CertificateSpec {
         dns_names: vec!["ups-01.example.com".into(), "*.ups.example.com".into()],
         ip_addresses: vec!["192.0.2.7".into(), "2001:db8::7".into()],
+        subject: CertificateSubject::default(),
         duration: "2160h".parse().expect("a duration"),
         renew_before: None,
         renew_before_percentage: None,
@@ -64,7 +68,8 @@ fn csr(key: &KeyPair, names: &[&str]) -> String {
 
 fn host_key() -> CsrKey {
     let key = KeyPair::generate().expect("a key");
-    check(&csr(&key, &["ups-01.example.com"]), KeyRequest::EcdsaP256).expect("a good CSR")
+    check(&csr(&key, &["ups-01.example.com"]), KeyRequest::EcdsaP256, &CertificateSubject::default())
+        .expect("a good CSR")
 }
 
 fn refused(certificate: &str, key: &str) -> IssuerError {
@@ -77,7 +82,8 @@ fn a_leaf_says_what_the_spec_says_and_nothing_of_what_the_csr_wished() {
     let now = Timestamp::now();
     let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), now).expect("a CA");
     let wishful = KeyPair::generate().expect("a key");
-    let wished = check(&csr(&wishful, &["bank.example.com"]), KeyRequest::EcdsaP256).expect("a good CSR");
+    let wished = check(&csr(&wishful, &["bank.example.com"]), KeyRequest::EcdsaP256, &CertificateSubject::default())
+        .expect("a good CSR");
     let issued = ca.sign(&wished, &spec(), now).expect("signed");
 
     let chain: Vec<_> =
@@ -109,6 +115,66 @@ fn a_leaf_says_what_the_spec_says_and_nothing_of_what_the_csr_wished() {
     for oid in ["2.5.29.14", "2.5.29.35"] {
         assert!(oids.iter().any(|o| o == oid), "{oid} is missing: {oids:?}");
     }
+}
+
+fn example() -> CertificateSubject {
+    serde_json::from_value(serde_json::json!({
+        "countries": ["JP"], "provinces": ["Tokyo"], "organizations": ["Example 株式会社"], "organizationalUnits": ["UPS"],
+    }))
+    .expect("a subject")
+}
+
+fn csr_with(parts: &[(DnType, &str)]) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    parts.iter().for_each(|(kind, text)| params.distinguished_name.push(kind.clone(), *text));
+    params.serialize_request(&KeyPair::generate().expect("a key")).expect("a CSR").pem().expect("PEM")
+}
+
+/// What a host puts into its CSR is read by an issuer that is sent the CSR itself.
+#[test]
+fn a_csr_has_the_subject_that_was_asked_for_or_is_refused() {
+    let whole = [
+        (DnType::CountryName, "JP"),
+        (DnType::StateOrProvinceName, "Tokyo"),
+        (DnType::OrganizationName, "Example 株式会社"),
+        (DnType::OrganizationalUnitName, "UPS"),
+        (DnType::CommonName, "ups-01.example.com"),
+    ];
+    let judged = |parts: &[(DnType, &str)], asked: &CertificateSubject| {
+        check(&csr_with(parts), KeyRequest::EcdsaP256, asked).map(|_| ()).map_err(|error| error.reason())
+    };
+    assert_eq!(judged(&whole, &example()), Ok(()));
+    assert_eq!(judged(&whole[4..], &CertificateSubject::default()), Ok(()), "a name is no part of it");
+    for (what, parts, asked) in [
+        ("dropped, by an exporter that is too old", &whole[4..], example()),
+        ("a part of it", &whole[1..], example()),
+        ("more than was asked for", &whole[..], CertificateSubject::default()),
+        ("another", &[(DnType::OrganizationName, "system:masters")][..], CertificateSubject::default()),
+        (
+            "of a kind that no spec asks for",
+            &[(DnType::CustomDnType(vec![2, 5, 4, 5]), "1")][..],
+            CertificateSubject::default(),
+        ),
+    ] {
+        assert_eq!(judged(parts, &asked), Err("csr_subject"), "{what}");
+    }
+}
+
+#[test]
+fn a_leaf_has_the_subject_of_the_spec_and_one_with_another_is_not_taken_as_it_is() {
+    let (certificate, key) = authority(|_| {});
+    let now = Timestamp::now();
+    let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), now).expect("a CA");
+    let with_subject = CertificateSpec { subject: example(), ..spec() };
+    let chain = ca.sign(&host_key(), &with_subject, now).expect("signed").chain;
+    let der = CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM");
+    let (_, leaf) = X509Certificate::from_der(&der).expect("a certificate");
+    assert_eq!(leaf.subject().to_string(), "C=JP, ST=Tokyo, O=Example 株式会社, OU=UPS, CN=ups-01.example.com");
+    assert!(fitting(&chain, &with_subject, ca.facts()).is_some());
+    assert!(fitting(&chain, &spec(), ca.facts()).is_none());
+    let plain = ca.sign(&host_key(), &spec(), now).expect("signed").chain;
+    assert!(fitting(&plain, &with_subject, ca.facts()).is_none());
 }
 
 /// Holds B17: a host's leaf had a serial of twenty thousand octets, and the status all of them.
@@ -272,12 +338,21 @@ fn a_subject_that_the_issuer_may_not_sign_is_refused_before_it_is_signed() {
     let corp = || name(&[(DnType::OrganizationName, "Corp")]);
     let host = || name(&[(DnType::CommonName, "UPS-01.example.com")]);
     let long = CertificateSpec { dns_names: vec![format!("{}.example.com", "a".repeat(60))], ..spec() };
+    let named = |organization: &str| CertificateSpec {
+        subject: CertificateSubject { organizations: vec![organization.to_owned()], ..CertificateSubject::default() },
+        ..spec()
+    };
     let subject = Some("subject_constraint");
     for (permitted, excluded, spec, expected) in [
         (vec![corp()], vec![], spec(), subject),
         (vec![corp(), host()], vec![], spec(), None),
         (vec![name(&[])], vec![], spec(), None),
         (vec![corp()], vec![], long.clone(), None),
+        (vec![corp()], vec![], named("Corp"), None),
+        (vec![corp()], vec![], named("corp"), None),
+        (vec![corp()], vec![], named("Corporation"), subject),
+        (vec![name(&[(DnType::CountryName, "JP")])], vec![], named("Corp"), subject),
+        (vec![], vec![corp()], named("Corp"), subject),
         (vec![], vec![corp()], spec(), None),
         (vec![], vec![host()], spec(), subject),
         (vec![], vec![name(&[])], spec(), subject),
@@ -298,6 +373,7 @@ fn what_the_operator_refuses_is_not_said_to_be_refused_by_the_host() {
     for (error, by) in [
         (IssuerError::BadCsr, BlockedBy::HostAnswerRefused),
         (IssuerError::CsrKey("RSA-2048"), BlockedBy::HostAnswerRefused),
+        (IssuerError::CsrSubject, BlockedBy::HostAnswerRefused),
         (IssuerError::BadName("a_b".into()), BlockedBy::SpecInvalid),
         (IssuerError::NameConstraint("a.example".into()), BlockedBy::IssuerRefused),
         (IssuerError::SubjectConstraint("a.example".into()), BlockedBy::IssuerRefused),
@@ -367,11 +443,19 @@ fn a_key_that_was_not_asked_for_is_refused() {
     let p256 = KeyPair::generate().expect("a key");
     let request = csr(&p256, &["a.example.com"]);
     for other in [KeyRequest::EcdsaP384, KeyRequest::Rsa2048, KeyRequest::Rsa4096] {
-        assert_eq!(check(&request, other).map_err(|e| e.reason()), Err("csr_key"), "{other:?}");
+        assert_eq!(
+            check(&request, other, &CertificateSubject::default()).map_err(|e| e.reason()),
+            Err("csr_key"),
+            "{other:?}"
+        );
     }
     let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key");
-    assert!(check(&csr(&rsa, &["a.example.com"]), KeyRequest::Rsa2048).is_ok());
-    assert_eq!(check(&csr(&rsa, &["a.example.com"]), KeyRequest::Rsa3072).map_err(|e| e.reason()), Err("csr_key"));
+    assert!(check(&csr(&rsa, &["a.example.com"]), KeyRequest::Rsa2048, &CertificateSubject::default()).is_ok());
+    assert_eq!(
+        check(&csr(&rsa, &["a.example.com"]), KeyRequest::Rsa3072, &CertificateSubject::default())
+            .map_err(|e| e.reason()),
+        Err("csr_key")
+    );
 }
 
 #[test]
@@ -384,14 +468,21 @@ fn no_byte_of_a_csr_can_be_changed_to_smuggle_in_another_key() {
         bad[position] ^= 0x01;
         let text = armoured(&bad);
         // The wrapping around what is signed has bits that mean nothing; the key never changes
-        if let Ok(taken) = check(&text, KeyRequest::EcdsaP256) {
-            assert_eq!(Ok(taken), check(&pem, KeyRequest::EcdsaP256), "byte {position}");
+        if let Ok(taken) = check(&text, KeyRequest::EcdsaP256, &CertificateSubject::default()) {
+            assert_eq!(
+                Ok(taken),
+                check(&pem, KeyRequest::EcdsaP256, &CertificateSubject::default()),
+                "byte {position}"
+            );
         }
     }
     for length in 0..der.len() {
-        assert!(check(&armoured(&der[..length]), KeyRequest::EcdsaP256).is_err(), "length {length}");
+        assert!(
+            check(&armoured(&der[..length]), KeyRequest::EcdsaP256, &CertificateSubject::default()).is_err(),
+            "length {length}"
+        );
     }
-    assert!(check(&"A".repeat(1 << 20), KeyRequest::EcdsaP256).is_err());
+    assert!(check(&"A".repeat(1 << 20), KeyRequest::EcdsaP256, &CertificateSubject::default()).is_err());
 }
 
 #[test]

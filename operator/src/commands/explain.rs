@@ -122,12 +122,16 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
             ]
         }
     };
+    lines.extend(facts.ca_alias.map(|alias| {
+        format!("the keystore: the root of the new certificate, trusted as {alias}, where it is not trusted there yet")
+    }));
     if let Some(ini) = &facts.password_ini {
         let shortest = ini.min_password;
         lines.push(format!(
             "{} of {}, with the keystore, where the password is a new one ({shortest} characters at least)",
             ini.key, ini.file
         ));
+        lines.extend(ini.backup.map(|backup| format!("a password in {backup}, along with it; none is put there")));
     }
     if !facts.protected.is_empty() {
         lines.push(format!("never removed: {}", facts.protected.join(", ")));

@@ -43,7 +43,7 @@ pub fn request_digest(spec: &ManagedAgentCertificateSpec) -> String {
     }
 }
 
-/// A digest over names, key, issuer and keystore.
+/// A digest over names, subject, key, issuer and keystore.
 ///
 /// Not over duration and renewBefore: they say when, not what, and a leaf that is good until its renewal time is left
 /// alone. Not over the password's value either, which a digest in a status would let others guess at.
@@ -63,6 +63,15 @@ pub(crate) fn push_digest(push: &PushSpec) -> String {
         sorted.dedup();
         part(&sorted.len().to_string());
         sorted.into_iter().for_each(&mut part);
+    }
+    // Nothing of one that is not there: a spec from before there was a subject is the same request still
+    let subject = &push.certificate.subject;
+    if !subject.is_empty() {
+        part("subject");
+        for (kind, text) in subject.parts() {
+            part(&format!("{kind:?}"));
+            part(text);
+        }
     }
     let key = push.certificate.private_key;
     part(match key.algorithm {

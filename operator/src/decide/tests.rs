@@ -13,7 +13,7 @@ use kagiban_crds::resource::{
     ManagedAgentCertificateStatus, NearExpiry, Outcome, Procedure, Product, PushSpec, RotationSpec, RotationTrigger,
     SecretRef, SignedLeaf,
 };
-use kagiban_crds::{Epoch, Generation, LeafSha256};
+use kagiban_crds::{CertificateSubject, Epoch, Generation, LeafSha256};
 
 use super::{
     Decision, Inputs, Observed, Obstacle, PasswordVersion, Policy, Reason, References, Resource, Rival, Setback, Step,
@@ -38,6 +38,7 @@ pub(super) fn certificate(duration: &str, renew_before: Option<&str>, percentage
     CertificateSpec {
         dns_names: vec!["ups-01.example.com".into()],
         ip_addresses: Vec::new(),
+        subject: CertificateSubject::default(),
         duration: duration.parse().expect("a duration"),
         renew_before: renew_before.map(|text| text.parse().expect("a duration")),
         renew_before_percentage: percentage,

@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use kagiban_crds::HostName;
 use kagiban_crds::host_api::KeyRequest;
 use kagiban_crds::resource::{CertificateSpec, GoDuration, KeyAlgorithm, PrivateKeySpec, SignedLeaf};
+use kagiban_crds::{CertificateSubject, HostName};
 use rcgen::{CertificateParams, KeyPair};
 use zeroize::Zeroizing;
 
@@ -81,10 +81,15 @@ pub(super) fn issue(
 ) -> Result<Identity, IssuerError> {
     let key = Zeroizing::new(KeyPair::generate().map_err(|_| IssuerError::Signing)?);
     let request = CertificateParams::default().serialize_request(&*key).and_then(|csr| csr.pem());
-    let csr = certificate::check(&request.map_err(|_| IssuerError::Signing)?, KeyRequest::EcdsaP256)?;
+    let csr = certificate::check(
+        &request.map_err(|_| IssuerError::Signing)?,
+        KeyRequest::EcdsaP256,
+        &CertificateSubject::default(),
+    )?;
     let spec = CertificateSpec {
         dns_names: names.dns.clone(),
         ip_addresses: names.addresses.clone(),
+        subject: CertificateSubject::default(),
         duration,
         renew_before: None,
         renew_before_percentage: None,

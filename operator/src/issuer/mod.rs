@@ -120,7 +120,8 @@ impl Issuers {
         }
         let asked = push.certificate.private_key.request();
         let asked = asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?;
-        let key = certificate::check(csr, asked).map_err(|error| Obstacle::of_issuer(named, &error))?;
+        let subject = &push.certificate.subject;
+        let key = certificate::check(csr, asked, subject).map_err(|error| Obstacle::of_issuer(named, &error))?;
         let order = Order { resource, push, generation, csr, key, now };
         match self.named(named)?.ask(&order).await? {
             IssuerReply::Issued(issued) => {

@@ -125,7 +125,9 @@ mod tests {
         let (spec, authority) = (ecdsa(), ca(&key()));
         let csr = CertificateParams::default().serialize_request(&key()).expect("a CSR").pem().expect("PEM");
         let asked = spec.certificate.private_key.request().expect("a key that hosts make");
-        let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
+        let issued = authority
+            .sign(&check(&csr, asked, &spec.certificate.subject).expect("a good CSR"), &spec.certificate, now)
+            .expect("signed");
         (Basis::of(Generation(1), &csr, &spec, Some(authority.facts())), issued)
     }
 

@@ -16,8 +16,8 @@ use kagiban_crds::host_api::{
     AgentReport, ChainDelivery, Leaf, PasswordQuestion, PasswordReport, PowerReport, PowerState, Refusal,
     RefusalReason, RenewalOrder, RotationOpen, RotationReport, RotationState, Sighting,
 };
-use kagiban_crds::{Epoch, Generation, LeafSha256};
-use rcgen::{CertificateParams, KeyPair};
+use kagiban_crds::{CertificateSubject, Epoch, Generation, LeafSha256};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -265,7 +265,7 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
             if state.keys_anew
                 && let Some(rotation) = state.report.rotation.as_mut()
             {
-                let csr = Some(csr(vec!["ups-01.example.com".to_owned()]));
+                let csr = Some(csr(vec!["ups-01.example.com".to_owned()], &CertificateSubject::default()));
                 *rotation =
                     RotationReport { mark: rotation.mark.clone(), ..waiting(rotation.epoch, rotation.generation, csr) };
             }
@@ -333,14 +333,16 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
 }
 
 fn keyed(order: &RotationOpen) -> RotationReport {
-    let csr = csr(order.certificate.dns_names.clone());
+    let csr = csr(order.certificate.dns_names.clone(), &order.certificate.subject);
     RotationReport { mark: order.mark.clone(), ..waiting(order.target.epoch, order.target.generation, Some(csr)) }
 }
 
 /// For a key that was made just now.
-fn csr(names: Vec<String>) -> String {
+fn csr(names: Vec<String>, subject: &CertificateSubject) -> String {
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(names).expect("names");
+    let mut params = CertificateParams::new(names).expect("names");
+    params.distinguished_name = DistinguishedName::new();
+    subject.parts().for_each(|(part, text)| params.distinguished_name.push(DnType::from_oid(part.oid()), text));
     params.serialize_request(&key).expect("a CSR").pem().expect("PEM")
 }
 

@@ -14,7 +14,7 @@ use kagiban_crds::host_api::{
     CertificateRequest, ChainDelivery, HandOver, KeyRequest, KeystoreOrder, Refusal, RollbackOrder, RotationOpen,
     Target,
 };
-use kagiban_crds::{Epoch, Generation, Lineage};
+use kagiban_crds::{CertificateSubject, Epoch, Generation, Lineage};
 use kagiban_exporter::config;
 use kagiban_exporter::platform::command_process;
 use kagiban_exporter::rotation::agent::Agent;
@@ -93,6 +93,7 @@ async fn rotate(rotator: &mut Rotator, target: Target, authority: &Authority) ->
         certificate: CertificateRequest {
             dns_names: vec![target.host.to_string()],
             ip_addresses: Vec::new(),
+            subject: CertificateSubject::default(),
             // Made in microseconds; an RSA key takes up to a second.
             key: KeyRequest::EcdsaP256,
         },

@@ -155,6 +155,39 @@ pub(super) fn edges() -> Vec<(&'static str, Vec<Value>)> {
             .concat(),
         ),
         (
+            "/spec/certificate/subject",
+            ["countries", "provinces", "localities", "organizations", "organizationalUnits"]
+                .iter()
+                .flat_map(|field| {
+                    let texts = [
+                        "",
+                        " ",
+                        "A",
+                        "JP",
+                        "jp",
+                        "JPN",
+                        " A",
+                        "A ",
+                        "A B",
+                        "A\u{3000}",
+                        "A\n",
+                        "A\u{a0}",
+                        "日本",
+                        "A\u{200b}",
+                        "\u{feff}A",
+                        "A\u{202e}B",
+                    ];
+                    let lengths = [64, 65, 128, 129];
+                    let of = move |values: Value| json!({*field: values});
+                    let one = texts.iter().map(|text| json!([text]));
+                    let long =
+                        lengths.into_iter().flat_map(|length| [json!([long(length)]), json!(["語".repeat(length)])]);
+                    one.chain(long).chain([json!([]), json!(["JP", "JP"])]).map(of).collect::<Vec<_>>()
+                })
+                .chain([json!({})])
+                .collect(),
+        ),
+        (
             "/spec/certificate/ipAddresses",
             [
                 lists(&[

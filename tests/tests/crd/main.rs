@@ -101,6 +101,10 @@ fn every_rule_refuses_its_example_with_words_that_help() -> Result<()> {
             "exclude each other",
         ),
         (certificate, json!({"dnsNames": ["a"], "renewBeforePercentage": 100}), "renewBeforePercentage"),
+        (certificate, json!({"dnsNames": ["a"], "subject": {"countries": ["jp"]}}), "subject.countries[0]"),
+        (certificate, json!({"dnsNames": ["a"], "subject": {"organizations": ["a", "b"]}}), "at most 1 item"),
+        (certificate, json!({"dnsNames": ["a"], "subject": {"organizations": [" a"]}}), "subject.organizations[0]"),
+        (certificate, json!({"dnsNames": ["a"], "subject": {"postalCodes": ["1"]}}), "unknown field"),
         (certificate, json!({"dnsNames": ["a"], "privateKey": {"size": 1024}}), "2048, 3072 or 4096"),
         (
             certificate,
@@ -129,6 +133,10 @@ fn what_may_be_written_is_accepted_and_gets_its_defaults() -> Result<()> {
         with("/spec/certificate", json!({"dnsNames": ["ups-01.example.com"]})),
         with("/spec/certificate", json!({"dnsNames": ["*.example.com"], "renewBeforePercentage": 33})),
         with("/spec/certificate", json!({"dnsNames": ["a"], "privateKey": {"algorithm": "ECDSA", "size": 256}})),
+        with(
+            "/spec/certificate",
+            json!({"dnsNames": ["a"], "subject": {"countries": ["JP"], "provinces": ["東京都"], "organizations": ["Example, Inc."]}}),
+        ),
         with("/spec/api/hostApi/url", json!("https://[2001:db8::1]:9995")),
         with(
             "/spec/keystore",

@@ -7,6 +7,7 @@ mod clock;
 mod event_log;
 mod executable;
 mod host;
+mod jars;
 mod listeners;
 mod lock;
 mod logind;
@@ -36,6 +37,7 @@ pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file,
     state_directory_of_running_unit,
 };
+pub use jars::jar_seal;
 pub use listeners::{listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use packages::installed_package;

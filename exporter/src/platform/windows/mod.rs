@@ -4,6 +4,7 @@ mod accounts;
 mod arguments;
 mod event_log;
 mod host;
+mod jars;
 mod listeners;
 mod lock;
 mod packages;
@@ -27,6 +28,7 @@ pub use host::{
     CA_BUNDLES, JVM_PARENTS, boot_id, boot_time, booted_at, default_state_directory, host_name, is_clock_synchronized,
     scheduled_shutdown_file, state_directory_of_running_unit, system_trust,
 };
+pub use jars::jar_seal;
 pub use kagiban_files::{check_unexposed, check_unexposed_program};
 pub(super) use kagiban_files::{check_way, read_unexposed};
 pub use listeners::{listeners, occupants};
@@ -52,7 +54,7 @@ use super::{Ability, Hints};
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Windows;
 
 /// What this program does elsewhere and not here.
-pub const LACKS: &[Ability] = &[Ability::ShutdownSchedule, Ability::HandedOverSockets];
+pub const LACKS: &[Ability] = &[Ability::ShutdownSchedule, Ability::HandedOverSockets, Ability::JarSignatures];
 
 /// Whether one name of a file is another in other letters.
 pub const NAMES_FOLD_CASE: bool = true;

@@ -114,7 +114,7 @@ impl Rotator {
             state: Phase::Keyed.after(Event::Done),
             ..rotation.clone()
         };
-        rotation.log(now, String::new());
+        rotation.log(now, staging.note(push));
         let report = rotation.report();
         let epoch = self.record.epoch.max(delivery.target.epoch);
         let record = Record { epoch, rotation: Some(rotation), ..self.record.clone() };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kagiban_agents::Ini;
 use kagiban_crds::host_api::{KeystoreOrder, OnUnreadable};
 use kagiban_crds::{AgentName, Generation, LeafSha256};
-use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge};
+use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge, Trusted, TrustedPlace};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -29,6 +29,8 @@ pub(in crate::rotation) struct Staging {
     pub previous: Option<LeafSha256>,
     /// Opens the new store.
     pub password: Option<SecretString>,
+    /// What became of the CA's root, where the product's vendor has it put beside the key.
+    trusted: Option<TrustedPlace>,
     leaf: LeafSha256,
 }
 
@@ -55,6 +57,7 @@ impl Survey {
     ) -> Result<Staging, StagingError> {
         let leaf = key.chain.first().map(|leaf| LeafSha256::new(leaf.sha256())).ok_or(StagingError::OtherLeaf)?;
         let mut files = Vec::new();
+        let mut trusted = None;
         match (&push.keystore, &self.files) {
             (Keystore::OneFile { path, .. }, Files::Store(surveyed)) => {
                 let old = self.old_store();
@@ -65,6 +68,10 @@ impl Survey {
                         new_password: self.passwords.first(),
                         alias: &self.alias,
                         key,
+                        trusted: push
+                            .ca_alias
+                            .zip(root_of(&key.chain))
+                            .map(|(alias, certificate)| Trusted { alias, certificate }),
                         format: format(self.format).or_else(|| old.is_none().then_some(Format::Pkcs12)),
                         profile: None,
                         on_unreadable: match order.on_unreadable {
@@ -75,6 +82,7 @@ impl Survey {
                     },
                     &Limits::default(),
                 )?;
+                trusted = merged.trusted;
                 let holds = FileRole::Store { alias: self.alias.clone() };
                 files.push(place.file(path, holds, merged.bytes, surveyed, 0)?);
             }
@@ -91,12 +99,31 @@ impl Survey {
             let file = place.file(path, FileRole::PasswordIni, bytes(&contents), &ini.file, files.len())?;
             files.push(file.restored_as(bytes(&self.ini_for_rollback(push, ini)?)));
         }
+        if let Some((path, backup, contents)) = self.next_ini_backup(push)? {
+            let bytes = Zeroizing::new(contents.bytes().to_vec());
+            files.push(place.file(path, FileRole::PasswordIni, bytes, &backup.file, files.len())?);
+        }
         let password = self.passwords.into_iter().next();
-        Ok(Staging { files, previous: self.previous, password, leaf })
+        Ok(Staging { files, previous: self.previous, password, trusted, leaf })
     }
 }
 
 impl Staging {
+    /// For the log of steps: where the CA's root went. Empty where none goes in.
+    pub(in crate::rotation) fn note(&self, push: &Push) -> String {
+        match (&self.trusted, push.ca_alias) {
+            (Some(TrustedPlace::Put { alias }), Some(usual)) if alias != usual => {
+                format!("another entry is called {usual} and stays: the CA's root goes in beside it as {alias}")
+            }
+            (Some(TrustedPlace::Put { alias }), _) => format!("the CA's root goes in as {alias}"),
+            (Some(TrustedPlace::There { alias }), _) => format!("the CA's root is there already, as {alias}"),
+            (Some(TrustedPlace::Taken), Some(usual)) => {
+                format!("the CA's root does not go in: other entries have the alias {usual}")
+            }
+            (Some(TrustedPlace::Taken), None) | (None, _) => String::new(),
+        }
+    }
+
     /// Writes every file of the set beside the one that it is to replace, with the owner and permissions that this one
     /// was surveyed with, and reads it back. Where a rollback takes another file than the old one, that is written too.
     ///
@@ -194,6 +221,12 @@ impl StagedFile {
         }
         self
     }
+}
+
+/// What the chain ends in, where that is a CA that signed itself: the certificate that a person would import.
+fn root_of(chain: &[Certificate]) -> Option<&Certificate> {
+    let (_, issuers) = chain.split_first()?;
+    issuers.last().filter(|last| last.is_self_issued() && last.is_ca())
 }
 
 fn chain_pem(chain: &[Certificate]) -> Zeroizing<Vec<u8>> {

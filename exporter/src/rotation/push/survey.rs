@@ -28,6 +28,8 @@ pub(in crate::rotation) struct Survey {
     /// The one that the old store was found to open with.
     pub opens: Option<usize>,
     pub ini: Option<IniFile>,
+    /// The agent's copy of it, where that tells a password which will not be the store's.
+    pub ini_backup: Option<IniFile>,
     pub alias: String,
     pub format: StoreFormat,
     pub previous: Option<LeafSha256>,
@@ -134,8 +136,10 @@ fn survey_store(
     if let Some(store) = store.as_ref().filter(|store| store.format != Format::Pem) {
         store.check_alias(&alias)?;
     }
-    let survey = Survey { files: Files::Store(Box::new(file)), passwords, opens, ini, alias, format, previous };
+    let files = Files::Store(Box::new(file));
+    let mut survey = Survey { files, passwords, opens, ini, ini_backup: None, alias, format, previous };
     survey.check_passwords(push)?;
+    survey.ini_backup = survey.stale_backup(push)?;
     Ok(survey)
 }
 
@@ -155,6 +159,7 @@ fn survey_pair(order: &KeystoreOrder, certificate: &Path, key: &Path) -> Result<
         passwords: Vec::new(),
         opens: None,
         ini: None,
+        ini_backup: None,
         alias: String::new(),
         format: StoreFormat::Pem,
     })
@@ -174,6 +179,39 @@ impl Survey {
             return Err(StagingError::NotRestorable);
         }
         Ok(())
+    }
+
+    /// An agent that falls back on its copy of the INI file would be told the old password: with the new store in place it could not
+    /// start. A copy that tells none, as after the agent has removed what it has read, is left as it is.
+    fn stale_backup(&self, push: &Push) -> Result<Option<IniFile>, StagingError> {
+        let (Some(path), Some((_, place)), Some(_)) = (&push.ini_backup, &push.password_ini, self.next_ini(push)?)
+        else {
+            return Ok(None);
+        };
+        let file = platform::survey(path, max_ini_bytes())?;
+        let Some(held) = &file.file else { return Ok(None) };
+        let (contents, password) =
+            read_ini(&held.bytes, &PasswordIni { file: place.backup.unwrap_or(place.file), ..*place })?;
+        Ok(password.is_some().then_some(IniFile { file, contents, password }))
+    }
+
+    /// What the agent's copy of the INI file will hold, with the file that goes with it.
+    ///
+    /// # Errors
+    /// See [`StagingError`].
+    pub(in crate::rotation) fn next_ini_backup<'a>(
+        &'a self,
+        push: &'a Push,
+    ) -> Result<Option<(&'a Path, &'a IniFile, Ini)>, StagingError> {
+        let (Some(path), Some((_, place)), Some(backup), Some(new)) =
+            (&push.ini_backup, &push.password_ini, &self.ini_backup, self.passwords.first())
+        else {
+            return Ok(None);
+        };
+        let contents = backup.contents.with_value(place.section, place.key, new);
+        let contents =
+            contents.map_err(|source| StagingError::Ini { file: place.backup.unwrap_or(place.file), source })?;
+        Ok((contents.bytes() != backup.contents.bytes()).then_some((path, backup, contents)))
     }
 
     pub(in crate::rotation) fn old_store(&self) -> Option<&[u8]> {

@@ -194,7 +194,12 @@ mod tests {
 
     fn validate(pem: &str, spki: &[u8]) -> Result<usize, ChainError> {
         let dns_names = vec!["ups-01.example.com".to_owned()];
-        let request = CertificateRequest { dns_names, ip_addresses: vec![], key: KeyRequest::EcdsaP256 };
+        let request = CertificateRequest {
+            dns_names,
+            ip_addresses: vec![],
+            subject: kagiban_crds::CertificateSubject::default(),
+            key: KeyRequest::EcdsaP256,
+        };
         let now: Timestamp = "2025-01-01T00:00:00Z".parse().expect("time");
         chain(pem, spki, &request, now).map(|chain| chain.len())
     }

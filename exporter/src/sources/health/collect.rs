@@ -17,6 +17,8 @@ use crate::sources::password_ini;
 const MAX_FILES: usize = 20_000;
 /// The deepest path of a Java has six parts below it.
 const MAX_DEPTH: usize = 16;
+/// An agent has some thirty, each of which a program is asked about for a second.
+const MAX_JARS: usize = 200;
 /// The file `release` has some 1.5 KiB.
 const MAX_RELEASE_BYTES: u64 = 64 * 1024;
 
@@ -46,6 +48,8 @@ pub(super) struct Collected {
     pub(super) java: Result<JavaVersion, Trouble>,
     pub(super) missing: Result<Vec<&'static str>, Trouble>,
     pub(super) left_behind: Result<Option<Label>, Trouble>,
+    /// Those that the vendor has signed.
+    pub(super) jars: Result<Vec<PathBuf>, Trouble>,
 }
 
 impl AgentPaths {
@@ -62,6 +66,7 @@ impl AgentPaths {
             java: java(&jre.join(self.product.release)),
             missing: self.missing(),
             left_behind: self.left_behind(),
+            jars: self.jars(),
         }
     }
 
@@ -169,6 +174,38 @@ impl AgentPaths {
             }
         }
         Ok(missing)
+    }
+
+    fn jars(&self) -> Result<Vec<PathBuf>, Trouble> {
+        let directory = resolved(&self.directory)?;
+        let mut jars = Vec::new();
+        for pattern in self.product.signed_jars {
+            let path = directory.join(pattern);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let Some(end) = name.strip_prefix('*') else {
+                jars.push(path);
+                continue;
+            };
+            let folder = path.parent().unwrap_or(&directory);
+            let failed = |source| {
+                let error = FileError::from_io(folder, source);
+                Trouble::new(error.reason(), error)
+            };
+            for entry in std::fs::read_dir(folder).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                if entry.file_name().to_string_lossy().ends_with(end) {
+                    jars.push(entry.path());
+                }
+                if jars.len() > MAX_JARS {
+                    return Err(Trouble::new(
+                        "too_many_files",
+                        format!("{}: more than {MAX_JARS} JARs", folder.display()),
+                    ));
+                }
+            }
+        }
+        jars.sort();
+        Ok(jars)
     }
 
     fn left_behind(&self) -> Result<Option<Label>, Trouble> {

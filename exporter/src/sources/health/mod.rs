@@ -3,10 +3,12 @@
 //! ```text
 //!   HealthSource (deadline) ─┬─ collect   its files, on a blocking thread ─┐
 //!                            ├─ probe     what its port serves, and takes ├──Facts──> health::verdicts
+//!                            ├─ jars      what jarsigner said last        ┤
 //!                            └─ snmp      what it answers, if configured  ─┘
 //! ```
 
 mod collect;
+mod jars;
 mod snmp;
 
 use std::panic::AssertUnwindSafe;
@@ -22,7 +24,7 @@ use super::blocking::Blocking;
 use super::schedule::{panicked, timed_out};
 use crate::blocking::Work;
 use crate::config::{HealthConfig, HealthSnmpConfig};
-use crate::health::{HardeningFacts, JavaVersion, LeafMarks, verdicts};
+use crate::health::{HardeningFacts, JarsSeen, JavaVersion, LeafMarks, verdicts};
 use crate::probe::{Endpoint, Greeting, OldVersion, greet, probe};
 use crate::snapshot::{HealthSeen, Label, Observation, Trouble};
 
@@ -39,6 +41,7 @@ pub(super) struct HealthSource {
     paths: AgentPaths,
     collector: Blocking<AgentPaths, Collected>,
     ports: Ports,
+    jars: jars::Jars,
     minimum_java: Option<JavaVersion>,
     deadline: Duration,
 }
@@ -70,6 +73,7 @@ impl HealthSource {
             paths,
             collector: Blocking::new(Work::Health, deadline),
             ports: Ports { endpoint, snmp: config.snmp.clone(), snmp_reads: snmp::Reads::new() },
+            jars: jars::Jars::new(config.jarsigner.clone()),
             minimum_java: config.minimum_java_version.clone(),
             deadline,
         }
@@ -85,7 +89,8 @@ impl HealthSource {
             (Ok(_), Ok(Err(_))) => return (Observation::Nothing, Some(panicked("panic"))),
             (Ok(_), Err(_)) => return (Observation::Nothing, Some(timed_out("timeout", self.deadline))),
         };
-        let facts = self.facts(collected, asked);
+        let jars = self.jars.look(collected.jars.clone()).await;
+        let facts = self.facts(collected, asked, jars);
         let seen = HealthSeen {
             agent: self.agent.clone(),
             directory: Label::from_path(&self.paths.directory),
@@ -94,7 +99,7 @@ impl HealthSource {
         (Observation::Health(seen), None)
     }
 
-    fn facts(&self, collected: Collected, asked: Asked) -> HardeningFacts {
+    fn facts(&self, collected: Collected, asked: Asked, jars: Result<JarsSeen, Trouble>) -> HardeningFacts {
         let Collected {
             stored,
             store_password,
@@ -105,6 +110,7 @@ impl HealthSource {
             java,
             missing,
             left_behind,
+            jars: _,
         } = collected;
         let Asked { served, old_tls, snmp } = asked;
         HardeningFacts {
@@ -119,6 +125,7 @@ impl HealthSource {
             minimum_java: self.minimum_java.clone(),
             missing,
             left_behind,
+            jars,
             old_tls,
             snmp,
         }

@@ -36,7 +36,8 @@ fn issued(authority: &Authority, resource: &Resource, at: Timestamp) -> Issued {
     let key = KeyPair::generate().expect("a key");
     let csr = CertificateParams::default().serialize_request(&key).expect("a CSR").pem().expect("PEM");
     let spec = &resource.spec.procedure.push().expect("what is pushed").certificate;
-    let key = check(&csr, spec.private_key.request().expect("a key that hosts make")).expect("a good CSR");
+    let key =
+        check(&csr, spec.private_key.request().expect("a key that hosts make"), &spec.subject).expect("a good CSR");
     authority.ca.sign(&key, spec, at).expect("signed")
 }
 

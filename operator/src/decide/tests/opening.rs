@@ -1,6 +1,7 @@
 //! When a rotation is opened, and what keeps it from being opened.
 
 use super::*;
+use crate::decide::request_digest;
 
 /// Holds B2, B9: whoever may name a host learns nothing of other namespaces by it.
 #[test]
@@ -154,6 +155,28 @@ fn another_name_in_the_spec_rotates_and_another_duration_does_not() {
     push(&mut resource.spec).certificate.dns_names.push("ups.example.com".into());
     let step = decided(&resource, &report, now()).step;
     assert_eq!(step, Step::Open { generation: Generation(2), trigger: RotationTrigger::SpecChanged });
+}
+
+#[test]
+fn another_subject_in_the_spec_rotates_and_the_same_does_not() {
+    let subject = |organization: &str| CertificateSubject {
+        organizations: vec![organization.to_owned()],
+        ..CertificateSubject::default()
+    };
+    let (mut resource, report) = settled();
+    let without = request_digest(&resource.spec);
+    push(&mut resource.spec).certificate.subject = subject("Example");
+    let step = decided(&resource, &report, now()).step;
+    assert_eq!(step, Step::Open { generation: Generation(2), trigger: RotationTrigger::SpecChanged });
+
+    let asked = request_digest(&resource.spec);
+    push(&mut resource.spec).certificate.subject = subject("Other");
+    assert_ne!(request_digest(&resource.spec), asked);
+    let unit = CertificateSubject { organizational_units: vec!["Example".to_owned()], ..CertificateSubject::default() };
+    push(&mut resource.spec).certificate.subject = unit;
+    assert_ne!(request_digest(&resource.spec), asked, "the same word, as something else");
+    push(&mut resource.spec).certificate.subject = CertificateSubject::default();
+    assert_eq!(request_digest(&resource.spec), without);
 }
 
 #[test]

@@ -207,6 +207,7 @@ impl Restoration<'_> {
             new_password: Some(password),
             alias,
             key: &key,
+            trusted: None,
             format: None,
             profile: None,
             on_unreadable: OnUnreadable::Refuse,
@@ -222,7 +223,7 @@ impl Restoration<'_> {
         self.push?.password_ini.as_ref()
     }
 
-    /// Whether the file with the agent's password is one of the set.
+    /// Whether the file with the agent's password is one of the set. Where the agent's copy of it is too, that comes after it.
     pub(super) fn tells_password(&self) -> bool {
         self.password_file().is_some()
     }
