@@ -59,8 +59,8 @@ fn folder(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
 fn engine(seen: &AlertsSeen, now: Timestamp) -> Option<Item> {
     let left = seen.engine_stop?.as_second() - now.as_second();
     let (severity, when) = match left {
-        ..0 => (Severity::Critical, format!("may have stopped {} ago", Span(-left))),
-        ..SOON => (Severity::Warning, format!("may stop in {}", Span(left))),
+        i64::MIN..0 => (Severity::Critical, format!("may have stopped {} ago", Span(-left))),
+        0..SOON => (Severity::Warning, format!("may stop in {}", Span(left))),
         _ => (Severity::Fine, format!("may stop in {}", Span(left))),
     };
     let about = format!("Communication engine of {}", seen.agent);

@@ -143,9 +143,7 @@ fn without_ups(config: &Config) -> Option<Item> {
 
 /// Whether the power allows rotations; where nothing is rotated nobody asks.
 async fn power(config: &Config, board: &Arc<Board>) -> Option<Item> {
-    if config.rotated_agents().next().is_none() {
-        return None;
-    }
+    config.rotated_agents().next()?;
     let gate = PowerGate::new(&config.power).watching(Arc::clone(board));
     let about = "Power of this host";
     Some(match gate.check().await {

@@ -48,9 +48,9 @@ pub(super) struct Columns {
 
 impl Reading {
     /// What tells that a text is one of these alerts.
-    pub(super) fn words(&self) -> impl Iterator<Item = &'static str> + Clone {
+    pub(super) fn words(&self) -> Vec<&'static str> {
         let AlertFacts { fields, failed, sender, folder, .. } = self.facts;
-        fields.iter().copied().chain([failed, sender, folder])
+        fields.iter().copied().chain([failed, sender, folder]).collect()
     }
 
     /// The alerts of a mail, in their order.
@@ -97,12 +97,12 @@ impl Reading {
     fn entry_of(&self, fields: &BTreeMap<&str, String>) -> Option<Entry> {
         let value = |name: &str| fields.get(name).map_or("", String::as_str);
         let AlertFacts { kind, detail, item, time, .. } = self.facts;
-        let kind = self.kind_of([value(kind)].into_iter(), value(detail), value(item))?;
+        let kind = self.kind_of(&[value(kind)], value(detail), value(item))?;
         Some(Entry { kind, at: self.time(value(time)) })
     }
 
-    fn kind_of<'a>(&self, mut kinds: impl Iterator<Item = &'a str>, detail: &str, item: &str) -> Option<EntryKind> {
-        let has_failed = kinds.any(|kind| kind.trim() == self.facts.failed);
+    fn kind_of(&self, kinds: &[&str], detail: &str, item: &str) -> Option<EntryKind> {
+        let has_failed = kinds.iter().any(|kind| kind.trim() == self.facts.failed);
         match self.sender(detail).filter(|_| has_failed) {
             Some(sender) => Some(EntryKind::Failed(sender)),
             None => item.contains(self.facts.folder).then_some(EntryKind::Folder),
@@ -110,25 +110,21 @@ impl Reading {
     }
 
     /// Where a log's header is this row: which of its columns tells what.
-    pub(super) fn header<'a>(&self, cells: impl Iterator<Item = &'a str> + Clone) -> Option<Columns> {
+    pub(super) fn header(&self, cells: &[&str]) -> Option<Columns> {
         let is_name = |cell: &str| self.facts.fields.contains(&cell.trim());
-        let named = cells.clone().filter(|cell| is_name(cell)).count();
-        let time = || cells.clone().position(|cell| cell.trim() == self.facts.time);
+        let named = cells.iter().filter(|cell| is_name(cell)).count();
+        let time = || cells.iter().position(|cell| cell.trim() == self.facts.time);
         (named >= COLUMNS_OF_A_HEADER).then(|| Columns { time: time() })
     }
 
     /// The alert of a row, by the cells that tell it, wherever they stand: the notice does not say which columns an exported log has. The
     /// time is that of its column, else the first that stands there.
-    pub(super) fn row<'a>(&self, columns: &Columns, cells: impl Iterator<Item = &'a str> + Clone) -> Option<Entry> {
-        let detail = cells.clone().find(|cell| cell.contains(self.facts.sender)).unwrap_or_default();
-        let item = cells.clone().find(|cell| cell.contains(self.facts.folder)).unwrap_or_default();
-        let kind = self.kind_of(cells.clone(), detail, item)?;
-        let of_column = columns.time.and_then(|at| self.time(cells.clone().nth(at)?));
-        let of_one_cell = || cells.clone().find_map(|cell| self.time(cell));
-        let of_two_cells = || {
-            let pairs = cells.clone().zip(cells.clone().skip(1));
-            pairs.map(|(day, clock)| format!("{day} {clock}")).find_map(|text| self.time(&text))
-        };
+    pub(super) fn row(&self, columns: &Columns, cells: &[&str]) -> Option<Entry> {
+        let with = |text: &str| cells.iter().find(|cell| cell.contains(text)).copied().unwrap_or_default();
+        let kind = self.kind_of(cells, with(self.facts.sender), with(self.facts.folder))?;
+        let of_column = columns.time.and_then(|at| self.time(cells.get(at)?));
+        let of_one_cell = || cells.iter().find_map(|cell| self.time(cell));
+        let of_two_cells = || cells.windows(2).find_map(|pair| self.time(&pair.join(" ")));
         Some(Entry { kind, at: of_column.or_else(of_one_cell).or_else(of_two_cells) })
     }
 

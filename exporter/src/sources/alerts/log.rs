@@ -10,7 +10,7 @@ const MAX_CELL: usize = 16 * 1024;
 
 /// The alerts of a log, in their order. The bytes begin with a row.
 pub(super) fn entries(log: &[u8], reading: &Reading) -> Vec<Entry> {
-    let text = narrowed(&decoded(log, None, reading.words()));
+    let text = narrowed(&decoded(log, None, &reading.words()));
     rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
 }
 
@@ -20,12 +20,13 @@ fn rows(text: &str, quoted: bool, reading: &Reading) -> Option<Vec<Entry>> {
     let (mut entries, mut columns, mut row) = (Vec::new(), Columns::default(), StringRecord::new());
     // From a text nothing but rows comes.
     while rows.read_record(&mut row).unwrap_or(false) {
-        if quoted && row.iter().any(|cell| cell.len() > MAX_CELL) {
+        let cells: Vec<_> = row.iter().collect();
+        if quoted && cells.iter().any(|cell| cell.len() > MAX_CELL) {
             return None;
         }
-        match reading.header(row.iter()) {
+        match reading.header(&cells) {
             Some(header) => columns = header,
-            None => entries.extend(reading.row(&columns, row.iter())),
+            None => entries.extend(reading.row(&columns, &cells)),
         }
     }
     Some(entries)

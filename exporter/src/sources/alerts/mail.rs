@@ -16,8 +16,8 @@ pub(super) fn entries(mail: &[u8], reading: &Reading) -> Vec<Entry> {
     let body =
         plain.and_then(|part| Some((part.get_body_raw().ok()?, Encoding::for_label(part.ctype.charset.as_bytes()))));
     let text = match &body {
-        Some((bytes, declared)) => decoded(bytes, *declared, reading.words()),
-        None => decoded(mail, None, reading.words()),
+        Some((bytes, declared)) => decoded(bytes, *declared, &reading.words()),
+        None => decoded(mail, None, &reading.words()),
     };
     reading.mail(&text)
 }
@@ -37,6 +37,8 @@ fn first_plain<'a, 'mail>(mail: &'a ParsedMail<'mail>) -> Option<&'a ParsedMail<
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
     use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS, UTF_8};
@@ -51,7 +53,7 @@ mod tests {
         for (at, byte) in bytes.iter().enumerate() {
             match byte {
                 b'\n' => out.push('\n'),
-                b => out += &format!("={b:02X}"),
+                byte => write!(out, "={byte:02X}").expect("a string"),
             }
             if at % 20 == 19 {
                 out += "=\n";
@@ -128,7 +130,7 @@ mod tests {
     fn parts_within_parts_within_parts_take_no_stack() {
         let mut nested = String::new();
         for depth in 0..10_000 {
-            nested += &format!("Content-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\n");
+            write!(nested, "Content-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\n").expect("a string");
         }
         assert_eq!(entries(nested.as_bytes(), &reading()), []);
     }

@@ -7,18 +7,14 @@ const TRIED: [&Encoding; 6] = [UTF_8, ISO_2022_JP, SHIFT_JIS, EUC_JP, UTF_16LE, 
 
 /// By its mark of byte order; else in the first encoding, the `declared` one before all others, in which it can be read whole and holds one
 /// of `words`; else in the one in which it holds most of them.
-pub(super) fn decoded<'a>(
-    bytes: &[u8],
-    declared: Option<&'static Encoding>,
-    words: impl Iterator<Item = &'a str> + Clone,
-) -> String {
+pub(super) fn decoded(bytes: &[u8], declared: Option<&'static Encoding>, words: &[&str]) -> String {
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned();
     }
     let (mut best, mut most) = (String::new(), None);
     for encoding in declared.into_iter().chain(TRIED) {
         let (text, is_damaged) = encoding.decode_without_bom_handling(bytes);
-        let found = words.clone().filter(|word| text.contains(*word)).count();
+        let found = words.iter().filter(|word| text.contains(**word)).count();
         if found > 0 && !is_damaged {
             return text.into_owned();
         }
@@ -47,7 +43,7 @@ mod tests {
     const WORDS: [&str; 2] = ["ログ種別", "認証失敗"];
 
     fn read(bytes: &[u8], declared: Option<&'static Encoding>) -> String {
-        decoded(bytes, declared, WORDS.into_iter())
+        decoded(bytes, declared, &WORDS)
     }
 
     /// The Encoding Standard writes no UTF-16 and knows ISO-2022-JP as all others.
