@@ -12,6 +12,7 @@
 mod alerts;
 mod board;
 mod facts;
+mod function;
 mod loads;
 mod pass;
 mod program;
@@ -25,6 +26,7 @@ pub use crate::trouble::Trouble;
 pub use alerts::{AlertCounts, AlertsSeen, LeftOutSenders, Sender, SenderSeen};
 pub use board::Board;
 pub(crate) use facts::split_key_algorithm;
+pub use function::{AgentFunction, FunctionSeen};
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use loads::Unlisted;
 pub use pass::{

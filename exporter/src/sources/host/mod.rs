@@ -15,6 +15,7 @@ mod system;
 
 pub(crate) use event_log::check_application_log;
 pub use event_log::{fuzz_event_log, fuzz_event_log_text};
+pub(super) use event_log::{UpsLink, ups_link};
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
