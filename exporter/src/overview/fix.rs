@@ -179,9 +179,13 @@ fn of_function(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "bad_address" => "write endpoint.address as host:port",
         "bad_server_name" => "set endpoint.serverName to a name",
-        "busy" => "as many look-ups or reads hang as may; see whether the name servers and the disks of this host answer",
+        "busy" => {
+            "as many look-ups or reads hang as may; see whether the name servers and the disks of this host answer"
+        }
         "dns" => "correct the name in endpoint.address, or see that the name servers of this host answer",
-        "exposed" => "let nobody but administrators write the program of verify.function.command and the directories above it",
+        "exposed" => {
+            "let nobody but administrators write the program of verify.function.command and the directories above it"
+        }
         "malformed" => "the event log is damaged; see what the agent says, and let it begin a new one",
         "not_asked" => "run the command of verify.function by hand, or ask its path, as kagiban-exporter's account",
         "not_started" | "not_runnable" => "correct the command of verify.function in the configuration",

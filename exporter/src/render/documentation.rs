@@ -14,8 +14,7 @@ use super::table::{Family, Kind, encode};
 use super::tests::certificate;
 use super::{
     Program, Snapshot, alerts, by_host, certificates, compat, files, functions, health, only, probed, probes, products,
-    program,
-    rotations, shutdown,
+    program, rotations, shutdown,
 };
 use super::{sources, ups};
 use crate::config::CompatSet;
@@ -24,8 +23,9 @@ use crate::platform::RebootReason;
 use crate::probe::Phases;
 use crate::shutdown::{Evidence, Load, Member, Scheduled, ShutdownKind, Sign};
 use crate::snapshot::{
-    Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, FunctionSeen, HealthSeen, Label, Observation, Pass, ProbeSeen,
-    Role, RotationSeen, SecretFileSeen, SeenCertificate, Served, SkippedFiles, SourceId, SourceKind, Trouble, UpsSeen,
+    Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, FunctionSeen, HealthSeen, Label, Observation,
+    Pass, ProbeSeen, Role, RotationSeen, SecretFileSeen, SeenCertificate, Served, SkippedFiles, SourceId, SourceKind,
+    Trouble, UpsSeen,
 };
 use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferDirection, UpsFault, UpsIdentity};
 

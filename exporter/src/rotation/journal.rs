@@ -223,7 +223,16 @@ impl JournalError {
 impl Record {
     pub fn new(host: HostName, agent: AgentName) -> Self {
         let (epoch, generation) = (Epoch(0), Generation(0));
-        Self { version: VERSION, host, agent, epoch, generation, last_restart: None, function_worked_at: None, rotation: None }
+        Self {
+            version: VERSION,
+            host,
+            agent,
+            epoch,
+            generation,
+            last_restart: None,
+            function_worked_at: None,
+            rotation: None,
+        }
     }
 
     /// Reads the journal of `agent` and changes nothing; none when it is not there or not understood.
@@ -598,6 +607,7 @@ mod tests {
             start_begun: Some(BegunStart::now().run_by(platform::started_process(std::process::id()))),
             state,
             frozen_at: Some(Timestamp::now()),
+            function: None,
             steps: Vec::new(),
         };
         Record { rotation: Some(rotation), generation: Generation(generation), ..Record::new(host(), agent()) }

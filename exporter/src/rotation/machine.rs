@@ -552,8 +552,7 @@ mod tests {
         let failure = || RotationFailure::new("not_served", "the first cause");
         let lost = || RotationFailure::new("function_lost", "the agent hears no UPS");
         let before = Before::Served(LeafSha256::new([7; 32]));
-        let rolling_back =
-            |step| Phase::RollingBack { step, before, failure: failure(), by_order: false };
+        let rolling_back = |step| Phase::RollingBack { step, before, failure: failure(), by_order: false };
         let settling = Renewal::Settling { before: before.served(), failure: failure(), by_order: false };
         let ends = [Rollback::Watch, Rollback::Drain, Rollback::Verify].map(rolling_back);
         for state in ends.into_iter().chain([Phase::Renewal { step: settling }]) {

@@ -107,8 +107,15 @@ impl Worker {
         let (name, product) = (config.name.clone(), config.product);
         let (stop, agent) = (host.stop.clone(), Arc::default());
         let grace = Agent::as_written(&config).map(|agent| grace(&agent)).unwrap_or_default();
-        let worker =
-            Self { name: name.clone(), product, grace, agent: Arc::clone(&agent), requests, status, stop: stop.clone() };
+        let worker = Self {
+            name: name.clone(),
+            product,
+            grace,
+            agent: Arc::clone(&agent),
+            requests,
+            status,
+            stop: stop.clone(),
+        };
         let (waiting, thread) = (publish.clone(), format!("agent-{name}"));
         let life = move || {
             // It is made here: to drop one is for no thread that others wait in.

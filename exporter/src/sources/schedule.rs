@@ -17,7 +17,9 @@ use tracing::{debug, info, warn};
 use super::Source;
 use crate::health::{Check, CheckResult};
 use crate::platform::RebootReason;
-use crate::snapshot::{Board, FunctionSeen, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble};
+use crate::snapshot::{
+    Board, FunctionSeen, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble,
+};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
 /// small host does not take all of its processors and memory.

@@ -114,7 +114,9 @@ pub enum FunctionConfigError {
     NoStatus,
     #[error("http: needs the agent's endpoint; write endpoint.address")]
     NoEndpoint,
-    #[error("ups: this product writes no event log that is known, or it is not known where; write directory, or ask it by command or http")]
+    #[error(
+        "ups: this product writes no event log that is known, or it is not known where; write directory, or ask it by command or http"
+    )]
     NoEventLog,
     #[error("timeout: must be from 1s to 10m")]
     Timeout,
@@ -225,7 +227,8 @@ fn program(argv: &[String]) -> Result<Command, FunctionConfigError> {
 
 fn of_http(agent: &AgentConfig, http: &HttpFunctionConfig) -> Result<Way, FunctionConfigError> {
     let HttpFunctionConfig { path, status } = http;
-    let is_path = path.starts_with('/') && path.len() <= LONGEST_PATH && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_path =
+        path.starts_with('/') && path.len() <= LONGEST_PATH && path.bytes().all(|byte| byte.is_ascii_graphic());
     let is_taken = path.parse::<Uri>().is_ok_and(|uri| uri.authority().is_none() && !path.contains('#'));
     if !is_path || !is_taken {
         return Err(FunctionConfigError::NoPath);
@@ -247,7 +250,9 @@ async fn run(agent: &AgentName, command: &Command, timeout: Duration) -> Functio
         match blocking::run(Work::Host, Instant::now() + READ_WITHIN, look).await {
             Ok(None) => {}
             Ok(Some(exposed)) => {
-                let message = format!("verify.function.command: {exposed}; the program acts as the system, and does not run what others may exchange");
+                let message = format!(
+                    "verify.function.command: {exposed}; the program acts as the system, and does not run what others may exchange"
+                );
                 return unknown("exposed", &message);
             }
             Err(blocked) => return unknown(blocked.reason(), &blocked),
@@ -279,19 +284,16 @@ async fn hears(event_log: &Path, moment: Moment, timeout: Duration) -> FunctionA
     };
     let path = event_log.to_owned();
     let read = blocking::run(Work::Host, Instant::now() + timeout, move || ups_link(&path, since)).await;
-    let untold = |why: &str| {
-        FunctionAnswer::Unknown(Trouble::new("not_told", format!("{}: {why}", event_log.display())))
-    };
+    let untold =
+        |why: &str| FunctionAnswer::Unknown(Trouble::new("not_told", format!("{}: {why}", event_log.display())));
     match read {
-        Ok(Ok(UpsLink::Heard { from_its_start: false })) if moment == Moment::Before => {
-            untold("the agent hears its UPS, and has not written so when it was started; it is not expected to do so after the rotation")
-        }
+        Ok(Ok(UpsLink::Heard { from_its_start: false })) if moment == Moment::Before => untold(
+            "the agent hears its UPS, and has not written so when it was started; it is not expected to do so after the rotation",
+        ),
         Ok(Ok(UpsLink::Heard { .. })) => FunctionAnswer::Works,
         Ok(Ok(UpsLink::Lost)) => {
-            let message = format!(
-                "{}: the agent has lost its UPS; see the cable and the agent's own log",
-                event_log.display()
-            );
+            let message =
+                format!("{}: the agent has lost its UPS; see the cable and the agent's own log", event_log.display());
             FunctionAnswer::DoesNotWork(Trouble::new("communication_lost", message))
         }
         Ok(Ok(UpsLink::Untold)) => untold("it does not say whether the agent hears its UPS since it was started"),

@@ -20,7 +20,9 @@ fn agent(yaml: &str) -> AgentConfig {
 }
 
 fn web(function: &str) -> AgentConfig {
-    agent(&format!("{{name: web, product: tls-service, endpoint: {{address: '127.0.0.1:9'}}, verify: {{function: {function}}}}}"))
+    agent(&format!(
+        "{{name: web, product: tls-service, endpoint: {{address: '127.0.0.1:9'}}, verify: {{function: {function}}}}}"
+    ))
 }
 
 fn check(config: &AgentConfig) -> FunctionCheck {
@@ -61,7 +63,9 @@ fn a_question_is_one_of_three_and_each_is_checked() {
     }
     let nowhere = agent("{name: web, product: tls-service, verify: {function: {http: {path: /}}}}");
     assert_eq!(FunctionCheck::of(&nowhere, None).map(|_| ()), Err(FunctionConfigError::NoEndpoint));
-    assert!(serde_yaml::from_str::<AgentConfig>("{name: a, product: tls-service, verify: {function: {shell: a}}}").is_err());
+    assert!(
+        serde_yaml::from_str::<AgentConfig>("{name: a, product: tls-service, verify: {function: {shell: a}}}").is_err()
+    );
 }
 
 /// A command may have effects: nobody asks it more often than somebody has said.
@@ -115,7 +119,8 @@ async fn a_program_says_by_its_status_whether_the_agent_works() {
 
 /// A service that answers every request of one connection so, at the address that it returns.
 async fn service(answer: impl Fn(usize) -> Option<Vec<u8>> + Send + 'static) -> String {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["web.example.com".to_owned()]).expect("a key");
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["web.example.com".to_owned()]).expect("a key");
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config = builder.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
@@ -172,14 +177,16 @@ async fn a_hostile_answer_ends_with_its_deadline_or_its_bound() {
     let path = "{path: /}";
     let slowly = |part: usize| Some(vec![b"HTTP/1.1 200 OK\r\nX: "[..].get(part).copied().unwrap_or(b'x')]);
     assert_eq!(reason(&answered(slowly, path).await), "timeout", "byte by byte");
-    let endless = |part: usize| {
-        Some(if part == 0 { b"HTTP/1.1 200 OK\r\nX: ".to_vec() } else { vec![b'x'; 4096] })
-    };
+    let endless = |part: usize| Some(if part == 0 { b"HTTP/1.1 200 OK\r\nX: ".to_vec() } else { vec![b'x'; 4096] });
     assert_eq!(reason(&answered(endless, path).await), "not_http", "an endless header");
     assert_eq!(reason(&answered(once("SSH-2.0-x\r\n"), path).await), "not_http");
     assert_eq!(reason(&answered(once(""), path).await), "not_http", "nothing");
     let body = |part: usize| {
-        Some(if part == 0 { b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec() } else { vec![b'x'; 4096] })
+        Some(if part == 0 {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec()
+        } else {
+            vec![b'x'; 4096]
+        })
     };
     assert_eq!(answered(body, path).await, FunctionAnswer::Works, "its body is not read");
 }

@@ -10,7 +10,9 @@ use super::fold::SKEW;
 pub(in crate::sources) enum UpsLink {
     /// `from_its_start` says that it wrote so right after it began to monitor, with no loss between: then it will again when it is
     /// started again.
-    Heard { from_its_start: bool },
+    Heard {
+        from_its_start: bool,
+    },
     Lost,
     /// The log does not tell: it has nothing of the link since the agent began to monitor, or not even that.
     Untold,
@@ -69,7 +71,9 @@ mod tests {
 
     #[test]
     fn an_agent_hears_its_ups_when_it_has_written_so_since_it_began_to_monitor() {
-        use LogEventKind::{CommunicationEstablished, CommunicationLost, MonitoringStarted, MonitoringStopped, OnBattery};
+        use LogEventKind::{
+            CommunicationEstablished, CommunicationLost, MonitoringStarted, MonitoringStopped, OnBattery,
+        };
         let started = (1, MonitoringStarted, true);
         let heard = (2, CommunicationEstablished, true);
         let lost = (3, CommunicationLost, true);
