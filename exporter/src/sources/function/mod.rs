@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::host::{UpsLink, ups_link};
 use super::schedule::panicked;
 use crate::blocking::{self, Work};
-use crate::config::{AgentConfig, FunctionConfig, HttpFunctionConfig, UpsFunction};
+use crate::config::{AgentConfig, FunctionConfig, HttpFunctionConfig, Interval, UpsFunction};
 use crate::installation::{Installed, local_endpoint};
 use crate::platform::{self, Command, ProgramError};
 use crate::probe::Endpoint;
@@ -152,7 +152,7 @@ impl FunctionCheck {
             },
             _ => return Err(FunctionConfigError::NotOne),
         };
-        let interval = interval.map(|interval| interval.as_duration()).or(usual_interval);
+        let interval = interval.map(Interval::as_duration).or(usual_interval);
         Ok(Some(Self { way, interval, timeout: timeout.unwrap_or(usual) }))
     }
 
