@@ -155,6 +155,43 @@ pub struct AgentReport {
     /// there is none, and from hosts that do not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed: Option<CommittedRotation>,
+    /// Whether the agent does its work. Absent where nothing is asked about it, or nothing was yet, and from hosts that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<FunctionReport>,
+}
+
+/// Whether an agent does its work, as it was seen last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionReport {
+    pub latest: FunctionSighting,
+    /// When it was last seen to work; absent while it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worked_at: Option<Timestamp>,
+}
+
+/// What came of one question whether an agent does its work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionSighting {
+    pub state: FunctionState,
+    pub at: Timestamp,
+    /// Why it does not work, or why that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FunctionState {
+    Works,
+    DoesNotWork,
+    Unknown,
+}
+
+impl FunctionSighting {
+    pub fn works(&self) -> bool {
+        self.state == FunctionState::Works
+    }
 }
 
 /// What is kept of a rotation that was committed when others have followed it.
@@ -425,7 +462,22 @@ pub struct RotationReport {
     pub mark: Option<OrderMark>,
     /// Why it was rolled back or froze: a stable reason in snake_case, and a message that says what to do.
     pub failure: Option<Failure>,
+    /// Whether the agent did its work before and after. Absent where nothing is asked about it, before it was asked, and from hosts
+    /// that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<RotationFunction>,
     pub steps: Vec<Step>,
+}
+
+/// Whether an agent did its work before a rotation and does it after that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationFunction {
+    /// Before anything was stopped or run.
+    pub before: FunctionSighting,
+    /// The newest after that: with the new leaf, or after the rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<FunctionSighting>,
 }
 
 /// The states of a rotation on the host, in the order in which a keystore passes them; [`Self::Renewing`] stands for all of what an

@@ -11,6 +11,8 @@ pub enum SourceKind {
     Alerts,
     /// Certificate files by path.
     File,
+    /// Whether an agent does its work.
+    Function,
     /// How an agent is hardened.
     Health,
     /// What the host says of its own going down.
@@ -45,6 +47,7 @@ impl SourceKind {
             Self::File => "file",
             Self::Agent => "agent",
             Self::Alerts => "alerts",
+            Self::Function => "function",
             Self::Health => "health",
             Self::Host => "host",
             Self::Release => "release",

@@ -49,6 +49,7 @@ fn events(effect: Effect) -> Vec<Event> {
         }
         Effect::HaveBackedUp => vec![Event::ClearedToRenew(before()), Event::Failed(failed())],
         Effect::Nothing => vec![Event::OrderedToRevert(failed())],
+        Effect::Settle => vec![Event::Done, Event::DoneWithoutFunction(failed()), Event::Failed(failed())],
         _ => vec![Event::Done, Event::Failed(failed())],
     }
 }

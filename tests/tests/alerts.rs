@@ -218,6 +218,17 @@ const CASES: &[Case] = &[
         ]],
     },
     Case {
+        alert: "KagibanAgentFunctionLost",
+        minute: 16,
+        alerts: 1,
+        fires: &[(r#"kagiban_agent_function_up{agent="a",product="p"}"#, "0x30")],
+        silent: &[
+            &[(r#"kagiban_agent_function_up{agent="a",product="p"}"#, "1x30")],
+            // A look that came into a restart.
+            &[(r#"kagiban_agent_function_up{agent="a",product="p"}"#, "1x5 0x5 1x30")],
+        ],
+    },
+    Case {
         alert: "KagibanRotationsNotTaken",
         minute: 16,
         alerts: 2,

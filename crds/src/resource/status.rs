@@ -22,8 +22,8 @@ pub struct ManagedAgentCertificateStatus {
     /// The spec's generation that all of this was decided for; -1 before the operator has looked at any.
     #[serde(default, deserialize_with = "observed", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Always: Ready, Verified, Serving, and where a certificate is given to the agent, Issued and Deployed. Only while they are true:
-    /// Reconciling, Stalled, Blocked, IssuerEnding.
+    /// Always: Ready, Verified, Serving, and where a certificate is given to the agent, Issued and Deployed. Where the host asks whether
+    /// the agent does its work: Functional. Only while they are true: Reconciling, Stalled, Blocked, IssuerEnding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::AgentName;
-use kagiban_crds::host_api::{RotationReport, RotationState};
+use kagiban_crds::host_api::{RotationFunction, RotationReport, RotationState};
 use serde::Serialize;
 
 use super::listing::{Printable, pretty_json};
@@ -323,6 +323,14 @@ impl Shown {
         for (what, leaf) in [("old leaf", rotation.previous), ("new leaf", rotation.leaf.as_ref().map(|l| l.sha256))] {
             if let Some(leaf) = leaf {
                 writeln!(out, "{what}: {leaf}")?;
+            }
+        }
+        if let Some(RotationFunction { before, after }) = &rotation.function {
+            for (when, seen) in [("before", Some(before)), ("after", after.as_ref())] {
+                let Some(seen) = seen else { continue };
+                let why =
+                    seen.failure.as_ref().map_or_else(String::new, |why| format!(": {}", Printable(&why.message)));
+                writeln!(out, "work of the agent {when}: {:?}{why}", seen.state)?;
             }
         }
         for file in &self.files {

@@ -11,7 +11,7 @@ use kagiban_crds::host_api::StoreFormat;
 use serde::{Deserialize, Deserializer};
 
 use super::observe::ObserveConfig;
-use super::values::absolute_path;
+use super::values::{Interval, absolute_path};
 use crate::probe::Endpoint;
 
 /// One agent of this host, as written.
@@ -266,6 +266,53 @@ pub struct VerifyConfig {
     /// Of the agent's entry, where that file is a Java store.
     #[serde(default)]
     pub alias: Option<String>,
+    /// How it is asked whether the agent does its work: before it is stopped or renewed, and after that.
+    #[serde(default)]
+    pub function: Option<FunctionConfig>,
+}
+
+/// One of `command`, `http` and `ups`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FunctionConfig {
+    /// A program and its arguments; no shell reads them. The agent works if it ends with status 0.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// The agent works if it answers so at its endpoint, over TLS.
+    #[serde(default)]
+    pub http: Option<HttpFunctionConfig>,
+    /// What a PowerChute agent writes of its UPS into its event log. It is asked by default where there is one.
+    #[serde(default)]
+    pub ups: Option<UpsFunction>,
+    /// How long one question may take.
+    #[serde(default, deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
+    /// How often it is asked between rotations. A command is not, unless this is set.
+    #[serde(default)]
+    pub interval: Option<Interval>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpFunctionConfig {
+    /// As `/healthz`.
+    pub path: String,
+    /// The statuses that say that the agent works: 200 by default. No redirect is followed.
+    #[serde(default = "ok")]
+    pub status: Vec<u16>,
+}
+
+fn ok() -> Vec<u16> {
+    vec![200]
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UpsFunction {
+    /// The agent works if it hears its UPS.
+    Hears,
+    /// Nothing is asked.
+    Unasked,
 }
 
 /// Enough to restore what was before a bad certificate that was found late.

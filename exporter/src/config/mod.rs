@@ -37,7 +37,8 @@ use kagiban_crds::HostName;
 use serde::Deserialize;
 
 pub use agents::{
-    Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
+    Account, AgentConfig, BackupConfig, BackupFormat, FunctionConfig, HttpFunctionConfig, KeystoreConfig, RenewConfig,
+    ServiceConfig, UpsFunction, VerifyConfig,
 };
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;

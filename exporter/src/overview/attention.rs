@@ -1,13 +1,14 @@
 //! What needs a person.
 
 use jiff::Timestamp;
+use kagiban_crds::host_api::{FunctionReport, FunctionState};
 
 use super::shutdown::ShutdownView;
 use super::{Count, Item, Severity, Topic, alerts, certificates, fix, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::HINTS;
 use crate::shutdown::{HostStateReport, LoadReport};
-use crate::snapshot::{KEY_NOT_PROVEN, Label, Reload, Snapshot, SourceKind, Trouble, Unlisted};
+use crate::snapshot::{AgentFunction, KEY_NOT_PROVEN, Label, Reload, Snapshot, SourceKind, Trouble, Unlisted};
 
 /// Why a handshake ended that no client of today comes to its end with.
 const OUTDATED: [&str; 3] = ["group_not_spoken", "old_cipher_suite", "old_version"];
@@ -25,6 +26,7 @@ pub(crate) fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now:
     let mut items = frozen(snapshot);
     items.extend(shutdown.and_then(|shutdown| going_down(shutdown, now)));
     items.extend(not_rotated(snapshot));
+    items.extend(not_working(snapshot));
     items.extend(of_feeds(snapshot));
     items.extend(of_upses(snapshot));
     items.extend(failures(snapshot));
@@ -55,6 +57,17 @@ fn not_rotated(snapshot: &Snapshot) -> Vec<Item> {
     let said = troubles.map(|(agent, trouble)| {
         let said = format!("is not rotated: {} ({})", trouble.message, trouble.reason);
         item(Topic::Agent, Severity::Critical, format!("Agent {agent}"), said)
+    });
+    said.collect()
+}
+
+fn not_working(snapshot: &Snapshot) -> Vec<Item> {
+    let said = snapshot.functions().filter(|(_, function)| function.report.latest.state == FunctionState::DoesNotWork);
+    let said = said.map(|(agent, AgentFunction { report: FunctionReport { latest, worked_at }, .. })| {
+        let why = latest.failure.map_or_else(String::new, |why| format!(": {} ({})", why.message, why.reason));
+        let last = worked_at.map_or_else(String::new, |at| format!("; it last did at {at}"));
+        let said = format!("does not do its work{why}{last}");
+        item(Topic::Agent, Severity::Warning, format!("Agent {agent}"), said).fix_by(Some(fix::FUNCTION))
     });
     said.collect()
 }

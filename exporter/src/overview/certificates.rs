@@ -74,6 +74,7 @@ pub(crate) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = Placed<'_>> + '_> {
         | Observation::Host(_)
         | Observation::Reboots(_)
         | Observation::Health(_)
+        | Observation::Function(_)
         | Observation::Release(_)
         | Observation::Alerts(_) => Box::new(std::iter::empty()),
         Observation::Files(seen) => Box::new(

@@ -46,6 +46,9 @@ pub(crate) const HARDEN: &str = concat!(online!("docs/hardening.md"), " says how
 /// Rotations of an agent are frozen.
 pub(crate) const FROZEN: &str =
     concat!("see ", online!("docs/runbooks/KagibanRotationFrozen.md"), "; nothing is rotated until the freeze ends");
+/// An agent does not do its work.
+pub(crate) const FUNCTION: &str =
+    concat!("see the agent's own log, and ", online!("docs/runbooks/KagibanAgentFunctionLost.md"));
 /// The host API's certificate is for another name than the host's.
 pub(crate) const OTHER_NAME: &str = "make one with `kagiban-operator enroll HOST`, where HOST is the name under `host` here and \
                                      `spec.host` in the resource, or correct `host`";
@@ -77,6 +80,7 @@ pub(crate) fn of_source(kind: SourceKind, reason: &str) -> Option<&'static str> 
     match kind {
         SourceKind::Agent | SourceKind::File | SourceKind::Health => of_file(reason).or(of_all),
         SourceKind::Alerts => of_alerts(reason).or(of_all),
+        SourceKind::Function => of_function(reason).or(of_all),
         SourceKind::Release => of_release(reason).or(of_all),
         SourceKind::Host => of_host(reason).or(of_all),
         SourceKind::Tls => of_endpoint(reason).or(of_all),
@@ -167,6 +171,26 @@ fn of_release(reason: &str) -> Option<&'static str> {
         "malformed" => "install the product again: its program is damaged",
         "timeout" => "see whether rpm waits for another one, and find a file system that hangs with `findmnt`",
         "too_large" => "see what lies in the place of the product's program",
+        _ => return None,
+    })
+}
+
+fn of_function(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "bad_address" => "write endpoint.address as host:port",
+        "bad_server_name" => "set endpoint.serverName to a name",
+        "busy" => {
+            "as many look-ups or reads hang as may; see whether the name servers and the disks of this host answer"
+        }
+        "dns" => "correct the name in endpoint.address, or see that the name servers of this host answer",
+        "exposed" => {
+            "let nobody but administrators write the program of verify.function.command and the directories above it"
+        }
+        "malformed" => "the event log is damaged; see what the agent says, and let it begin a new one",
+        "not_asked" => "run the command of verify.function by hand, or ask its path, as kagiban-exporter's account",
+        "not_started" | "not_runnable" => "correct the command of verify.function in the configuration",
+        "timeout" => HANGS,
+        "too_large" => "let the agent begin a new event log",
         _ => return None,
     })
 }

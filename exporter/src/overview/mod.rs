@@ -111,7 +111,7 @@ impl Topic {
 
     pub(crate) const fn of(kind: SourceKind) -> Self {
         match kind {
-            SourceKind::Agent | SourceKind::Alerts | SourceKind::Release => Self::Agent,
+            SourceKind::Agent | SourceKind::Alerts | SourceKind::Function | SourceKind::Release => Self::Agent,
             SourceKind::File => Self::File,
             SourceKind::Health => Self::Hardening,
             SourceKind::Host => Self::Shutdown,

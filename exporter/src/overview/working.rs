@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use kagiban_crds::host_api::FunctionState;
 
 use super::shutdown::ShutdownView;
 use super::{Count, Item, Severity, Span, Topic, alerts, certificates, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::RebootReason;
-use crate::snapshot::{Contents, FileSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
+use crate::snapshot::{Contents, FileSeen, FunctionSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
 use crate::ups::Quantity;
 
 /// Each source that works, with what it saw; of this host and then of those that are looked at from here.
@@ -44,8 +45,21 @@ fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
         SourceKind::Tls => pass.probe().map(|probe| fine(of_endpoint(probe, now))).into_iter().collect(),
         SourceKind::Host => vec![fine(pass.reboots().map_or_else(|| "answers".to_owned(), of_reboots))],
         SourceKind::Health => of_hardening(id, pass),
+        // Of one that does not, `attention` tells, also where a rotation has seen it.
+        SourceKind::Function => pass.function().and_then(of_function).map(fine).into_iter().collect(),
         // Of what alerts tell, `products` and `alerts` speak.
         SourceKind::Alerts | SourceKind::Release | SourceKind::Ups => Vec::new(),
+    }
+}
+
+fn of_function(seen: &FunctionSeen) -> Option<String> {
+    match seen.sighting.state {
+        FunctionState::Works => Some("does its work".to_owned()),
+        FunctionState::Unknown => {
+            let why = seen.sighting.failure.as_ref().map_or_else(String::new, |why| format!(": {}", why.message));
+            Some(format!("is not known to do its work{why}"))
+        }
+        FunctionState::DoesNotWork => None,
     }
 }
 

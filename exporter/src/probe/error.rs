@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{ServedChain, Spoke};
+use super::{DNS, ServedChain, Spoke};
 
 /// Why no certificate was seen. [`ProbeError::reason`] is stable.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,25 @@ impl ProbeError {
         "timeout",
         "tls_alert",
     ];
+
+    /// Whether the endpoint itself has answered so, or has not answered: not a name server, nor this host's own want of something,
+    /// which say nothing of the service.
+    pub(crate) fn is_the_endpoints(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut};
+        match self {
+            Self::Connect { source, .. } => {
+                matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | TimedOut)
+            }
+            Self::Timeout { phase, .. } => *phase != DNS,
+            Self::TlsAlert { .. }
+            | Self::NotTls { .. }
+            | Self::Closed { .. }
+            | Self::Protocol { .. }
+            | Self::NoCertificate { .. }
+            | Self::Malformed { .. } => true,
+            Self::Address { .. } | Self::ServerName { .. } | Self::Dns { .. } | Self::Busy { .. } => false,
+        }
+    }
 
     /// Stable, for metric labels and conditions.
     pub const fn reason(&self) -> &'static str {

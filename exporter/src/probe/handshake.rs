@@ -13,7 +13,7 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConfig, InvalidMessage};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -197,6 +197,24 @@ pub(crate) async fn shake_hands(
         peer,
         is_own_address,
     })
+}
+
+/// A connection for who has something to say to whoever answers there. No certificate is judged, but its key is proven.
+///
+/// # Errors
+/// When the handshake does not come to its end.
+pub(crate) async fn converse(
+    names: Work,
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, ProbeError> {
+    let name = endpoint.expected_name()?;
+    let dialled = dial(endpoint, names, deadline).await?;
+    let first = FirstBytes::default();
+    let budget = ByteBudget::new(MAX_RECEIVED_BYTES);
+    let stream = Budgeted::new(Tapped::new(dialled.stream, first.clone()), budget);
+    let shaken = negotiate(&Arc::default(), name, stream, deadline).await;
+    shaken.map_err(|cause| cause.before_certificate(&endpoint.address, first.spoke()))
 }
 
 async fn negotiate(

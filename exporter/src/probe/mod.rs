@@ -33,7 +33,7 @@ pub(crate) use dial::{DNS, Dialled, dial, dial_again};
 pub use error::ProbeError;
 pub(crate) use first_flight::fuzz_first_flight;
 pub use handshake::{Handshake, Phases, probe, probe_against};
-pub(crate) use handshake::{probe_for, shake_hands};
+pub(crate) use handshake::{converse, probe_for, shake_hands};
 pub(crate) use old_tls::speaks_only_old_tls;
 pub use old_tls::{Greeting, OldTls, OldVersion, greet};
 pub use path::trusted_path;

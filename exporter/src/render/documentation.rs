@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::RotationState;
+use kagiban_agents::Product;
+use kagiban_crds::host_api::{FunctionSighting, FunctionState, RotationState};
 
 use super::table::{Family, Kind, encode};
 use super::tests::certificate;
 use super::{
-    Program, Snapshot, alerts, by_host, certificates, compat, files, health, only, probed, probes, products, program,
-    rotations, shutdown,
+    Program, Snapshot, alerts, by_host, certificates, compat, files, functions, health, only, probed, probes, products,
+    program, rotations, shutdown,
 };
 use super::{sources, ups};
 use crate::config::CompatSet;
@@ -22,15 +23,16 @@ use crate::platform::RebootReason;
 use crate::probe::Phases;
 use crate::shutdown::{Evidence, Load, Member, Scheduled, ShutdownKind, Sign};
 use crate::snapshot::{
-    Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, HealthSeen, Label, Observation, Pass, ProbeSeen,
-    Role, RotationSeen, SecretFileSeen, SeenCertificate, Served, SkippedFiles, SourceId, SourceKind, Trouble, UpsSeen,
+    Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, FunctionSeen, HealthSeen, Label, Observation,
+    Pass, ProbeSeen, Role, RotationSeen, SecretFileSeen, SeenCertificate, Served, SkippedFiles, SourceId, SourceKind,
+    Trouble, UpsSeen,
 };
 use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferDirection, UpsFault, UpsIdentity};
 
 const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
 /// The tables in the order of the page.
-const TABLES: [(&str, &str, &[Family<Snapshot>]); 11] = [
+const TABLES: [(&str, &str, &[Family<Snapshot>]); 12] = [
     ("Sources and configuration", "", sources::FAMILIES),
     (
         "Certificates",
@@ -47,6 +49,7 @@ const TABLES: [(&str, &str, &[Family<Snapshot>]); 11] = [
     ("Numbers of UPSes", "The label `phase` is there where a UPS has several lines.", ups::QUANTITIES),
     ("Shutdown of the host", "What the states mean: [shutdown.md](shutdown.md).", shutdown::FAMILIES),
     ("Rotations", "What the reasons mean: [rotation.md](rotation.md).", rotations::FAMILIES),
+    ("Work of agents", "How an agent is asked: [rotation.md](rotation.md#proof-of-function).", functions::FAMILIES),
     ("Hardening of PowerChute", "What each check asks: [hardening.md](hardening.md).", health::FAMILIES),
     (
         "Releases of products",
@@ -84,6 +87,7 @@ fn host() -> Snapshot {
         (id(SourceKind::Host, "system"), Observation::Host(vec![going_down()])),
         (id(SourceKind::Host, "reboot"), Observation::Reboots([(RebootReason::WindowsUpdate, true)].into())),
         (id(SourceKind::Health, "powerchute"), Observation::Health(hardening())),
+        (id(SourceKind::Function, "agent"), Observation::Function(not_working())),
         (
             id(SourceKind::Release, "/opt/pcbe/Agent"),
             Observation::Release(products::tests::release(Some("pbeagent-7.0.0-419"))),
@@ -110,9 +114,14 @@ fn host() -> Snapshot {
     board.note_secret_files(vec![SecretFileSeen { setting: "s".into(), path: "/p".into(), exposed: true }]);
     let failure = FailureSeen { reason: Label::new("timeout"), message: Label::new("") };
     let (state, decided_at) = (Some(RotationState::RolledBack), Some(ENDED));
-    let seen = RotationSeen { generation: 1, state, failure: Some(failure), decided_at };
+    let seen = RotationSeen { generation: 1, state, failure: Some(failure), decided_at, ..RotationSeen::default() };
     board.note_rotation(&Label::new("agent"), Some(Trouble::new("journal", "bad")), Some(seen));
     board.snapshot()
+}
+
+fn not_working() -> FunctionSeen {
+    let sighting = FunctionSighting { state: FunctionState::DoesNotWork, at: ENDED, failure: None };
+    FunctionSeen { agent: Label::new("agent"), product: Product::TlsService, sighting, worked_at: Some(ENDED) }
 }
 
 fn files_seen() -> Observation {

@@ -13,6 +13,7 @@ mod alerts;
 mod certificates;
 mod compat;
 mod files;
+mod functions;
 mod health;
 mod probed;
 mod probes;
@@ -83,6 +84,7 @@ impl Rendered {
             alerts::FAMILIES,
             shutdown::FAMILIES,
             rotations::FAMILIES,
+            functions::FAMILIES,
         ];
         let others = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families);
         let subjects = by_host(snapshot);

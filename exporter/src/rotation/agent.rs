@@ -17,6 +17,7 @@ use crate::config::{
 use crate::installation::{Installed, below, directory_there, local_endpoint};
 use crate::platform::{self, AccountId, Command, FileError, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
+use crate::sources::function::{FunctionCheck, FunctionConfigError};
 
 /// An agent that can be rotated: every default filled in, every path absolute.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Agent {
     pub leaf_place: LeafPlace,
     pub service: Service,
     pub verify: Verify,
+    /// How it is asked whether it does its work; none where nothing is asked.
+    pub function: Option<FunctionCheck>,
 }
 
 /// What a rotation of the agent does, by its product's class. Journal, admission, fencing, power gate, recovery and report
@@ -181,6 +184,8 @@ pub enum AgentConfigError {
     Invalid { agent: AgentName, key: &'static str, problem: &'static str },
     #[error("agent {agent}: {setting}: {source}; {}", refused_for(setting))]
     Exposed { agent: AgentName, setting: &'static str, source: FileError },
+    #[error("agent {agent}: verify.function: {source}")]
+    Function { agent: AgentName, source: FunctionConfigError },
     /// This may be another thing in a moment.
     #[error("agent {agent}: endpoint.accounts: the accounts of this host cannot be read: {source}")]
     Accounts { agent: AgentName, source: io::Error },
@@ -266,6 +271,12 @@ impl Agent {
 
     /// Every command that a rotation may run, with the setting that names it.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
+        let function = self.function.as_ref().and_then(FunctionCheck::command);
+        self.changing_commands().chain(function.map(|command| ("verify.function.command", command)))
+    }
+
+    /// Those that stop, start or renew something.
+    pub(super) fn changing_commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let Service { stop, start, .. } = &self.service;
         let own = match &self.procedure {
             Procedure::Push(_) => None,
@@ -352,6 +363,7 @@ impl Resolver<'_> {
             service: self.resolve_service(facts, &procedure)?,
             procedure,
             verify: self.resolve_verify()?,
+            function: self.resolve_function()?,
         })
     }
 
@@ -623,6 +635,12 @@ impl Resolver<'_> {
             hold_down: self.wait("verify.holdDown", self.0.verify.hold_down, DEFAULT_HOLD_DOWN)?,
             interval,
         })
+    }
+
+    fn resolve_function(&self) -> Result<Option<FunctionCheck>, AgentConfigError> {
+        let installed = self.installed()?;
+        let refused = |source| AgentConfigError::Function { agent: self.0.name.clone(), source };
+        FunctionCheck::of(self.0, installed.as_ref()).map_err(refused)
     }
 
     /// A program given by a relative path would depend on where the exporter happens to be started.

@@ -84,7 +84,11 @@ impl ExclusiveResources {
         Self {
             agent: agent.name.clone(),
             files: agent.replaced().into_iter().map(|path| (path.to_owned(), at(path))).collect(),
-            services: agent.commands().flat_map(|(_, command)| platform::services_of(command)).map(called).collect(),
+            services: agent
+                .changing_commands()
+                .flat_map(|(_, command)| platform::services_of(command))
+                .map(called)
+                .collect(),
         }
     }
 }

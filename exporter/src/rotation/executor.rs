@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::agent::{AgentConfigError, Procedure};
 use super::failure::RotationFailure;
+use super::function::{self, ends_rollback};
 use super::journal::{FileSwap, Record, Rotation};
 use super::live;
 use super::machine::{Before, Effect, Event, Phase};
@@ -125,7 +126,10 @@ impl Rotator {
             Effect::Inspect => self.inspect().await,
             Effect::Start => self.start("start_failed").await,
             Effect::VerifyNew if self.is_verified => Ok(()),
-            Effect::VerifyNew => self.verify_new().await,
+            Effect::VerifyNew => match self.verify_new().await {
+                Ok(()) => self.prove_function().await,
+                failed => failed,
+            },
             Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for_new().await,
             Effect::HaveBackedUp => match self.have_backed_up().await {
@@ -151,6 +155,12 @@ impl Rotator {
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
+        if done.is_ok()
+            && ends_rollback(effect)
+            && let Err(lost) = self.prove_function().await
+        {
+            return Event::DoneWithoutFunction(lost);
+        }
         let proves_nothing = effect == Effect::EnsureStarted && may_end;
         done.map_or_else(Event::Failed, |()| if proves_nothing { Event::Unsettled } else { Event::Done })
     }
@@ -158,7 +168,10 @@ impl Rotator {
     /// The next state, durable before anything is done in it.
     pub(super) fn proceed(&mut self, event: Event) {
         let note = match &event {
-            Event::Failed(failure) | Event::Ordered(failure) | Event::OrderedToRevert(failure) => failure.text(),
+            Event::Failed(failure)
+            | Event::Ordered(failure)
+            | Event::OrderedToRevert(failure)
+            | Event::DoneWithoutFunction(failure) => failure.text(),
             Event::Cleared(Before::NotServed) | Event::ClearedToRenew(None) | Event::ClearedToBackUp(None) => {
                 "the old leaf was not served before".to_owned()
             }
@@ -170,6 +183,7 @@ impl Rotator {
             | Event::Done => String::new(),
         };
         let Some(mut rotation) = self.record.rotation.clone() else { return };
+        let note = function::noted(note, &rotation, &event);
         rotation.stop_begun = rotation.stop_begun.take().filter(|_| was_begun(&rotation.state, &event));
         let next = rotation.state.clone().after(event);
         let verified = matches!(next, Phase::Committed { .. }) && rotation.state.is_verifying();
@@ -216,6 +230,9 @@ impl Rotator {
             Ok(()) => self.look_before_stop().await,
             Err(failure) => Err(failure),
         };
+        if seen.is_ok() {
+            self.ask_function_before().await;
+        }
         let keep = |seen: Option<Leaf>| self.keep_files(seen.as_ref()).map(|()| seen);
         let kept = if backs_up { seen } else { seen.and_then(keep) };
         // Last: the service is stopped next.

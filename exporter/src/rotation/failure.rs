@@ -62,6 +62,12 @@ impl RotationFailure {
         Self { message, ..self }
     }
 
+    /// The same failure, with what was seen at the end of the rollback.
+    pub(super) fn and_then_told(self, then: Self) -> Self {
+        let reason = self.reason.clone();
+        self.followed_by(then, &reason)
+    }
+
     /// All that is told of it.
     pub fn text(&self) -> String {
         match &self.then {

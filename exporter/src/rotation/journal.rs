@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::{CommittedRotation, Leaf, RotationReport, Step};
+use kagiban_crds::host_api::{CommittedRotation, Leaf, RotationFunction, RotationReport, Step};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -49,6 +49,9 @@ pub struct Record {
     /// The highest generation accepted for this agent.
     pub generation: Generation,
     pub last_restart: Option<Timestamp>,
+    /// When a rotation last saw the agent do its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function_worked_at: Option<Timestamp>,
     /// The newest rotation.
     pub rotation: Option<Rotation>,
 }
@@ -104,6 +107,10 @@ pub struct Rotation {
     /// When it froze, while it is frozen: which freeze somebody means who asks for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<Timestamp>,
+    /// Whether the agent did its work before anything was stopped or run, and after that; absent where nothing is asked, and before it
+    /// was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<RotationFunction>,
     pub steps: Vec<Step>,
 }
 
@@ -216,7 +223,16 @@ impl JournalError {
 impl Record {
     pub fn new(host: HostName, agent: AgentName) -> Self {
         let (epoch, generation) = (Epoch(0), Generation(0));
-        Self { version: VERSION, host, agent, epoch, generation, last_restart: None, rotation: None }
+        Self {
+            version: VERSION,
+            host,
+            agent,
+            epoch,
+            generation,
+            last_restart: None,
+            function_worked_at: None,
+            rotation: None,
+        }
     }
 
     /// Reads the journal of `agent` and changes nothing; none when it is not there or not understood.
@@ -324,6 +340,7 @@ impl Rotation {
             start_begun: None,
             state,
             frozen_at: None,
+            function: None,
             steps: Vec::new(),
         }
     }
@@ -364,6 +381,7 @@ impl Rotation {
             previous: self.previous,
             mark: self.mark.clone(),
             failure: self.state.failure(),
+            function: self.function.clone(),
             steps: self.steps.clone(),
         }
     }
@@ -470,6 +488,7 @@ fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Res
 
 #[cfg(test)]
 mod tests {
+    use kagiban_crds::host_api::{Failure, FunctionSighting, FunctionState};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -588,6 +607,7 @@ mod tests {
             start_begun: Some(BegunStart::now().run_by(platform::started_process(std::process::id()))),
             state,
             frozen_at: Some(Timestamp::now()),
+            function: None,
             steps: Vec::new(),
         };
         Record { rotation: Some(rotation), generation: Generation(generation), ..Record::new(host(), agent()) }
@@ -660,6 +680,24 @@ mod tests {
             let read = decode(text.as_bytes(), &agent()).expect("the version before");
             assert_eq!(read.rotation.expect("rotation").state, Phase::Frozen { failure, standing });
         }
+    }
+
+    /// One that was written amid a rotation is gone on with, and nothing is asked that was not asked before.
+    #[test]
+    fn a_journal_from_before_agents_were_asked_whether_they_work_is_read() {
+        let verifying = Phase::Verifying { before: Before::NotServed };
+        let mut record = record(verifying, 1, b"");
+        let text = serde_json::to_string(&record).expect("json");
+        assert!(!text.contains("function"), "{text}");
+        let read = decode(text.as_bytes(), &agent()).expect("a journal");
+        assert_eq!(read.rotation.expect("a rotation").function, None);
+        let at = Timestamp::UNIX_EPOCH;
+        let failure = Some(Failure { reason: "status".into(), message: "503".into() });
+        let before = FunctionSighting { state: FunctionState::DoesNotWork, at, failure };
+        record.rotation.as_mut().expect("a rotation").function = Some(RotationFunction { before, after: None });
+        record.function_worked_at = Some(at);
+        let text = serde_json::to_string(&record).expect("json");
+        assert_eq!(decode(text.as_bytes(), &agent()).expect("a journal"), record);
     }
 
     /// Holds A9: a journal that was lost under an earlier program, and then written by it, still lets what lies there be copied.

@@ -305,23 +305,7 @@ async fn speaks_only_old_tls(place: &LeafPlace) -> Option<OldTls> {
 }
 
 fn is_the_endpoints(error: &ProbeError) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut};
-    match error {
-        ProbeError::Connect { source, .. } => {
-            matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | TimedOut)
-        }
-        ProbeError::Timeout { phase, .. } => *phase != probe::DNS,
-        ProbeError::TlsAlert { .. }
-        | ProbeError::NotTls { .. }
-        | ProbeError::Closed { .. }
-        | ProbeError::Protocol { .. }
-        | ProbeError::NoCertificate { .. }
-        | ProbeError::Malformed { .. } => true,
-        ProbeError::Address { .. }
-        | ProbeError::ServerName { .. }
-        | ProbeError::Dns { .. }
-        | ProbeError::Busy { .. } => false,
-    }
+    error.is_the_endpoints()
 }
 
 /// A server that speaks no better could not be verified after the restart.

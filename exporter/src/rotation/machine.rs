@@ -193,6 +193,8 @@ pub enum Event {
     Done,
     /// [`Event::Done`], and a stop that was begun may still end the service: a start may have found it running.
     Unsettled,
+    /// [`Event::Done`] of a rollback, and the agent, which did its work before, does not do it: that is told, and changes nothing.
+    DoneWithoutFunction(RotationFailure),
     /// [`Effect::Preflight`] found everything fit.
     Cleared(Before),
     /// The same, of an agent that renews its own certificate.
@@ -262,7 +264,10 @@ impl Phase {
     /// The state after this state's effect ended so. An event that does not belong here changes nothing.
     #[must_use]
     pub fn after(self, event: Event) -> Self {
-        use Event::{Cleared, ClearedToBackUp, ClearedToRenew, Done, Failed, Ordered, OrderedToRevert, Unsettled};
+        use Event::{
+            Cleared, ClearedToBackUp, ClearedToRenew, Done, DoneWithoutFunction, Failed, Ordered, OrderedToRevert,
+            Unsettled,
+        };
         let roll_back = |step, before, failure| Self::RollingBack { step, before, failure, by_order: false };
         match (self, event) {
             (Self::Requested, Done) => Self::Keyed,
@@ -296,6 +301,7 @@ impl Phase {
             }
 
             (Self::Renewal { step }, Done | Unsettled) => step.done().into(),
+            (Self::Renewal { step }, DoneWithoutFunction(then)) => step.done_without_function(then).into(),
             (Self::Renewal { step }, Failed(failure)) => step.failed(failure).into(),
             (Self::Renewal { step }, Ordered(failure)) => step.called_off(failure).into(),
             (Self::Renewal { step: Renewal::Ordered | Renewal::BackingUp { .. } }, ClearedToRenew(before)) => {
@@ -318,6 +324,9 @@ impl Phase {
                 }
                 _ => after_rollback_step(step, RollbackStart { before, by_order }, failure, None),
             },
+            (Self::RollingBack { step, before, failure, by_order }, DoneWithoutFunction(then)) => {
+                after_rollback_step(step, RollbackStart { before, by_order }, failure.and_then_told(then), None)
+            }
             (Self::RollingBack { step, before, failure, by_order }, Failed(then)) => {
                 after_rollback_step(step, RollbackStart { before, by_order }, failure, Some(then))
             }
@@ -325,6 +334,7 @@ impl Phase {
             (
                 state,
                 Done
+                | DoneWithoutFunction(_)
                 | Unsettled
                 | Cleared(_)
                 | ClearedToRenew(_)
@@ -529,5 +539,38 @@ impl Finding {
             Self::Restored => "the old files could be put back now",
             Self::Thawed => "thawed by hand",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An agent that does not do its work after a rollback is told, and freezes nothing: its old leaf is served.
+    #[test]
+    fn a_rollback_ends_as_it_does_with_an_agent_that_does_not_do_its_work_and_says_so() {
+        let failure = || RotationFailure::new("not_served", "the first cause");
+        let lost = || RotationFailure::new("function_lost", "the agent hears no UPS");
+        let before = Before::Served(LeafSha256::new([7; 32]));
+        let rolling_back = |step| Phase::RollingBack { step, before, failure: failure(), by_order: false };
+        let settling = Renewal::Settling { before: before.served(), failure: failure(), by_order: false };
+        let ends = [Rollback::Watch, Rollback::Drain, Rollback::Verify].map(rolling_back);
+        for state in ends.into_iter().chain([Phase::Renewal { step: settling }]) {
+            assert!(matches!(state.clone().after(Event::Done), Phase::RolledBack { .. }), "{state:?}");
+            let told = state.clone().after(Event::DoneWithoutFunction(lost()));
+            let Phase::RolledBack { failure } = told else { panic!("{state:?}: {told:?}") };
+            assert_eq!(failure.reason, "not_served");
+            assert_eq!(failure.text(), "the first cause; in the rollback: the agent hears no UPS");
+        }
+    }
+
+    /// What was proven of the leaf is undone where the agent's work is not.
+    #[test]
+    fn an_agent_that_has_lost_its_work_is_rolled_back_as_one_whose_leaf_is_not_served() {
+        let lost = || Event::Failed(RotationFailure::new("function_lost", ""));
+        let verifying = Phase::Verifying { before: Before::NotServed };
+        assert_eq!(verifying.after(lost()).effect(), Effect::EnsureStopped);
+        let proving = Phase::Renewal { step: Renewal::Proving { before: None } };
+        assert_eq!(proving.after(lost()).effect(), Effect::Revert);
     }
 }

@@ -23,6 +23,7 @@ mod executor;
 pub mod failure;
 mod fences;
 mod frozen;
+mod function;
 mod hold;
 mod host;
 mod journal;

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
+use kagiban_agents::Product;
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{
     ChainDelivery, HandOver, HandOverReport, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RenewalOrder,
@@ -51,6 +52,7 @@ pub const BAD_CONFIGURATION: &str = "bad_configuration";
 #[derive(Clone, Debug)]
 pub struct Worker {
     pub name: AgentName,
+    pub product: Product,
     /// The longest that it may take to leave its service up once the program is to end.
     pub grace: Duration,
     /// Empty until what lies on the host is known.
@@ -102,10 +104,18 @@ impl Worker {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (publish, status) = watch::channel(AgentStatus::Reading);
         let (ended, end) = oneshot::channel();
-        let (name, stop, agent) = (config.name.clone(), host.stop.clone(), Arc::default());
+        let (name, product) = (config.name.clone(), config.product);
+        let (stop, agent) = (host.stop.clone(), Arc::default());
         let grace = Agent::as_written(&config).map(|agent| grace(&agent)).unwrap_or_default();
-        let worker =
-            Self { name: name.clone(), grace, agent: Arc::clone(&agent), requests, status, stop: stop.clone() };
+        let worker = Self {
+            name: name.clone(),
+            product,
+            grace,
+            agent: Arc::clone(&agent),
+            requests,
+            status,
+            stop: stop.clone(),
+        };
         let (waiting, thread) = (publish.clone(), format!("agent-{name}"));
         let life = move || {
             // It is made here: to drop one is for no thread that others wait in.

@@ -60,12 +60,13 @@ impl Shown {
         mut refused: watch::Receiver<RefusedAgents>,
     ) -> impl Future<Output = ()> + use<> {
         let (board, mut status, agent) = (Arc::clone(&self.board), worker.watch(), worker.name.clone());
-        let label = Label::new(agent.as_str());
+        let (label, product) = (Label::new(agent.as_str()), worker.product);
         async move {
             let mut was_frozen = false;
             loop {
                 let now = status.borrow_and_update().clone();
                 let (trouble, seen) = told(&now);
+                let seen = seen.map(|seen| RotationSeen { product: Some(product), ..seen });
                 let frozen = seen.as_ref().filter(|seen| seen.state == Some(RotationState::Frozen));
                 if let Some(failure) = frozen.and_then(|seen| seen.failure.as_ref()).filter(|_| !was_frozen) {
                     let FailureSeen { reason, message } = failure;
@@ -103,10 +104,13 @@ fn seen(record: &Record) -> RotationSeen {
     let failure = rotation.and_then(|rotation| rotation.state.failure());
     let decided = rotation.filter(|rotation| rotation.state.is_decided());
     RotationSeen {
+        product: None,
         generation: record.generation.0,
         state,
         failure: failure
             .map(|failure| FailureSeen { reason: Label::new(&failure.reason), message: Label::new(&failure.message) }),
+        function: rotation.and_then(|rotation| rotation.function.clone()).map(|seen| seen.after.unwrap_or(seen.before)),
+        function_worked_at: record.function_worked_at,
         decided_at: decided.and_then(|rotation| rotation.steps.last()).map(|step| step.at),
     }
 }

@@ -138,6 +138,7 @@ impl Board {
             SourceKind::Agent
             | SourceKind::Alerts
             | SourceKind::File
+            | SourceKind::Function
             | SourceKind::Health
             | SourceKind::Release
             | SourceKind::Tls => {}

@@ -12,6 +12,7 @@
 mod alerts;
 mod board;
 mod facts;
+mod function;
 mod loads;
 mod pass;
 mod program;
@@ -26,6 +27,7 @@ pub use alerts::{AlertCounts, AlertsSeen, LeftOutSenders, Sender, SenderSeen};
 pub use board::Board;
 pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
+pub use function::{AgentFunction, FunctionSeen};
 pub use loads::Unlisted;
 pub use pass::{
     Backend, Contents, FileSeen, FilesSeen, Flaws, HealthSeen, KEY_NOT_PROVEN, Observation, Pass, ProbeSeen, Served,

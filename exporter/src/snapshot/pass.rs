@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Fault};
 
-use super::{AlertsSeen, Label, ReleaseSeen, SeenCertificate};
+use super::{AlertsSeen, FunctionSeen, Label, ReleaseSeen, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
@@ -45,6 +45,7 @@ pub enum Observation {
     /// Whether a reboot is pending, for each reason that this host tells of.
     Reboots(BTreeMap<RebootReason, bool>),
     Health(HealthSeen),
+    Function(FunctionSeen),
     Release(ReleaseSeen),
     Alerts(AlertsSeen),
 }
@@ -321,6 +322,7 @@ impl Pass {
             | Observation::Host(_)
             | Observation::Reboots(_)
             | Observation::Health(_)
+            | Observation::Function(_)
             | Observation::Release(_)
             | Observation::Alerts(_) => Vec::new(),
             Observation::Files(FilesSeen { files, .. }) => {
@@ -374,6 +376,10 @@ impl Pass {
         if let Observation::Health(health) = &self.observation { Some(health) } else { None }
     }
 
+    pub const fn function(&self) -> Option<&FunctionSeen> {
+        if let Observation::Function(function) = &self.observation { Some(function) } else { None }
+    }
+
     /// The parts of products whose release is told.
     pub fn releases(&self) -> &[ReleaseSeen] {
         match &self.observation {
@@ -385,7 +391,8 @@ impl Pass {
             | Observation::Upses(_)
             | Observation::Host(_)
             | Observation::Reboots(_)
-            | Observation::Health(_) => &[],
+            | Observation::Health(_)
+            | Observation::Function(_) => &[],
         }
     }
 

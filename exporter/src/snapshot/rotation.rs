@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::RotationState;
+use kagiban_agents::Product;
+use kagiban_crds::host_api::{FunctionSighting, RotationState};
 
 use super::{Label, Trouble};
 
@@ -21,6 +22,8 @@ pub struct AgentRotations {
 /// How an agent's newest rotation stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RotationSeen {
+    /// Absent of an agent that is not configured any more.
+    pub product: Option<Product>,
     /// The highest that was accepted; zero before the first.
     pub generation: u64,
     /// Absent when none was ever opened.
@@ -29,6 +32,10 @@ pub struct RotationSeen {
     pub failure: Option<FailureSeen>,
     /// Absent while it is not decided.
     pub decided_at: Option<Timestamp>,
+    /// What came of the last question of it whether the agent does its work; absent where nothing is asked.
+    pub function: Option<FunctionSighting>,
+    /// When a rotation last saw the agent work.
+    pub function_worked_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,7 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
             Observation::Files(_)
             | Observation::Endpoint(_)
             | Observation::Health(_)
+            | Observation::Function(_)
             | Observation::Upses(_)
             | Observation::Host(_)
             | Observation::Reboots(_)
@@ -75,6 +76,7 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatu
         | Observation::Files(_)
         | Observation::Endpoint(_)
         | Observation::Health(_)
+        | Observation::Function(_)
         | Observation::Reboots(_)
         | Observation::Release(_)
         | Observation::Alerts(_) => Vec::new(),

@@ -5,6 +5,7 @@
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ alerts/      mails and exported logs of a product that is looked at through them
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
+//!                                 ├─ function/    whether an agent does its work
 //!                                 ├─ health/      how one PowerChute agent is hardened
 //!                                 ├─ release/     which release a part of a product is
 //!                                 ├─ host/        what the host says of its own going down
@@ -20,6 +21,7 @@ mod alerts;
 mod blocking;
 mod des_salts;
 mod files;
+pub mod function;
 mod health;
 mod host;
 mod password_ini;
@@ -73,6 +75,7 @@ pub struct Source {
 enum Look {
     Alerts(Box<alerts::AlertSource>),
     Files(Box<files::FileSource>),
+    Function(Box<function::FunctionSource>),
     Health(Box<health::HealthSource>),
     Host(Box<host::HostSource>),
     Release(Box<release::ReleaseSource>),
@@ -99,6 +102,7 @@ impl Source {
         let (mut observation, trouble) = match &mut self.look {
             Look::Alerts(source) => source.look().await,
             Look::Files(source) => source.look().await,
+            Look::Function(source) => source.look().await,
             Look::Health(source) => source.look().await,
             Look::Host(source) => source.look().await,
             Look::Release(source) => source.look().await,
@@ -119,6 +123,7 @@ impl Source {
             Observation::Nothing
             | Observation::Files(_)
             | Observation::Endpoint(_)
+            | Observation::Function(_)
             | Observation::Host(_)
             | Observation::Reboots(_)
             | Observation::Release(_)

@@ -8,6 +8,7 @@ use kagiban_crds::HostName;
 
 use super::alerts::{self, AlertSource};
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
+use super::function::{self, FunctionCheck, FunctionSource};
 use super::health::{self, AgentPaths, HealthSource, HealthTarget};
 use super::release::{self, ReleaseSource};
 use super::stores::StoreSource;
@@ -51,6 +52,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         sources.extend(endpoints_of_agents(config, found, host).iter().map(&tls));
     }
     sources.extend(config.agents.iter().filter_map(alert_source));
+    sources.extend(config.agents.iter().filter_map(|agent| function_source(agent, found)));
     sources.extend(release_sources(config, found));
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
@@ -77,11 +79,12 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
 
 /// Every reason that a source of each kind can fail for, but of UPSes, which have a type of their own.
 #[cfg(test)]
-pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 7] {
+pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 8] {
     [
         (SourceKind::Agent, files::REASONS),
         (SourceKind::Alerts, alerts::REASONS),
         (SourceKind::File, files::REASONS),
+        (SourceKind::Function, function::REASONS),
         (SourceKind::Health, health::REASONS),
         (SourceKind::Host, host_source::REASONS),
         (SourceKind::Release, release::REASONS),
@@ -164,6 +167,20 @@ fn release_sources(config: &Config, found: &Discovered) -> Vec<Source> {
     };
     let found = found.agents.iter().filter(|_| config.discovers()).cloned();
     found.chain(configured).filter_map(source).collect()
+}
+
+/// Of an agent that is asked between rotations. A configuration that is refused is told by the agent's rotations.
+fn function_source(agent: &AgentConfig, found: &Discovered) -> Option<Source> {
+    let at = Installed::of(agent, |product| found.directory_of(product));
+    let check = FunctionCheck::of(agent, at.as_ref()).ok()??;
+    Some(Source {
+        id: SourceId::own(SourceKind::Function, Label::new(agent.name.as_str())),
+        reasons: function::REASONS,
+        interval: check.interval?,
+        look: Look::Function(Box::new(FunctionSource::new(agent.name.clone(), agent.product, check))),
+        wake: Arc::default(),
+        files: Vec::new(),
+    })
 }
 
 /// Several paths may lead to one store, as the links that distributions make for every version of a JVM.

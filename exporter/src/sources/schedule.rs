@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use kagiban_crds::host_api::{Failure, FunctionState};
 use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,9 @@ use tracing::{debug, info, warn};
 use super::Source;
 use crate::health::{Check, CheckResult};
 use crate::platform::RebootReason;
-use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble};
+use crate::snapshot::{
+    Board, FunctionSeen, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble,
+};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
 /// small host does not take all of its processors and memory.
@@ -126,6 +129,7 @@ struct Said {
     flawed_chain: Option<Label>,
     failing_checks: Vec<Check>,
     pending_reboots: BTreeSet<RebootReason>,
+    function: Option<FunctionState>,
 }
 
 impl Said {
@@ -151,6 +155,7 @@ impl Said {
             | Observation::Upses(_)
             | Observation::Release(_)
             | Observation::Alerts(_) => {}
+            Observation::Function(seen) => self.about_function(seen),
             Observation::Reboots(reboots) => self.about_reboots(reboots),
         }
     }
@@ -229,6 +234,23 @@ impl Said {
             info!(%directory, check = check.id(), "hardening check passes again");
         }
         self.failing_checks = failing().map(|seen| seen.check).collect();
+    }
+
+    /// What is not known this time is told as a source's trouble where it is one, and is else as it was.
+    fn about_function(&mut self, seen: &FunctionSeen) {
+        let FunctionSeen { agent, sighting, .. } = seen;
+        let before = self.function;
+        match (sighting.state, &sighting.failure) {
+            (FunctionState::Unknown, _) => return,
+            (FunctionState::Works, _) if before == Some(FunctionState::DoesNotWork) => {
+                info!(%agent, "the agent does its work again");
+            }
+            (FunctionState::DoesNotWork, Some(Failure { reason, message })) if before != Some(sighting.state) => {
+                warn!(%agent, reason, detail = message, "the agent does not do its work");
+            }
+            (FunctionState::Works | FunctionState::DoesNotWork, _) => {}
+        }
+        self.function = Some(sighting.state);
     }
 
     /// One of which nothing is known this time is as it was.

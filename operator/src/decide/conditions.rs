@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
-use kagiban_crds::host_api::{RotationState, Sighting};
+use kagiban_crds::host_api::{FunctionReport, FunctionState, RotationState, Sighting};
 use kagiban_crds::resource::{
     BlockedBy, Condition, LeafStatus, ManagedAgentCertificateStatus, NearExpiry, Procedure, Time,
 };
@@ -50,6 +50,7 @@ pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAge
     let mut written = vec![ready];
     written.extend(of_push);
     written.extend([verified, serving]);
+    written.extend(functional(case, keep));
     written.extend([reconciling, stalled, blocked(case, verdict)].into_iter().flatten().map(Written::from));
     written.extend(issuer_ending(case));
     written.into_iter().map(|written| dated(case, written)).collect()
@@ -149,6 +150,36 @@ fn verified(case: &Case<'_>, verdict: &Verdict) -> ConditionClaim {
     let file = case.kept_in();
     let place = file.as_deref().map_or(["the live endpoint", "serves"], |file| [file, "holds"]);
     seen(case, verdict, sighting, ConditionType::Verified, place, Reason::ServedDrift)
+}
+
+/// Whether the agent does its work, as its host tells. The message of one that works does not change from look to look.
+fn functional(case: &Case<'_>, keep: &[Condition]) -> Option<Written> {
+    let kind = ConditionType::Functional;
+    let claim = |status, reason, message| ConditionClaim { kind, status, reason, message };
+    let is_ours = |condition: &&Condition| condition.type_ == kind.as_str();
+    if let Some(before) = keep.iter().find(is_ours) {
+        return Some(before.into());
+    }
+    let report = match case.inputs.host {
+        Observed::Seen(_) => case.report()?.function.as_ref()?,
+        Observed::Unseen(obstacle) => {
+            case.inputs.resource.status.conditions.iter().find(is_ours)?;
+            return Some(claim(UNKNOWN, Reason::Blocked(obstacle.by), obstacle.message.clone()).into());
+        }
+    };
+    let FunctionReport { latest, worked_at } = report;
+    let why = latest.failure.as_ref().map_or_else(String::new, |why| format!(": {}: {}", why.reason, why.message));
+    let last = worked_at.map_or_else(|| "never seen to".to_owned(), |at| format!("last seen to at {at}"));
+    Some(Written::from(match latest.state {
+        FunctionState::Works => claim(TRUE, Reason::Functional, "the agent does its work".to_owned()),
+        FunctionState::DoesNotWork => {
+            claim(FALSE, Reason::NotFunctional, format!("the agent does not do its work, {last}{why}"))
+        }
+        FunctionState::Unknown => {
+            let message = format!("whether the agent does its work is not known, {last}{why}");
+            claim(UNKNOWN, Reason::FunctionUnknown, message)
+        }
+    }))
 }
 
 /// Whether the leaf in force was seen at one of the two places.

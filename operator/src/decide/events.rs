@@ -48,6 +48,7 @@ pub(super) fn events(case: &Case<'_>, verdict: &Verdict, new: &ManagedAgentCerti
         blocked,
         newly(old, new, ConditionType::Stalled, Reason::NearExpiry),
         newly(old, new, ConditionType::IssuerEnding, Reason::IssuerEnding),
+        functional(old, new),
         released(case, verdict),
     ];
     told.into_iter().flatten().collect()
@@ -187,6 +188,21 @@ fn newly(
         condition.filter(|c| c.reason == reason.as_str()).map(|c| c.message.clone())
     };
     found(new).filter(|_| found(old).is_none()).map(|message| Event::warning(reason, message))
+}
+
+/// That the agent does not do its work any more, or does again.
+fn functional(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
+    let found = |status: &ManagedAgentCertificateStatus| {
+        let condition = status.conditions.iter().find(|c| c.type_ == ConditionType::Functional.as_str())?;
+        Some((condition.status.clone(), condition.message.clone()))
+    };
+    let ((now, message), before) = (found(new)?, found(old).map(|(status, _)| status));
+    match (before.as_deref(), now.as_str()) {
+        (Some("False"), "False") => None,
+        (_, "False") => Some(Event::warning(Reason::NotFunctional, message)),
+        (Some("False"), "True") => Some(Event::normal(Reason::Functional, "the agent does its work again")),
+        _ => None,
+    }
 }
 
 fn released(case: &Case<'_>, verdict: &Verdict) -> Option<Event> {

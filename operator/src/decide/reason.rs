@@ -15,6 +15,8 @@ pub enum ConditionType {
     Verified,
     /// What is served is a valid leaf of this resource, whether or not the spec still asks for it.
     Serving,
+    /// The agent does its work. Left out where its host does not ask about that; Ready does not go by it.
+    Functional,
     /// A rotation is on its way. Never together with `Stalled`.
     Reconciling,
     /// Nothing goes on until a person looks.
@@ -39,6 +41,10 @@ pub enum Reason {
     /// It is valid from a time that has not come.
     NotYetValid,
     Serving,
+    Functional,
+    NotFunctional,
+    /// The host was kept from asking whether the agent does its work, or nobody has told it.
+    FunctionUnknown,
     /// A rotation is on its way, for the reason given.
     Rotating(RotationTrigger),
     /// Drift that was seen and is not acted on yet.
@@ -66,12 +72,13 @@ pub enum Reason {
 
 impl ConditionType {
     /// All that this operator writes, in their order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::Issued,
         Self::Deployed,
         Self::Verified,
         Self::Serving,
+        Self::Functional,
         Self::Reconciling,
         Self::Stalled,
         Self::Blocked,
@@ -90,6 +97,7 @@ impl ConditionType {
             Self::Deployed => "Deployed",
             Self::Verified => "Verified",
             Self::Serving => "Serving",
+            Self::Functional => "Functional",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Blocked => "Blocked",
@@ -110,6 +118,9 @@ impl Reason {
             Self::Expired => "Expired",
             Self::NotYetValid => "NotYetValid",
             Self::Serving => "Serving",
+            Self::Functional => "Functional",
+            Self::NotFunctional => "NotFunctional",
+            Self::FunctionUnknown => "FunctionUnknown",
             Self::Rotating(trigger) => trigger_word(trigger),
             Self::StoredDrift => "StoredDrift",
             Self::ServedDrift => "ServedDrift",

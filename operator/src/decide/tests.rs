@@ -24,6 +24,7 @@ use crate::certificate::IssuerFacts;
 mod adopt;
 mod changed;
 mod clock_set_back;
+mod functional;
 mod in_flight;
 mod model;
 mod opening;
@@ -116,6 +117,7 @@ pub(crate) fn report(generation: u64, seen: &Leaf) -> AgentReport {
         certificate: None,
         rotation: None,
         committed: None,
+        function: None,
     }
 }
 
@@ -129,6 +131,7 @@ fn rotation(generation: u64, state: RotationState) -> RotationReport {
         previous: None,
         mark: None,
         failure: None,
+        function: None,
         steps: Vec::new(),
     }
 }

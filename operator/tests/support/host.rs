@@ -208,6 +208,7 @@ fn report() -> AgentReport {
         certificate: None,
         rotation: None,
         committed: None,
+        function: None,
     }
 }
 
@@ -357,6 +358,7 @@ fn waiting(epoch: Epoch, generation: Generation, csr: Option<String>) -> Rotatio
         previous: None,
         mark: None,
         failure: None,
+        function: None,
         steps: Vec::new(),
     }
 }

@@ -135,6 +135,7 @@ impl Rotator {
             _ => None,
         };
         let leaf = self.held(self.agent.verify, |leaf| check_renewed(leaf, before.as_ref())).await?;
+        self.prove_function().await?;
         if let Some(rotation) = &mut self.record.rotation {
             rotation.leaf = Some(leaf);
             rotation.kept.clear();

@@ -77,6 +77,14 @@ impl Renewal {
         }
     }
 
+    /// The same, of an agent that did its work before and does not any more.
+    pub(in crate::rotation) fn done_without_function(self, then: RotationFailure) -> NextStep {
+        match self {
+            Self::Settling { failure, .. } => NextStep::RolledBack { failure: failure.and_then_told(then) },
+            step => step.done(),
+        }
+    }
+
     /// Its effect has failed.
     pub(in crate::rotation) fn failed(self, why: RotationFailure) -> NextStep {
         match self {

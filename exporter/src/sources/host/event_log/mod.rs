@@ -19,6 +19,7 @@
 mod event;
 mod fold;
 mod java;
+mod link;
 mod numbered;
 mod text;
 
@@ -29,6 +30,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+pub(in crate::sources) use self::link::UpsLink;
 
 use self::event::LogEvent;
 use self::fold::Followed;
@@ -200,6 +203,22 @@ impl Log {
             followed.follow(&read.events, booted_at, now);
             followed.evidence()
         }))
+    }
+}
+
+/// What a log says of the agent's link to its UPS in this boot, or since it was started again. Blocks on the file system.
+///
+/// # Errors
+/// When the log cannot be read; one that is not there tells nothing.
+pub(in crate::sources) fn ups_link(path: &Path, since: Option<Timestamp>) -> Result<UpsLink, Trouble> {
+    let (booted_at, now) = (platform::booted_at(), Timestamp::now());
+    let Some(from) = booted_at.map(|booted_at| since.map_or(booted_at, |since| since.max(booted_at))) else {
+        return Ok(UpsLink::Untold);
+    };
+    match platform::identify(path) {
+        Err(FileError::NotFound { .. }) => Ok(UpsLink::Untold),
+        Err(error) => Err(Trouble::new(error.reason(), error)),
+        Ok(_) => Ok(link::link(&read(path, booted_at, now)?.events, from, now)),
     }
 }
 
