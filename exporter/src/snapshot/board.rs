@@ -131,6 +131,7 @@ impl Board {
                     is_new
                 });
             }
+            let pass = pass.following(state.pass.as_deref());
             state.pass = Some(Arc::new(pass));
         });
         match id.kind {

@@ -15,7 +15,7 @@ pub struct FunctionSeen {
     pub agent: Label,
     pub product: Product,
     pub sighting: FunctionSighting,
-    /// When it was last seen to work since this program was started.
+    /// When it was last seen to work since this program was started, in this look or in one before it.
     pub worked_at: Option<Timestamp>,
 }
 
@@ -73,10 +73,17 @@ mod tests {
             agent: agent.clone(),
             product: Product::TlsService,
             sighting: sighting(FunctionState::DoesNotWork, 20),
-            worked_at: Some(at(10)),
+            worked_at: None,
         };
-        let observation = Observation::Function(looked);
-        board.publish(&id, Pass { observation, trouble: None, ended: at(20), took: Duration::ZERO });
+        let publish = |seen: FunctionSeen| {
+            let (ended, observation) = (seen.sighting.at, Observation::Function(seen));
+            board.publish(&id, Pass { observation, trouble: None, ended, took: Duration::ZERO });
+        };
+        let sighting_before = sighting(FunctionState::Works, 10);
+        publish(FunctionSeen { sighting: sighting_before, worked_at: Some(at(10)), ..looked.clone() });
+        // The configuration is loaded again: the sources are new, and what was seen stays.
+        board.expect([(id.clone(), &[][..])]);
+        publish(looked);
         for (rotation, state, worked_at) in [
             (None, FunctionState::DoesNotWork, 10),
             (Some(sighting(FunctionState::Works, 30)), FunctionState::Works, 30),

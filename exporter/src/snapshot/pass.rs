@@ -315,6 +315,14 @@ impl Served {
 }
 
 impl Pass {
+    /// The same, with what outlives a look: when the agent was last seen to work.
+    pub(super) fn following(mut self, before: Option<&Self>) -> Self {
+        if let Observation::Function(seen) = &mut self.observation {
+            seen.worked_at = seen.worked_at.max(before.and_then(Self::function).and_then(|known| known.worked_at));
+        }
+        self
+    }
+
     /// How often each reason occurred.
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let inner: Vec<&'static str> = match &self.observation {

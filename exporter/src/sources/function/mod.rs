@@ -308,12 +308,11 @@ pub(super) struct FunctionSource {
     agent: AgentName,
     product: Product,
     check: FunctionCheck,
-    worked_at: Option<Timestamp>,
 }
 
 impl FunctionSource {
     pub(super) const fn new(agent: AgentName, product: Product, check: FunctionCheck) -> Self {
-        Self { agent, product, check, worked_at: None }
+        Self { agent, product, check }
     }
 
     /// An agent that does not work was looked at well.
@@ -328,14 +327,11 @@ impl FunctionSource {
             FunctionAnswer::Works | FunctionAnswer::DoesNotWork(_) | FunctionAnswer::Unknown(_) => None,
         };
         let sighting = answer.sighting(Timestamp::now());
-        if sighting.works() {
-            self.worked_at = Some(sighting.at);
-        }
         let seen = FunctionSeen {
             agent: Label::new(self.agent.as_str()),
             product: self.product,
+            worked_at: sighting.works().then_some(sighting.at),
             sighting,
-            worked_at: self.worked_at,
         };
         (Observation::Function(seen), trouble)
     }
