@@ -8,11 +8,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::ProbeError;
+use super::error::DNS;
 use crate::blocking::{Blocked, ResolveError, Work, resolve};
 use crate::host_port;
-
-/// The phase in which no answer is the name servers'.
-pub(crate) const DNS: &str = "dns";
 
 /// An endpoint to shake hands with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use super::{DNS, ServedChain, Spoke};
+use super::{ServedChain, Spoke};
+
+/// The phase in which no answer is the name servers'.
+pub(crate) const DNS: &str = "dns";
 
 /// Why no certificate was seen. [`ProbeError::reason`] is stable.
 #[derive(Debug, thiserror::Error)]

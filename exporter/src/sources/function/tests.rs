@@ -100,7 +100,6 @@ fn an_agent_with_an_event_log_is_asked_for_its_ups_unless_something_else_is_said
 }
 
 /// Whatever a program does, a question ends and nothing is kept of what it prints.
-#[cfg(unix)]
 #[tokio::test]
 async fn a_program_says_by_its_status_whether_the_agent_works() {
     let said = async |script: &str, timeout: &str| {
