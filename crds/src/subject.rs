@@ -109,19 +109,26 @@ impl CertificateSubject {
     /// The first field that holds what cannot stand in a subject.
     pub fn check(&self) -> Result<(), SubjectError> {
         let is_country = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-        let checked: [(&'static str, &[String], &dyn Fn(&str) -> bool, &'static str); 5] = [
-            ("countries", &self.countries, &is_country, NO_COUNTRY),
-            ("provinces", &self.provinces, &|text| is_text(text, LONGEST_PLACE), NO_PLACE),
-            ("localities", &self.localities, &|text| is_text(text, LONGEST_PLACE), NO_PLACE),
-            ("organizations", &self.organizations, &|text| is_text(text, LONGEST_ORGANIZATION), NO_NAME),
-            ("organizationalUnits", &self.organizational_units, &|text| is_text(text, LONGEST_ORGANIZATION), NO_NAME),
-        ];
-        for (field, values, fits, message) in checked {
-            if values.len() > MOST || !values.iter().all(|value| fits(value)) {
-                return Err(SubjectError { field, message });
-            }
-        }
+        let is_place = |text: &str| is_text(text, LONGEST_PLACE);
+        let is_name = |text: &str| is_text(text, LONGEST_ORGANIZATION);
+        check_field("countries", &self.countries, is_country, NO_COUNTRY)?;
+        check_field("provinces", &self.provinces, is_place, NO_PLACE)?;
+        check_field("localities", &self.localities, is_place, NO_PLACE)?;
+        check_field("organizations", &self.organizations, is_name, NO_NAME)?;
+        check_field("organizationalUnits", &self.organizational_units, is_name, NO_NAME)
+    }
+}
+
+fn check_field(
+    field: &'static str,
+    values: &[String],
+    fits: impl Fn(&str) -> bool,
+    message: &'static str,
+) -> Result<(), SubjectError> {
+    if values.len() <= MOST && values.iter().all(|value| fits(value)) {
         Ok(())
+    } else {
+        Err(SubjectError { field, message })
     }
 }
 

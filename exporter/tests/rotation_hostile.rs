@@ -505,7 +505,7 @@ async fn a_late_rollback_keeps_a_password_that_was_changed_since_in_both_files()
     assert_eq!(world.service.served().await, Some(world.first));
     assert_eq!(std::fs::read_to_string(world.home().join("pcssconfig.ini")).unwrap(), told);
     let store = std::fs::read(world.home().join("keystore")).unwrap();
-    assert_eq!(aliases(&store, "admins-password"), ["other", "securekey"]);
+    assert_eq!(aliases(&store, "admins-password"), ["other", "root", "securekey"], "what else is in it now stays");
 }
 
 /// Holds A9, A10: a store that opens is not overwritten with one that nobody here can open.

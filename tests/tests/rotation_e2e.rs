@@ -188,6 +188,8 @@ fn password_changed(mut stage: Stage) -> Result<()> {
     let ini = fs::read_to_string(stage.host.agent.ini())?;
     ensure!(ini.contains("language = ja"), "the INI file lost what is not ours: {ini}");
     ensure!(!ini.contains(PASSWORD), "the INI file still says the old password: {ini}");
+    let copy = fs::read_to_string(stage.host.agent.directory().join("pcssconfig_backup.ini"))?;
+    ensure!(copy == ini, "the agent's copy of it says something else: {copy}");
     ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
     no_secret_is_found_where_none_may_be(&mut stage, NEW_PASSWORD)
 }
@@ -212,6 +214,9 @@ fn rotated_end_to_end(mut stage: Stage, scene: &Scene, password: &str) -> Result
         listing.entries[EXTRA_ALIAS] == listing_before.entries[EXTRA_ALIAS],
         "the trusted entry changed: {listing:?}"
     );
+    let root = listing.entries.get("root").context("the CA's root is not there")?;
+    let last = listing.entries[ALIAS].chain.last();
+    ensure!(root.kind == "trustedCertEntry" && root.chain.last() == last, "{listing:?}");
     the_old_store_is_in_the_backup(&stage, &scene.password)?;
     let files = names_in(stage.host.agent.directory())?;
     ensure!(files == files_before, "left in the agent's directory: {files:?}");

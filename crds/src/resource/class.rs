@@ -13,6 +13,7 @@ pub enum Class {
 
 /// What a spec asks for, by its product's class.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "most resources are of the larger one")]
 pub enum Procedure {
     /// A certificate is issued and put into the agent's keystore.
     Push(PushSpec),

@@ -17,6 +17,9 @@ const HOST: &str = "ups-01.example.com";
 const OLD_PASSWORD: &str = "old-password";
 const NEW_PASSWORD: &str = "new-password";
 
+/// The one that the agent reads, and its copy.
+const INI_FILES: [&str; 2] = ["pcssconfig.ini", "pcssconfig_backup.ini"];
+
 struct Stage {
     root: std::path::PathBuf,
     agent: PowerChute,
@@ -34,10 +37,11 @@ fn killed_around_the_swap_java_opens_and_serves_what_is_there() -> Result<()> {
         let is_it = move |call: &&Call| call.name.starts_with("renameat") && call.names().last() == Some(name);
         run.calls.iter().filter(is_it).collect::<Vec<_>>()
     };
-    let (store, ini, journal) = (renames("keystore"), renames("pcssconfig.ini"), renames("agent.json"));
+    let (store, journal) = (renames("keystore"), renames("agent.json"));
+    let [ini, copy] = INI_FILES.map(renames);
     let (store, ini) = (store.first().context("no store")?, ini.first().context("no INI file")?);
-    let committed = journal.last().context("no journal")?;
-    for call in [store, ini, committed] {
+    let (copy, committed) = (copy.first().context("no copy of it")?, journal.last().context("no journal")?);
+    for call in [store, ini, copy, committed] {
         let stage = Stage::set()?;
         let kill = Injection { call: call.name.clone(), nth: call.nth, fault: Fault::Kill };
         ensure!(stage.rotate(Some(&kill))?.was_killed(), "{kill:?}: not killed");
@@ -101,6 +105,10 @@ impl Stage {
         ensure!(*stored == self.agent.served()?.leaf_sha256(), "another leaf is served than is stored");
         let is_new = report["leaf"]["sha256"] == stored.as_str();
         ensure!(is_new == committed, "{stored} is stored: {report:#}");
+        for name in INI_FILES {
+            let told = fs::read_to_string(self.agent.directory().join(name))?;
+            ensure!(told.contains(&format!("KS_Access_Data = {password}\r\n")), "{name}: {told}");
+        }
         Ok(())
     }
 }
