@@ -272,7 +272,7 @@ pub struct VerifyConfig {
 }
 
 /// One of `command`, `http` and `ups`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FunctionConfig {
     /// A program and its arguments; no shell reads them. The agent works if it ends with status 0.
@@ -292,7 +292,7 @@ pub struct FunctionConfig {
     pub interval: Option<Interval>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpFunctionConfig {
     /// As `/healthz`.
