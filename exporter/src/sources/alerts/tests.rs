@@ -1,6 +1,7 @@
 use std::fs;
 
 use encoding_rs::{ISO_2022_JP, SHIFT_JIS, UTF_8};
+use proptest::prelude::*;
 
 use super::*;
 use crate::config;
@@ -181,4 +182,30 @@ async fn an_alert_about_the_folder_is_a_false_one_where_all_four_conditions_hold
 #[test]
 fn a_terminal_without_an_address_has_a_name_of_its_own() {
     assert_eq!(Sender::Unreadable.to_string(), "unreadable");
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_mail_box_or_log_tells_of_terminals_or_of_none(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+        at in any::<prop::sample::Index>(),
+        is_base64: bool,
+    ) {
+        let text = entry::tests::MAIL;
+        let (head, body) = if is_base64 {
+            ("base64", base64::Engine::encode(&base64::prelude::BASE64_STANDARD, SHIFT_JIS.encode(text).0).into_bytes())
+        } else {
+            ("7bit", ISO_2022_JP.encode(text).0.into_owned())
+        };
+        let head = format!("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: text/plain\nContent-Transfer-Encoding: {head}\n\n");
+        let mut bytes = boxed(&[[head.as_bytes(), &body[..], b"\n--a--\n"].concat(), mail(text)]);
+        for (index, byte) in edits {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.rotate_left(at.index(2));
+        fuzz_alert_mail(&bytes);
+        fuzz_alert_log(&bytes);
+        fuzz_alert_mail(&bytes[at.index(bytes.len())..]);
+    }
 }
