@@ -30,7 +30,6 @@ pub(crate) use authorities::ReadAuthorities;
 pub use broken::Broken;
 pub use dial::Endpoint;
 pub(crate) use dial::{Dialled, dial, dial_again};
-pub(crate) use error::DNS;
 pub use error::ProbeError;
 pub(crate) use first_flight::fuzz_first_flight;
 pub use handshake::{Handshake, Phases, probe, probe_against};
