@@ -10,7 +10,8 @@ help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
 	@echo '                 CLUSTER=1 has etcd and kube-apiserver built and the operator run in a cluster;'
 	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG;'
-	@echo '                 WINDOWS=1 has agent and exporter run for Windows, under Wine'
+	@echo '                 WINDOWS=1 has agent and exporter run for Windows, under Wine;'
+	@echo '                 PRODUCTS=1 plays every product of the vendors, against doubles, and ends with a table'
 	@echo 'make test        every test: units, keytool, a real API server, end to end with Java, the crash sweep'
 	@echo 'make test-windows   the tests of the crates that build for Windows, under Wine; says what it fetches first'
 	@echo 'make lint        formatting, clippy, one crypto provider'
@@ -40,8 +41,8 @@ prepare:
 demo:
 	@tests/tools/prepare.sh demo $(if $(CLUSTER),etcd kube-apiserver kubectl,$(if $(DEMO_USE_KUBECONFIG),kubectl))
 	@[ -z '$(WINDOWS)' ] || tests/tools/windows-programs.sh
-	@$(CARGO) build --workspace --bin demo --bin kagiban-exporter --bin kagiban-operator --locked
-	@ONCE='$(ONCE)' WINDOWS='$(WINDOWS)' CLUSTER='$(CLUSTER)' $(TARGET)/debug/demo
+	@$(CARGO) build --workspace --bin demo --bin kagiban-exporter --bin kagiban-operator $(if $(PRODUCTS),--bin certificate-manager-double) --locked
+	@ONCE='$(ONCE)' WINDOWS='$(WINDOWS)' CLUSTER='$(CLUSTER)' PRODUCTS='$(PRODUCTS)' $(TARGET)/debug/demo
 
 test: prepare
 	$(CARGO) build --workspace --bins --locked

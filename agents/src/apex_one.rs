@@ -5,14 +5,14 @@ use crate::facts::{Class, ProductFacts, Renewal};
 use crate::guide::{Argument, Bits, Delivered, Directory, Guide, Installed, Sign, Tool, Use};
 use crate::notice::{Effect, Notice};
 use crate::os::Os;
-use crate::virus_buster_corp::{CERTIFICATE as CERTIFICATE_FILE, RENEW, of_windows};
+use crate::virus_buster_corp::{CERTIFICATE as CERTIFICATE_FILE, RENEW};
 
 /// Nothing is backed up or brought back unless the host's configuration says so: other articles of the vendor call `-b` deprecated after
 /// XG SP3, which is older than any release of this.
 pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "apex-one",
     agent: "apex-one",
-    class: Class::Trigger(Renewal { renew: |os| of_windows(os, RENEW), ..Renewal::BY_CONFIGURATION }),
+    class: Class::Trigger(Renewal { renew: |_| Some(RENEW), ..Renewal::BY_CONFIGURATION }),
     directories: |os| match os {
         Os::Linux => &[],
         Os::Windows => &[ANEW_ON_64_BIT, ANEW_ON_32_BIT, OVER_OLDER_ON_64_BIT, OVER_OLDER_ON_32_BIT],

@@ -9,11 +9,7 @@ use crate::os::Os;
 pub(crate) const FACTS: ProductFacts = ProductFacts {
     id: "virus-buster-corp",
     agent: "virus-buster",
-    class: Class::Trigger(Renewal {
-        renew: |os| of_windows(os, RENEW),
-        backup: |os| of_windows(os, BACKUP),
-        back: |os| of_windows(os, BACK),
-    }),
+    class: Class::Trigger(Renewal { renew: |_| Some(RENEW), backup: |_| Some(BACKUP), back: |_| Some(BACK) }),
     directories: |os| match os {
         Os::Linux => &[],
         Os::Windows => &[ON_64_BIT, ON_32_BIT],
@@ -31,14 +27,6 @@ const PROGRAM: CommandWord = CommandWord::Below("PCCSRV/Admin/Utility/Certificat
 pub(crate) const RENEW: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-c"), CommandWord::Password];
 const BACKUP: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-b"), CommandWord::Password, CommandWord::Backup];
 const BACK: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-r"), CommandWord::Password, CommandWord::Backup];
-
-/// The server runs on nothing else.
-pub(crate) const fn of_windows(os: Os, words: &'static [CommandWord]) -> Option<&'static [CommandWord]> {
-    match os {
-        Os::Linux => None,
-        Os::Windows => Some(words),
-    }
-}
 
 pub(crate) const GUIDE: Guide = Guide {
     directories: &[
@@ -159,7 +147,6 @@ pub(crate) mod tests {
         let Class::Trigger(renewal) = FACTS_OF_PRODUCT.class else { panic!("it renews its own") };
         for (option, command) in [("-c", renewal.renew), ("-b", renewal.backup), ("-r", renewal.back)] {
             assert_eq!(command(Os::Windows).map(words), Some(told(option)), "{option}");
-            assert_eq!(command(Os::Linux), None, "{option}");
         }
     }
 

@@ -14,6 +14,9 @@ use crate::tools;
 /// Protects the copy that [`open_key`] has Java make.
 const COPY_PASSWORD: &str = "copy-for-a-look";
 
+/// Of the certificates that are found.
+pub const DAYS_LEFT: u32 = 9;
+
 /// A store's type, by `keytool`'s name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreType {
@@ -51,9 +54,23 @@ pub struct Listed {
 
 /// A new RSA-2048 key with a self-signed certificate, as the notice's `keytool -genkey` makes it.
 pub fn generate(store: &Path, kind: StoreType, password: &str, alias: &str, common_name: &str) -> Result<()> {
+    generate_days_ago(0, DAYS_LEFT, store, kind, password, alias, common_name)
+}
+
+/// The same as it was made so many days ago, for so many days.
+pub fn generate_days_ago(
+    ago: u32,
+    validity: u32,
+    store: &Path,
+    kind: StoreType,
+    password: &str,
+    alias: &str,
+    common_name: &str,
+) -> Result<()> {
     run(keytool(store, password)?
         .args(["-genkeypair", "-alias", alias, "-keyalg", "RSA", "-keysize", "2048", "-sigalg", "SHA512withRSA"])
-        .args(["-validity", "9", "-dname", &format!("CN={common_name}"), "-keypass", password])
+        .args(["-startdate", &format!("-{ago}d"), "-validity", &validity.to_string()])
+        .args(["-dname", &format!("CN={common_name}"), "-keypass", password])
         .args(["-storetype", &kind.to_string()]))?;
     Ok(())
 }

@@ -44,6 +44,7 @@ pub mod pki;
 pub mod ports;
 pub mod powerchute;
 pub mod process;
+pub mod products;
 pub mod prometheus;
 pub mod promql;
 pub mod promtool;

@@ -51,9 +51,14 @@ impl Standalone {
 
     /// In one step, as Git does it.
     pub fn apply(&self, resource: &Value) -> Result<()> {
+        self.apply_as("resource", resource)
+    }
+
+    /// The same beside others, in a file of this name.
+    pub fn apply_as(&self, name: &str, resource: &Value) -> Result<()> {
         let new = self.manifests.join(".new");
         fs::write(&new, serde_yaml::to_string(resource)?)?;
-        Ok(fs::rename(new, self.manifests.join("resource.yaml"))?)
+        Ok(fs::rename(new, self.manifests.join(format!("{name}.yaml")))?)
     }
 
     /// What a command prints that is asked of the operator that runs.
@@ -75,6 +80,14 @@ impl Standalone {
             found => Some(found?),
         };
         Ok(text.map(|text| serde_json::from_str(&text)).transpose()?.unwrap_or_default())
+    }
+
+    /// What the operator has said of one of several; null before it has said anything.
+    pub fn status_of(&self, name: &str) -> Result<Value> {
+        let all: String = self.ask("SELECT coalesce(json_group_array(json(object)), '[]') FROM resources")?;
+        let all: Vec<Value> = serde_json::from_str(&all)?;
+        let its = all.into_iter().find(|object| object["metadata"]["name"] == name);
+        Ok(its.map(|mut object| object["status"].take()).unwrap_or_default())
     }
 
     /// The reasons of its events, the oldest first.

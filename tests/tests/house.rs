@@ -35,6 +35,17 @@ fn no_two_files_know_each_other_but_a_parent_and_its_child() {
     }
 }
 
+/// docs/adding-a-product.md: a product is added without a look at another. Apex One is Virus Buster Corp. by a newer name.
+#[test]
+fn no_product_knows_another_but_the_one_that_it_succeeds() {
+    let files: BTreeSet<String> = Product::ALL.iter().map(|product| product.id().replace('-', "_")).collect();
+    let is_product = |module: &Module| module.first().is_some_and(|name| files.contains(name));
+    let arrows = House::read("agents").arrows;
+    let others = arrows.iter().filter(|(from, to)| is_product(from) && is_product(to) && from.first() != to.first());
+    let others: BTreeSet<_> = others.map(|(from, to)| (from[0].as_str(), to[0].as_str())).collect();
+    assert_eq!(others, BTreeSet::from([("apex_one", "virus_buster_corp")]));
+}
+
 /// ARCHITECTURE.md's table: what each crate may know of ours.
 #[test]
 fn crates_know_no_more_of_each_other_than_the_architecture_says() {

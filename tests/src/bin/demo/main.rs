@@ -1,9 +1,11 @@
 //! `make demo`: one PowerChute keystore rotated end to end, line by line, with everything real but the UPS agent; from directories, or
-//! with `CLUSTER=1` from an API server.
+//! with `CLUSTER=1` from an API server. With `PRODUCTS=1` the other products of the vendors' notices follow, each on a host of its own.
+
+mod products;
+mod progress;
 
 use std::env;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,6 +25,9 @@ use kagiban_tests::stage::condition;
 use kagiban_tests::standalone::Standalone;
 use kagiban_tests::wine::Wine;
 use serde_json::Value;
+
+use crate::products::{Outcome, play_products};
+use crate::progress::Progress;
 
 const NAMESPACE: &str = "kagiban-demo";
 /// Not a secret: it is printed at the end, so that a visitor can open the store.
@@ -48,13 +53,34 @@ fn main() -> ExitCode {
 }
 
 fn demo(say: &Progress, directory: &Path) -> Result<()> {
+    if is_told("PRODUCTS") {
+        return demo_of_products(say, directory);
+    }
     if is_told("CLUSTER") || is_told("DEMO_USE_KUBECONFIG") {
         return demo_in_a_cluster(say, directory);
     }
     let standalone = Standalone::new(directory)?;
     say.line("without a cluster: manifests, Secrets and what the operator keeps are directories of this machine");
     let start = || Operator::start_standalone(directory, &standalone, RESYNC, &[]);
-    rotate(say, directory, &Keeper::Standalone(standalone.clone()), start)
+    rotate(say, directory, &Keeper::Standalone(standalone.clone()), start).map(drop)
+}
+
+/// PowerChute Serial Shutdown first, whose agent takes a certificate; then those that make their own, and one that is only looked at.
+fn demo_of_products(say: &Progress, directory: &Path) -> Result<()> {
+    let first = directory.join("powerchute-serial-shutdown");
+    fs::create_dir(&first)?;
+    let standalone = Standalone::new(&first)?;
+    say.line("without a cluster: manifests, Secrets and what the operator keeps are directories of this machine");
+    let start = || Operator::start_standalone(&first, &standalone, RESYNC, &[]);
+    let leaf = rotate(say, &first, &Keeper::Standalone(standalone.clone()), start)?;
+    let first = Outcome {
+        product: "powerchute-serial-shutdown",
+        found: "a keystore that ends in 9 days".to_owned(),
+        affected: "its console, in 9 days".to_owned(),
+        repaired: "keystore merged, service restarted".to_owned(),
+        proof: format!("{:.12} is served", leaf),
+    };
+    play_products(say, directory, first)
 }
 
 fn demo_in_a_cluster(say: &Progress, directory: &Path) -> Result<()> {
@@ -68,7 +94,7 @@ fn demo_in_a_cluster(say: &Progress, directory: &Path) -> Result<()> {
         say.line("the operator may do what examples/operator/00-rbac.yaml says, and no more");
     }
     let start = || Operator::start(directory, &cluster.operator_kubeconfig, NAMESPACE, RESYNC);
-    let rotated = rotate(say, directory, &Keeper::Cluster(kubectl), start);
+    let rotated = rotate(say, directory, &Keeper::Cluster(kubectl), start).map(drop);
     if cluster.own.is_none() {
         // Somebody's own cluster is left as it was found.
         let _ = admin.run(&["delete", "namespace", NAMESPACE, "--wait=false"]);
@@ -81,7 +107,7 @@ fn rotate(
     directory: &Path,
     keeper: &Keeper,
     start_operator: impl FnOnce() -> Result<Operator>,
-) -> Result<()> {
+) -> Result<String> {
     let fleet = Fleet::new()?;
     let installation = Installation {
         store_type: StoreType::Jks,
@@ -135,15 +161,15 @@ fn rotate(
     ensure!(listing.entries.contains_key(EXTRA_ALIAS), "the trusted entry {EXTRA_ALIAS} was lost");
     say.line(&format!("keytool opens the store: {ALIAS} with a chain of {}, {EXTRA_ALIAS} kept", ours.chain.len()));
 
-    if !is_told("ONCE") {
-        say.where_to_look(&host, &operator, keeper)?;
+    if !is_told("ONCE") && !is_told("PRODUCTS") {
+        where_to_look(say, &host, &operator, keeper)?;
         wait_for_a_signal()?;
         say.line("stopping");
     }
     // A visitor may have rotated again.
     let leaf = host.agent.served()?.leaf_sha256();
     say.last(&format!("verified {leaf} on {address}"));
-    Ok(())
+    Ok(leaf)
 }
 
 /// Whether somebody has said so on the command line of make.
@@ -184,7 +210,7 @@ fn follow(say: &Progress, keeper: &Keeper) -> Result<Value> {
     ready.with_context(|| format!("{RESOURCE} is not Ready"))
 }
 
-fn story(status: &Value) -> String {
+pub(crate) fn story(status: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let condition = condition(status, "Ready");
     let blocked = status["blockedBy"].as_str().map(|reason| format!("blocked by {reason}"));
@@ -235,77 +261,41 @@ impl Cluster {
     }
 }
 
-/// What the visitor sees.
-struct Progress {
-    started: Instant,
-}
-
-impl Progress {
-    fn line(&self, text: &str) {
-        print(&format!("demo: {:6.1} s  {text}", self.started.elapsed().as_secs_f64()));
-    }
-
-    /// The line that scripts read.
-    fn last(&self, text: &str) {
-        print(&format!("demo: {text}"));
-    }
-
-    fn failed(&self, error: &anyhow::Error, logs: Option<&Path>) -> ExitCode {
-        let logs = logs.map(|directory| format!("; logs: {}", directory.display())).unwrap_or_default();
-        let seconds = self.started.elapsed().as_secs_f64();
-        let _ = writeln!(io::stderr(), "demo: failed after {seconds:.1} s: {error:#}{logs}");
-        ExitCode::FAILURE
-    }
-
-    fn where_to_look(&self, host: &Host, operator: &Operator, keeper: &Keeper) -> Result<()> {
-        let address = host.agent.address();
-        let store = host.agent.keystore();
-        let of_keeper = match keeper {
-            Keeper::Cluster(kubectl) => {
-                let kubectl = kubectl.command_line();
-                let again = format!("{kubectl} annotate --overwrite mac {RESOURCE} kagiban.dev/rotate=\"$(date)\"");
-                [
-                    ("the resource", format!("{kubectl} get mac")),
-                    ("what happened", format!("{kubectl} describe mac {RESOURCE}")),
-                    ("rotate again", again),
-                ]
-            }
-            Keeper::Standalone(standalone) => [
-                ("the resource", standalone.command_line("get")?),
-                ("what happened", standalone.command_line(&format!("describe {RESOURCE}"))?),
-                ("rotate again", standalone.command_line(&format!("rotate {RESOURCE}"))?),
-            ],
-        };
-        let elsewhere = [
-            ("the leaf", format!("openssl s_client -connect {address} </dev/null | openssl x509 -noout -text")),
-            ("the store", format!("keytool -list -v -keystore {} -storepass {STORE_PASSWORD}", store.display())),
-            ("the old store", format!("ls -R {}/backups", host.state_directory().display())),
-            (
-                "exporter",
-                format!(
-                    "curl http://{}/metrics   configuration: {}",
-                    host.metrics_address(),
-                    host.config_file().display()
-                ),
-            ),
-            (
-                "operator",
-                format!(
-                    "curl http://{}/metrics   log: {}",
-                    operator.metrics_address(),
-                    operator.program.log().display()
-                ),
-            ),
-        ];
-        for (what, how) in of_keeper.into_iter().chain(elsewhere) {
-            self.line(&format!("  {what:14} {how}"));
+fn where_to_look(say: &Progress, host: &Host, operator: &Operator, keeper: &Keeper) -> Result<()> {
+    let address = host.agent.address();
+    let store = host.agent.keystore();
+    let of_keeper = match keeper {
+        Keeper::Cluster(kubectl) => {
+            let kubectl = kubectl.command_line();
+            let again = format!("{kubectl} annotate --overwrite mac {RESOURCE} kagiban.dev/rotate=\"$(date)\"");
+            [
+                ("the resource", format!("{kubectl} get mac")),
+                ("what happened", format!("{kubectl} describe mac {RESOURCE}")),
+                ("rotate again", again),
+            ]
         }
-        self.line("it stays up until Ctrl-C");
-        Ok(())
+        Keeper::Standalone(standalone) => [
+            ("the resource", standalone.command_line("get")?),
+            ("what happened", standalone.command_line(&format!("describe {RESOURCE}"))?),
+            ("rotate again", standalone.command_line(&format!("rotate {RESOURCE}"))?),
+        ],
+    };
+    let elsewhere = [
+        ("the leaf", format!("openssl s_client -connect {address} </dev/null | openssl x509 -noout -text")),
+        ("the store", format!("keytool -list -v -keystore {} -storepass {STORE_PASSWORD}", store.display())),
+        ("the old store", format!("ls -R {}/backups", host.state_directory().display())),
+        (
+            "exporter",
+            format!("curl http://{}/metrics   configuration: {}", host.metrics_address(), host.config_file().display()),
+        ),
+        (
+            "operator",
+            format!("curl http://{}/metrics   log: {}", operator.metrics_address(), operator.program.log().display()),
+        ),
+    ];
+    for (what, how) in of_keeper.into_iter().chain(elsewhere) {
+        say.line(&format!("  {what:14} {how}"));
     }
-}
-
-fn print(line: &str) {
-    // A closed pipe (`make demo | head`) is no failure of the demo.
-    let _ = writeln!(io::stdout(), "{line}");
+    say.line("it stays up until Ctrl-C");
+    Ok(())
 }

@@ -1,0 +1,137 @@
+//! The products of the vendors' notices, each on a host of its own: what `examples/products` has works as it is, against doubles.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kagiban_tests::operator::Operator;
+use kagiban_tests::products::{Product, ProductHost};
+use kagiban_tests::quickstart::Fleet;
+use kagiban_tests::stage::{RESYNC, condition};
+use kagiban_tests::standalone::Standalone;
+use kagiban_tests::{scratch, wait};
+use serde_json::{Value, json};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// An operator and one host.
+struct Stage {
+    // Before the host: it must not order while the host goes away
+    operator: Operator,
+    standalone: Standalone,
+    host: ProductHost,
+    directory: PathBuf,
+}
+
+impl Stage {
+    fn set(name: &str, product: Product, change: impl FnOnce(&mut Value)) -> Result<Self> {
+        let directory = scratch::directory(name)?;
+        let fleet = Fleet::new()?;
+        let host = ProductHost::start(&directory, product, &fleet, change)?;
+        let standalone = Standalone::new(&directory)?;
+        standalone.write_secrets(&fleet.secrets("not-used")?)?;
+        let operator = Operator::start_standalone(&directory, &standalone, RESYNC, &[])?;
+        Ok(Self { operator, standalone, host, directory })
+    }
+
+    fn name(&self) -> Result<&str> {
+        let resource = self.host.resource().context("its example has a resource")?;
+        resource["metadata"]["name"].as_str().context("it has a name")
+    }
+
+    fn apply(&self) -> Result<()> {
+        self.standalone.apply_as(self.name()?, self.host.resource().context("a resource")?)
+    }
+
+    fn wait_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let (mut last, name) = (Value::Null, self.name()?);
+        let seen = wait::for_some(DEADLINE, || {
+            last = self.standalone.status_of(name).ok()?;
+            wanted(&last).then(|| last.clone())
+        });
+        seen.with_context(|| {
+            let logs = [self.operator.program.log_text(), self.host.exporter.program.log_text()];
+            format!("{what}: the status is another: {last:#}\n{}", logs.join("\n"))
+        })
+    }
+}
+
+fn quick(config: &mut Value) {
+    let agent = &mut config["agents"][0];
+    for (setting, value) in [("deadline", "5s"), ("holdDown", "100ms"), ("interval", "100ms")] {
+        agent["verify"][setting] = json!(value);
+    }
+    agent["service"] = json!({"minRestartInterval": "0s"});
+}
+
+#[test]
+fn a_product_that_makes_its_own_certificate_is_renewed_as_its_example_says() -> Result<()> {
+    for (product, ran) in [
+        (Product::BusinessEdition, &["reinstalled"][..]),
+        (Product::VirusBuster, &["-b", "-c"]),
+        (Product::ApexOne, &["-c"]),
+    ] {
+        let stage = Stage::set(&format!("products-{}", product.id()), product, |_| ())?;
+        let before = stage.host.leaf()?;
+        stage.apply()?;
+        let status = stage.wait_status(product.id(), |status| {
+            status["rotation"]["state"] == "Committed" && condition(status, "Ready")["status"] == "True"
+        })?;
+        let leaf = stage.host.leaf()?;
+        ensure!(leaf != before && status["leaf"]["sha256"] == leaf.as_str(), "{leaf} lies there: {status:#}");
+        // The list of agents is asked for besides.
+        let renewals: Vec<_> = stage.host.ran()?.into_iter().filter(|word| word != "-l").collect();
+        ensure!(renewals == ran, "{}: {renewals:?}", product.id());
+        if product == Product::BusinessEdition {
+            let kept = stage.host.agent()["renew"]["keep"][0].as_str().context("it keeps a file")?.to_owned();
+            ensure!(fs::read_to_string(kept)? == "# a site's own\n", "what the installer writes over is back");
+        }
+        let _ = fs::remove_dir_all(&stage.directory);
+    }
+    Ok(())
+}
+
+/// Each fault in turn on one host: the old certificate is there in the end, the program of the vendor is run no more than it has to be, and
+/// the status names what has failed.
+#[test]
+fn a_repair_that_fails_at_any_of_its_steps_leaves_the_certificate_from_before_and_says_why() -> Result<()> {
+    let stage = Stage::set("products-faults", Product::VirusBuster, |config| {
+        quick(config);
+        config["agents"][0]["renew"]["timeout"] = json!("3s");
+    })?;
+    let before = stage.host.leaf()?;
+    let faults = [
+        ("fails", "-b", "not_backed_up", &["-b"][..]),
+        ("does-nothing", "-b", "not_backed_up", &["-b"]),
+        ("hangs", "-b", "not_backed_up", &["-b"]),
+        ("fails", "-c", "renew_failed", &["-b", "-c"]),
+        ("does-nothing", "-c", "not_renewed", &["-b", "-c"]),
+        ("hangs", "-c", "renew_failed", &["-b", "-c"]),
+        ("writes-half", "-c", "malformed", &["-b", "-c", "-r"]),
+    ];
+    let (mut asked, mut applied) = (0, false);
+    for (what, option, reason, ran) in faults {
+        stage.host.switch(what, option)?;
+        let had = stage.host.ran()?.len();
+        if applied {
+            asked += 1;
+            stage.standalone.command(&["rotate", stage.name()?, "--as", &format!("again-{asked}")])?;
+        } else {
+            stage.apply()?;
+            applied = true;
+        }
+        let generation = asked + 1;
+        let status = stage.wait_status(&format!("{what} {option}"), |status| {
+            status["history"][0]["generation"] == generation && status["history"][0]["outcome"] == "RolledBack"
+        })?;
+        ensure!(status["history"][0]["reason"] == reason, "{what} {option}: {status:#}");
+        let said = stage.standalone.command(&["describe", stage.name()?])?;
+        ensure!(said.contains(reason), "{what} {option}: a person is told of it:\n{said}");
+        ensure!(stage.host.leaf()? == before, "{what} {option}: the certificate is another one");
+        let calls = stage.host.ran()?.split_off(had);
+        ensure!(calls == ran, "{what} {option}: {calls:?}");
+        stage.host.switch(what, "")?;
+    }
+    Ok(())
+}
