@@ -297,7 +297,7 @@ async fn a_late_rollback_takes_back_its_value_and_its_entry_and_nothing_else() {
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
     assert_eq!(report.failure.unwrap().reason, "rolled_back_by_order");
     assert_eq!(std::fs::read_to_string(&ini).unwrap(), old_ini + added);
-    assert_eq!(aliases(&std::fs::read(&store).unwrap(), "old-password"), ["imported", "other", "securekey"]);
+    assert_eq!(aliases(&std::fs::read(&store).unwrap(), "old-password"), ["imported", "other", "root", "securekey"]);
     assert_eq!(world.service.served().await, Some(world.first));
 }
 

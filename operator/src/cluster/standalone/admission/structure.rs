@@ -74,7 +74,8 @@ impl Schema {
             ));
         }
         if let Some(most) = self.max_items.filter(|most| length > *most) {
-            found.push(Violation::hiding(path, format!("Too many: {length}: must have at most {most} items")));
+            let items = if most == 1 { "item" } else { "items" };
+            found.push(Violation::hiding(path, format!("Too many: {length}: must have at most {most} {items}")));
         }
     }
 
