@@ -141,8 +141,14 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
         prints: "Fingerprint=",
         ..run("openssl s_client -connect ups-01.example.com:6547 </dev/null | openssl x509 -noout -fingerprint -sha256")
     },
-    run("kubectl -n fleet get secret fleet-ca -o go-template='{{index .data \"tls.crt\" | base64decode}}' >rootca.crt"),
+    run("kubectl -n fleet get secret fleet-ca -o go-template='{{index .data \"tls.crt\" | base64decode}}' >tls.crt"),
+    run(
+        "awk '/BEGIN CERTIFICATE/ {pem = \"\"} {pem = pem $0 \"\\n\"} END {printf \"%s\", pem}' tls.crt >rootca.crt",
+    ),
     run("kubectl -n fleet create configmap fleet-ca-root --from-file=ca.crt=rootca.crt"),
+    run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=UPS CA' -addext 'nameConstraints=critical,permitted;DNS:example.com' -keyout ups-ca.key -out ups-ca.crt",
+    ),
     run("kubectl -n fleet annotate --overwrite mac ups-01.example.com-powerchute kagiban.dev/rotate=\"$(date)\""),
     Step { with: RESOURCE, ..run("kubectl -n NAMESPACE annotate --overwrite mac NAME kagiban.dev/rotate=\"$(date)\"") },
     Step { with: RESOURCE, prints: "Events:", ..run("kubectl -n NAMESPACE describe mac NAME") },
@@ -236,6 +242,10 @@ const LEFT_OUT: &[Step] = &[
     left_out(
         "sudo /opt/APC/PowerChuteSerialShutdown/jre/bin/keytool -exportcert -rfc -alias root -keystore /opt/APC/PowerChuteSerialShutdown/Agent/keystore -file rootca.crt",
         "the Java of the product is not here; `tests/rotation_e2e.rs` has another keytool read the keystore",
+    ),
+    left_out(
+        "curl -sk -o /dev/null -w '%{http_code}\\n' https://ADDRESS/PATH",
+        "no agent of the stage is asked by a path; the exporter's own tests ask a service so",
     ),
     left_out("kubectl -n kagiban-system rollout status deployment/kagiban-operator", NO_KUBELET),
     left_out("kubectl -n NAMESPACE logs deploy/kagiban-operator", NO_KUBELET),
