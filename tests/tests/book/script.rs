@@ -142,9 +142,7 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
         ..run("openssl s_client -connect ups-01.example.com:6547 </dev/null | openssl x509 -noout -fingerprint -sha256")
     },
     run("kubectl -n fleet get secret fleet-ca -o go-template='{{index .data \"tls.crt\" | base64decode}}' >tls.crt"),
-    run(
-        "awk '/BEGIN CERTIFICATE/ {pem = \"\"} {pem = pem $0 \"\\n\"} END {printf \"%s\", pem}' tls.crt >rootca.crt",
-    ),
+    run("awk '/BEGIN CERTIFICATE/ {pem = \"\"} {pem = pem $0 \"\\n\"} END {printf \"%s\", pem}' tls.crt >rootca.crt"),
     run("kubectl -n fleet create configmap fleet-ca-root --from-file=ca.crt=rootca.crt"),
     run(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=UPS CA' -addext 'nameConstraints=critical,permitted;DNS:example.com' -keyout ups-ca.key -out ups-ca.crt",

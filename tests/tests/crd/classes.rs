@@ -92,7 +92,7 @@ fn of_both_classes() -> Vec<Value> {
         ("/spec/renewal", json!({"renewBeforePercentage": 10})),
     ];
     let mut objects = Vec::new();
-    for product in kagiban_crds::resource::Product::ALL.map(|product| product.id()) {
+    for product in kagiban_crds::resource::Product::ALL.map(kagiban_crds::resource::Product::id) {
         for base in [accepted(), accepted_renewal()] {
             let base = changed(base, "/spec/agent/product", json!(product));
             objects.push(base.clone());
