@@ -78,7 +78,7 @@ fn demo_of_products(say: &Progress, directory: &Path) -> Result<()> {
         found: "a keystore that ends in 9 days".to_owned(),
         affected: "its console, in 9 days".to_owned(),
         repaired: "keystore merged, service restarted".to_owned(),
-        proof: format!("{:.12} is served", leaf),
+        proof: format!("{leaf:.12} is served"),
     };
     play_products(say, directory, first)
 }

@@ -59,7 +59,7 @@ fn renew(say: &Progress, host: &ProductHost, standalone: &Standalone) -> Result<
     let name = resource["metadata"]["name"].as_str().context("its resource has a name")?;
     let before = host.leaf()?;
     let metrics = host.exporter.metrics_when("what is found", |metrics| ends(metrics).is_some())?;
-    let days = ends(&metrics).map_or(0.0, |end| days_from_now(end));
+    let days = ends(&metrics).map_or(0.0, days_from_now);
     say.line(&format!("  leaf {before:.12}, {days:.0} days left"));
     let affected = affected(&metrics);
     say.line(&format!("  affected: {affected}"));
