@@ -136,6 +136,18 @@ pub fn sync_directory_of(path: &Path) -> Result<(), WriteError> {
 }
 
 /// Whether `bytes` more can be written beside `path`.
+/// Makes durable what another program has written: the bytes of the file, and its name.
+///
+/// # Errors
+/// See [`WriteError`]; that there is no file, or one with a second name, is one.
+pub fn sync_file(path: &Path) -> Result<(), WriteError> {
+    let place = HeldEntry::find(path, Links::Refuse)?;
+    let (file, metadata) = place.open_to_sync()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
+    place.check_own(&metadata)?;
+    file.sync_all().map_err(place.failed("syncing the file"))?;
+    place.sync()
+}
+
 ///
 /// # Errors
 /// `TooLittleRoom` when not.
