@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
-use crate::rotation::agent::{Agent, CERTIFICATE_FILE};
+use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure};
 
 /// Each look at a command has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -80,6 +80,7 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
             CERTIFICATE_FILE => {
                 ("whatever lies there is taken for the agent's certificate at the next rotation", false)
             }
+            BACKUP_FILE => ("whatever lies there is brought back as the agent's key and certificate", false),
             _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
         };
         warning(setting, format!("{exposed}; {follows}"), lets_others_act)
