@@ -237,25 +237,35 @@ async fn an_anti_virus_server_is_backed_up_renewed_and_taken_back_by_its_own_pro
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_anti_virus_server_is_not_brought_back_from_what_is_no_backup() {
-    for (of_the_backup, of_the_renewal, why, ran) in [
-        ("echo text > $3; exit 0", "", "not_backed_up", (1, 0, 0)),
-        ("exit 0", "", "not_backed_up", (1, 0, 0)),
-        ("exit 3", "", "not_backed_up", (1, 0, 0)),
-        ("", "cp $home/next.crt $file; exit 3", "renew_failed", (1, 1, 1)),
+    for (of_the_backup, of_the_renewal, why, ran, left) in [
+        ("echo text > $3; exit 0", "", "not_backed_up", (1, 0, 0), 0),
+        ("exit 0", "", "not_backed_up", (1, 0, 0), 0),
+        ("echo text > $3; exit 3", "", "not_backed_up", (1, 0, 0), 0),
+        ("", "cp $home/next.crt $file; exit 3", "renew_failed", (1, 1, 1), 1),
         // Somebody has damaged it meanwhile: the new certificate is valid, and stays.
         (
             "",
             "cp $home/next.crt $file; echo text > ${home%/*}/state/product-backups/agent/1.zip; exit 3",
-            "renew_failed",
+            "revert_failed",
             (1, 1, 0),
+            1,
+        ),
+        // It is an archive still, and another one.
+        (
+            "",
+            "cp $home/next.crt $file; printf x | dd of=${home%/*}/state/product-backups/agent/1.zip bs=1 seek=10 conv=notrunc; exit 3",
+            "revert_failed",
+            (1, 1, 0),
+            1,
         ),
     ] {
         let world = anti_virus_server("virus-buster-corp").await;
         std::fs::write(world.home().join("before-b"), of_the_backup).unwrap();
         std::fs::write(world.home().join("before-c"), of_the_renewal).unwrap();
         let report = renewed(&world).await;
-        let (told, state) = (reason(&report), report.state);
-        assert!(state == RotationState::RolledBack && [why, "revert_failed"].contains(&told), "{why}: {report:#?}");
+        assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, why), "{report:#?}");
+        // What is no backup takes no place among those that are kept.
+        assert_eq!(archives(&world).len(), left, "{report:#?}");
         assert_eq!((world.ran("b"), world.ran("c"), world.ran("r")), ran, "{why}: {report:#?}");
         assert!(!format!("{report:?}").contains("of the backup"), "{report:#?}");
     }

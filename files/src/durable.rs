@@ -63,7 +63,8 @@ pub fn replace(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Re
     HeldEntry::find(path, Links::Refuse)?.replace(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
 }
 
-/// The same in a directory that belongs to `owner`: whoever owns the directory above could have put that of somebody else in its place.
+/// The same in a directory that belongs to `owner`: whoever owns the directory above could have put that of somebody else in its place. Of
+/// administrators it may be another one: what is installed anew belongs to whoever has installed it.
 ///
 /// # Errors
 /// See [`WriteError`].
@@ -75,7 +76,7 @@ pub fn replace_in_directory_of(
 ) -> Result<(), WriteError> {
     let place = HeldEntry::find(path, Links::Refuse)?;
     let now = place.directory_owner()?;
-    if now != *owner {
+    if !owner.may_be(&now, system::is_administrators) {
         return Err(WriteError::OtherOwner { path: path.to_owned(), then: owner.0.clone(), now: now.0 });
     }
     place.replace(bytes, attributes)
@@ -133,6 +134,18 @@ pub fn remove(path: &Path) -> Result<(), WriteError> {
 /// See [`WriteError`].
 pub fn sync_directory_of(path: &Path) -> Result<(), WriteError> {
     HeldEntry::find(path, Links::Refuse)?.sync()
+}
+
+/// Makes durable what another program has written: the bytes of the file, and its name.
+///
+/// # Errors
+/// See [`WriteError`]; that there is no file, or one with a second name, is one.
+pub fn sync_file(path: &Path) -> Result<(), WriteError> {
+    let place = HeldEntry::find(path, Links::Refuse)?;
+    let (file, metadata) = place.open_to_sync()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
+    place.check_own(&metadata)?;
+    file.sync_all().map_err(place.failed("syncing the file"))?;
+    place.sync()
 }
 
 /// Whether `bytes` more can be written beside `path`.

@@ -65,6 +65,14 @@ pub struct FileRead {
 #[serde(transparent)]
 pub struct DirectoryOwner(pub(crate) String);
 
+impl DirectoryOwner {
+    /// Whether what was meant for a directory of this one is safe in one of `now`. A directory of another account that has become an
+    /// administrator's is the very thing to be refused: its owner could have put it there.
+    pub(crate) fn may_be(&self, now: &Self, is_administrators: impl Fn(&str) -> bool) -> bool {
+        self == now || (is_administrators(&self.0) && is_administrators(&now.0))
+    }
+}
+
 /// Whether the last name of a path may be a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
@@ -241,6 +249,23 @@ impl WriteError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_of_an_administrator_may_be_another_ones_later_and_no_other_directory_may() {
+        let is_administrators = |account: &str| ["SY", "BA"].contains(&account);
+        for (then, now, is_good) in [
+            ("SY", "SY", true),
+            ("SY", "BA", true),
+            ("BA", "SY", true),
+            ("the service", "the service", true),
+            ("the service", "SY", false),
+            ("BA", "the service", false),
+            ("the service", "another", false),
+        ] {
+            let [then, now] = [then, now].map(|account| DirectoryOwner(account.to_owned()));
+            assert_eq!(then.may_be(&now, is_administrators), is_good, "{then:?} {now:?}");
+        }
+    }
 
     /// Holds A5: two file systems of one kind give their first directory one number, so that the one that was mounted over the other
     /// passed for it.

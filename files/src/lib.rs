@@ -38,7 +38,7 @@ use windows as system;
 pub use append::AppendedFile;
 pub use directory::StagedDirectory;
 pub use durable::{
-    check_room, has_left_over, narrow, remove, replace, replace_in_directory_of, sweep, sync_directory_of,
+    check_room, has_left_over, narrow, remove, replace, replace_in_directory_of, sweep, sync_directory_of, sync_file,
     temporary_beside, write_new, write_unsynced,
 };
 pub use file::{

@@ -104,3 +104,15 @@ fn room_is_missed_before_it_is_needed() {
     assert!(check_room(&room.at("a"), 1).is_ok());
     assert_eq!(check_room(&room.at("a"), u64::MAX).expect_err("full").reason(), "no_space");
 }
+
+#[test]
+fn what_another_program_has_written_is_synced_where_it_is_a_file_of_one_name() {
+    let room = Room::new();
+    let path = room.file("backup.zip", b"zip");
+    sync_file(&path).expect("synced");
+    let missing = sync_file(&room.at("none"));
+    assert!(matches!(missing, Err(WriteError::Refused(FileError::NotFound { .. }))), "{missing:?}");
+    fs::hard_link(&path, room.at("second")).expect("linked");
+    let second = sync_file(&path);
+    assert!(matches!(second, Err(WriteError::Refused(FileError::HardLinked { .. }))), "{second:?}");
+}

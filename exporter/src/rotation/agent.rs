@@ -83,6 +83,9 @@ pub struct ProductBackup {
 /// The setting of the file that an agent's certificate is kept in.
 pub const CERTIFICATE_FILE: &str = "verify.certificateFile";
 
+/// The setting of the file that the product's own program writes its backup to.
+pub const BACKUP_FILE: &str = "renew.backup.file";
+
 /// An argument that stands for the password of `renew.passwordFile`.
 pub(super) const PASSWORD: &str = "{password}";
 /// One that stands for the file of the backup.
@@ -253,18 +256,21 @@ impl Agent {
         })
     }
 
-    /// What of its commands, of an argument that a file gives them, and of the file that its certificate is kept in somebody else than an
+    /// What of its commands, of the files that they are given, and of the file that its certificate is kept in somebody else than an
     /// administrator may exchange, with the setting that names it.
     pub fn exposed(&self) -> impl Iterator<Item = (&'static str, FileError)> {
         let agent = self.name.as_str();
         let part = |command: &Command| platform::exposed_part(agent, command);
         let commands = self.commands().filter_map(move |(setting, command)| Some((setting, part(command)?)));
-        let given = match &self.procedure {
-            Procedure::Trigger(Trigger { password_file, .. }) => password_file.as_ref(),
-            Procedure::Push(_) => None,
+        let (password, backup) = match &self.procedure {
+            Procedure::Trigger(Trigger { password_file, backup, .. }) => {
+                (password_file.as_ref(), backup.as_ref().and_then(|backup| backup.file.as_ref()))
+            }
+            Procedure::Push(_) => (None, None),
         };
         let kept = self.leaf_place.file().map(|file| &file.path);
-        let files = [given.map(|path| ("renew.passwordFile", path)), kept.map(|path| (CERTIFICATE_FILE, path))];
+        let files = [("renew.passwordFile", password), (BACKUP_FILE, backup), (CERTIFICATE_FILE, kept)];
+        let files = files.map(|(setting, path)| Some((setting, path?)));
         let files = files.into_iter().flatten();
         commands.chain(files.filter_map(move |(setting, path)| Some((setting, platform::exposed_file(agent, path)?))))
     }
@@ -704,10 +710,10 @@ impl Resolver<'_> {
 
 /// Why what others may exchange there is refused.
 fn refused_for(setting: &str) -> &'static str {
-    if setting == CERTIFICATE_FILE {
-        "what others may write there proves nothing"
-    } else {
-        "the program acts as the system, and does not run what others may exchange"
+    match setting {
+        CERTIFICATE_FILE => "what others may write there proves nothing",
+        BACKUP_FILE => "what others may write there is not brought back",
+        _ => "the program acts as the system, and does not run what others may exchange",
     }
 }
 
@@ -804,6 +810,67 @@ mod tests {
         let agent = Agent::resolve(&serde_yaml::from_str(&yaml).expect("yaml")).expect("an agent");
         let settings: Vec<_> = agent.exposed().map(|(setting, _)| setting).collect();
         assert_eq!(settings, ["renew.passwordFile"]);
+    }
+
+    /// What lies there is brought back as the agent's key and certificate.
+    #[test]
+    fn a_backup_that_others_may_exchange_is_told() {
+        let (_directory, theirs) = platform::testing::exposed_command();
+        let path = theirs.trim_matches(['[', ']', '\'']);
+        let yaml = format!(
+            "{{name: a, product: self-renewing-service, endpoint: {{address: 'a:1'}}, renew: {{command: [no-such-program], backup: \
+             {{command: [no-such-program], file: '{path}'}}}}}}"
+        );
+        let agent = Agent::resolve(&serde_yaml::from_str(&yaml).expect("yaml")).expect("an agent");
+        let settings: Vec<_> = agent.exposed().map(|(setting, _)| setting).collect();
+        assert_eq!(settings, ["renew.backup.file"]);
+    }
+
+    fn trigger(yaml: &str) -> Trigger {
+        match resolve(yaml).expect("resolved").procedure {
+            Procedure::Trigger(trigger) => trigger,
+            Procedure::Push(_) => panic!("it renews its own certificate"),
+        }
+    }
+
+    /// Seed 003: what is run, where the configuration names the directory and the password alone.
+    #[test]
+    fn the_words_of_the_notice_are_run_where_the_configuration_names_no_program() {
+        let program =
+            below(Path::new(&native("/opt/vb")), "PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe");
+        let program = program.to_string_lossy();
+        let words = |command: &Command| match command {
+            Command::Program(argv) if argv.first().is_some_and(|first| *first == program) => argv[1..].join(" "),
+            other => panic!("{other}"),
+        };
+        let head =
+            |product| format!("name: v\nproduct: {product}\ndirectory: /opt/vb\nrenew: {{passwordFile: /opt/password");
+        let own = trigger(&format!("{}}}", head("virus-buster-corp")));
+        let run: Vec<_> = own.commands().map(|(setting, command)| (setting, words(command))).collect();
+        let run: Vec<_> = run.iter().map(|(setting, words)| (*setting, words.as_str())).collect();
+        let expected = [
+            ("renew.command", "-c {password}"),
+            ("renew.back", "-r {password} {backup}"),
+            ("renew.backup.command", "-b {password} {backup}"),
+        ];
+        assert_eq!(run, expected);
+        let backup = own.backup.expect("it has one");
+        assert_eq!((backup.file, backup.format), (None, BackupFormat::Zip));
+
+        let named = trigger(&format!("{}, backup: {{file: /opt/b.ZIP, format: any}}}}", head("virus-buster-corp")));
+        let backup = named.backup.expect("it has one");
+        let file = backup.file.expect("the configuration names it");
+        assert_eq!((file.as_path(), backup.format), (Path::new(&native("/opt/b.ZIP")), BackupFormat::Zip));
+        let refused = resolve(&format!("{}, backup: {{file: /opt/b.bak}}}}", head("virus-buster-corp")));
+        let refused = refused.expect_err("its program takes no such name");
+        assert!(refused.contains("renew.backup.file: must end in .zip"), "{refused}");
+
+        let later = trigger(&format!("{}}}", head("apex-one")));
+        assert_eq!(words(&later.renew), "-c {password}");
+        assert!(later.backup.is_none() && later.back.is_none());
+        let other = "name: v\nproduct: virus-buster-corp\ndirectory: /opt/vb\nrenew: {command: [/opt/own]}";
+        let other = trigger(other);
+        assert!(other.backup.is_none() && other.back.is_none(), "whoever names another program says all of it");
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub struct Rotation {
     /// Of an agent that renews its own certificate: what its program writes over, and is put back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptFile>,
+    /// Of an agent whose program writes a backup of its own: what it wrote for this renewal. Absent in journals from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_backup: Option<Digest>,
     /// Only where the journal was lost and `files` are the newest backup's: what lay in their places and was copied. Nothing
     /// else may be overwritten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -331,6 +334,7 @@ impl Rotation {
             committed_before: None,
             files: Vec::new(),
             kept: Vec::new(),
+            product_backup: None,
             copied: None,
             recoveries: 0,
             left_in_order: false,
@@ -583,6 +587,7 @@ mod tests {
                 attributes: attributes(),
                 directory_owner: None,
             }],
+            product_backup: Some(Digest::of(digest)),
             epoch: Epoch(1),
             generation: Generation(generation),
             opened_at: Timestamp::UNIX_EPOCH,

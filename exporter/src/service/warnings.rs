@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
-use crate::rotation::agent::{Agent, CERTIFICATE_FILE};
+use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure};
 
 /// Each look at a command has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -68,8 +68,8 @@ pub(super) fn tell(config: &Config) {
     });
 }
 
-fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
-    let Ok(agent) = Agent::resolve(agent) else { return Vec::new() };
+fn of_agent(index: usize, config: &AgentConfig) -> Vec<Warning> {
+    let Ok(agent) = Agent::resolve(config) else { return Vec::new() };
     let warning = |setting: &str, message, lets_others_act| Warning {
         setting: format!("agents[{index}].{setting}"),
         message,
@@ -80,6 +80,7 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
             CERTIFICATE_FILE => {
                 ("whatever lies there is taken for the agent's certificate at the next rotation", false)
             }
+            BACKUP_FILE => ("whatever lies there is brought back as the agent's key and certificate", false),
             _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
         };
         warning(setting, format!("{exposed}; {follows}"), lets_others_act)
@@ -92,7 +93,21 @@ fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
         );
         warning("endpoint.address", message, false)
     });
-    exposed.chain(elsewhere).collect()
+    let unbacked = renews_without_backup(config, &agent).then(|| {
+        let message = "a renewal of this product backs nothing up and has nothing that brings the old certificate back; where your \
+                       release can, name renew.command, renew.back and renew.backup";
+        warning("renew.backup", message.to_owned(), false)
+    });
+    exposed.chain(elsewhere).chain(unbacked).collect()
+}
+
+/// Whoever names the program knows what it does; of the product's own nobody has been told.
+fn renews_without_backup(config: &AgentConfig, agent: &Agent) -> bool {
+    let names_program = config.renew.as_ref().is_some_and(|renew| renew.command.is_some());
+    match &agent.procedure {
+        Procedure::Trigger(trigger) => !names_program && trigger.backup.is_none() && trigger.back.is_none(),
+        Procedure::Push(_) => false,
+    }
 }
 
 fn of_power(config: &Config) -> Option<Warning> {
@@ -179,6 +194,23 @@ mod tests {
         for other in ["192.0.2.7:9", "[2001:db8::7]:9"] {
             let told = told(&agent(other, "[/bin/true]"));
             assert!(told.len() == 1 && told[0].starts_with("agents[0].endpoint.address: "), "{other}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_product_that_renews_without_a_backup_by_default_is_told() {
+        let own = "['no-such-program', '{password}']";
+        for (product, rest, is_told) in [
+            ("apex-one", "", true),
+            ("apex-one", &*format!(", command: {own}"), false),
+            ("apex-one", &*format!(", command: {own}, back: {own}"), false),
+            ("apex-one", ", back: ['no-such-program']", false),
+            ("virus-buster-corp", "", false),
+        ] {
+            let renew = format!("renew: {{passwordFile: /c/none{rest}}}");
+            let told = told(&format!("agents: [{{name: v, product: {product}, directory: /c/none, {renew}}}]\n"));
+            let notes: Vec<_> = told.iter().filter(|told| told.starts_with("agents[0].renew.backup: ")).collect();
+            assert_eq!(notes.len(), usize::from(is_told), "{product} {rest}: {told:?}");
         }
     }
 

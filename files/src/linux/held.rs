@@ -90,6 +90,11 @@ impl HeldEntry {
         self.open_at(&self.name)
     }
 
+    /// Any descriptor has the file's bytes synced, whoever wrote them.
+    pub(crate) fn open_to_sync(&self) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_at(&self.name)
+    }
+
     /// Whoever may write in a directory may put a file of theirs under any of its names. The service that owns the
     /// directory is meant to; the other members of its group are not.
     pub(crate) fn check_owner(&self, _: &File, metadata: &Metadata) -> Result<(), FileError> {

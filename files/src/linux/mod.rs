@@ -16,3 +16,4 @@ pub(crate) use held::{HeldEntry, is_ours, is_private, made_private, walk_to_dire
 pub use read::{directory_identity, identify, is_readable_by_others, is_writable_by_others};
 pub(crate) use read::{identity, links, open_listed, open_regular};
 pub(crate) use std::fs::Metadata;
+pub(crate) use survey::is_administrators;

@@ -92,3 +92,8 @@ fn is_mounted(file: &File) -> bool {
     let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
     path.is_ok_and(|path| mounts::is_mounted(&path))
 }
+
+/// Whether a directory of this owner is an administrator's, whoever runs this program. There is one.
+pub(crate) fn is_administrators(owner: &str) -> bool {
+    owner == "0"
+}

@@ -248,15 +248,17 @@ impl Entry {
     }
 }
 
+/// Whether a directory of this owner is the system's or its administrators', whoever runs this program.
+pub(crate) fn is_administrators(owner: &str) -> bool {
+    owner == TRUSTED_INSTALLER || ADMINISTRATORS.contains(&owner)
+}
+
 pub(super) fn is_administrator(account: &str, own: &str) -> bool {
     is_trusted(account, own, trusted_service())
 }
 
 fn is_trusted(account: &str, own: &str, service: Option<&str>) -> bool {
-    account == own
-        || account == TRUSTED_INSTALLER
-        || ADMINISTRATORS.contains(&account)
-        || service.is_some_and(|service| account == service)
+    account == own || is_administrators(account) || service.is_some_and(|service| account == service)
 }
 
 /// Some are in every list. Of an entry with a condition the account stands before it.

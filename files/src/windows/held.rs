@@ -54,6 +54,11 @@ impl HeldEntry {
         self.open_as(&self.name, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | READ_CONTROL)
     }
 
+    /// A handle is flushed where it was opened to write.
+    pub(crate) fn open_to_sync(&self) -> Result<Option<(File, Metadata)>, FileError> {
+        self.open_to_append()
+    }
+
     pub(super) fn open_as(&self, name: &OsStr, access: u32) -> Result<Option<(File, Metadata)>, FileError> {
         let failed = |error| FileError::from_io(&self.path, error);
         let how = How { access, share: SHARED, disposition: FILE_OPEN, options: 0 };

@@ -17,6 +17,7 @@ mod sys;
 mod tests;
 mod way;
 
+pub(crate) use access::is_administrators;
 pub use attributes::Attributes;
 pub use beside::check_unexposed_program;
 pub use destination::{Destination, destination};

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::executable::{can_be_run, check_format, check_unexposed, exposed, find};
+use super::executable::{can_be_run, check_format, check_unexposed, check_way, exposed, find};
 use super::started_process;
 use super::supervise::{
     DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised, supervised_question,
@@ -207,11 +207,12 @@ pub fn exposed_part(agent: &str, command: &Command) -> Option<FileError> {
     look_at(agent, LOOK, move || exposed(&argv, &path)).ok().flatten()
 }
 
-/// Whether somebody else than root and this program's account may exchange a file that a rotation goes by, as above. None also where it
-/// cannot be looked at.
+/// Whether somebody else than root and this program's account may exchange a file that a rotation goes by, as above, or put one where none
+/// is yet. None also where it cannot be looked at.
 pub fn exposed_file(agent: &str, path: &Path) -> Option<FileError> {
     let path = path.to_owned();
-    look_at(agent, LOOK, move || check_unexposed(&path).err()).ok().flatten()
+    let judge = move || if path.exists() { check_unexposed(&path) } else { check_way(&path) };
+    look_at(agent, LOOK, move || judge().err()).ok().flatten()
 }
 
 impl RunningProgram {
@@ -305,6 +306,16 @@ mod tests {
 
     use super::*;
     use crate::platform::left::{Left, MAX_LEFT_BEFORE_STOP};
+
+    #[test]
+    fn a_file_that_is_not_there_yet_is_exposed_where_others_may_put_one() {
+        let root = tempfile::tempdir().expect("directory");
+        for (mode, is_exposed) in [(0o700, false), (0o777, true)] {
+            fs::set_permissions(root.path(), fs::Permissions::from_mode(mode)).expect("chmod");
+            let exposed = exposed_file("web", &root.path().join("backup.zip"));
+            assert_eq!(exposed.is_some(), is_exposed, "{mode:o}: {exposed:?}");
+        }
+    }
 
     /// Holds A13: what `exec` would refuse is known without running it.
     #[test]

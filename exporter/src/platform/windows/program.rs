@@ -251,8 +251,8 @@ pub fn exposed_part(agent: &str, command: &Command) -> Option<FileError> {
     look_at(agent, LOOK, look).unwrap_or_else(|why| Some(unseen(why)))
 }
 
-/// Whether somebody else than an administrator may exchange a file that a rotation goes by. What cannot be looked at is not known to be
-/// safe; one that is not there is nobody's.
+/// Whether somebody else than an administrator may exchange a file that a rotation goes by, or put one where none is yet. What cannot be
+/// looked at is not known to be safe.
 pub fn exposed_file(agent: &str, path: &Path) -> Option<FileError> {
     let named = path.to_owned();
     let unseen = |why: Unlooked| FileError::from_io(path, io::Error::other(why.of_files()));

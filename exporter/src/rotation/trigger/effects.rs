@@ -10,8 +10,9 @@ use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, sleep, sleep_until};
 use zeroize::Zeroizing;
 
+use super::kept;
+use super::product_backup::{self, NoBackup};
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
-use super::{kept, product_backup};
 use crate::config::BackupFormat;
 use crate::password_file;
 use crate::platform::{self, Command, FileError, Links};
@@ -91,9 +92,24 @@ impl Rotator {
             platform::create_private_directory(directory).map_err(|error| failed(error.to_string()))?;
         }
         let before = read_backup(&file).map_err(failed)?.map(|bytes| Digest::of(&bytes));
-        self.run_of_product(&backup.command, timeout, "not_backed_up").await?;
-        let checked = check_backup(&file, backup.format, before);
-        checked.map_err(|why| failed(format!("{why}; nothing was renewed")))
+        let written = match self.run_of_product(&backup.command, timeout, "not_backed_up").await {
+            Ok(()) => durable_backup(&file, backup.format, before)
+                .map_err(|why| failed(format!("{why}; nothing was renewed"))),
+            Err(failure) => Err(failure),
+        };
+        // What is no backup would count as the newest one, and an older one that is would be removed for it.
+        if written.is_err()
+            && backup.file.is_none()
+            && before.is_none()
+            && let Err(error) = platform::remove(&file)
+        {
+            tracing::warn!(agent = %self.agent.name, %error, "what is no backup could not be removed");
+        }
+        let written = written?;
+        if let Some(rotation) = &mut self.record.rotation {
+            rotation.product_backup = Some(written);
+        }
+        Ok(())
     }
 
     /// Where this renewal's backup is, of a product that writes one.
@@ -162,10 +178,11 @@ impl Rotator {
         if let (true, Some(ProductBackup { format, .. }), Some(file)) =
             (names(&back, BACKUP), backup, self.backup_file())
         {
-            // What it would make of another file nobody knows.
+            // The program brings back whatever key and certificate lie in that file.
             let unusable = |why| format!("{why}; the program of renew.back was not run");
-            let checked = check_backup(&file, format, None).map_err(unusable);
-            checked.map_err(|why| RotationFailure::new("revert_failed", why))?;
+            let written = self.record.rotation.as_ref().and_then(|rotation| rotation.product_backup);
+            let checked = look_at_backup(&file, |now| product_backup::check_again(format, written, now));
+            checked.map_err(|why| RotationFailure::new("revert_failed", unusable(why)))?;
         }
         if by_order {
             self.keep_files_for_order()?;
@@ -326,11 +343,24 @@ fn read_backup(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
     }
 }
 
+/// What the product's program has written, once it is on the disk: the only other copy of the key is written over next.
+///
 /// # Errors
 /// Why it is no backup that was written since it was what `before` says.
-fn check_backup(file: &Path, format: BackupFormat, before: Option<Digest>) -> Result<(), String> {
+fn durable_backup(file: &Path, format: BackupFormat, before: Option<Digest>) -> Result<Digest, String> {
+    let written = look_at_backup(file, |now| product_backup::check(format, before, now))?;
+    platform::sync_file(file).map_err(|error| format!("renew.backup.file: {error}"))?;
+    Ok(written)
+}
+
+/// # Errors
+/// Why it cannot be read, or what `check` says of it.
+fn look_at_backup(
+    file: &Path,
+    check: impl FnOnce(Option<&[u8]>) -> Result<Digest, NoBackup>,
+) -> Result<Digest, String> {
     let now = read_backup(file)?;
-    let checked = product_backup::check(format, before, now.as_ref().map(|bytes| bytes.as_slice()));
+    let checked = check(now.as_ref().map(|bytes| bytes.as_slice()));
     checked.map_err(|why| format!("renew.backup.file: {}: {why}", file.display()))
 }
 

@@ -35,7 +35,7 @@ enum KeptFileError {
         path.display(),
         copy.display()
     )]
-    NotPutBack { path: PathBuf, copy: PathBuf, source: PutBackError },
+    NotPutBack { path: PathBuf, copy: PathBuf, source: Box<PutBackError> },
 }
 
 /// Why a file cannot be put back.
@@ -124,7 +124,10 @@ fn put_one_back(file: &KeptFile) -> Result<(), KeptFileError> {
             None => Ok(platform::replace(&file.path, &bytes, Some(&file.attributes))?),
         }
     };
-    put().map_err(|source| KeptFileError::NotPutBack { path: file.path.clone(), copy: file.copy.clone(), source })
+    put().map_err(|source| {
+        let source = Box::new(source);
+        KeptFileError::NotPutBack { path: file.path.clone(), copy: file.copy.clone(), source }
+    })
 }
 
 #[cfg(test)]

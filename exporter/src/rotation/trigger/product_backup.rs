@@ -41,9 +41,11 @@ pub(super) enum NoBackup {
     NoArchive,
     #[error("it is a ZIP archive with nothing in it")]
     NoEntries,
+    #[error("it is not what its program wrote before the renewal; put that back")]
+    Changed,
 }
 
-/// Of each renewal one of its own: a program may not write over a file that is there.
+/// Each renewal has a file of its own: a program may refuse to write over one that is there.
 pub(super) fn place(directory: &Path, generation: Generation, format: BackupFormat) -> PathBuf {
     let extension = match format {
         BackupFormat::Any => "backup",
@@ -62,20 +64,37 @@ pub(in crate::rotation) fn prune(directory: &Path, keep: usize) -> Vec<String> {
     over.filter_map(|(_, path)| platform::remove(&path).err().map(|error| error.to_string())).collect()
 }
 
+/// Of a backup that its program has just been run for.
+///
 /// # Errors
 /// Why it is no backup. `before` is what lay there before its program was run.
-pub(super) fn check(format: BackupFormat, before: Option<Digest>, now: Option<&[u8]>) -> Result<(), NoBackup> {
+pub(super) fn check(format: BackupFormat, before: Option<Digest>, now: Option<&[u8]>) -> Result<Digest, NoBackup> {
     let bytes = now.ok_or(NoBackup::NotWritten)?;
-    if before == Some(Digest::of(bytes)) {
+    let digest = Digest::of(bytes);
+    if before == Some(digest) {
         return Err(NoBackup::AsBefore);
     }
     if bytes.is_empty() {
         return Err(NoBackup::Empty);
     }
     match format {
-        BackupFormat::Any => Ok(()),
-        BackupFormat::Zip => check_archive(bytes),
+        BackupFormat::Any => {}
+        BackupFormat::Zip => check_archive(bytes)?,
     }
+    Ok(digest)
+}
+
+/// Of one that is brought back, days later perhaps. `written` is what its program wrote; none in a journal from before it was kept.
+///
+/// # Errors
+/// Why it is no backup, or not that one.
+pub(super) fn check_again(
+    format: BackupFormat,
+    written: Option<Digest>,
+    now: Option<&[u8]>,
+) -> Result<Digest, NoBackup> {
+    let digest = check(format, None, now)?;
+    if written.is_some_and(|written| written != digest) { Err(NoBackup::Changed) } else { Ok(digest) }
 }
 
 /// An archive that was cut off has no end, and one of which a part is missing no directory where its end says, or no file where that
@@ -153,10 +172,26 @@ mod tests {
             (BackupFormat::Zip, None, Some(&told_alone), Err(NoBackup::NoArchive)),
             (BackupFormat::Zip, None, Some(&without_file), Err(NoBackup::NoArchive)),
         ] {
-            assert_eq!(check(format, before.map(Digest::of), now), expected, "{format:?} {now:?}");
+            assert_eq!(check(format, before.map(Digest::of), now).map(drop), expected, "{format:?} {now:?}");
         }
         let commented = [&whole[..whole.len() - 2], &[3, 0], b"why"].concat();
-        assert_eq!(check(BackupFormat::Zip, None, Some(&commented)), Ok(()));
+        assert_eq!(check(BackupFormat::Zip, None, Some(&commented)), Ok(Digest::of(&commented)));
+    }
+
+    #[test]
+    fn what_is_brought_back_is_what_was_written_where_that_is_known() {
+        let whole = archive();
+        let another = [&whole[..whole.len() - 2], &[3, 0], b"why"].concat();
+        for (written, now, expected) in [
+            (Some(&whole), Some(&whole[..]), Ok(())),
+            (Some(&whole), Some(&another), Err(NoBackup::Changed)),
+            (Some(&whole), Some(b"no archive"), Err(NoBackup::NoArchive)),
+            (Some(&whole), None, Err(NoBackup::NotWritten)),
+            (None, Some(&another), Ok(())),
+        ] {
+            let written = written.map(|bytes| Digest::of(bytes));
+            assert_eq!(check_again(BackupFormat::Zip, written, now).map(drop), expected, "{now:?}");
+        }
     }
 
     #[test]

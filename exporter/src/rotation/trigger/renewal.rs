@@ -37,7 +37,8 @@ pub enum Renewal {
     Settling { before: Option<LeafSha256>, failure: RotationFailure, by_order: bool },
 }
 
-/// What the endpoint served before the renewal. None where it served nothing: then any leaf that is valid is a later one.
+/// The leaf before the renewal, which the endpoint served or the agent's file had. None where the endpoint served nothing: then any leaf
+/// that is valid is a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServedLeaf {
