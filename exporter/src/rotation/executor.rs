@@ -155,8 +155,10 @@ impl Rotator {
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
+        // It decides nothing there, and nobody waits for it at this program's end.
         if done.is_ok()
             && ends_rollback(effect)
+            && !self.host.stop.is_cancelled()
             && let Err(lost) = self.prove_function().await
         {
             return Event::DoneWithoutFunction(lost);
