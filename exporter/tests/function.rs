@@ -116,11 +116,12 @@ async fn what_did_not_work_before_is_said_before_and_does_not_count_against_the_
 
 #[tokio::test]
 async fn a_program_that_hangs_after_the_restart_ends_the_rotation_and_not_the_agent() {
+    // Its own timeout is longer than what is left of verify.deadline.
     let mut world = works_if(World::pem_pair().await, &format!("{OLD_ONLY} || sleep 600")).await;
-    world.rewrite_agent("\"]}, ", "\"], timeout: 1s}, ");
+    world.rewrite_agent("\"]}, ", "\"], timeout: 10m}, ");
     let report = pushed(&world).await;
     assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "function_lost"), "{report:#?}");
-    assert!(report.failure.unwrap().message.contains("did not end within 1 s"));
+    assert!(report.failure.unwrap().message.contains("did not end within"));
     assert_eq!(world.service.served().await, Some(world.first));
 }
 
