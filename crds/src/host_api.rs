@@ -165,7 +165,7 @@ pub struct AgentReport {
 #[serde(rename_all = "camelCase")]
 pub struct FunctionReport {
     pub latest: FunctionSighting,
-    /// When it was last seen to work; absent while it never was.
+    /// When it was last seen to work; absent while it was not since the exporter was started, nor in a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worked_at: Option<Timestamp>,
 }

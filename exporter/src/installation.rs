@@ -9,6 +9,9 @@ use crate::config::AgentConfig;
 use crate::platform;
 use crate::probe::Endpoint;
 
+/// The part that watches the UPS, of a product in parts.
+const AGENT: &str = "agent";
+
 /// A product and its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
@@ -46,8 +49,14 @@ impl Installed {
         self.product.facts().password_ini.map(|ini| (self.directory.join(ini.file), ini))
     }
 
+    /// Of a product in parts, the part that is the agent writes it, beside the other parts.
     pub(crate) fn event_log(&self) -> Option<PathBuf> {
-        self.product.facts().event_log.map(|name| self.directory.join(name))
+        let name = self.product.facts().event_log?;
+        let of_agent = self.part().filter(|part| part.name != AGENT).and_then(|_| {
+            let capital = self.directory.file_name()?.to_str()?.starts_with(char::is_uppercase);
+            Some(self.directory.with_file_name(if capital { "Agent" } else { AGENT }))
+        });
+        Some(of_agent.as_ref().unwrap_or(&self.directory).join(name))
     }
 }
 
@@ -65,4 +74,25 @@ pub(crate) fn local_endpoint(product: Product, server_name: Option<&str>) -> Opt
 /// The first usual directory of the product that is there. Blocks on the file system.
 pub(crate) fn directory_there(product: Product, is_directory: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     Installed::usual(product).map(|at| at.directory).find(|path| is_directory(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_event_log_of_a_product_in_parts_is_that_of_its_agent() {
+        let log = |directory: &str| {
+            let product = Product::PowerchuteBusinessEdition;
+            Installed { product, directory: directory.into() }.event_log().expect("it writes one")
+        };
+        for (directory, expected) in [
+            ("/opt/APC/pbe/Server", "/opt/APC/pbe/Agent/EventLog"),
+            ("/opt/APC/pbe/server", "/opt/APC/pbe/agent/EventLog"),
+            ("/opt/APC/pbe/Agent", "/opt/APC/pbe/Agent/EventLog"),
+            ("/opt/APC/pbe/other", "/opt/APC/pbe/other/EventLog"),
+        ] {
+            assert_eq!(log(directory), Path::new(expected), "{directory}");
+        }
+    }
 }

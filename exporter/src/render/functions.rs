@@ -22,7 +22,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_agent_function_verified_timestamp_seconds",
-        help: "When the agent was last seen to do its work, in seconds since 1970, between rotations or in one; absent while it never was.",
+        help: "When the agent was last seen to do its work, in seconds since 1970, between rotations or in one; absent while it was not since the exporter was started, nor in a rotation.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             snapshot.functions().try_for_each(|(agent, AgentFunction { product, report })| {

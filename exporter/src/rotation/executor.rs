@@ -155,8 +155,10 @@ impl Rotator {
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
+        // It decides nothing there, and nobody waits for it at this program's end.
         if done.is_ok()
             && ends_rollback(effect)
+            && !self.host.stop.is_cancelled()
             && let Err(lost) = self.prove_function().await
         {
             return Event::DoneWithoutFunction(lost);
@@ -226,13 +228,12 @@ impl Rotator {
     async fn preflight(&mut self) -> Event {
         let backs_up = self.backs_up_next();
         tokio::time::sleep(self.until_restart_is_due()).await;
+        // It may take minutes: what is looked at is as it was when the service is stopped.
+        self.ask_function_before().await;
         let seen = match self.check_service() {
             Ok(()) => self.look_before_stop().await,
             Err(failure) => Err(failure),
         };
-        if seen.is_ok() {
-            self.ask_function_before().await;
-        }
         let keep = |seen: Option<Leaf>| self.keep_files(seen.as_ref()).map(|()| seen);
         let kept = if backs_up { seen } else { seen.and_then(keep) };
         // Last: the service is stopped next.

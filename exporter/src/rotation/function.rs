@@ -7,13 +7,15 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{FunctionSighting, FunctionState, RotationFunction};
 use tokio::time::{Instant, sleep};
 
+use super::agent::Procedure;
 use super::failure::RotationFailure;
-use super::hold::{Hold, Look};
+use super::hold::{Hold, Look, PATIENCE};
 use super::journal::Rotation;
-use super::machine::{Effect, Event};
+use super::machine::{Effect, Event, Phase};
 use super::rotator::Rotator;
+use super::trigger::renewal::Renewal;
 use crate::blocking::Work;
-use crate::sources::function::Moment;
+use crate::sources::function::{LONGEST_TIMEOUT, Moment};
 
 /// Of a step: the rotation goes on.
 const NOT_WORKING_BEFORE: &str = "function_not_working_before";
@@ -25,7 +27,7 @@ impl Rotator {
         if self.record.rotation.as_ref().is_none_or(|rotation| rotation.function.is_some()) {
             return;
         }
-        let Some(before) = self.ask_function(Moment::Before).await else { return };
+        let Some(before) = self.ask_function(Moment::Before, LONGEST_TIMEOUT).await else { return };
         if before.works() {
             self.record.function_worked_at = Some(before.at);
         }
@@ -35,17 +37,24 @@ impl Rotator {
     }
 
     /// Asks until the agent does its work, where it did before; else once, for what is told. Nothing is asked where it was not asked
-    /// before, by an earlier program perhaps.
+    /// before, by an earlier program perhaps. No question goes on after the deadline, but for one that this host was kept from asking.
     ///
     /// # Errors
     /// `function_lost`.
     pub(super) async fn prove_function(&mut self) -> Result<(), RotationFailure> {
         let Some(before) = self.function().map(|function| function.before.works()) else { return Ok(()) };
-        let (began, deadline) = (Instant::now(), self.agent.verify.deadline);
-        let mut hold = Hold::new(began + deadline, Duration::ZERO);
+        let began = Instant::now();
+        let until = began + self.agent.verify.deadline;
+        let mut hold = Hold::new(until, Duration::ZERO);
+        let moment = match &self.agent.procedure {
+            Procedure::Push(_) => Moment::After(self.record.last_restart),
+            Procedure::Trigger(_) => Moment::Renewed(self.record.last_restart),
+        };
         loop {
-            let since = Moment::After(self.record.last_restart);
-            let Some(seen) = self.ask_function(since).await else { return Ok(()) };
+            // Past the deadline only a host that was kept from asking still asks.
+            let end = if Instant::now() < until { until } else { until + PATIENCE };
+            let at_most = end.saturating_duration_since(Instant::now());
+            let Some(seen) = self.ask_function(moment, at_most).await else { return Ok(()) };
             self.note_function(&seen);
             if !before {
                 return Ok(());
@@ -60,12 +69,15 @@ impl Rotator {
                 Some(true) => return Ok(()),
                 Some(false) => return Err(lost(&seen, began.elapsed())),
             }
+            if seen.state == FunctionState::DoesNotWork && Instant::now() >= until {
+                return Err(lost(&seen, began.elapsed()));
+            }
         }
     }
 
-    async fn ask_function(&self, moment: Moment) -> Option<FunctionSighting> {
+    async fn ask_function(&self, moment: Moment, at_most: Duration) -> Option<FunctionSighting> {
         let check = self.agent.function.as_ref()?;
-        let answer = check.ask(&self.agent.name, moment, Work::RotationNames).await;
+        let answer = check.ask(&self.agent.name, moment, Work::RotationNames, at_most).await;
         Some(answer.sighting(Timestamp::now()))
     }
 
@@ -100,6 +112,10 @@ fn lost(seen: &FunctionSighting, after: Duration) -> RotationFailure {
 /// What a step says: beside its own note, what came of the questions that belong to it.
 pub(super) fn noted(note: String, rotation: &Rotation, event: &Event) -> String {
     let told = rotation.function.as_ref().and_then(|RotationFunction { before, after }| match event {
+        // It was told before the backup.
+        Event::ClearedToRenew(_) if matches!(rotation.state, Phase::Renewal { step: Renewal::BackingUp { .. } }) => {
+            None
+        }
         Event::Cleared(_) | Event::ClearedToRenew(_) | Event::ClearedToBackUp(_) => match before.state {
             FunctionState::Works => None,
             FunctionState::DoesNotWork => Some(format!("{NOT_WORKING_BEFORE}: {}", why(before))),

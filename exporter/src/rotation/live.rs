@@ -87,7 +87,7 @@ impl LookError {
     /// nor this host's own want of something, which say nothing of the agent.
     pub(super) fn is_the_places(&self) -> bool {
         match self {
-            Self::Probe(error) => is_the_endpoints(error),
+            Self::Probe(error) => error.is_the_endpoints(),
             Self::File(error) => error.is_the_files(),
             Self::Unproven { .. } | Self::Uncheckable { .. } | Self::ForeignListener { .. } => true,
             Self::ListenerUnknown { .. } => false,
@@ -279,7 +279,7 @@ pub(super) async fn before(place: &LeafPlace, pause: Duration) -> Result<Option<
             error
             @ (LookError::Unproven { .. } | LookError::ForeignListener { .. } | LookError::ListenerUnknown { .. }),
         ) => Err(RotationFailure::new(error.reason(), error.to_string())),
-        Err(LookError::Probe(error)) if !is_the_endpoints(&error) => {
+        Err(LookError::Probe(error)) if !error.is_the_endpoints() => {
             let message = format!("what is served was not seen, so the service is left as it is: {error}");
             Err(RotationFailure::new(error.reason(), message))
         }
@@ -302,10 +302,6 @@ pub(super) async fn before(place: &LeafPlace, pause: Duration) -> Result<Option<
 
 async fn speaks_only_old_tls(place: &LeafPlace) -> Option<OldTls> {
     probe::speaks_only_old_tls(Work::RotationNames, &place.endpoint()?.at, LOOK_DEADLINE).await
-}
-
-fn is_the_endpoints(error: &ProbeError) -> bool {
-    error.is_the_endpoints()
 }
 
 /// A server that speaks no better could not be verified after the restart.
@@ -390,7 +386,7 @@ pub(super) async fn is_down(place: &LeafPlace) -> bool {
         return false;
     }
     match look(place).await {
-        Err(LookError::Probe(error @ ProbeError::Connect { .. })) => is_the_endpoints(&error),
+        Err(LookError::Probe(error @ ProbeError::Connect { .. })) => error.is_the_endpoints(),
         seen => matches!(seen, Err(LookError::ForeignListener { .. })),
     }
 }
@@ -437,7 +433,7 @@ fn not_served(seen: &Result<Certificate, LookError>, deadline: Duration) -> Rota
                 LeafSha256::new(other.sha256())
             ),
         ),
-        Err(LookError::Probe(error)) if is_the_endpoints(error) => {
+        Err(LookError::Probe(error)) if error.is_the_endpoints() => {
             RotationFailure::new("not_served", format!("after {seconds} s the endpoint shows no certificate: {error}"))
         }
         Err(error) if !error.is_the_places() => {
@@ -545,7 +541,7 @@ mod tests {
         .into_iter()
         .chain(kept_from_connecting().into_iter().map(connect))
         {
-            assert!(!is_the_endpoints(&kept), "{kept}");
+            assert!(!kept.is_the_endpoints(), "{kept}");
         }
         for said in [
             ProbeError::Timeout { address: address(), phase: "connect" },
@@ -556,7 +552,7 @@ mod tests {
         .into_iter()
         .chain(refused_by_the_other().into_iter().map(connect))
         {
-            assert!(is_the_endpoints(&said), "{said}");
+            assert!(said.is_the_endpoints(), "{said}");
         }
     }
 }

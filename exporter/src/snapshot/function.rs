@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kagiban_agents::Product;
 use kagiban_crds::host_api::{FunctionReport, FunctionSighting};
 
 use super::{Label, Snapshot};
+
+/// A clock that is being corrected goes back by less.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 /// An agent that was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +32,20 @@ pub struct AgentFunction {
 impl Snapshot {
     /// None where nothing was asked. A question of a rotation counts as one between rotations does.
     pub fn function(&self, agent: &Label) -> Option<AgentFunction> {
+        self.function_at(agent, Timestamp::now())
+    }
+
+    /// What has a time that is still to come was seen by a clock that was ahead, and makes nothing that was seen since old.
+    fn function_at(&self, agent: &Label, now: Timestamp) -> Option<AgentFunction> {
+        let latest = now.checked_add(SKEW).unwrap_or(now);
+        let has_been = |at: Timestamp| at <= latest;
         let seen = self.passes().filter_map(|(_, pass)| pass.function()).find(|seen| seen.agent == *agent);
         let rotation = self.rotations.get(agent).and_then(|rotations| rotations.known.as_ref());
         let of_rotation = rotation.and_then(|known| known.function.as_ref());
         let sightings = seen.map(|seen| &seen.sighting).into_iter().chain(of_rotation);
-        let latest = sightings.max_by_key(|sighting| sighting.at)?.clone();
+        let latest = sightings.max_by_key(|sighting| (has_been(sighting.at), sighting.at))?.clone();
         let times = [seen.and_then(|seen| seen.worked_at), rotation.and_then(|known| known.function_worked_at)];
-        let worked_at = times.into_iter().flatten().max();
+        let worked_at = times.into_iter().flatten().filter(|at| has_been(*at)).max();
         let product = seen.map(|seen| seen.product).or_else(|| rotation?.product);
         Some(AgentFunction { product, report: FunctionReport { latest, worked_at } })
     }
@@ -99,5 +109,36 @@ mod tests {
             assert_eq!((report.latest.state, report.worked_at), (state, Some(at(worked_at))));
             assert_eq!(product, Some(Product::TlsService));
         }
+    }
+
+    /// Else a rotation before the clock was set right would be the newest for as long as the clock was ahead.
+    #[test]
+    fn an_answer_of_a_time_that_is_still_to_come_is_older_than_any_other() {
+        let (board, agent) = (Board::default(), Label::new("web"));
+        let id = SourceId::own(SourceKind::Function, agent.clone());
+        board.expect([(id.clone(), &[][..])]);
+        let sighting = |state, second| FunctionSighting { state, at: at(second), failure: None };
+        let ahead = RotationSeen {
+            function_worked_at: Some(at(9000)),
+            function: Some(sighting(FunctionState::Works, 9000)),
+            ..RotationSeen::default()
+        };
+        board.note_rotation(&agent, None, Some(ahead));
+        let told = |now| board.snapshot().function_at(&agent, at(now)).expect("it was asked").report;
+        assert_eq!(
+            (told(100).latest.state, told(100).worked_at),
+            (FunctionState::Works, None),
+            "nothing else is known"
+        );
+        let publish = |state, second, worked_at| {
+            let sighting = sighting(state, second);
+            let seen = FunctionSeen { agent: agent.clone(), product: Product::TlsService, sighting, worked_at };
+            let observation = Observation::Function(seen);
+            board.publish(&id, Pass { observation, trouble: None, ended: at(second), took: Duration::ZERO });
+        };
+        publish(FunctionState::Works, 90, Some(at(90)));
+        publish(FunctionState::DoesNotWork, 100, None);
+        assert_eq!((told(100).latest.state, told(100).worked_at), (FunctionState::DoesNotWork, Some(at(90))));
+        assert_eq!((told(9000).latest.state, told(9000).worked_at), (FunctionState::Works, Some(at(9000))));
     }
 }

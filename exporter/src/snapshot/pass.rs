@@ -318,7 +318,9 @@ impl Pass {
     /// The same, with what outlives a look: when the agent was last seen to work.
     pub(super) fn following(mut self, before: Option<&Self>) -> Self {
         if let Observation::Function(seen) = &mut self.observation {
-            seen.worked_at = seen.worked_at.max(before.and_then(Self::function).and_then(|known| known.worked_at));
+            let known = before.and_then(Self::function).and_then(|known| known.worked_at);
+            // The later look counts, by whatever clock.
+            seen.worked_at = seen.worked_at.or(known);
         }
         self
     }

@@ -169,7 +169,8 @@ fn functional(case: &Case<'_>, keep: &[Condition]) -> Option<Written> {
     };
     let FunctionReport { latest, worked_at } = report;
     let why = latest.failure.as_ref().map_or_else(String::new, |why| format!(": {}: {}", why.reason, why.message));
-    let last = worked_at.map_or_else(|| "never seen to".to_owned(), |at| format!("last seen to at {at}"));
+    let last = worked_at
+        .map_or_else(|| "not seen to since its exporter was started".to_owned(), |at| format!("last seen to at {at}"));
     Some(Written::from(match latest.state {
         FunctionState::Works => claim(TRUE, Reason::Functional, "the agent does its work".to_owned()),
         FunctionState::DoesNotWork => {

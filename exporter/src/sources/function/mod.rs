@@ -3,7 +3,7 @@
 //! ```text
 //!   FunctionCheck ──ask──> command   a program, by its exit status
 //!     ^                ├─> http      a path at the agent's endpoint, by its status
-//!     │                └─> ups       what a PowerChute agent writes of its UPS into its event log
+//!     │                └─> ups       what a PowerChute agent writes of its UPS into its event log, while its port takes a connection
 //!   FunctionSource (between rotations), rotation (before and after)
 //! ```
 
@@ -21,13 +21,13 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{Failure, FunctionSighting, FunctionState};
 use tokio::time::Instant;
 
-use super::host::{UpsLink, ups_link};
+use super::host::{LinkSince, UpsLink, ups_link};
 use super::schedule::panicked;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, FunctionConfig, HttpFunctionConfig, Interval, UpsFunction};
 use crate::installation::{Installed, local_endpoint};
 use crate::platform::{self, Command, ProgramError};
-use crate::probe::Endpoint;
+use crate::probe::{self, Endpoint};
 use crate::snapshot::{FunctionSeen, Label, Observation, Trouble};
 
 /// Every reason that a look can fail for: the agent could not be asked, so that nothing is known of it.
@@ -59,7 +59,7 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A log is read in milliseconds, unless the file system hangs.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 /// No question holds a rotation longer.
-const LONGEST_TIMEOUT: Duration = Duration::from_mins(10);
+pub const LONGEST_TIMEOUT: Duration = Duration::from_mins(10);
 const LONGEST_PATH: usize = 1024;
 const MOST_STATUSES: usize = 16;
 
@@ -76,7 +76,7 @@ pub struct FunctionCheck {
 enum Way {
     Command(Command),
     Http { endpoint: Endpoint, path: String, works: Vec<u16> },
-    Ups { event_log: PathBuf },
+    Ups { event_log: PathBuf, endpoint: Option<Endpoint> },
 }
 
 /// When a question is asked.
@@ -86,8 +86,10 @@ pub enum Moment {
     Between,
     /// Before a rotation: what would not be said again after it proves nothing then.
     Before,
-    /// After the service was started or renewed at this time, or later.
+    /// After the service was restarted at this time, or later.
     After(Option<Timestamp>),
+    /// After a program of the product's was begun at this time, or later, which may not have restarted what is asked.
+    Renewed(Option<Timestamp>),
 }
 
 /// What came of a question.
@@ -138,16 +140,17 @@ impl FunctionCheck {
             timeout => *timeout,
         };
         let event_log = || at.and_then(Installed::event_log);
+        let of_ups = |event_log| Way::Ups { event_log, endpoint: endpoint(agent) };
         let (way, usual, usual_interval) = match (command, http, ups) {
             (Some(argv), None, None) => (Way::Command(program(argv)?), COMMAND_TIMEOUT, None),
             (None, Some(http), None) => (of_http(agent, http)?, HTTP_TIMEOUT, Some(INTERVAL)),
             (None, None, Some(UpsFunction::Unasked)) => return Ok(None),
             (None, None, Some(UpsFunction::Hears)) => {
                 let event_log = event_log().ok_or(FunctionConfigError::NoEventLog)?;
-                (Way::Ups { event_log }, READ_WITHIN, Some(INTERVAL))
+                (of_ups(event_log), READ_WITHIN, Some(INTERVAL))
             }
             (None, None, None) if config.is_none() => match event_log() {
-                Some(event_log) => (Way::Ups { event_log }, READ_WITHIN, Some(INTERVAL)),
+                Some(event_log) => (of_ups(event_log), READ_WITHIN, Some(INTERVAL)),
                 None => return Ok(None),
             },
             _ => return Err(FunctionConfigError::NotOne),
@@ -164,24 +167,13 @@ impl FunctionCheck {
         }
     }
 
-    /// For people: what says that the agent works.
-    pub fn says(&self) -> String {
+    /// Asks once, for `at_most` if that is less than its own timeout. `names` is whose threads a name is looked up on.
+    pub async fn ask(&self, agent: &AgentName, moment: Moment, names: Work, at_most: Duration) -> FunctionAnswer {
+        let timeout = self.timeout.min(at_most);
         match &self.way {
-            Way::Command(command) => format!("{command} ends with status 0"),
+            Way::Command(command) => run(agent, command, timeout).await,
             Way::Http { endpoint, path, works } => {
-                let works: Vec<_> = works.iter().map(ToString::to_string).collect();
-                format!("https://{}{path} is answered with {}", endpoint.address, works.join(" or "))
-            }
-            Way::Ups { event_log } => format!("{} says that it hears its UPS", event_log.display()),
-        }
-    }
-
-    /// Asks once. `names` is whose threads a name is looked up on.
-    pub async fn ask(&self, agent: &AgentName, moment: Moment, names: Work) -> FunctionAnswer {
-        match &self.way {
-            Way::Command(command) => run(agent, command, self.timeout).await,
-            Way::Http { endpoint, path, works } => {
-                match http::status(endpoint, path, names, Instant::now() + self.timeout).await {
+                match http::status(endpoint, path, names, Instant::now() + timeout).await {
                     Ok(status) if works.contains(&status.as_u16()) => FunctionAnswer::Works,
                     Ok(status) => {
                         let message = format!("{}: {path} was answered with {status}", endpoint.address);
@@ -193,7 +185,9 @@ impl FunctionCheck {
                     Err(error) => FunctionAnswer::Unknown(Trouble::new(error.reason(), error)),
                 }
             }
-            Way::Ups { event_log } => hears(event_log, moment, self.timeout).await,
+            Way::Ups { event_log, endpoint } => {
+                hears(event_log, endpoint.as_ref(), moment, names, Instant::now() + timeout).await
+            }
         }
     }
 }
@@ -236,17 +230,22 @@ fn of_http(agent: &AgentConfig, http: &HttpFunctionConfig) -> Result<Way, Functi
     if !(1..=MOST_STATUSES).contains(&status.len()) || !status.iter().all(|status| (200..=599).contains(status)) {
         return Err(FunctionConfigError::NoStatus);
     }
-    let configured = agent.endpoint.as_ref().map(Endpoint::from);
-    let endpoint = configured.or_else(|| local_endpoint(agent.product, None)).ok_or(FunctionConfigError::NoEndpoint)?;
+    let endpoint = endpoint(agent).ok_or(FunctionConfigError::NoEndpoint)?;
     Ok(Way::Http { endpoint, path: path.clone(), works: status.clone() })
+}
+
+fn endpoint(agent: &AgentConfig) -> Option<Endpoint> {
+    agent.endpoint.as_ref().map(Endpoint::from).or_else(|| local_endpoint(agent.product, None))
 }
 
 /// Others may exchange what it runs between two questions, so that is looked at each time.
 async fn run(agent: &AgentName, command: &Command, timeout: Duration) -> FunctionAnswer {
+    // No name of an agent has a space: questions that hang take nothing from what starts the service.
+    let asked = format!("{agent} function");
     let unknown = |reason, message: &dyn std::fmt::Display| FunctionAnswer::Unknown(Trouble::new(reason, message));
     if platform::refuses_exposed() {
-        let (agent, command) = (agent.clone(), command.clone());
-        let look = move || platform::exposed_part(agent.as_str(), &command);
+        let (asked, command) = (asked.clone(), command.clone());
+        let look = move || platform::exposed_part(&asked, &command);
         match blocking::run(Work::Host, Instant::now() + READ_WITHIN, look).await {
             Ok(None) => {}
             Ok(Some(exposed)) => {
@@ -258,7 +257,7 @@ async fn run(agent: &AgentName, command: &Command, timeout: Duration) -> Functio
             Err(blocked) => return unknown(blocked.reason(), &blocked),
         }
     }
-    match platform::run(agent.as_str(), command, timeout).await {
+    match platform::run(&asked, command, timeout).await {
         Ok(()) => FunctionAnswer::Works,
         Err(error @ (ProgramError::Failed { .. } | ProgramError::TimedOut { .. })) => {
             FunctionAnswer::DoesNotWork(Trouble::new(error.reason(), error))
@@ -274,23 +273,38 @@ async fn run(agent: &AgentName, command: &Command, timeout: Duration) -> Functio
     }
 }
 
-/// Whether the agent has written that it hears its UPS. A version that does not write so when it is started would be taken for one that
-/// has lost its UPS, so that such a log tells nothing before a rotation.
-async fn hears(event_log: &Path, moment: Moment, timeout: Duration) -> FunctionAnswer {
+/// Whether the agent has written that it hears its UPS, and is there. A version that does not write so when it is started would be taken
+/// for one that has lost its UPS, so that such a log tells nothing before a rotation. Where nothing of the agent can be asked, a log tells
+/// nothing between rotations, and only of the restart in one.
+async fn hears(
+    event_log: &Path,
+    endpoint: Option<&Endpoint>,
+    moment: Moment,
+    names: Work,
+    deadline: Instant,
+) -> FunctionAnswer {
+    // Some logs have whole seconds.
+    let whole = |since: Timestamp| Timestamp::from_second(since.as_second()).unwrap_or(since);
     let since = match moment {
-        Moment::Between | Moment::Before => None,
-        // Some logs have whole seconds.
-        Moment::After(since) => since.and_then(|since| Timestamp::from_second(since.as_second()).ok()),
+        Moment::After(Some(since)) => LinkSince::Restart(whole(since)),
+        Moment::Renewed(Some(since)) => LinkSince::Perhaps(whole(since)),
+        Moment::Between | Moment::Before | Moment::After(None) | Moment::Renewed(None) => LinkSince::Boot,
     };
     let path = event_log.to_owned();
-    let read = blocking::run(Work::Host, Instant::now() + timeout, move || ups_link(&path, since)).await;
+    let read = blocking::run(Work::Host, deadline, move || ups_link(&path, since)).await;
     let untold =
         |why: &str| FunctionAnswer::Unknown(Trouble::new("not_told", format!("{}: {why}", event_log.display())));
     match read {
         Ok(Ok(UpsLink::Heard { from_its_start: false })) if moment == Moment::Before => untold(
             "the agent hears its UPS, and has not written so when it was started; it is not expected to do so after the rotation",
         ),
-        Ok(Ok(UpsLink::Heard { .. })) => FunctionAnswer::Works,
+        Ok(Ok(UpsLink::Heard { .. })) => match endpoint {
+            Some(endpoint) => is_there(endpoint, names, deadline).await,
+            None if moment == Moment::Between => untold(
+                "the agent has written that it hears its UPS, and whether it still runs cannot be asked; write endpoint.address",
+            ),
+            None => FunctionAnswer::Works,
+        },
         Ok(Ok(UpsLink::Lost)) => {
             let message =
                 format!("{}: the agent has lost its UPS; see the cable and the agent's own log", event_log.display());
@@ -299,6 +313,15 @@ async fn hears(event_log: &Path, moment: Moment, timeout: Duration) -> FunctionA
         Ok(Ok(UpsLink::Untold)) => untold("it does not say whether the agent hears its UPS since it was started"),
         Ok(Err(trouble)) => FunctionAnswer::Unknown(trouble),
         Err(blocked) => FunctionAnswer::Unknown(Trouble::new(blocked.reason(), blocked)),
+    }
+}
+
+/// An agent that has crashed has written nothing of that.
+async fn is_there(endpoint: &Endpoint, names: Work, deadline: Instant) -> FunctionAnswer {
+    match probe::dial(endpoint, names, deadline).await {
+        Ok(_) => FunctionAnswer::Works,
+        Err(error) if error.is_the_endpoints() => FunctionAnswer::DoesNotWork(Trouble::new(error.reason(), error)),
+        Err(error) => FunctionAnswer::Unknown(Trouble::new(error.reason(), error)),
     }
 }
 
@@ -317,7 +340,8 @@ impl FunctionSource {
 
     /// An agent that does not work was looked at well.
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
-        let asked = AssertUnwindSafe(self.check.ask(&self.agent, Moment::Between, Work::SourceNames)).catch_unwind();
+        let asked = AssertUnwindSafe(self.check.ask(&self.agent, Moment::Between, Work::SourceNames, LONGEST_TIMEOUT))
+            .catch_unwind();
         let answer = asked.await.unwrap_or_else(|_| FunctionAnswer::Unknown(panicked("panic")));
         let trouble = match &answer {
             FunctionAnswer::Unknown(trouble) if trouble.reason != "not_told" => {

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Zoned;
 use kagiban_crds::host_api::FunctionState;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
@@ -30,7 +31,7 @@ fn check(config: &AgentConfig) -> FunctionCheck {
 }
 
 async fn asked(config: &AgentConfig) -> FunctionAnswer {
-    check(config).ask(&config.name, Moment::Between, Work::SourceNames).await
+    check(config).ask(&config.name, Moment::Between, Work::SourceNames, LONGEST_TIMEOUT).await
 }
 
 fn reason(answer: &FunctionAnswer) -> &'static str {
@@ -86,17 +87,17 @@ fn an_agent_with_an_event_log_is_asked_for_its_ups_unless_something_else_is_said
     let of = |product: &str, function: &str| {
         let config = agent(&format!("{{name: a, product: {product}, verify: {{{function}}}}}"));
         let at = Installed { product: config.product, directory: "/opt/agent".into() };
-        FunctionCheck::of(&config, Some(&at)).expect("a good configuration").map(|check| check.says())
+        FunctionCheck::of(&config, Some(&at)).expect("a good configuration").map(|check| check.way)
     };
     for product in ["powerchute-serial-shutdown", "powerchute-business-edition"] {
         for function in ["", "function: {ups: hears}"] {
-            let says = of(product, function).expect("it is asked");
-            assert!(says.contains("EventLog says that it hears its UPS"), "{says}");
+            let way = of(product, function);
+            assert!(matches!(&way, Some(Way::Ups { event_log, .. }) if event_log.ends_with("EventLog")), "{way:?}");
         }
-        assert_eq!(of(product, "function: {ups: unasked}"), None);
-        assert_eq!(of(product, "function: {command: [check]}").as_deref(), Some("check ends with status 0"));
+        assert!(of(product, "function: {ups: unasked}").is_none());
+        assert!(matches!(of(product, "function: {command: [check]}"), Some(Way::Command(_))));
     }
-    assert_eq!(of("tls-service", ""), None, "nothing is told as verified that nobody asks about");
+    assert!(of("tls-service", "").is_none(), "nothing is told as verified that nobody asks about");
 }
 
 /// Whatever a program does, a question ends and nothing is kept of what it prints.
@@ -126,11 +127,17 @@ async fn service(answer: impl Fn(usize) -> Option<Vec<u8>> + Send + 'static) -> 
     let config = config.with_single_cert(vec![cert.der().clone()], key).expect("a certificate");
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
+    let own = listener.local_addr().expect("an address");
+    let address = own.to_string();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let _ = stream.read(&mut [0; 4096]).await;
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap_or_default();
+            let port = format!(":{}\r\n", own.port());
+            if !String::from_utf8_lossy(&request[..read]).contains(&format!("host: web.example.com{port}")) {
+                continue;
+            }
             for part in 0.. {
                 let Some(bytes) = answer(part) else { break };
                 if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
@@ -149,7 +156,7 @@ async fn service(answer: impl Fn(usize) -> Option<Vec<u8>> + Send + 'static) -> 
 async fn answered(answer: impl Fn(usize) -> Option<Vec<u8>> + Send + 'static, http: &str) -> FunctionAnswer {
     let address = service(answer).await;
     let config = agent(&format!(
-        "{{name: web, product: tls-service, endpoint: {{address: '{address}'}}, verify: {{function: {{http: {http}, timeout: 2s}}}}}}"
+        "{{name: web, product: tls-service, endpoint: {{address: '{address}', serverName: web.example.com}}, verify: {{function: {{http: {http}, timeout: 2s}}}}}}"
     ));
     asked(&config).await
 }
@@ -205,13 +212,38 @@ async fn nobody_who_listens_does_not_work_and_a_name_that_is_not_found_says_noth
 async fn an_agent_whose_event_log_cannot_be_read_or_says_nothing_is_not_known_to_work() {
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("EventLog");
-    let ask = async |path: &Path, moment| hears(path, moment, READ_WITHIN).await;
-    for moment in [Moment::Between, Moment::Before, Moment::After(None)] {
+    let ask =
+        async |path: &Path, moment| hears(path, None, moment, Work::SourceNames, Instant::now() + READ_WITHIN).await;
+    for moment in [Moment::Between, Moment::Before, Moment::After(None), Moment::Renewed(None)] {
         assert_eq!(reason(&ask(&log, moment).await), "not_told", "there is none yet");
     }
     fs::create_dir(&log).expect("mkdir");
     let unread = ask(&log, Moment::Between).await;
     assert!(matches!(&unread, FunctionAnswer::Unknown(trouble) if trouble.reason != "not_told"), "{unread:?}");
+}
+
+/// An agent that has crashed has written nothing of that, so that its log has it at work for as long as the host runs.
+#[tokio::test]
+async fn an_agent_that_has_written_that_it_hears_its_ups_works_only_while_it_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("EventLog");
+    let now = Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    fs::write(&log, format!("{now} Monitoring Started\n{now} Communication Established\n")).expect("write");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = Endpoint { address: listener.local_addr().expect("an address").to_string(), server_name: None };
+    let ask =
+        async |endpoint, moment| hears(&log, endpoint, moment, Work::SourceNames, Instant::now() + READ_WITHIN).await;
+    for moment in [Moment::Between, Moment::Before, Moment::After(None), Moment::Renewed(None)] {
+        assert_eq!(ask(Some(&endpoint), moment).await, FunctionAnswer::Works, "{moment:?}");
+    }
+    drop(listener);
+    for moment in [Moment::Between, Moment::Before, Moment::After(None), Moment::Renewed(None)] {
+        let gone = ask(Some(&endpoint), moment).await;
+        assert!(matches!(&gone, FunctionAnswer::DoesNotWork(why) if why.reason == "connect"), "{moment:?}: {gone:?}");
+    }
+    let unasked = ask(None, Moment::Between).await;
+    assert!(matches!(&unasked, FunctionAnswer::Unknown(why) if why.reason == "not_told"), "{unasked:?}");
+    assert_eq!(ask(None, Moment::Before).await, FunctionAnswer::Works, "it has to say so again after the restart");
 }
 
 #[tokio::test]

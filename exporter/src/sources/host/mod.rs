@@ -14,7 +14,7 @@ mod reboot;
 mod system;
 
 pub(crate) use event_log::check_application_log;
-pub(super) use event_log::{UpsLink, ups_link};
+pub(super) use event_log::{LinkSince, UpsLink, ups_link};
 pub use event_log::{fuzz_event_log, fuzz_event_log_text};
 
 use std::collections::BTreeMap;

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(in crate::sources) use self::link::UpsLink;
+pub(in crate::sources) use self::link::{LinkSince, UpsLink};
 
 use self::event::LogEvent;
 use self::fold::Followed;
@@ -206,19 +206,18 @@ impl Log {
     }
 }
 
-/// What a log says of the agent's link to its UPS in this boot, or since it was started again. Blocks on the file system.
+/// What a log says of the agent's link to its UPS in this boot. It is a log of the past: an agent that has crashed has written nothing of
+/// that. Blocks on the file system.
 ///
 /// # Errors
 /// When the log cannot be read; one that is not there tells nothing.
-pub(in crate::sources) fn ups_link(path: &Path, since: Option<Timestamp>) -> Result<UpsLink, Trouble> {
-    let (booted_at, now) = (platform::booted_at(), Timestamp::now());
-    let Some(from) = booted_at.map(|booted_at| since.map_or(booted_at, |since| since.max(booted_at))) else {
-        return Ok(UpsLink::Untold);
-    };
+pub(in crate::sources) fn ups_link(path: &Path, since: LinkSince) -> Result<UpsLink, Trouble> {
+    let now = Timestamp::now();
+    let Some(booted_at) = platform::booted_at() else { return Ok(UpsLink::Untold) };
     match platform::identify(path) {
         Err(FileError::NotFound { .. }) => Ok(UpsLink::Untold),
         Err(error) => Err(Trouble::new(error.reason(), error)),
-        Ok(_) => Ok(link::link(&read(path, booted_at, now)?.events, from, now)),
+        Ok(_) => Ok(link::link(&read(path, Some(booted_at), now)?.events, booted_at, since, now)),
     }
 }
 
