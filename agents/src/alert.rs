@@ -13,6 +13,12 @@ pub struct AlertFacts {
     pub detail: &'static str,
     /// The field that tells which alert it is.
     pub item: &'static str,
+    /// The field with the name of the machine that has raised the alert.
+    pub computer: &'static str,
+    /// The field with the account that was logged on there.
+    pub account: &'static str,
+    /// Where the console's view of logs has the terminal.
+    pub shown_in: &'static str,
     /// What is logged where an authentication has failed.
     pub failed: &'static str,
     /// What stands before the address of the terminal that could not authenticate itself.

@@ -22,6 +22,9 @@ const ALERTS: AlertFacts = AlertFacts {
     kind: "ログ種別",
     detail: "ログ詳細",
     item: "アラート項目",
+    computer: "コンピューター名",
+    account: "ログオンアカウント",
+    shown_in: "操作内容1",
     failed: AUTHENTICATION_FAILED,
     sender: "送信元端末",
     address: "IPアドレス:",
@@ -50,7 +53,7 @@ pub(crate) const GUIDE: Guide = Guide {
     problems: PROBLEMS,
     signs: &[
         Sign {
-            place: "the master server's console: ログ管理タブ, ログ閲覧, category システム, from 2017-03-06 0:00, keyword 認証失敗, アラートのみ表示",
+            place: "the master server's console: ログ管理タブ, ログ閲覧, category システム, from 2017-03-06 0:00, keyword 認証失敗, アラートのみ表示; there 操作内容1",
             text: SENDER,
         },
         Sign { place: "an alert mail, ログ種別", text: AUTHENTICATION_FAILED },
@@ -243,13 +246,15 @@ pub(crate) mod tests {
             assert!(problem("1").meanwhile.is_none());
         }
 
-        "問題1 発生状況の確認方法", "Which entries the console is searched for, and that they name the machine with the fault by its address."
+        "問題1 発生状況の確認方法", "Which entries the console is searched for, by a keyword, and that 操作内容1 names the machine with the fault by its address."
         => fn the_log_names_the_machine_with_the_fault() {
             let sign = GUIDE.signs.iter().find(|sign| sign.place.contains("console")).expect("a sign");
             for word in ["システム", "2017-03-06", "認証失敗", "アラートのみ表示"] {
                 assert!(sign.place.contains(word), "{word}");
             }
             assert_eq!(sign.text, "送信元端末 [IPアドレス:***]");
+            assert_eq!((ALERTS.shown_in, ALERTS.failed), ("操作内容1", "認証失敗"));
+            assert!(sign.place.ends_with(ALERTS.shown_in), "{}", sign.place);
         }
 
         "問題1 アラート通知メール内容", "Eleven fields in their order, and what stands in those that tell the fault."

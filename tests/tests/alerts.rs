@@ -151,6 +151,16 @@ const CASES: &[Case] = &[
         silent: &[&[(r#"kagiban_skysea_engine_stop_forecast_timestamp_seconds{agent="a"}"#, "691200x30")]],
     },
     Case {
+        alert: "KagibanAlertsNotRead",
+        minute: 16,
+        alerts: 1,
+        fires: &[(r#"kagiban_source_up{source_kind="alerts",source_name="a"}"#, "0x30")],
+        silent: &[
+            &[(r#"kagiban_source_up{source_kind="alerts",source_name="a"}"#, "1x30")],
+            &[(r#"kagiban_source_up{source_kind="file",source_name="a"}"#, "0x30")],
+        ],
+    },
+    Case {
         alert: "KagibanCertificateNotSeen",
         minute: 16,
         alerts: 2,

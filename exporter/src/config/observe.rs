@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use kagiban_agents::{Guide, Situation};
 use serde::{Deserialize, Deserializer};
 
@@ -34,9 +35,16 @@ pub struct ObserveConfig {
     pub engine_started_at: EngineStart,
     #[serde(default)]
     pub false_alert: FalseAlertConfig,
+    /// That of the hosts which log the alerts; by default this host's.
+    #[serde(default)]
+    pub time_zone: Option<ZoneName>,
     #[serde(default = "default_interval")]
     pub interval: Interval,
 }
+
+/// A time zone by its IANA name.
+#[derive(Clone, Debug)]
+pub struct ZoneName(pub TimeZone);
 
 /// Since when the product's communication engine runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,9 +56,12 @@ pub enum EngineStart {
 }
 
 /// The conditions under which the vendor has seen a false alert, as they are on this host; what is left out is not known.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FalseAlertConfig {
+    /// The data server's name, as its alerts have it. An alert of another machine is not a false one; without it none is.
+    #[serde(default)]
+    pub computer: Option<SourceName>,
     /// A managing machine or a client is installed on the data server.
     #[serde(default)]
     pub client_installed: Option<bool>,
@@ -71,7 +82,7 @@ impl ObserveConfig {
     }
 
     pub fn situation(&self) -> Situation {
-        let FalseAlertConfig { client_installed, file_operations_logged, logs_compressed, user_logged_on } =
+        let FalseAlertConfig { client_installed, file_operations_logged, logs_compressed, user_logged_on, .. } =
             self.false_alert;
         // In the order of the notice.
         let conditions = vec![client_installed, file_operations_logged, logs_compressed, user_logged_on];
@@ -115,6 +126,15 @@ impl<'de> Deserialize<'de> for EngineStart {
     }
 }
 
+impl<'de> Deserialize<'de> for ZoneName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        in_place(deserializer, "a time zone", |text| {
+            let said = || format!("{text:?} is no time zone that this host knows; write one such as Asia/Tokyo");
+            TimeZone::get(text).map(Self).map_err(|_| said())
+        })
+    }
+}
+
 /// Whoever a failed authentication cuts off notices it within minutes.
 const fn default_interval() -> Interval {
     Interval::new(Duration::from_mins(1))
@@ -143,7 +163,7 @@ mod tests {
     fn a_product_that_is_looked_at_is_configured_with_what_is_looked_at() {
         let observe = "mails: [/var/mail/alerts, /srv/mail/*.eml], logs: [/srv/logs/*.csv], version: 12.100.07p, components: [data-server, \
                        client], clients: 1500, engineStartedAt: 2026-06-01T08:00:00+09:00, falseAlert: {clientInstalled: true, \
-                       userLoggedOn: false}, moduleApplied: false, interval: 5m";
+                       computer: DATA01, userLoggedOn: false}, timeZone: Asia/Tokyo, moduleApplied: false, interval: 5m";
         let config = agents(&format!("{WEB}, {}", skysea(&format!(", observe: {{{observe}}}")))).expect("two agents");
         let observed = config.agents[1].observe.as_ref().expect("it is looked at");
         assert_eq!(
@@ -183,6 +203,7 @@ mod tests {
             (skysea(", observe: {mails: [m]}"), "observe.mails[0]", "absolute"),
             (skysea(", observe: {mails: [/m], clients: 0}"), "observe.clients", "nonzero"),
             (skysea(", observe: {mails: [/m], engineStartedAt: soon}"), "observe.engineStartedAt", "2026-06-01T"),
+            (skysea(", observe: {mails: [/m], timeZone: Tokyo}"), "observe.timeZone", "Asia/Tokyo"),
             (skysea(", observe: {mails: [/m], interval: soon}"), "observe.interval", "30s"),
             (skysea(", observe: {mails: [/m], colour: red}"), "observe", "unknown field `colour`"),
             (skysea(", directory: /d, observe: {mails: [/m]}"), "directory", "can only be looked at"),

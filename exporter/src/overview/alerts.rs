@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Count, Item, Moment, Severity, Span, Topic, fix, item};
-use crate::snapshot::{AlertCounts, AlertsSeen, SenderSeen, Snapshot};
+use crate::snapshot::{AlertCounts, AlertsSeen, FolderAlerts, SenderSeen, Snapshot};
 
 /// Terminals that a sentence names; the metrics have more.
 const MAX_NAMED: usize = 5;
@@ -14,7 +14,10 @@ const SOON: i64 = 7 * 24 * 60 * 60;
 pub(crate) fn items(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let seen = snapshot.passes().filter_map(|(_, pass)| pass.alerts());
     seen.flat_map(|seen| {
-        let counted = seen.counts.iter().flat_map(|counts| [failures(seen, counts), folder(seen, counts)]);
+        let counted = seen
+            .counts
+            .iter()
+            .flat_map(|counts| [failures(seen, counts), ahead(seen, counts)].into_iter().chain(folders(seen, counts)));
         counted.chain([engine(seen, now)]).flatten()
     })
     .collect()
@@ -26,6 +29,9 @@ fn about(seen: &AlertsSeen) -> String {
 
 fn failures(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
     let failures = counts.failures();
+    if failures == 0 && counts.is_part {
+        return None;
+    }
     if failures == 0 {
         return Some(item(Topic::Agent, Severity::Fine, about(seen), "no failed authentication in 24 hours"));
     }
@@ -39,21 +45,36 @@ fn failures(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
     named.extend((more > 0).then(|| format!("{more} more")));
     let left_out = counts.left_out;
     named.extend((left_out.failures > 0).then(|| format!("others ({})", left_out.failures)));
-    let said = format!("{} in 24 hours, of {}", Count(failures, "failed authentication"), named.join(", "));
+    let said = format!("{} in 24 hours, of {}", least(counts, failures, "failed authentication"), named.join(", "));
     Some(item(Topic::Agent, Severity::Critical, about(seen), said).fix_by(Some(fix::AUTHENTICATION_FAILS)))
 }
 
-/// Told where there are any.
-fn folder(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
-    let said = (counts.folder > 0)
-        .then(|| format!("{} about its folder of logs in 24 hours", Count(counts.folder, "alert")))?;
-    Some(if seen.folder_is_false {
-        let said = format!("{said}, false ones: all conditions of the vendor's notice hold");
+/// What there is at least, where not all could be read.
+fn least(counts: &AlertCounts, number: usize, of: &'static str) -> String {
+    format!("{}{}", if counts.is_part { "at least " } else { "" }, Count(number, of))
+}
+
+/// Told where there are any: of each verdict.
+fn folders(seen: &AlertsSeen, counts: &AlertCounts) -> [Option<Item>; 2] {
+    let FolderAlerts { false_ones, unexplained } = counts.folder;
+    let told = |number: usize| format!("{} about its folder of logs in 24 hours", least(counts, number, "alert"));
+    let explained = (false_ones > 0).then(|| {
+        let said = format!("{}, false ones: all conditions of the vendor's notice hold", told(false_ones));
         item(Topic::Agent, Severity::Fine, about(seen), said)
-    } else {
-        let said = format!("{said}, which the vendor's notice does not explain");
+    });
+    let others = (unexplained > 0).then(|| {
+        let said = format!("{}, which the vendor's notice does not explain", told(unexplained));
         item(Topic::Agent, Severity::Warning, about(seen), said).fix_by(Some(fix::FOLDER_TOUCHED))
-    })
+    });
+    [others, explained]
+}
+
+/// A clock is wrong, or the zone in which times are read.
+fn ahead(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
+    let said = (counts.ahead > 0).then(|| {
+        format!("{} dated more than an hour ahead of this host's clock", least(counts, counts.ahead, "alert"))
+    })?;
+    Some(item(Topic::Agent, Severity::Warning, about(seen), said).fix_by(Some(fix::DATED_AHEAD)))
 }
 
 fn engine(seen: &AlertsSeen, now: Timestamp) -> Option<Item> {
@@ -88,7 +109,6 @@ mod tests {
             product: Product::Skysea,
             releases: Vec::new(),
             engine_stop: None,
-            folder_is_false: false,
             counts: Some(counts),
         }
     }
@@ -113,7 +133,8 @@ mod tests {
         let sender =
             |last: u8, failures| SenderSeen { sender: Sender::Address([192, 0, 2, last].into()), failures, last: NOW };
         let senders = (1..=8).map(|last| sender(last, usize::from(last % 8))).collect();
-        let counts = AlertCounts { senders, left_out: LeftOutSenders { senders: 2, failures: 4 }, folder: 0 };
+        let counts =
+            AlertCounts { senders, left_out: LeftOutSenders { senders: 2, failures: 4 }, ..AlertCounts::default() };
         let [bad, good] = told(seen(counts));
         assert!(good.is_empty() && bad[0].severity == Severity::Critical && bad[0].fix.is_some(), "{bad:?} {good:?}");
         let said = &bad[0].said;
@@ -128,11 +149,29 @@ mod tests {
 
     #[test]
     fn an_alert_about_the_folder_needs_a_person_unless_it_is_a_false_one() {
-        let counts = AlertCounts { folder: 1, ..AlertCounts::default() };
-        let [bad, _] = told(seen(counts.clone()));
-        assert_eq!(bad[0].severity, Severity::Warning);
-        let [bad, good] = told(AlertsSeen { folder_is_false: true, ..seen(counts) });
+        let of = |folder| seen(AlertCounts { folder, ..AlertCounts::default() });
+        let [bad, good] = told(of(FolderAlerts { false_ones: 1, unexplained: 0 }));
         assert!(bad.is_empty() && good.iter().any(|item| item.said.contains("false ones")), "{good:?}");
+        let [bad, good] = told(of(FolderAlerts { false_ones: 1, unexplained: 2 }));
+        assert!(bad[0].severity == Severity::Warning && bad[0].said.starts_with("2 alerts about"), "{bad:?}");
+        assert!(good.iter().any(|item| item.said.contains("false ones")), "{good:?}");
+    }
+
+    #[test]
+    fn what_was_not_read_whole_is_told_as_what_there_is_at_least_and_a_zero_is_not_told() {
+        let part = AlertCounts { is_part: true, ..AlertCounts::default() };
+        let [bad, good] = told(seen(part.clone()));
+        assert!(bad.is_empty() && good.is_empty(), "{bad:?} {good:?}");
+        let sender = SenderSeen { sender: Sender::Unreadable, failures: 2, last: NOW };
+        let [bad, _] = told(seen(AlertCounts { senders: vec![sender], ..part }));
+        assert!(bad[0].said.starts_with("at least 2 failed authentications"), "{bad:?}");
+    }
+
+    #[test]
+    fn alerts_that_are_dated_ahead_need_a_person_who_names_the_time_zone() {
+        let [bad, _] = told(seen(AlertCounts { ahead: 3, ..AlertCounts::default() }));
+        assert!(bad[0].said.starts_with("3 alerts dated more than an hour ahead"), "{bad:?}");
+        assert!(bad[0].fix.is_some_and(|fix| fix.contains("timeZone")), "{bad:?}");
     }
 
     #[test]

@@ -39,8 +39,11 @@ pub(crate) const ENGINE_STOPS: &str = concat!(
     online!("docs/runbooks/KagibanSkyseaEngineStops.md")
 );
 /// The folder of logs was touched without right, or seems so.
-pub(crate) const FOLDER_TOUCHED: &str = "see in the product's log who has touched the folder; where the alert is a false one, write down the four \
-                                         conditions under `falseAlert`";
+pub(crate) const FOLDER_TOUCHED: &str = "see in the product's log who has touched the folder; where the alert is a false one, write down the data \
+                                         server's name and the four conditions under `falseAlert`";
+/// Alerts are dated ahead.
+pub(crate) const DATED_AHEAD: &str =
+    "name the time zone of the hosts that log them under `observe.timeZone`, such as Asia/Tokyo; else set their clocks";
 /// A check of hardening failed.
 pub(crate) const HARDEN: &str = concat!(online!("docs/hardening.md"), " says how, check by check");
 /// Rotations of an agent are frozen.

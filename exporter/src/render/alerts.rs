@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::table::{Family, Kind};
-use crate::snapshot::{AlertCounts, AlertsSeen, Snapshot};
+use crate::snapshot::{AlertCounts, AlertsSeen, FolderAlerts, Snapshot};
 
 /// The label `sender` of all terminals that are not told one by one.
 const OTHER: &str = "other";
@@ -11,20 +11,21 @@ const OTHER: &str = "other";
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "kagiban_skysea_authentication_failures",
-        help: "Failed authentications in the last 24 hours, by the time of the entry, in all mails and logs together and each once; by the terminal that failed. `other` is there from the first look that succeeded on, has all but the 100 terminals that failed last, and is 0 where there are no more. Absent where a look fails.",
+        help: "Failed authentications in the last 24 hours, by the time of the entry, in all mails and logs together and each once; by the terminal that failed. `other` is there from the first look that succeeded on, has the terminals beyond 100, and is 0 where there are no more. Where a look fails it is what there is at least, and what is 0 is absent.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             counted(snapshot, |agent, counts| {
-                for it in &counts.senders {
+                for it in counts.senders.iter().filter(|it| counts.tells(it.failures)) {
                     out.put(&[agent, ("sender", &it.sender.to_string())], it.failures)?;
                 }
-                out.put(&[agent, ("sender", OTHER)], counts.left_out.failures)
+                let left_out = Some(counts.left_out.failures).filter(|failures| counts.tells(*failures));
+                left_out.map_or(Ok(()), |failures| out.put(&[agent, ("sender", OTHER)], failures))
             })
         },
     },
     Family {
         name: "kagiban_skysea_last_authentication_failure_timestamp_seconds",
-        help: "When a terminal last failed to authenticate itself, in seconds since 1970; for 30 days, of the 100 terminals that failed last.",
+        help: "When a terminal last failed to authenticate itself, in seconds since 1970; for 30 days, of at most 100 terminals.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             counted(snapshot, |agent, counts| {
@@ -37,17 +38,23 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         name: "kagiban_skysea_senders_left_out",
         help: "How many terminals that failed to authenticate themselves in 30 days are not told one by one.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| counted(snapshot, |agent, counts| out.put(&[agent], counts.left_out.senders)),
+        samples: |snapshot, out| {
+            counted(snapshot, |agent, counts| {
+                let left_out = Some(counts.left_out.senders).filter(|senders| counts.tells(*senders));
+                left_out.map_or(Ok(()), |senders| out.put(&[agent], senders))
+            })
+        },
     },
     Family {
         name: "kagiban_skysea_folder_alerts",
-        help: "Alerts of the last 24 hours that the folder of logs was touched without right: `false` where all conditions hold under which the vendor has seen the alert be false, `unexplained` where one does not or is not known.",
+        help: "Alerts of the last 24 hours that the folder of logs was touched without right: `false` of the data server that is named as `computer`, with somebody logged on, where all conditions hold under which the vendor has seen the alert be false; `unexplained` of all others. Where a look fails it is what there is at least, and what is 0 is absent.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
-            each(snapshot, |agent, seen| {
-                let Some(counts) = &seen.counts else { return Ok(()) };
-                let verdict = if seen.folder_is_false { "false" } else { "unexplained" };
-                out.put(&[agent, ("verdict", verdict)], counts.folder)
+            counted(snapshot, |agent, counts| {
+                let FolderAlerts { false_ones, unexplained } = counts.folder;
+                let told = [("false", false_ones), ("unexplained", unexplained)];
+                let mut told = told.into_iter().filter(|(_, alerts)| counts.tells(*alerts));
+                told.try_for_each(|(verdict, alerts)| out.put(&[agent, ("verdict", verdict)], alerts))
             })
         },
     },
@@ -68,7 +75,6 @@ fn each(snapshot: &Snapshot, mut put: impl FnMut(Agent<'_>, &AlertsSeen) -> fmt:
     seen.try_for_each(|seen| put(("agent", seen.agent.as_str()), seen))
 }
 
-/// Of those whose look succeeded.
 fn counted(snapshot: &Snapshot, mut put: impl FnMut(Agent<'_>, &AlertCounts) -> fmt::Result) -> fmt::Result {
     each(snapshot, |agent, seen| seen.counts.as_ref().map_or(Ok(()), |counts| put(agent, counts)))
 }
@@ -94,14 +100,15 @@ pub(super) mod tests {
         let counts = AlertCounts {
             senders: vec![sender(Sender::Address([192, 0, 2, 1].into()), 3), sender(Sender::Unreadable, 0)],
             left_out: LeftOutSenders::default(),
-            folder: 2,
+            folder: FolderAlerts { false_ones: 1, unexplained: 2 },
+            ahead: 0,
+            is_part: false,
         };
         AlertsSeen {
             agent: Label::new("skysea"),
             product: Product::Skysea,
             releases: Vec::new(),
             engine_stop: Some(AT),
-            folder_is_false: false,
             counts: Some(counts),
         }
     }
@@ -127,6 +134,7 @@ pub(super) mod tests {
                 r#"last_authentication_failure_timestamp_seconds{,sender="192.0.2.1"} 1750000000"#,
                 r#"last_authentication_failure_timestamp_seconds{,sender="unreadable"} 1750000000"#,
                 "senders_left_out{} 0",
+                r#"folder_alerts{,verdict="false"} 1"#,
                 r#"folder_alerts{,verdict="unexplained"} 2"#,
                 "engine_stop_forecast_timestamp_seconds{} 1750000000",
             ]
@@ -135,14 +143,14 @@ pub(super) mod tests {
 
     #[test]
     fn a_look_that_found_nothing_tells_zero_and_one_that_failed_tells_nothing() {
-        let nothing =
-            AlertsSeen { counts: Some(AlertCounts::default()), engine_stop: None, folder_is_false: true, ..seen() };
+        let nothing = AlertsSeen { counts: Some(AlertCounts::default()), engine_stop: None, ..seen() };
         assert_eq!(
             told(nothing, None),
             [
                 r#"authentication_failures{,sender="other"} 0"#,
                 "senders_left_out{} 0",
-                r#"folder_alerts{,verdict="false"} 0"#
+                r#"folder_alerts{,verdict="false"} 0"#,
+                r#"folder_alerts{,verdict="unexplained"} 0"#
             ]
         );
         let failed = AlertsSeen { counts: None, ..seen() };

@@ -18,9 +18,7 @@ pub struct AlertsSeen {
     pub releases: Vec<ReleaseSeen>,
     /// When its engine may stop, as far as the notice has seen it; absent where no component is affected, or too little is known.
     pub engine_stop: Option<Timestamp>,
-    /// Whether an alert about the folder of logs is a false one: every condition of the notice holds.
-    pub folder_is_false: bool,
-    /// Absent where no file is named, and where they could not all be read.
+    /// Absent where no file is named.
     pub counts: Option<AlertCounts>,
 }
 
@@ -30,8 +28,20 @@ pub struct AlertCounts {
     /// The terminals that failed to authenticate themselves, the last one first.
     pub senders: Vec<SenderSeen>,
     pub left_out: LeftOutSenders,
-    /// Alerts about the folder of logs.
-    pub folder: usize,
+    pub folder: FolderAlerts,
+    /// Those whose own time is more than an hour ahead of our clock.
+    pub ahead: usize,
+    /// Not all that lies there could be read: each number is what there is at least, and a zero tells nothing.
+    pub is_part: bool,
+}
+
+/// Alerts about the folder of logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FolderAlerts {
+    /// Of the data server that is named, with somebody logged on, where every condition of the notice holds.
+    pub false_ones: usize,
+    /// All others.
+    pub unexplained: usize,
 }
 
 /// A terminal that failed to authenticate itself.
@@ -59,6 +69,11 @@ pub enum Sender {
 }
 
 impl AlertCounts {
+    /// Whether this number of them tells something: a zero may be a guess.
+    pub const fn tells(&self, number: usize) -> bool {
+        number > 0 || !self.is_part
+    }
+
     /// Of all terminals.
     pub fn failures(&self) -> usize {
         self.left_out.failures + self.senders.iter().map(|it| it.failures).sum::<usize>()

@@ -23,7 +23,7 @@ mod to_shutdown;
 pub use crate::label::{Label, is_deceptive};
 pub use crate::source_id::{SourceId, SourceKind};
 pub use crate::trouble::Trouble;
-pub use alerts::{AlertCounts, AlertsSeen, LeftOutSenders, Sender, SenderSeen};
+pub use alerts::{AlertCounts, AlertsSeen, FolderAlerts, LeftOutSenders, Sender, SenderSeen};
 pub use board::Board;
 pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};

@@ -8,6 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use kagiban_agents::AlertFacts;
 
+use super::reader::digest;
 use super::text::narrowed;
 use crate::snapshot::Sender;
 
@@ -15,6 +16,9 @@ use crate::snapshot::Sender;
 const MAX_IN_ONE_MAIL: usize = 1_000;
 /// A header names several columns, and no other row does.
 const COLUMNS_OF_A_HEADER: usize = 3;
+
+/// The product is younger; what is before is no time, and an alert would be too old to be told.
+const FIRST_YEAR: i16 = 2000;
 
 /// One alert of interest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +32,8 @@ pub(super) struct Entry {
 pub(super) enum EntryKind {
     /// A terminal that could not authenticate itself.
     Failed(Sender),
-    /// The folder of logs was touched without right, or seems so.
-    Folder,
+    /// The folder of logs was touched without right, or seems so; on which machine, and whether it is the false alert of the notice there.
+    Folder { machine: u64, is_false: bool },
 }
 
 /// How entries are read.
@@ -38,12 +42,21 @@ pub(super) struct Reading {
     pub(super) facts: AlertFacts,
     /// That of the host which has logged them.
     pub(super) zone: TimeZone,
+    /// The [`machine`] on which an alert about the folder may be a false one.
+    pub(super) false_on: Option<u64>,
+}
+
+/// A computer by its name, in whatever width and case it is written.
+pub(super) fn machine(name: &str) -> u64 {
+    digest(narrowed(name).trim().to_lowercase().as_str())
 }
 
 /// Where the columns of an exported log are, as far as a header tells.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     time: Option<usize>,
+    computer: Option<usize>,
+    account: Option<usize>,
 }
 
 impl Reading {
@@ -96,32 +109,52 @@ impl Reading {
 
     fn entry_of(&self, fields: &BTreeMap<&str, String>) -> Option<Entry> {
         let value = |name: &str| fields.get(name).map_or("", String::as_str);
-        let AlertFacts { kind, detail, item, time, .. } = self.facts;
-        let kind = self.kind_of(&[value(kind)], value(detail), value(item))?;
+        let AlertFacts { kind, detail, item, time, computer, account, .. } = self.facts;
+        let has_failed = value(kind).trim() == self.facts.failed;
+        let folder = || self.folder(machine(value(computer)), value(account));
+        let kind = self.kind_of(has_failed, value(detail), value(item), folder)?;
         Some(Entry { kind, at: self.time(value(time)) })
     }
 
-    fn kind_of(&self, kinds: &[&str], detail: &str, item: &str) -> Option<EntryKind> {
-        let has_failed = kinds.iter().any(|kind| kind.trim() == self.facts.failed);
+    fn kind_of(
+        &self,
+        has_failed: bool,
+        detail: &str,
+        item: &str,
+        folder: impl FnOnce() -> EntryKind,
+    ) -> Option<EntryKind> {
         match self.sender(detail).filter(|_| has_failed) {
             Some(sender) => Some(EntryKind::Failed(sender)),
-            None => item.contains(self.facts.folder).then_some(EntryKind::Folder),
+            None => item.contains(self.facts.folder).then(folder),
         }
+    }
+
+    /// The alert of a machine. It is no false one where nobody was logged on, whatever is configured: that changes by the hour.
+    fn folder(&self, machine: u64, account: &str) -> EntryKind {
+        let is_somebody = account.chars().any(char::is_alphanumeric);
+        EntryKind::Folder { machine, is_false: self.false_on == Some(machine) && is_somebody }
     }
 
     /// Where a log's header is this row: which of its columns tells what.
     pub(super) fn header(&self, cells: &[&str]) -> Option<Columns> {
-        let is_name = |cell: &str| self.facts.fields.contains(&cell.trim());
-        let named = cells.iter().filter(|cell| is_name(cell)).count();
-        let time = || cells.iter().position(|cell| cell.trim() == self.facts.time);
-        (named >= COLUMNS_OF_A_HEADER).then(|| Columns { time: time() })
+        let AlertFacts { fields, time, computer, account, shown_in, .. } = self.facts;
+        let named = cells.iter().filter(|cell| fields.contains(&cell.trim()) || cell.trim() == shown_in).count();
+        let of = |name: &str| cells.iter().position(|cell| cell.trim() == name);
+        (named >= COLUMNS_OF_A_HEADER).then(|| Columns { time: of(time), computer: of(computer), account: of(account) })
     }
 
     /// The alert of a row, by the cells that tell it, wherever they stand: the notice does not say which columns an exported log has. The
     /// time is that of its column, else the first that stands there.
     pub(super) fn row(&self, columns: &Columns, cells: &[&str]) -> Option<Entry> {
         let with = |text: &str| cells.iter().find(|cell| cell.contains(text)).copied().unwrap_or_default();
-        let kind = self.kind_of(cells, with(self.facts.sender), with(self.facts.folder))?;
+        let at = |column: Option<usize>| cells.get(column?).copied();
+        // Where no column names its machine, a row is that of one of its own.
+        let folder = || {
+            let machine = at(columns.computer).map_or_else(|| digest(cells), machine);
+            self.folder(machine, at(columns.account).unwrap_or_default())
+        };
+        let has_failed = cells.iter().any(|cell| cell.contains(self.facts.failed));
+        let kind = self.kind_of(has_failed, with(self.facts.sender), with(self.facts.folder), folder)?;
         let of_column = columns.time.and_then(|at| self.time(cells.get(at)?));
         let of_one_cell = || cells.iter().find_map(|cell| self.time(cell));
         let of_two_cells = || cells.windows(2).find_map(|pair| self.time(&pair.join(" ")));
@@ -138,19 +171,21 @@ impl Reading {
         Some(address.parse().map_or(Sender::Unreadable, |address: IpAddr| Sender::Address(address.to_canonical())))
     }
 
-    /// YYYY/MM/DD hh:mm:ss.
+    /// YYYY/MM/DD hh:mm:ss, with other marks between the numbers of the day and fractions of a second where there are such.
     fn time(&self, text: &str) -> Option<Timestamp> {
-        let mut words = text.split_whitespace();
+        let mut words = text.split([' ', '\t', 'T']).filter(|word| !word.is_empty());
         let (day, clock) = (words.next()?, words.next()?);
-        let mut day = day.split('/');
+        let mut day = day.split(['/', '-']);
         let (year, month, date) = (day.next()?.parse().ok()?, day.next()?.parse().ok()?, day.next()?.parse().ok()?);
         let mut clock = clock.split(':');
         let (hour, minute) = (clock.next()?.parse().ok()?, clock.next()?.parse().ok()?);
-        let second = clock.next().map_or(Ok(0), str::parse).ok()?;
-        if day.next().is_some() || clock.next().is_some() || words.next().is_some() {
+        let second = clock.next().unwrap_or("0");
+        let (second, fraction) = second.split_once('.').unwrap_or((second, "0"));
+        let is_more = day.next().is_some() || clock.next().is_some() || words.next().is_some();
+        if is_more || year < FIRST_YEAR || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let told = DateTime::new(year, month, date, hour, minute, second, 0).ok()?;
+        let told = DateTime::new(year, month, date, hour, minute, second.parse().ok()?, 0).ok()?;
         Some(told.to_zoned(self.zone.clone()).ok()?.timestamp())
     }
 }
@@ -170,7 +205,7 @@ pub(super) mod tests {
 
     pub(in crate::sources::alerts) fn reading() -> Reading {
         let facts = Product::Skysea.facts().alerts.expect("it is known by its alerts");
-        Reading { facts, zone: TimeZone::get("Asia/Tokyo").expect("a zone") }
+        Reading { facts, zone: TimeZone::get("Asia/Tokyo").expect("a zone"), false_on: Some(machine("Master")) }
     }
 
     pub(in crate::sources::alerts) fn failed(address: &str, at: Option<&str>) -> Entry {
@@ -239,7 +274,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_time_that_is_none_leaves_the_alert_without_one() {
-        for time in ["2017/13/01 00:00:00", "YYYY/MM/DD hh:mm:ss", "", "2017/06/13", "99999999999999999999/1/1 0:0:0"] {
+        for time in [
+            "2017/13/01 00:00:00",
+            "YYYY/MM/DD hh:mm:ss",
+            "",
+            "2017/06/13",
+            "192-0-2 9:08:07",
+            "2017/06/13 9:08:07.x",
+            "99999999999999999999/1/1 0:0:0",
+        ] {
             let mail = MAIL.replace("2017/06/13 09:08:07", time);
             assert_eq!(reading().mail(&mail), [failed("192.0.2.10", None)], "{time}");
         }
@@ -251,6 +294,33 @@ pub(super) mod tests {
             .replace("SKYSEAセキュリティ通知/認証失敗", "SKYSEAセキュリティ通知/ログ保存フォルダ不正アクセス")
             .replace("ログ種別:認証失敗", "ログ種別:ファイルアクセス");
         let at = AT.map(|at| at.parse().expect("a time"));
-        assert_eq!(reading().mail(&mail), [Entry { kind: EntryKind::Folder, at }]);
+        let folder =
+            |name: &str, is_false| [Entry { kind: EntryKind::Folder { machine: machine(name), is_false }, at }];
+        assert_eq!(reading().mail(&mail), folder("MASTER", true));
+        assert_eq!(reading().mail(&mail.replace("MASTER", "ＭＡＳＴＥＲ")), folder("MASTER", true));
+        for (from, to, name) in [
+            ("コンピューター名:MASTER", "コンピューター名:OTHER", "OTHER"),
+            ("コンピューター名:MASTER", "コンピューター名:", ""),
+            ("コンピューター名:MASTER\n", "", ""),
+            ("ログオンアカウント:admin", "ログオンアカウント:", "MASTER"),
+            ("ログオンアカウント:admin", "ログオンアカウント:-", "MASTER"),
+            ("ログオンアカウント:admin\n", "", "MASTER"),
+        ] {
+            assert_eq!(reading().mail(&mail.replace(from, to)), folder(name, false), "{from} as {to}");
+        }
+        assert_eq!(Reading { false_on: None, ..reading() }.mail(&mail), folder("MASTER", false));
+    }
+
+    #[test]
+    fn a_time_is_read_with_whatever_marks_it_is_written() {
+        for time in [
+            "2017-06-13 09:08:07",
+            "2017/6/13 9:08:07.123",
+            "2017-06-13T09:08:07.000000",
+            "２０１７／０６／１３ ０９：０８：０７",
+        ] {
+            let mail = MAIL.replace("2017/06/13 09:08:07", time);
+            assert_eq!(reading().mail(&mail), [failed("192.0.2.10", AT)], "{time}");
+        }
     }
 }

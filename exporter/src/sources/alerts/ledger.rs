@@ -1,12 +1,13 @@
 //! Which alerts were seen: each once, whichever mails and logs tell of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::entry::{Entry, EntryKind};
-use crate::snapshot::{AlertCounts, LeftOutSenders, Sender, SenderSeen};
+use crate::snapshot::{AlertCounts, FolderAlerts, LeftOutSenders, Sender, SenderSeen};
 
 /// Alerts count for as long.
 pub(super) const WINDOW: Duration = Duration::from_hours(24);
@@ -23,8 +24,13 @@ const MAX_KEPT: usize = 50_000;
 pub(super) struct Ledger {
     /// Those of the window, with their time.
     alerts: BTreeMap<Key, Timestamp>,
+    /// Those whose own time is no help, and when they were seen first: a file that holds them and grows makes them no younger, and a clock
+    /// that comes up to them does not either.
+    first: BTreeMap<Key, Timestamp>,
     /// When each terminal failed last.
     last: BTreeMap<Sender, Timestamp>,
+    /// The terminals that were told one by one at last: while they fail, others do not take their places.
+    told: BTreeSet<Sender>,
 }
 
 /// What makes two alerts one. A server and its mails tell no more of a second: two failures of one terminal within it are one.
@@ -36,11 +42,13 @@ enum Key {
 }
 
 impl Ledger {
-    /// Notes an alert of a text with this digest. One without a time that can be right is as old as what it was read from.
+    /// Notes an alert of a text with this digest. One without a time that can be right is as old as what it was read from was when it was
+    /// seen there first. What its time is called makes it the same alert whatever our clock says then and later.
     pub(super) fn note(&mut self, entry: &Entry, digest: u64, arrived: Timestamp, now: Timestamp) {
-        let told = entry.at.filter(|at| *at <= now + AHEAD);
-        let key = told.map_or(Key::Text(digest, entry.kind), |at| Key::At(at, entry.kind));
-        let at = told.unwrap_or(arrived).min(now);
+        let key = entry.at.map_or(Key::Text(digest, entry.kind), |at| Key::At(at, entry.kind));
+        let usable = entry.at.filter(|at| *at <= now + AHEAD && !self.first.contains_key(&key));
+        let at = usable.map_or_else(|| *self.first.entry(key).or_insert(arrived.min(now)), |at| at.min(now));
+        shorten(&mut self.first);
         if at > now - WINDOW {
             self.alerts.entry(key).or_insert(at);
             shorten(&mut self.alerts);
@@ -58,12 +66,15 @@ impl Ledger {
         self.alerts.retain(|_, at| *at > now - WINDOW);
         self.last.retain(|_, at| *at > now - KEPT);
         let mut failures: BTreeMap<Sender, usize> = BTreeMap::new();
-        let mut folder = 0;
-        for Key::At(_, kind) | Key::Text(_, kind) in self.alerts.keys() {
+        let (mut folder, mut ahead) = (FolderAlerts::default(), 0);
+        for key in self.alerts.keys() {
+            let (Key::At(_, kind) | Key::Text(_, kind)) = key;
             match kind {
                 EntryKind::Failed(sender) => *failures.entry(*sender).or_default() += 1,
-                EntryKind::Folder => folder += 1,
+                EntryKind::Folder { is_false: true, .. } => folder.false_ones += 1,
+                EntryKind::Folder { is_false: false, .. } => folder.unexplained += 1,
             }
+            ahead += usize::from(matches!(key, Key::At(at, _) if *at > now + AHEAD));
         }
         let failures = |sender| failures.get(sender).copied().unwrap_or_default();
         let mut senders: Vec<_> = self
@@ -72,10 +83,18 @@ impl Ledger {
             .map(|(sender, last)| SenderSeen { sender: *sender, failures: failures(sender), last: *last })
             .collect();
         senders.sort_by(|one, other| other.last.cmp(&one.last).then(one.sender.cmp(&other.sender)));
+        senders.sort_by_key(|it| !(it.failures > 0 && self.told.contains(&it.sender)));
         let others = senders.split_off(senders.len().min(MAX_SENDERS));
+        senders.sort_by(|one, other| other.last.cmp(&one.last).then(one.sender.cmp(&other.sender)));
+        self.told = senders.iter().map(|it| it.sender).collect();
         let left_out = LeftOutSenders { senders: others.len(), failures: others.iter().map(|it| it.failures).sum() };
-        AlertCounts { senders, left_out, folder }
+        AlertCounts { senders, left_out, folder, ahead, is_part: false }
     }
+}
+
+/// Whoever panicked with it has noted whole alerts only.
+pub(super) fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Of twice as many as are kept, the newer half: so that one alert more costs nothing.
@@ -120,25 +139,63 @@ mod tests {
         ledger.note(&failed(1, Some(NOW - 2 * HOUR)), 1, NOW, NOW);
         ledger.note(&failed(2, Some(NOW - 25 * HOUR)), 1, NOW, NOW);
         ledger.note(&failed(3, Some(NOW - 31 * 24 * HOUR)), 1, NOW, NOW);
-        ledger.note(&Entry { kind: EntryKind::Folder, at: Some(NOW) }, 1, NOW, NOW);
+        ledger.note(&Entry { kind: EntryKind::Folder { machine: 1, is_false: false }, at: Some(NOW) }, 1, NOW, NOW);
         let counts = ledger.counts(NOW);
-        assert_eq!((seen(&counts), counts.folder), (vec![(sender(1), 2), (sender(2), 0)], 1));
+        assert_eq!((seen(&counts), counts.folder.unexplained), (vec![(sender(1), 2), (sender(2), 0)], 1));
         assert_eq!(counts.senders[0].last, NOW - HOUR);
         let later = ledger.counts(NOW + 23 * HOUR);
-        assert_eq!((seen(&later), later.folder), (vec![(sender(1), 0), (sender(2), 0)], 1));
+        assert_eq!((seen(&later), later.folder.unexplained), (vec![(sender(1), 0), (sender(2), 0)], 1));
         assert_eq!(seen(&ledger.counts(NOW + 31 * 24 * HOUR)), []);
     }
 
     #[test]
     fn an_alert_without_a_time_that_can_be_right_is_as_old_as_its_mail_and_counts_once() {
         let mut ledger = Ledger::default();
-        for (at, digest) in [(None, 1), (None, 1), (Some(NOW + 2 * HOUR), 2), (Some(NOW + 9_999 * HOUR), 2)] {
+        for (at, digest) in [(None, 1), (None, 1), (Some(NOW + 2 * HOUR), 2), (Some(NOW + 2 * HOUR), 3)] {
             ledger.note(&failed(1, at), digest, NOW - HOUR, NOW);
         }
         ledger.note(&failed(2, None), 3, NOW + 99 * HOUR, NOW);
         let counts = ledger.counts(NOW);
         assert_eq!(seen(&counts), [(sender(2), 1), (sender(1), 2)]);
         assert_eq!(counts.senders.iter().map(|it| it.last).collect::<Vec<_>>(), [NOW, NOW - HOUR]);
+    }
+
+    #[test]
+    fn an_alert_whose_time_is_no_help_stays_as_old_as_when_it_was_seen_first() {
+        for at in [None, Some(NOW + 9 * HOUR)] {
+            let mut ledger = Ledger::default();
+            for hour in 0..60 {
+                // What holds it was written to just now.
+                let now = NOW + hour * HOUR;
+                ledger.note(&failed(1, at), 1, now, now);
+                let counts = ledger.counts(now);
+                assert_eq!(seen(&counts), [(sender(1), usize::from(hour < 24))], "{at:?}, after {hour} hours");
+                assert_eq!(counts.ahead, usize::from(at.is_some() && hour < 8), "{at:?}, after {hour} hours");
+            }
+        }
+    }
+
+    #[test]
+    fn two_machines_that_alert_in_one_second_are_two_and_each_has_its_verdict() {
+        let mut ledger = Ledger::default();
+        for (machine, is_false) in [(1, true), (1, true), (2, false), (3, false)] {
+            ledger.note(&Entry { kind: EntryKind::Folder { machine, is_false }, at: Some(NOW) }, 1, NOW, NOW);
+        }
+        assert_eq!(ledger.counts(NOW).folder, FolderAlerts { false_ones: 1, unexplained: 2 });
+    }
+
+    #[test]
+    fn a_terminal_keeps_its_place_while_it_fails_whoever_comes_after() {
+        let mut ledger = Ledger::default();
+        ledger.note(&failed(200, Some(NOW - HOUR)), 1, NOW, NOW);
+        ledger.counts(NOW);
+        for last in 0..100 {
+            ledger.note(&failed(last, Some(NOW)), 1, NOW, NOW);
+        }
+        let told = |ledger: &mut Ledger, now| seen(&ledger.counts(now)).contains(&(sender(200), 1));
+        assert!(told(&mut ledger, NOW) && told(&mut ledger, NOW + HOUR));
+        assert!(!told(&mut ledger, NOW + 24 * HOUR));
+        assert_eq!(ledger.counts(NOW + HOUR).senders.len(), 100);
     }
 
     #[test]

@@ -3,30 +3,31 @@
 use csv::{ReaderBuilder, StringRecord};
 
 use super::entry::{Columns, Entry, Reading};
+use super::reader::digest;
 use super::text::{decoded, narrowed};
 
 /// No cell of a log is as long. Where one is, a quotation mark has no second one, and all that follows it would be one cell.
 const MAX_CELL: usize = 16 * 1024;
 
-/// The alerts of a log, in their order. The bytes begin with a row.
-pub(super) fn entries(log: &[u8], reading: &Reading) -> Vec<Entry> {
+/// The alerts of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same.
+pub(super) fn entries(log: &[u8], reading: &Reading) -> Vec<(u64, Entry)> {
     let text = narrowed(&decoded(log, None, &reading.words()));
     rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
 }
 
 /// None where a quotation mark has no second one.
-fn rows(text: &str, quoted: bool, reading: &Reading) -> Option<Vec<Entry>> {
+fn rows(text: &str, quoted: bool, reading: &Reading) -> Option<Vec<(u64, Entry)>> {
     let mut rows = ReaderBuilder::new().has_headers(false).flexible(true).quoting(quoted).from_reader(text.as_bytes());
     let (mut entries, mut columns, mut row) = (Vec::new(), Columns::default(), StringRecord::new());
     // From a text nothing but rows comes.
     while rows.read_record(&mut row).unwrap_or(false) {
-        let cells: Vec<_> = row.iter().collect();
+        let cells: Vec<_> = row.iter().map(|cell| if quoted { cell } else { cell.trim().trim_matches('"') }).collect();
         if quoted && cells.iter().any(|cell| cell.len() > MAX_CELL) {
             return None;
         }
         match reading.header(&cells) {
             Some(header) => columns = header,
-            None => entries.extend(reading.row(&columns, &cells)),
+            None => entries.extend(reading.row(&columns, &cells).map(|entry| (digest(&cells), entry))),
         }
     }
     Some(entries)
@@ -36,9 +37,14 @@ fn rows(text: &str, quoted: bool, reading: &Reading) -> Option<Vec<Entry>> {
 mod tests {
     use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS, UTF_8};
 
-    use super::super::entry::EntryKind;
     use super::super::entry::tests::{failed, reading};
+    use super::super::entry::{EntryKind, machine};
     use super::*;
+
+    /// What the rows tell.
+    fn entries(log: &[u8], reading: &Reading) -> Vec<Entry> {
+        super::entries(log, reading).into_iter().map(|(_, entry)| entry).collect()
+    }
 
     const AT: Option<&str> = Some("2017-06-13T00:08:07Z");
     const HEADER: &str = "端末機No.,日時,ログ種別,ログ詳細,アラート項目\r\n";
@@ -54,6 +60,9 @@ mod tests {
             "2017/06/13,9:08:07,システム,認証失敗,送信元端末 [IPアドレス:192.0.2.10]\n".to_owned(),
             format!("\u{feff}{HEADER}{ROW}"),
             ROW.replace(':', "："),
+            // As the console is searched, by a keyword.
+            "2017/06/13 09:08:07,システム,電子証明書の認証失敗,操作内容,送信元端末 [IPアドレス:192.0.2.10]\n"
+                .to_owned(),
             // The time of the row is that of the column with its name.
             format!("受信日時,日時,ログ種別,ログ詳細\n2017/06/14 00:00:00,{}", &ROW[3..]),
         ] {
@@ -78,7 +87,27 @@ mod tests {
         assert_eq!(entries(log.as_bytes(), &reading()).len(), 2);
         let folder = "2017/06/13 09:08:07,ファイル,SKYSEAセキュリティ通知/ログ保存フォルダ不正アクセス\n";
         let kinds: Vec<_> = entries(folder.as_bytes(), &reading()).into_iter().map(|entry| entry.kind).collect();
-        assert_eq!(kinds, [EntryKind::Folder]);
+        assert!(matches!(kinds[..], [EntryKind::Folder { is_false: false, .. }]), "{kinds:?}");
+    }
+
+    #[test]
+    fn an_alert_about_the_folder_is_that_of_the_machine_that_a_column_names() {
+        let log = "日時,コンピューター名,ログオンアカウント,アラート項目\n2017/06/13 09:08:07,master,admin,ログ保存フォルダ不正アクセス\n\
+                   2017/06/13 09:08:07,other,admin,ログ保存フォルダ不正アクセス\n2017/06/13 09:08:07,master,,ログ保存フォルダ不正アクセス\n";
+        let kinds = |log: &str| entries(log.as_bytes(), &reading()).into_iter().map(|it| it.kind).collect::<Vec<_>>();
+        let folder = |name, is_false| EntryKind::Folder { machine: machine(name), is_false };
+        assert_eq!(kinds(log), [folder("master", true), folder("other", false), folder("master", false)]);
+        let without = kinds(&log.replace("コンピューター名", "x").replace("ログオンアカウント", "y"));
+        assert_eq!(without.len(), 3, "a row that names no machine");
+        assert!(without.iter().all(|kind| matches!(kind, EntryKind::Folder { is_false: false, .. })), "{without:?}");
+    }
+
+    #[test]
+    fn a_row_is_the_same_wherever_it_stands() {
+        let row = "認証失敗,送信元端末 [IPアドレス:192.0.2.10]\n";
+        let other = "認証失敗,送信元端末 [IPアドレス:192.0.2.11]\n";
+        let before = super::entries(row.as_bytes(), &reading());
+        assert_eq!(super::entries(format!("{other}{row}").as_bytes(), &reading())[1], before[0]);
     }
 
     #[test]
@@ -92,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_quotation_mark_without_a_second_one_hides_no_row() {
-        let log = format!("\"x,y\n{}{ROW}", "a,b,c\n".repeat(10_000));
+        let row = ROW.replace("2017/06/13 09:08:07", "\"2017/06/13 09:08:07\"");
+        let log = format!("\"x,y\n{}{row}", "a,b,c\n".repeat(10_000));
         assert_eq!(entries(log.as_bytes(), &reading()), [failed("192.0.2.10", AT)]);
     }
 }

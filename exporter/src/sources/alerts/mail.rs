@@ -1,13 +1,19 @@
 //! The text of a mail.
 
 use encoding_rs::Encoding;
-use mailparse::ParsedMail;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use mailparse::{MailHeaderMap, ParsedMail};
 
 use super::entry::{Entry, Reading};
 use super::text::decoded;
 
-/// Mailers nest two or three. The reader of mails calls itself for each, up to a hundred times, which are more than a thread's stack need hold.
-const MAX_MULTIPARTS: usize = 16;
+/// Mailers make two or three. The reader of mails calls itself for parts within parts, up to a hundred times, which are more than a
+/// thread's stack need hold.
+const MAX_PARTS: usize = 32;
+
+/// 2000-01-01. A mail is not of before.
+const FIRST: Timestamp = Timestamp::constant(946_684_800, 0);
 
 /// The alerts of a mail, in their order. A mail that cannot be taken apart is read as text.
 pub(super) fn entries(mail: &[u8], reading: &Reading) -> Vec<Entry> {
@@ -22,10 +28,18 @@ pub(super) fn entries(mail: &[u8], reading: &Reading) -> Vec<Entry> {
     reading.mail(&text)
 }
 
-/// Whether it may hold more parts within parts than a thread's stack has room for.
+/// Whether it may hold more parts within parts than a thread's stack has room for. What a part is may be written in many ways, but parts
+/// are within one that has a header of its own with this name.
 fn is_deep(mail: &[u8]) -> bool {
-    const MARK: &[u8] = b"multipart/";
-    mail.windows(MARK.len()).filter(|part| part.eq_ignore_ascii_case(MARK)).nth(MAX_MULTIPARTS).is_some()
+    const MARK: &[u8] = b"content-type";
+    mail.windows(MARK.len()).filter(|part| part.eq_ignore_ascii_case(MARK)).nth(MAX_PARTS).is_some()
+}
+
+/// When it was sent, by its header `Date`.
+pub(super) fn sent_at(mail: &[u8]) -> Option<Timestamp> {
+    let (headers, _) = mailparse::parse_headers(mail).ok()?;
+    let parser = DateTimeParser::new().relaxed_weekday(true);
+    parser.parse_timestamp(headers.get_first_value("Date")?.trim()).ok().filter(|at| *at >= FIRST)
 }
 
 fn first_plain<'a, 'mail>(mail: &'a ParsedMail<'mail>) -> Option<&'a ParsedMail<'mail>> {
@@ -127,11 +141,35 @@ mod tests {
     }
 
     #[test]
-    fn parts_within_parts_within_parts_take_no_stack() {
-        let mut nested = String::new();
-        for depth in 0..10_000 {
-            write!(nested, "Content-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\n").expect("a string");
+    fn parts_within_parts_within_parts_take_no_stack_however_they_are_written() {
+        for written in [
+            "Content-Type: multipart/mixed",
+            "Content-Type: multipart",
+            "CONTENT-TYPE:multipartx",
+            "content-type: =?utf-8?q?multipart=2Fmixed?=",
+            "Content-Type:\n multi=?utf-8?q?part?=",
+        ] {
+            let mut nested = String::new();
+            for depth in 0..10_000 {
+                write!(nested, "{written}; boundary=b{depth}\n\n--b{depth}\n").expect("a string");
+                assert_eq!(is_deep(nested.as_bytes()), depth >= MAX_PARTS, "{written}, {depth}");
+                if depth > 2 * MAX_PARTS {
+                    break;
+                }
+            }
+            assert_eq!(entries(nested.as_bytes(), &reading()), [], "{written}");
         }
-        assert_eq!(entries(nested.as_bytes(), &reading()), []);
+    }
+
+    #[test]
+    fn a_mail_tells_when_it_was_sent() {
+        let date = |date: &str| sent_at(&mail(&format!("Date: {date}\n"), b"")).map(|at| at.to_string());
+        let expected = Some("2017-06-13T00:08:07Z".to_owned());
+        assert_eq!(date("Tue, 13 Jun 2017 09:08:07 +0900"), expected);
+        assert_eq!(date("Mon, 13 Jun 2017 09:08:07 +0900 (JST)"), expected);
+        for none in ["", "yesterday", "Thu, 1 Jan 1970 00:00:00 +0000"] {
+            assert_eq!(date(none), None, "{none}");
+        }
+        assert_eq!(sent_at(b"no header"), None);
     }
 }

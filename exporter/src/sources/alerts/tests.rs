@@ -1,11 +1,14 @@
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use encoding_rs::{ISO_2022_JP, SHIFT_JIS, UTF_8};
 use proptest::prelude::*;
 
+use super::reader::{Holds, MAX_MAIL};
 use super::*;
-use crate::config;
-use crate::snapshot::Sender;
+use crate::snapshot::{AlertsSeen, FolderAlerts, Observation, Sender};
+use crate::{config, platform};
 
 /// What is told of an agent of this configuration.
 struct Scene {
@@ -36,16 +39,20 @@ impl Scene {
         (seen, trouble.map(|trouble| trouble.reason))
     }
 
-    /// Of each terminal, or why nothing is counted.
+    /// Of each terminal, or why not all is counted.
     async fn failures(&mut self) -> Result<Vec<(String, usize)>, &'static str> {
         let (seen, trouble) = self.look().await;
-        assert_eq!(seen.counts.is_none(), trouble.is_some());
+        assert_eq!(seen.counts.as_ref().map(|it| it.is_part), Some(trouble.is_some()));
         trouble.map_or(Ok(()), Err)?;
-        let mut senders: Vec<_> =
-            seen.counts.expect("counted").senders.iter().map(|it| (it.sender.to_string(), it.failures)).collect();
-        senders.sort();
-        Ok(senders)
+        Ok(senders(&seen))
     }
+}
+
+fn senders(seen: &AlertsSeen) -> Vec<(String, usize)> {
+    let counts = seen.counts.as_ref().expect("counted");
+    let mut senders: Vec<_> = counts.senders.iter().map(|it| (it.sender.to_string(), it.failures)).collect();
+    senders.sort();
+    senders
 }
 
 /// An alert of now, a second before for each number.
@@ -106,13 +113,14 @@ async fn a_mail_that_is_half_written_at_the_end_of_a_box_is_read_when_it_is_whol
 }
 
 #[tokio::test]
-async fn what_cannot_be_looked_at_is_told_and_nothing_is_counted() {
+async fn what_cannot_be_looked_at_is_told_and_what_was_seen_is_counted_as_a_part() {
     let mut scene = Scene::new(
         "mails: [ROOT/mail, ROOT/gone], logs: [ROOT/none/*.csv], version: 12.100.07p, components: [data-server]",
     );
     scene.write("mail/new/1", mail(&alert("192.0.2.1", 0)));
     let (seen, trouble) = scene.look().await;
-    assert_eq!((seen.counts, trouble), (None, Some("not_found")));
+    assert_eq!((Ok(senders(&seen)), trouble), (counted(&[("192.0.2.1", 1)]), Some("not_found")));
+    assert!(seen.counts.is_some_and(|it| it.is_part));
     assert_eq!(seen.releases.len(), 1, "what is configured is told all the same");
     scene.write("gone", "");
     assert_eq!(scene.failures().await, Err("not_found"), "the folder of logs is missing");
@@ -159,15 +167,20 @@ async fn the_forecast_is_by_the_clients_and_the_start_of_the_engine_where_the_no
 }
 
 #[tokio::test]
-async fn an_alert_about_the_folder_is_a_false_one_where_all_four_conditions_hold() {
+async fn an_alert_about_the_folder_is_a_false_one_of_the_machine_that_is_named_where_all_four_conditions_hold() {
     let all = "clientInstalled: true, fileOperationsLogged: true, logsCompressed: true, userLoggedOn: true";
     let some = "clientInstalled: true, fileOperationsLogged: true, logsCompressed: true";
+    let named = &format!("computer: master, {all}");
+    let other = &format!("computer: other, {all}");
+    let some = &format!("computer: master, {some}");
     for (version, component, conditions, is_false) in [
-        ("12.100.07p", "data-server", all, true),
+        ("12.100.07p", "data-server", named.as_str(), true),
+        ("12.100.07p", "data-server", all, false),
+        ("12.100.07p", "data-server", other, false),
         ("12.100.07p", "data-server", some, false),
-        ("12.100.07p", "client", all, false),
-        ("12.000.14t", "data-server", all, false),
-        ("12.101.01b", "data-server", all, false),
+        ("12.100.07p", "client", named, false),
+        ("12.000.14t", "data-server", named, false),
+        ("12.101.01b", "data-server", named, false),
     ] {
         let observe =
             format!("mails: [ROOT/mail], version: {version}, components: [{component}], falseAlert: {{{conditions}}}");
@@ -175,8 +188,78 @@ async fn an_alert_about_the_folder_is_a_false_one_where_all_four_conditions_hold
         let text = alert("192.0.2.1", 0).replace("認証失敗", "ログ保存フォルダ不正アクセス");
         scene.write("mail/new/1", [&b"Content-Type: text/plain\n\n"[..], &UTF_8.encode(&text).0].concat());
         let (seen, _) = scene.look().await;
-        assert_eq!((seen.folder_is_false, seen.counts.map(|it| it.folder)), (is_false, Some(1)), "{observe}");
+        let false_ones = usize::from(is_false);
+        let expected = FolderAlerts { false_ones, unexplained: 1 - false_ones };
+        assert_eq!(seen.counts.map(|it| it.folder), Some(expected), "{observe}");
     }
+}
+
+#[tokio::test]
+async fn who_sends_more_than_is_read_hides_nothing_that_was_seen() {
+    let mut scene = Scene::new("mails: [ROOT/mail], logs: [ROOT/none/*.csv]");
+    scene.write("mail/new/1", mail(&alert("192.0.2.1", 0)));
+    scene.write("mail/new/large", vec![b'x'; MAX_MAIL + 1]);
+    let old = fs::File::create(scene.root.path().join("mail/new/old")).expect("a file");
+    old.set_modified(std::time::SystemTime::now() - std::time::Duration::from_hours(31 * 24)).expect("its time");
+    for number in 0..4_100 {
+        scene.write(&format!("mail/cur/{number}"), "x");
+    }
+    let (seen, _) = scene.look().await;
+    assert!(seen.counts.as_ref().is_some_and(|it| it.is_part));
+    fs::create_dir(scene.root.path().join("none")).expect("a folder");
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1)]), "the next look goes on");
+}
+
+#[tokio::test]
+async fn five_boxes_that_all_grow_are_all_read() {
+    let mut scene = Scene::new("mails: [ROOT/*.box]");
+    let full = vec![b'\n'; 16 * 1024 * 1024];
+    for _ in 0..2 {
+        for number in 1..=5 {
+            let mails = boxed(&[mail(&alert(&format!("192.0.2.{number}"), 0))]);
+            scene.write(&format!("{number}.box"), [&full[..], &mails].concat());
+        }
+        scene.look().await;
+    }
+    assert_eq!(senders(&scene.look().await.0).len(), 5);
+}
+
+#[tokio::test]
+async fn times_are_read_in_the_zone_that_is_named_and_what_lies_ahead_of_another_counts_once() {
+    let zone = TimeZone::get("Pacific/Kiritimati").expect("a zone");
+    let at = Timestamp::now().to_zoned(zone).strftime("%Y/%m/%d %H:%M:%S").to_string();
+    let text = entry::tests::MAIL.replace("2017/06/13 09:08:07", &at);
+    for (setting, ahead) in [("timeZone: Pacific/Kiritimati", 0), ("timeZone: UTC", 1)] {
+        let mut scene = Scene::new(&format!("mails: [ROOT/mail], {setting}"));
+        scene.write("mail/new/1", mail(&text));
+        scene.write("mail/new/2", [&b"X-Again: 1\n"[..], &mail(&text)].concat());
+        let (seen, _) = scene.look().await;
+        assert_eq!(senders(&seen), [("192.0.2.10".to_owned(), 1)], "{setting}");
+        assert_eq!(seen.counts.map(|it| it.ahead), Some(ahead), "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn an_alert_without_a_time_is_as_old_as_its_mail_and_not_as_its_box() {
+    let mut scene = Scene::new("mails: [ROOT/box, ROOT/mail]");
+    let text =
+        |address: &str| alert(address, 0).lines().filter(|it| !it.starts_with("日時")).collect::<Vec<_>>().join("\n");
+    let dated = |address: &str| [&b"Date: Tue, 13 Jun 2017 09:08:07 +0900\n"[..], &mail(&text(address))].concat();
+    let marked = [&b"From a@b Tue Jun 13 00:08:07 2017\n"[..], &mail(&text("192.0.2.2"))].concat();
+    let now = Timestamp::now().to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string();
+    let fresh = [format!("Date: {now}\n").as_bytes(), &mail(&text("192.0.2.3"))].concat();
+    scene.write("box", [boxed(&[dated("192.0.2.1")]), marked, b"\n".to_vec(), boxed(&[fresh.clone()])].concat());
+    scene.write("mail/new/1", fresh);
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.3", 1)]));
+}
+
+#[tokio::test]
+async fn a_file_that_two_patterns_name_is_looked_at_once() {
+    let mut scene = Scene::new("mails: [ROOT/mail, ROOT/mail/new/*, ROOT/*.csv], logs: [ROOT/*.csv]");
+    scene.write("mail/new/1", mail(&alert("192.0.2.1", 0)));
+    let row = alert("192.0.2.2", 0).lines().find_map(|line| line.strip_prefix("日時:")).expect("a time").to_owned();
+    scene.write("a.csv", format!("{row},認証失敗,送信元端末 [IPアドレス:192.0.2.2]\n"));
+    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1), ("192.0.2.2", 1)]));
 }
 
 #[test]
@@ -199,13 +282,28 @@ proptest! {
         };
         let head = format!("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: text/plain\nContent-Transfer-Encoding: {head}\n\n");
         let mut bytes = boxed(&[[head.as_bytes(), &body[..], b"\n--a--\n"].concat(), mail(text)]);
+        let start = bytes.windows(body.len()).position(|it| it == body).expect("its body");
+        let encoded = start..start + if is_base64 { body.len() } else { 0 };
+        let is_damaged = !edits.is_empty();
         for (index, byte) in edits {
             let at = index.index(bytes.len());
-            bytes[at] = byte;
+            // What an edit there makes of the text cannot be seen in it.
+            if !encoded.contains(&at) {
+                bytes[at] = byte;
+            }
         }
-        bytes.rotate_left(at.index(2));
-        fuzz_alert_mail(&bytes);
-        fuzz_alert_log(&bytes);
-        fuzz_alert_mail(&bytes[at.index(bytes.len())..]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let rest = &bytes[at.index(bytes.len())..];
+        for (bytes, holds, is_whole) in [(&bytes[..], Holds::Mails, true), (&bytes[..], Holds::Log, false), (rest, Holds::Mails, false)] {
+            let counts = fuzz(bytes, holds).expect("a product has alerts");
+            let told: BTreeSet<_> = counts.senders.iter().map(|it| it.sender).collect();
+            for sender in &told {
+                let stands = |address: &std::net::IpAddr| address.to_string() == "192.0.2.10" || text.contains(&address.to_string());
+                prop_assert!(!matches!(sender, Sender::Address(address) if !stands(address)), "{sender} is not in {text}");
+            }
+            if is_whole && !is_damaged {
+                prop_assert_eq!(told, BTreeSet::from([Sender::Address([192, 0, 2, 10].into())]));
+            }
+        }
     }
 }
