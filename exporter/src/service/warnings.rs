@@ -183,7 +183,6 @@ mod tests {
 
     /// It is run as root once a day, and no rotation has to be ordered for that.
     #[test]
-    #[cfg_attr(windows, ignore = "a configuration names no jarsigner there")]
     fn a_jarsigner_that_others_may_exchange_is_told_where_it_is_run() {
         let root = tempfile::tempdir().expect("directory");
         let program = root.path().join("jarsigner");
