@@ -23,5 +23,5 @@ mod subject;
 mod words;
 
 pub use password::{MAX_PASSWORD_BYTES, password};
-pub use subject::{CertificateSubject, SubjectError, SubjectPart};
+pub use subject::{CertificateSubject, SubjectError, SubjectPart, SubjectText};
 pub use words::{AgentName, Epoch, Generation, HostName, LeafSha256, Lineage, OrderMark, SecretName, WordError};

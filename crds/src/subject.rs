@@ -61,7 +61,23 @@ pub enum SubjectPart {
     OrganizationalUnit,
 }
 
+/// In which kind of string a part is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectText {
+    Printable,
+    Utf8,
+}
+
 impl SubjectPart {
+    /// As OpenSSL has it, and so as a policy that asks for a match finds it in its CA's own subject, byte by byte: a country as
+    /// PrintableString, which X.520 has it be, and all else as UTF-8.
+    pub const fn text(self) -> SubjectText {
+        match self {
+            Self::Country => SubjectText::Printable,
+            Self::Province | Self::Locality | Self::Organization | Self::OrganizationalUnit => SubjectText::Utf8,
+        }
+    }
+
     /// Its object identifier.
     pub const fn oid(self) -> &'static [u64] {
         match self {

@@ -295,8 +295,10 @@ async fn the_agents_copy_of_its_ini_file_tells_the_stores_password_as_the_file_d
     let stale = "; the agent's copy\r\n[Credentials]\r\nKS_Access_Data = older-password\r\n[Other]\r\n";
     std::fs::write(&copy, stale).unwrap();
     assert_eq!(rotate(&world, &api, 1).await.state, RotationState::Committed);
-    assert_eq!(std::fs::read_to_string(&copy).unwrap(), stale, "the password is the same as before");
+    let mended = stale.replace("older-password", "old-password");
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), mended, "the file itself says so already");
 
+    std::fs::write(&copy, stale).unwrap();
     std::fs::write(world.home().join("password"), "new-password\n").unwrap();
     assert_eq!(rotate(&world, &api, 2).await.state, RotationState::Committed);
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), stale.replace("older-password", "new-password"));
@@ -313,6 +315,25 @@ async fn the_agents_copy_of_its_ini_file_tells_the_stores_password_as_the_file_d
         assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
         assert_eq!(std::fs::read_to_string(&copy).unwrap(), silent, "no password is put where there was none");
     }
+    api.stop().await;
+}
+
+/// It is a copy: the store and the INI file are the agent's, and go on without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_ini_file_that_cannot_be_read_is_left_and_told_and_keeps_no_certificate_from_the_agent() {
+    let world = World::powerchute().await;
+    let copy = world.home().join("pcssconfig_backup.ini");
+    let api = Api::start(&world).await;
+    let utf16: Vec<u8> = "\u{feff}[Credentials]\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&copy, &utf16).unwrap();
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    let decided = rotate(&world, &api, 1).await;
+    assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+    assert_eq!(std::fs::read(&copy).unwrap(), utf16);
+    let told: String = decided.steps.iter().map(|step| step.note.clone()).collect();
+    let expected = "the agent's copy of its INI file stays as it is: pcssconfig_backup.ini: the INI file is UTF-16";
+    assert!(told.contains(expected), "{told}");
+    assert!(!told.contains("new-password"), "{told}");
     api.stop().await;
 }
 

@@ -25,6 +25,9 @@ use crate::secret_cache::{Age, CachedRead, FailingReads, Keep, SecretCache, key}
 /// Client Secrets kept at once: a fleet shares one. One has up to 100 KiB as it is kept.
 const MAX_CLIENTS: usize = 512;
 
+/// How a host's answer goes on that says which member of a request it does not know: this one, and not something in it.
+const NO_SUBJECT: &str = ", in certificate.subject: ";
+
 /// The client of all agents: it knows which identity each host is asked with.
 #[derive(Debug)]
 pub struct AgentClient {
@@ -138,7 +141,7 @@ impl AgentClient {
                 match self.counted("open", api.open(&order).await) {
                     // An exporter from before there was a subject takes no request that it does not know all of
                     Err(AgentError::Refused(Refusal { reason: RefusalReason::Malformed, message, .. }))
-                        if names_subject =>
+                        if names_subject && message.contains(NO_SUBJECT) =>
                     {
                         let message = format!(
                             "the host refuses the request with its subject, as an exporter does that is too old to know one: upgrade it, \

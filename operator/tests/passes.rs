@@ -136,7 +136,15 @@ async fn a_subject_of_the_spec_is_in_the_leaf_or_nothing_is_signed_and_the_reaso
     assert_eq!(leaf.subject().to_string(), "C=JP, O=Example, CN=ups-01.example.com");
 
     for (manner, forgets_it, reason, told) in [
-        (Manner::Refuse(RefusalReason::Malformed), false, "False HostRefused", "too old to know one"),
+        (Manner::RefuseMember("certificate.subject"), false, "False HostRefused", "too old to know one"),
+        (
+            Manner::RefuseMember("certificate.subject.countries[0]"),
+            false,
+            "False HostRefused",
+            "takes, in certificate.subject",
+        ),
+        (Manner::RefuseMember("mark"), false, "False HostRefused", "takes, in mark"),
+        (Manner::Refuse(RefusalReason::Malformed), false, "False HostRefused", "the test said so"),
         (Manner::Honest, true, "False HostAnswerRefused", "the subject in the host's CSR"),
     ] {
         let stage = Stage::set().await;
@@ -147,7 +155,10 @@ async fn a_subject_of_the_spec_is_in_the_leaf_or_nothing_is_signed_and_the_reaso
         }
         stage.settle().await;
         assert_eq!(stage.condition("Ready"), reason, "{manner:?}");
-        assert!(stage.message("Ready").contains(told), "{}", stage.message("Ready"));
+        let message = stage.message("Ready");
+        assert!(message.contains(told), "{message}");
+        let is_too_old = manner == Manner::RefuseMember("certificate.subject") || forgets_it;
+        assert_eq!(message.contains("too old"), is_too_old, "{message}");
         assert!(lock(&stage.host.state).chain.is_none(), "{manner:?}");
     }
 }

@@ -68,6 +68,8 @@ impl Config {
         for (index, ups) in self.ups.iter().enumerate() {
             of_ups(&mut Section::new(&mut files, format!("ups[{index}]")), None, ups);
         }
+        let jarsigner = self.powerchute_health.jarsigner.as_deref();
+        Section::new(&mut files, "powerchuteHealth".to_owned()).add("jarsigner", jarsigner, NamedFileKind::Anything);
         if let Some(snmp) = &self.powerchute_health.snmp {
             let mut at = Section::new(&mut files, "powerchuteHealth.snmp".to_owned());
             at.add("communityFile", snmp.community_file.as_deref(), NamedFileKind::Secret);

@@ -30,7 +30,7 @@ pub fn verdicts(facts: &HardeningFacts, product: &Hardening) -> Vec<CheckSeen> {
         }),
         Check::OldTlsRefused => old_tls(facts),
         Check::JarsSigned => known(&facts.jars, |seen| match &seen.amiss {
-            None => passed(format!("{} JARs are as they were signed", seen.count)),
+            None => passed(format!("{} JARs are as somebody has signed them", seen.count)),
             Some(jar) => failed(format!("{jar} was changed since it was signed, or nobody has signed it")),
         }),
     };

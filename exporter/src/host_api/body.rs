@@ -105,6 +105,8 @@ mod tests {
             (r#","key":"RSA-2048""#, "", ", in certificate key is missing:"),
             (r#""epoch":1,"#, "", ", epoch is missing:"),
             (r#""alias":"web""#, r#""storePassword":4711"#, ", in keystore.storePassword:"),
+            // What an operator takes for an exporter that is too old to know a member
+            (r#","key""#, r#","later":{},"key""#, ", in certificate.later: "),
             (r#""alias":"web""#, long.as_str(), ", in keystore"),
             (r#""web"}}"#, r#""web"}} canary"#, "takes: Syntax error"),
         ] {

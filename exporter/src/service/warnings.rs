@@ -28,7 +28,7 @@ pub(super) struct Warning {
 /// Files are looked at, and no network is asked. An agent that is refused is told as such, and not here.
 pub(super) fn of(config: &Config) -> Vec<Warning> {
     let of_agents = config.agents.iter().enumerate().flat_map(|(index, agent)| of_agent(index, agent));
-    of_agents.chain(of_power(config)).collect()
+    of_agents.chain(of_jarsigner(config)).chain(of_power(config)).collect()
 }
 
 /// The files that decide what a service of this system does, which it refuses where others may exchange them.
@@ -110,6 +110,17 @@ fn renews_without_backup(config: &AgentConfig, agent: &Agent) -> bool {
     }
 }
 
+fn of_jarsigner(config: &Config) -> Option<Warning> {
+    let health = &config.powerchute_health;
+    let jarsigner = health.jarsigner.as_deref().filter(|_| health.enabled)?;
+    let exposed = platform::check_unexposed(jarsigner).err()?;
+    Some(Warning {
+        setting: "powerchuteHealth.jarsigner".to_owned(),
+        message: format!("{exposed}; whatever lies there is run as the account of kagiban-exporter once a day"),
+        lets_others_act: true,
+    })
+}
+
 fn of_power(config: &Config) -> Option<Warning> {
     let is_rotated = config.host_api.is_some() && config.rotated_agents().next().is_some();
     let is_asked = config.ups.iter().any(|ups| ups.feeds_host);
@@ -182,6 +193,20 @@ mod tests {
                 assert_eq!(told.len(), expected.iter().len(), "{command} {directory:o} {file:o}: {told:?}");
                 assert!(expected.is_none_or(|expected| told[0].starts_with(&expected)), "{told:?}");
             }
+        }
+    }
+
+    /// It is run as root once a day, and no rotation has to be ordered for that.
+    #[test]
+    fn a_jarsigner_that_others_may_exchange_is_told_where_it_is_run() {
+        let root = tempfile::tempdir().expect("directory");
+        let program = root.path().join("jarsigner");
+        fs::write(&program, "#!/bin/sh\n").expect("written");
+        for (mode, enabled, is_told) in [(0o755, true, false), (0o775, true, true), (0o775, false, false)] {
+            set_mode(&program, mode);
+            let told = told(&format!("powerchuteHealth: {{enabled: {enabled}, jarsigner: '{}'}}\n", program.display()));
+            assert_eq!(told.len(), usize::from(is_told), "{mode:o} {enabled}: {told:?}");
+            assert!(told.iter().all(|told| told.starts_with("powerchuteHealth.jarsigner: ")), "{told:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::iter;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use kagiban_crds::SubjectPart;
+use kagiban_crds::SubjectText;
 use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, SignedLeaf};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -157,18 +157,15 @@ fn params(
     Ok(params)
 }
 
-/// The subject of the spec and of nothing else, encoded as OpenSSL does: verifiers and policies compare it byte by byte.
+/// The subject of the spec and of nothing else.
 fn distinguished_name(spec: &CertificateSpec) -> Result<DistinguishedName, IssuerError> {
     let mut name = DistinguishedName::new();
     for (part, text) in spec.subject.parts() {
-        let value = match part {
-            SubjectPart::Country => {
+        let value = match part.text() {
+            SubjectText::Printable => {
                 DnValue::PrintableString(text.try_into().map_err(|_| IssuerError::BadName(text.to_owned()))?)
             }
-            SubjectPart::Province
-            | SubjectPart::Locality
-            | SubjectPart::Organization
-            | SubjectPart::OrganizationalUnit => DnValue::Utf8String(text.to_owned()),
+            SubjectText::Utf8 => DnValue::Utf8String(text.to_owned()),
         };
         name.push(DnType::from_oid(part.oid()), value);
     }

@@ -1,5 +1,5 @@
-//! The CSR of a host: it proves possession of a key, and that is all that is taken from it. An issuer that is sent the CSR itself
-//! reads a subject there, which has to be the spec's.
+//! The CSR of a host: it proves possession of a key, and that is all that is taken from it. A subject beside the name that is not the
+//! spec's is refused all the same: it is what an exporter asks for that does not know one.
 
 use kagiban_crds::CertificateSubject;
 use kagiban_crds::host_api::KeyRequest;
@@ -65,7 +65,7 @@ pub fn check(pem: &str, expected: KeyRequest, asked: &CertificateSubject) -> Res
     Ok(CsrKey { spki: spki.raw.to_vec() })
 }
 
-/// Whether a subject has these parts in their order and no others. The common name is a name, which is judged with the names.
+/// Whether a subject has these parts in their order and no others beside the common name, which is not looked at.
 pub(super) fn has_subject(found: &X509Name<'_>, asked: &CertificateSubject) -> bool {
     let parts = found.iter_attributes().filter(|part| *part.attr_type() != OID_X509_COMMON_NAME);
     let found: Option<Vec<_>> = parts.map(|part| Some((part.attr_type().clone(), part.as_str().ok()?))).collect();

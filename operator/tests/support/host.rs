@@ -46,6 +46,8 @@ pub enum Manner {
     Scattered,
     /// Every request that changes something is refused.
     Refuse(RefusalReason),
+    /// A rotation is not opened: the request has a member that this host does not know, or the wrong kind of value in one.
+    RefuseMember(&'static str),
     /// Every request is refused.
     RefuseLook(RefusalReason),
     /// Chains are refused, and nothing else.
@@ -239,13 +241,17 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
         }
         Manner::Silent => tokio::time::sleep(Duration::from_secs(3600)).await,
         Manner::Refuse(reason) if method != Method::GET => return Ok(refusal(reason)),
+        Manner::RefuseMember(member) if method != Method::GET => {
+            let message = format!("the body is not what this route takes, in {member}: Data error at 1:2");
+            return Ok(refusal_with(RefusalReason::Malformed, message));
+        }
         Manner::RefuseLook(reason) => return Ok(refusal(reason)),
         Manner::RefuseChain(reason) if path.ends_with("/chain") => {
             lock(&state).asked.push(format!("{method} {path}"));
             return Ok(refusal(reason));
         }
         // Before any request
-        Manner::Hints | Manner::Scattered | Manner::Refuse(_) | Manner::RefuseChain(_) => {}
+        Manner::Hints | Manner::Scattered | Manner::Refuse(_) | Manner::RefuseMember(_) | Manner::RefuseChain(_) => {}
     }
     Ok(serve(&mut lock(&state), &method, &path, &body))
 }
@@ -430,8 +436,11 @@ fn leaf(der: &CertificateDer<'_>) -> Leaf {
 }
 
 fn refusal(reason: RefusalReason) -> Response<Full<Bytes>> {
-    let refusal =
-        Refusal { reason, message: "the test said so".into(), epoch: Some(Epoch(77)), generation: None, power: None };
+    refusal_with(reason, "the test said so".to_owned())
+}
+
+fn refusal_with(reason: RefusalReason, message: String) -> Response<Full<Bytes>> {
+    let refusal = Refusal { reason, message, epoch: Some(Epoch(77)), generation: None, power: None };
     json(StatusCode::from_u16(reason.status()).expect("a status"), &refusal)
 }
 

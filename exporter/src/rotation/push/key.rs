@@ -1,7 +1,7 @@
 //! The new key, made here, and the request for its certificate.
 
 use kagiban_crds::host_api::{CertificateRequest, KeyRequest, MAX_SUBJECT_NAMES};
-use kagiban_crds::{CertificateSubject, SubjectError, SubjectPart};
+use kagiban_crds::{CertificateSubject, SubjectError, SubjectText};
 use kagiban_keystore::pem_block;
 use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, PublicKeyData, RsaKeySize, SanType};
 use zeroize::Zeroizing;
@@ -77,17 +77,12 @@ fn params(request: &CertificateRequest) -> Result<CertificateParams, KeyError> {
     Ok(params)
 }
 
-/// As OpenSSL writes them, and so as a policy that asks for a match finds them in its CA's own subject: a country as
-/// PrintableString, which X.520 has it be, and all else as UTF-8.
 fn subject(asked: &CertificateSubject) -> Result<DistinguishedName, rcgen::Error> {
     let mut name = DistinguishedName::new();
     for (part, text) in asked.parts() {
-        let value = match part {
-            SubjectPart::Country => DnValue::PrintableString(text.try_into()?),
-            SubjectPart::Province
-            | SubjectPart::Locality
-            | SubjectPart::Organization
-            | SubjectPart::OrganizationalUnit => DnValue::Utf8String(text.to_owned()),
+        let value = match part.text() {
+            SubjectText::Printable => DnValue::PrintableString(text.try_into()?),
+            SubjectText::Utf8 => DnValue::Utf8String(text.to_owned()),
         };
         name.push(DnType::from_oid(part.oid()), value);
     }

@@ -9,6 +9,8 @@ use kagiban_crds::host_api::{KeystoreOrder, OnUnreadable};
 use kagiban_crds::{AgentName, Generation, LeafSha256};
 use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge, Trusted, TrustedPlace};
 use secrecy::SecretString;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 mod error;
@@ -31,6 +33,8 @@ pub(in crate::rotation) struct Staging {
     pub password: Option<SecretString>,
     /// What became of the CA's root, where the product's vendor has it put beside the key.
     trusted: Option<TrustedPlace>,
+    /// Why the agent's copy of its INI file stays as it is, where it may tell another password.
+    copy_left: Option<String>,
     leaf: LeafSha256,
 }
 
@@ -99,18 +103,34 @@ impl Survey {
             let file = place.file(path, FileRole::PasswordIni, bytes(&contents), &ini.file, files.len())?;
             files.push(file.restored_as(bytes(&self.ini_for_rollback(push, ini)?)));
         }
-        if let Some((path, backup, contents)) = self.next_ini_backup(push)? {
-            let bytes = Zeroizing::new(contents.bytes().to_vec());
-            files.push(place.file(path, FileRole::PasswordIni, bytes, &backup.file, files.len())?);
+        let mut copy_left = None;
+        match self.ini_copy {
+            Some(Ok(copy)) => {
+                let bytes = Zeroizing::new(copy.next.bytes().to_vec());
+                files.push(place.file(&copy.path, FileRole::PasswordIni, bytes, &copy.file, files.len())?);
+            }
+            Some(Err(why)) => copy_left = Some(why),
+            None => {}
         }
         let password = self.passwords.into_iter().next();
-        Ok(Staging { files, previous: self.previous, password, trusted, leaf })
+        Ok(Staging { files, previous: self.previous, password, trusted, copy_left, leaf })
     }
 }
 
 impl Staging {
-    /// For the log of steps: where the CA's root went. Empty where none goes in.
+    /// For the log of steps: where the CA's root went, and which copy was left. Empty where there is neither.
     pub(in crate::rotation) fn note(&self, push: &Push) -> String {
+        let root = self.note_of_root(push);
+        match &self.copy_left {
+            None => root,
+            Some(why) => {
+                let between = if root.is_empty() { "" } else { "; " };
+                format!("{root}{between}the agent's copy of its INI file stays as it is: {why}")
+            }
+        }
+    }
+
+    fn note_of_root(&self, push: &Push) -> String {
         match (&self.trusted, push.ca_alias) {
             (Some(TrustedPlace::Put { alias }), Some(usual)) if alias != usual => {
                 format!("another entry is called {usual} and stays: the CA's root goes in beside it as {alias}")
@@ -223,10 +243,16 @@ impl StagedFile {
     }
 }
 
-/// What the chain ends in, where that is a CA that signed itself: the certificate that a person would import.
+/// What the chain ends in, where that is a CA that signed itself: the certificate that a person would import. One that a CA made of its
+/// next key with its last bears the same name twice and is none.
 fn root_of(chain: &[Certificate]) -> Option<&Certificate> {
     let (_, issuers) = chain.split_first()?;
-    issuers.last().filter(|last| last.is_self_issued() && last.is_ca())
+    issuers.last().filter(|last| last.is_self_issued() && last.is_ca() && has_signed_itself(last))
+}
+
+fn has_signed_itself(certificate: &Certificate) -> bool {
+    let parsed = X509Certificate::from_der(certificate.der());
+    parsed.is_ok_and(|(_, parsed)| parsed.verify_signature(None).is_ok())
 }
 
 fn chain_pem(chain: &[Certificate]) -> Zeroizing<Vec<u8>> {
@@ -242,5 +268,31 @@ fn key_pem(pkcs8: &[u8]) -> Zeroizing<Vec<u8>> {
 impl std::fmt::Debug for StagedFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StagedFile").field("swap", &self.swap).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn a_ca_that_signed_itself_is_a_root_and_one_that_its_last_key_signed_under_the_same_name_is_none() {
+        let params = || {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, "Fleet CA");
+            params
+        };
+        let key = || KeyPair::generate().expect("a key");
+        let (last, next) = (key(), key());
+        let root = params().self_signed(&next).expect("signed");
+        let rollover = params().signed_by(&next, &Issuer::new(params(), &last)).expect("signed");
+        for (der, is_root) in [(root.der(), true), (rollover.der(), false)] {
+            let read = || Certificate::from_der(der).expect("a certificate");
+            assert!(read().is_self_issued() && read().is_ca());
+            assert_eq!(root_of(&[read(), read()]).is_some(), is_root);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What lies there before a rotation: every file of the set, read once, with whatever would keep it from being replaced
 //! or from coming back. Nothing is written here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kagiban_agents::{Ini, MAX_INI_BYTES, PasswordIni};
 use kagiban_crds::LeafSha256;
@@ -28,8 +28,8 @@ pub(in crate::rotation) struct Survey {
     /// The one that the old store was found to open with.
     pub opens: Option<usize>,
     pub ini: Option<IniFile>,
-    /// The agent's copy of it, where that tells a password which will not be the store's.
-    pub ini_backup: Option<IniFile>,
+    /// What becomes of the agent's copy of it, where that tells a password which will not be the store's; or why it stays as it is.
+    pub ini_copy: Option<Result<IniCopy, String>>,
     pub alias: String,
     pub format: StoreFormat,
     pub previous: Option<LeafSha256>,
@@ -45,6 +45,12 @@ pub(in crate::rotation) struct IniFile {
     pub file: Surveyed,
     pub contents: Ini,
     pub password: Option<SecretString>,
+}
+
+pub(in crate::rotation) struct IniCopy {
+    pub path: PathBuf,
+    pub file: Surveyed,
+    pub next: Ini,
 }
 
 /// Looks at what there is, so that a rotation that cannot end well is refused before a certificate is issued for it.
@@ -137,9 +143,9 @@ fn survey_store(
         store.check_alias(&alias)?;
     }
     let files = Files::Store(Box::new(file));
-    let mut survey = Survey { files, passwords, opens, ini, ini_backup: None, alias, format, previous };
+    let mut survey = Survey { files, passwords, opens, ini, ini_copy: None, alias, format, previous };
     survey.check_passwords(push)?;
-    survey.ini_backup = survey.stale_backup(push)?;
+    survey.ini_copy = survey.stale_copy(push);
     Ok(survey)
 }
 
@@ -159,7 +165,7 @@ fn survey_pair(order: &KeystoreOrder, certificate: &Path, key: &Path) -> Result<
         passwords: Vec::new(),
         opens: None,
         ini: None,
-        ini_backup: None,
+        ini_copy: None,
         alias: String::new(),
         format: StoreFormat::Pem,
     })
@@ -181,37 +187,18 @@ impl Survey {
         Ok(())
     }
 
-    /// An agent that falls back on its copy of the INI file would be told the old password: with the new store in place it could not
-    /// start. A copy that tells none, as after the agent has removed what it has read, is left as it is.
-    fn stale_backup(&self, push: &Push) -> Result<Option<IniFile>, StagingError> {
-        let (Some(path), Some((_, place)), Some(_)) = (&push.ini_backup, &push.password_ini, self.next_ini(push)?)
-        else {
-            return Ok(None);
+    /// An agent that falls back on its copy of the INI file would be told another password than the store's and could not start,
+    /// whether or not the file itself changes. A copy that tells none, as after the agent has removed what it has read, is left as it is.
+    /// So is one that cannot be read or written, which is told: for the sake of a copy no agent goes without its certificate.
+    fn stale_copy(&self, push: &Push) -> Option<Result<IniCopy, String>> {
+        let (path, (_, place)) = (push.ini_backup.as_ref()?, push.password_ini.as_ref()?);
+        let (new, place) = (self.passwords.first()?, PasswordIni { file: place.backup?, ..*place });
+        let file = match platform::survey(path, max_ini_bytes()) {
+            Ok(file) => file,
+            Err(error) => return Some(Err(error.to_string())),
         };
-        let file = platform::survey(path, max_ini_bytes())?;
-        let Some(held) = &file.file else { return Ok(None) };
-        let (contents, password) =
-            read_ini(&held.bytes, &PasswordIni { file: place.backup.unwrap_or(place.file), ..*place })?;
-        Ok(password.is_some().then_some(IniFile { file, contents, password }))
-    }
-
-    /// What the agent's copy of the INI file will hold, with the file that goes with it.
-    ///
-    /// # Errors
-    /// See [`StagingError`].
-    pub(in crate::rotation) fn next_ini_backup<'a>(
-        &'a self,
-        push: &'a Push,
-    ) -> Result<Option<(&'a Path, &'a IniFile, Ini)>, StagingError> {
-        let (Some(path), Some((_, place)), Some(backup), Some(new)) =
-            (&push.ini_backup, &push.password_ini, &self.ini_backup, self.passwords.first())
-        else {
-            return Ok(None);
-        };
-        let contents = backup.contents.with_value(place.section, place.key, new);
-        let contents =
-            contents.map_err(|source| StagingError::Ini { file: place.backup.unwrap_or(place.file), source })?;
-        Ok((contents.bytes() != backup.contents.bytes()).then_some((path, backup, contents)))
+        let next = stale_copy_of(&file.file.as_ref()?.bytes, new, &place).transpose()?;
+        Some(next.map(|next| IniCopy { path: path.clone(), file, next }).map_err(|error| error.to_string()))
     }
 
     pub(in crate::rotation) fn old_store(&self) -> Option<&[u8]> {
@@ -251,16 +238,27 @@ impl Survey {
         if known {
             return Ok(None);
         }
-        if new.expose_secret().chars().count() < place.min_password {
-            return Err(StagingError::PasswordTooShort { min: place.min_password });
-        }
-        if !new.expose_secret().bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(StagingError::PasswordNotAscii { file: place.file });
-        }
-        let contents = ini.contents.with_value(place.section, place.key, new);
-        let contents = contents.map_err(|source| StagingError::Ini { file: place.file, source })?;
-        Ok(Some((path, ini, contents)))
+        Ok(Some((path, ini, tell(&ini.contents, new, place)?)))
     }
+}
+
+/// What a copy of the INI file is to hold; none where it says nothing that is not so.
+fn stale_copy_of(bytes: &[u8], new: &SecretString, place: &PasswordIni) -> Result<Option<Ini>, StagingError> {
+    let (contents, password) = read_ini(bytes, place)?;
+    let is_stale = password.is_some() && !same_secret(password.as_ref(), Some(new));
+    is_stale.then(|| tell(&contents, new, place)).transpose()
+}
+
+/// The INI file with a password that the agent takes.
+fn tell(contents: &Ini, new: &SecretString, place: &PasswordIni) -> Result<Ini, StagingError> {
+    if new.expose_secret().chars().count() < place.min_password {
+        return Err(StagingError::PasswordTooShort { min: place.min_password });
+    }
+    if !new.expose_secret().bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(StagingError::PasswordNotAscii { file: place.file });
+    }
+    let contents = contents.with_value(place.section, place.key, new);
+    contents.map_err(|source| StagingError::Ini { file: place.file, source })
 }
 
 /// The store, all of it understood, and which password it was found to open with. A JKS opens without any.

@@ -1,4 +1,4 @@
-//! Whether the agent's JARs are as their vendor has signed them. A program is asked for a second or more about each: once a day, beside
+//! Whether the agent's JARs are as they were signed. A program is asked for a second or more about each: once a day, beside
 //! the looks, which tell what it said last.
 
 use std::path::PathBuf;

@@ -223,13 +223,14 @@ impl Restoration<'_> {
         self.push?.password_ini.as_ref()
     }
 
-    /// Whether the file with the agent's password is one of the set. Where the agent's copy of it is too, that comes after it.
+    /// Whether the file with the agent's password is one of the set. The agent's copy of it may be one without it.
     pub(super) fn tells_password(&self) -> bool {
         self.password_file().is_some()
     }
 
     fn password_file(&self) -> Option<&FileSwap> {
-        self.files.iter().find(|file| file.holds == FileRole::PasswordIni)
+        let copy = self.push.and_then(|push| push.ini_backup.as_ref());
+        self.files.iter().find(|file| file.holds == FileRole::PasswordIni && copy != Some(&file.path))
     }
 
     /// Whether this rotation has told the agent `password`.
