@@ -231,6 +231,7 @@ ups:
   - {name: c, snmp: {address: "h:1", version: v3, user: m, auth: {protocol: SHA-256, passwordFile: /5}, privacy: {protocol: AES-128, passwordFile: /6}}}
   - {name: d, powerchuteWeb: {address: "h:1", username: m, passwordFile: /7, caFile: /w}}
 powerchuteHealth:
+  jarsigner: /j
   snmp: {address: "h:1", communityFile: /8, user: m, auth: {protocol: SHA-256, passwordFile: /9}, privacy: {protocol: AES-128, passwordFile: /10}}
 shutdown: {eventLogs: [/e]}
 outsideHosts:
@@ -256,6 +257,7 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             "ups[2].snmp.privacy.passwordFile /6",
             "ups[3].powerchuteWeb.passwordFile /7",
             "ups[3].powerchuteWeb.caFile /w",
+            "powerchuteHealth.jarsigner /j",
             "powerchuteHealth.snmp.communityFile /8",
             "powerchuteHealth.snmp.auth.passwordFile /9",
             "powerchuteHealth.snmp.privacy.passwordFile /10",
