@@ -11,7 +11,7 @@ use support::{World, renewal, rollback, rotate_until};
 const OLD_ONLY: &str = "cmp -s $0/tls.crt $0/first.crt";
 
 /// An agent that works when the script of a shell ends well; `$0` is the agent's directory.
-async fn works_if(mut world: World, script: &str) -> World {
+fn works_if(mut world: World, script: &str) -> World {
     std::fs::copy(world.home().join("tls.crt"), world.home().join("first.crt")).unwrap();
     let argv = serde_json::to_string(&["/bin/sh", "-c", script, &world.home().display().to_string()]).unwrap();
     world.rewrite_agent("verify: {", &format!("verify: {{function: {{command: {argv}}}, "));
@@ -49,7 +49,7 @@ fn notes(report: &RotationReport) -> String {
 async fn an_agent_that_works_before_and_after_is_committed_and_said_to_work() {
     for push in [true, false] {
         let world = if push { World::pem_pair().await } else { World::self_renewing(2049).await };
-        let world = works_if(world, "echo >> $0/asked").await;
+        let world = works_if(world, "echo >> $0/asked");
         let report = if push { pushed(&world).await } else { renewed(&world).await };
         assert_eq!(report.state, RotationState::Committed, "{report:#?}");
         assert_eq!(states(&report), (FunctionState::Works, Some(FunctionState::Works)));
@@ -61,7 +61,7 @@ async fn an_agent_that_works_before_and_after_is_committed_and_said_to_work() {
 #[tokio::test]
 async fn an_agent_that_needs_a_while_is_asked_again_until_it_works() {
     let script = "[ ! -e $0/asked ] || cmp -s $0/tls.crt $0/first.crt || [ $(wc -l < $0/asked) -ge 4 ] || no=1; echo >> $0/asked; [ -z \"$no\" ]";
-    let world = works_if(World::pem_pair().await, script).await;
+    let world = works_if(World::pem_pair().await, script);
     let report = pushed(&world).await;
     assert_eq!(report.state, RotationState::Committed, "{report:#?}");
     assert!(std::fs::read(world.home().join("asked")).unwrap().len() >= 5);
@@ -71,7 +71,7 @@ async fn an_agent_that_needs_a_while_is_asked_again_until_it_works() {
 async fn an_agent_that_worked_before_and_does_not_after_gets_its_old_certificate_back() {
     for push in [true, false] {
         let world = if push { World::pem_pair().await } else { World::self_renewing(2049).await };
-        let world = works_if(world, OLD_ONLY).await;
+        let world = works_if(world, OLD_ONLY);
         let report = if push { pushed(&world).await } else { renewed(&world).await };
         assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "function_lost"), "{report:#?}");
         assert_eq!(world.service.served().await, Some(world.first));
@@ -85,7 +85,7 @@ async fn an_agent_that_worked_before_and_does_not_after_gets_its_old_certificate
 async fn an_agent_that_works_after_neither_is_rolled_back_and_not_frozen_and_that_is_told() {
     for push in [true, false] {
         let world = if push { World::pem_pair().await } else { World::self_renewing(2049).await };
-        let world = works_if(world, "[ ! -e $0/asked ] && touch $0/asked").await;
+        let world = works_if(world, "[ ! -e $0/asked ] && touch $0/asked");
         let report = if push { pushed(&world).await } else { renewed(&world).await };
         assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "function_lost"), "{report:#?}");
         assert_eq!(world.service.served().await, Some(world.first));
@@ -102,7 +102,7 @@ async fn what_did_not_work_before_is_said_before_and_does_not_count_against_the_
     {
         for push in [true, false] {
             let world = if push { World::pem_pair().await } else { World::self_renewing(2049).await };
-            let world = works_if(world, script).await;
+            let world = works_if(world, script);
             let report = if push { pushed(&world).await } else { renewed(&world).await };
             assert_eq!(report.state, RotationState::Committed, "{report:#?}");
             assert_eq!(states(&report), (FunctionState::DoesNotWork, Some(after)));
@@ -117,7 +117,7 @@ async fn what_did_not_work_before_is_said_before_and_does_not_count_against_the_
 #[tokio::test]
 async fn a_program_that_hangs_after_the_restart_ends_the_rotation_and_not_the_agent() {
     // Its own timeout is longer than what is left of verify.deadline.
-    let mut world = works_if(World::pem_pair().await, &format!("{OLD_ONLY} || sleep 600")).await;
+    let mut world = works_if(World::pem_pair().await, &format!("{OLD_ONLY} || sleep 600"));
     world.rewrite_agent("\"]}, ", "\"], timeout: 10m}, ");
     let report = pushed(&world).await;
     assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "function_lost"), "{report:#?}");
@@ -131,7 +131,7 @@ async fn a_rotation_that_was_cut_off_at_any_edge_goes_by_what_was_said_before() 
     for (script, lost) in [(OLD_ONLY, true), ("exit 1", false)] {
         // The answer is in the fourth entry; before that nothing was touched.
         for edge in 3.. {
-            let world = works_if(World::pem_pair().await, script).await;
+            let world = works_if(World::pem_pair().await, script);
             let (rotator, lock) = world.rotator().await;
             let (new, ended) = rotate_until(rotator, &world.issuer, edge).await;
             drop(lock);
@@ -152,7 +152,7 @@ async fn a_rotation_that_was_cut_off_at_any_edge_goes_by_what_was_said_before() 
 
 #[tokio::test]
 async fn a_rollback_by_order_tells_whether_the_agent_works_after_it() {
-    let world = works_if(World::pem_pair().await, "[ ! -e $0/broken ]").await;
+    let world = works_if(World::pem_pair().await, "[ ! -e $0/broken ]");
     let (mut rotator, _lock) = world.rotator().await;
     support::order(&mut rotator, &world.issuer);
     rotator.advance(|_| {}).await;

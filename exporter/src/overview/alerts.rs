@@ -171,7 +171,7 @@ mod tests {
     fn alerts_that_are_dated_ahead_need_a_person_who_names_the_time_zone() {
         let [bad, _] = told(seen(AlertCounts { ahead: 3, ..AlertCounts::default() }));
         assert!(bad[0].said.starts_with("3 alerts dated more than an hour ahead"), "{bad:?}");
-        assert!(bad[0].fix.is_some_and(|fix| fix.contains("timeZone")), "{bad:?}");
+        assert!(bad[0].fix.as_ref().is_some_and(|fix| fix.contains("timeZone")), "{bad:?}");
     }
 
     #[test]
