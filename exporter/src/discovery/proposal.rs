@@ -366,8 +366,7 @@ mod tests {
                 (agent.name.to_string(), verify, renew.command.is_some(), renew.password_file.is_some())
             };
             let of_notice = ("pcbe".to_owned(), (true, Some("securekey".to_owned())), true, false);
-            let own_program = os == Os::Windows;
-            let of_program = ("virus-buster".to_owned(), (true, None), !own_program, own_program);
+            let of_program = ("virus-buster".to_owned(), (true, None), false, true);
             assert_eq!(config.agents.iter().map(told).collect::<Vec<_>>(), [of_notice, of_program], "{text}");
         }
     }

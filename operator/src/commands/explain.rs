@@ -41,7 +41,7 @@ fn done(product: Product) -> String {
         ("Read", read(facts)),
         ("Changed", changed(facts)),
         ("Stopped meanwhile", stopped(facts)),
-        ("Undone", undone(&facts.class)),
+        ("Undone", undone(facts)),
     ] {
         section(&mut text, head, lines);
     }
@@ -110,8 +110,8 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
             let mut lines = vec![
                 "nothing by Kagiban: the host runs the program under renew.command of its configuration".to_owned(),
             ];
-            lines.extend(usual("renew.command", renewal.renew));
-            lines.extend(usual("renew.backup, before it", renewal.backup));
+            lines.extend(usual(facts, "renew.command", renewal.renew));
+            lines.extend(usual(facts, "renew.backup, before it", renewal.backup));
             lines.push("files under renew.keep are put back as they were before".to_owned());
             lines
         }
@@ -172,8 +172,8 @@ fn service(service: Option<ServiceFacts>) -> String {
     }
 }
 
-fn undone(class: &Class) -> Vec<String> {
-    match class {
+fn undone(facts: &ProductFacts) -> Vec<String> {
+    match &facts.class {
         Class::Push => vec![
             "the old keystore stays beside the new one until the new certificate was seen live".to_owned(),
             "if it is not, the old one comes back by a rename, and the service is started again".to_owned(),
@@ -182,16 +182,21 @@ fn undone(class: &Class) -> Vec<String> {
         Class::Trigger(renewal) => {
             let mut lines =
                 vec!["by the program under renew.back of the host's configuration, where there is one".to_owned()];
-            lines.extend(usual("renew.back", renewal.back));
+            lines.extend(usual(facts, "renew.back", renewal.back));
             lines
         }
         Class::Observe => vec!["nothing is to be undone".to_owned()],
     }
 }
 
-/// What is run where the host's configuration names no program.
-fn usual(setting: &str, words: fn(Os) -> Option<&'static [CommandWord]>) -> impl Iterator<Item = String> + '_ {
-    SYSTEMS.iter().filter_map(move |(os, name)| {
+/// What is run where the host's configuration names no program, on the systems that the product is for.
+fn usual(
+    facts: &ProductFacts,
+    setting: &str,
+    words: fn(Os) -> Option<&'static [CommandWord]>,
+) -> impl Iterator<Item = String> {
+    let is_there = |(os, _): &&(Os, &str)| !(facts.directories)(*os).is_empty();
+    SYSTEMS.iter().filter(is_there).filter_map(move |(os, name)| {
         let words = words(*os)?;
         let seen = words.contains(&CommandWord::Password);
         let warning = if seen { " (others on the machine may see the password while it runs)" } else { "" };

@@ -207,7 +207,8 @@ async fn who_sends_more_than_is_read_hides_nothing_that_was_seen() {
     let (seen, _) = scene.look().await;
     assert!(seen.counts.as_ref().is_some_and(|it| it.is_part));
     fs::create_dir(scene.root.path().join("none")).expect("a folder");
-    assert_eq!(scene.failures().await, counted(&[("192.0.2.1", 1)]), "the next look goes on");
+    // Files that were written just now are read once more, so that this look may have enough, too.
+    assert_eq!(senders(&scene.look().await.0), [("192.0.2.1".to_owned(), 1)], "the next look goes on");
 }
 
 #[tokio::test]
@@ -292,7 +293,8 @@ proptest! {
                 bytes[at] = byte;
             }
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // A field may go on in the next line.
+        let text: String = String::from_utf8_lossy(&bytes).split_whitespace().collect();
         let rest = &bytes[at.index(bytes.len())..];
         for (bytes, holds, is_whole) in [(&bytes[..], Holds::Mails, true), (&bytes[..], Holds::Log, false), (rest, Holds::Mails, false)] {
             let counts = fuzz(bytes, holds).expect("a product has alerts");
