@@ -8,8 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use kagiban_agents::AlertFacts;
 
-use super::reader::digest;
-use super::text::narrowed;
+use super::text::{digest, narrowed};
 use crate::snapshot::Sender;
 
 /// One mail has one alert; who pastes them together sends no more than a page of them.

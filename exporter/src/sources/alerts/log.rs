@@ -3,8 +3,7 @@
 use csv::{ReaderBuilder, StringRecord};
 
 use super::entry::{Columns, Entry, Reading};
-use super::reader::digest;
-use super::text::{decoded, narrowed};
+use super::text::{decoded, digest, narrowed};
 
 /// No cell of a log is as long. Where one is, a quotation mark has no second one, and all that follows it would be one cell.
 const MAX_CELL: usize = 16 * 1024;

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,6 +11,7 @@ use jiff::Timestamp;
 use super::entry::{Entry, Reading};
 use super::ledger::{KEPT, Ledger, locked};
 use super::mailbox::Boxed;
+use super::text::digest;
 use super::{REASONS, log, mail, mailbox};
 use crate::config::{ObserveConfig, PathPattern};
 use crate::platform::{self, FileEnds, FileError, FileIdentity};
@@ -179,12 +179,6 @@ fn of_mail(boxed: Boxed<'_>, reading: &Reading) -> Vec<(u64, Entry)> {
     let of_text = digest(boxed.mail.trim_ascii_end());
     let entries = mail::entries(boxed.mail, reading).into_iter().enumerate();
     entries.map(|(at, entry)| (digest(&(of_text, at)), Entry { at: entry.at.or_else(sent_at), ..entry })).collect()
-}
-
-pub(super) fn digest(of: &(impl Hash + ?Sized)) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Whether nothing in a file of this time is told any more.

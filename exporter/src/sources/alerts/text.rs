@@ -1,5 +1,7 @@
 //! Japanese text whose encoding is said wrongly or not at all.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use encoding_rs::{EUC_JP, Encoding, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE};
 
 /// In the order in which they are tried. What mailers and consoles of Windows call Shift_JIS is CP932, and so is this one.
@@ -34,6 +36,13 @@ pub(super) fn narrowed(text: &str) -> String {
         other => other,
     };
     text.chars().map(narrow).collect()
+}
+
+/// By which two texts are told apart.
+pub(super) fn digest(of: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
