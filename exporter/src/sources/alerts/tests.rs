@@ -249,7 +249,10 @@ async fn an_alert_without_a_time_is_as_old_as_its_mail_and_not_as_its_box() {
     let marked = [&b"From a@b Tue Jun 13 00:08:07 2017\n"[..], &mail(&text("192.0.2.2"))].concat();
     let now = Timestamp::now().to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string();
     let fresh = [format!("Date: {now}\n").as_bytes(), &mail(&text("192.0.2.3"))].concat();
-    scene.write("box", [boxed(&[dated("192.0.2.1")]), marked, b"\n".to_vec(), boxed(std::slice::from_ref(&fresh))].concat());
+    scene.write(
+        "box",
+        [boxed(&[dated("192.0.2.1")]), marked, b"\n".to_vec(), boxed(std::slice::from_ref(&fresh))].concat(),
+    );
     scene.write("mail/new/1", fresh);
     assert_eq!(scene.failures().await, counted(&[("192.0.2.3", 1)]));
 }
