@@ -9,7 +9,7 @@ use kagiban_keystore::{Certificate, Format, Limits, ReadError, Store, sniff};
 use tokio::time::Instant;
 
 use crate::blocking::{Blocked, Turns, Work};
-use crate::platform::{self, FileError};
+use crate::platform::{self, FileError, Links};
 
 /// A file of some kilobytes.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
@@ -96,8 +96,8 @@ pub(super) async fn look(file: &LeafFile) -> Result<Certificate, LeafFileError> 
 fn read_leaf(file: &LeafFile) -> Result<Certificate, LeafFileError> {
     let limits = Limits::default();
     let most = u64::try_from(limits.max_bytes).unwrap_or(u64::MAX);
-    // Open to other programs meanwhile: one that writes it anew must not fail for a look.
-    let read = platform::read_regular(&file.path, most)?;
+    // Of whoever keeps it: another account that may write beside it could prove a renewal by a certificate of its own.
+    let read = platform::read_held(&file.path, most, Links::OfAdministrators)?;
     leaf_in(&file.path, file.alias.as_deref(), &read.bytes, &limits)
 }
 
@@ -228,5 +228,18 @@ mod tests {
         std::fs::remove_file(&file.path).expect("removed");
         std::fs::create_dir(&file.path).expect("made");
         assert_eq!(look(&file).await.expect_err("no file").reason(), "not_regular");
+    }
+
+    /// Whoever may write beside an agent's files, and not to them, must not have a certificate of their own prove a renewal.
+    #[tokio::test]
+    async fn a_second_name_of_another_file_proves_nothing() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = LeafFile { path: directory.path().join("OfcNTCer.dat"), alias: None };
+        let other = directory.path().join("another.dat");
+        std::fs::write(&other, made("console.example.com").der()).expect("written");
+        std::fs::hard_link(&other, &file.path).expect("linked");
+        let refused = look(&file).await.expect_err("refused");
+        assert!(refused.is_the_files(), "{refused}");
+        assert_eq!(refused.reason(), "hard_linked");
     }
 }
