@@ -137,15 +137,6 @@ pub(crate) mod tests {
         assert_eq!(FACTS_OF_PRODUCT.keystores, [path]);
     }
 
-    #[test]
-    fn it_is_looked_for_where_the_notice_says_that_it_is_installed() {
-        let mut told: Vec<_> = GUIDE.directories.iter().map(|directory| directory.path).collect();
-        let mut looked: Vec<_> = (FACTS_OF_PRODUCT.directories)(Os::Windows).to_vec();
-        told.sort_unstable();
-        looked.sort_unstable();
-        assert_eq!(looked, told);
-    }
-
     facts_of_notice! {
         "Apex One サーバから Apex One セキュリティエージェントへの接続について", "An agent that cannot verify the server's certificate does not answer the server. The dashboard says so."
         => fn the_dashboard_says_that_agents_lack_the_certificate() {

@@ -150,15 +150,6 @@ pub(crate) mod tests {
         }
     }
 
-    #[test]
-    fn it_is_looked_for_where_the_notice_says_that_it_is_installed() {
-        let mut told: Vec<_> = GUIDE.directories.iter().map(|directory| directory.path).collect();
-        let mut looked: Vec<_> = (FACTS_OF_PRODUCT.directories)(Os::Windows).to_vec();
-        told.sort_unstable();
-        looked.sort_unstable();
-        assert_eq!(looked, told);
-    }
-
     facts_of_notice! {
         "対象製品", "11.0 and XG."
         => fn it_is_said_of_two_releases() {

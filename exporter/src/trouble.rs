@@ -11,6 +11,11 @@ pub struct Trouble<R = &'static str> {
     pub message: Label,
 }
 
+/// The word of a closed set for a reason that may be from a larger one, and `otherwise` for what does not occur.
+pub(crate) fn one_of(set: &[&'static str], reason: &str, otherwise: &'static str) -> &'static str {
+    set.iter().copied().find(|known| *known == reason).unwrap_or(otherwise)
+}
+
 impl<R> Trouble<R> {
     pub fn new(reason: R, message: impl std::fmt::Display) -> Self {
         Self { reason, message: Label::new(&message.to_string()) }

@@ -206,12 +206,7 @@ async fn nothing_is_renewed_while_the_power_is_not_safe() {
 async fn a_renewal_that_a_crash_has_left_behind_is_waited_for_and_not_begun_again() {
     let world = World::self_renewing(2049).await;
     world.before("renew", "sleep 1");
-    {
-        let (mut rotator, _lock) = world.rotator().await;
-        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-        let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
-        assert!(cut_off.is_err() && world.ran("renew") == 1, "the crash is not in the middle");
-    }
+    world.crash_in("renew", Duration::from_millis(300)).await;
     let (rotator, _lock) = world.rotator().await;
     let report = rotator.report().unwrap();
     assert_eq!(report.state, RotationState::Committed, "{report:#?}");
@@ -330,12 +325,7 @@ async fn a_file_that_the_program_writes_over_is_what_it_was_after_every_end_of_a
 async fn a_file_that_the_program_writes_over_after_a_crash_is_put_back_too() {
     let (world, file) = with_command_file(2049).await;
     world.before("renew", "sleep 1; rm -f ${0%/*}/default.sh; echo default > ${0%/*}/default.sh");
-    {
-        let (mut rotator, _lock) = world.rotator().await;
-        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-        let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
-        assert!(cut_off.is_err() && world.ran("renew") == 1, "the crash is not in the middle");
-    }
+    world.crash_in("renew", Duration::from_millis(300)).await;
     let (rotator, _lock) = world.rotator().await;
     let report = rotator.report().unwrap();
     assert_eq!(report.state, RotationState::Committed, "{report:#?}");
@@ -486,12 +476,7 @@ async fn a_file_that_somebody_changes_during_the_backup_stays_as_they_have_chang
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_that_a_crash_has_cut_off_in_its_backup_is_given_up_when_that_has_ended() {
     let (world, _) = with_backup("sleep 2; echo > ended").await;
-    {
-        let (mut rotator, _lock) = world.rotator().await;
-        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-        let cut_off = tokio::time::timeout(Duration::from_millis(500), rotator.advance(|_| {})).await;
-        assert!(cut_off.is_err() && world.ran("save") == 1, "the crash is not in the middle");
-    }
+    world.crash_in("save", Duration::from_millis(500)).await;
     let (rotator, _lock) = world.rotator().await;
     let report = rotator.report().unwrap();
     assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "restarted_before_renewal"));

@@ -151,12 +151,7 @@ async fn a_renewal_that_a_crash_has_left_behind_is_proven_by_the_file_when_its_p
     for (ends, state) in [(2049, RotationState::Committed), (2030, RotationState::RolledBack)] {
         let world = world(ends).await;
         world.before("renew", "sleep 1");
-        {
-            let (mut rotator, _lock) = world.rotator().await;
-            rotator.renew(&renewal(1, 1), Ok(())).unwrap();
-            let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
-            assert!(cut_off.is_err() && world.ran("renew") == 1, "the crash is not in the middle");
-        }
+        world.crash_in("renew", Duration::from_millis(300)).await;
         let (rotator, _lock) = world.rotator().await;
         let report = rotator.report().unwrap();
         assert_eq!(report.state, state, "{report:#?}");

@@ -355,9 +355,12 @@ impl Resolver<'_> {
         if !(1..=MAX_BACKUPS).contains(&self.0.backups) {
             return Err(self.invalid("backups", "must be from 1 to 20"));
         }
+        // Looked for once: a directory that comes meanwhile must not have the program of one part proven by the file of another.
+        let installed = self.installed()?;
+        let installed = installed.as_ref();
         let procedure = match facts.class {
-            Class::Push => Procedure::Push(self.resolve_push(facts)?),
-            Class::Trigger(renewal) => Procedure::Trigger(self.resolve_trigger(renewal)?),
+            Class::Push => Procedure::Push(self.resolve_push(facts, installed)?),
+            Class::Trigger(renewal) => Procedure::Trigger(self.resolve_trigger(renewal, installed)?),
             Class::Observe => {
                 return Err(AgentConfigError::Observed { agent: self.0.name.clone(), product: self.0.product });
             }
@@ -365,23 +368,22 @@ impl Resolver<'_> {
         Ok(Agent {
             name: self.0.name.clone(),
             product: self.0.product,
-            leaf_place: self.resolve_leaf_place(&procedure)?,
+            leaf_place: self.resolve_leaf_place(&procedure, installed)?,
             service: self.resolve_service(facts, &procedure)?,
             procedure,
             verify: self.resolve_verify()?,
-            function: self.resolve_function()?,
+            function: self.resolve_function(installed)?,
         })
     }
 
-    fn resolve_push(&self, facts: &ProductFacts) -> Result<Push, AgentConfigError> {
+    fn resolve_push(&self, facts: &ProductFacts, installed: Option<&Installed>) -> Result<Push, AgentConfigError> {
         if self.0.renew.is_some() {
             return Err(self.invalid("renew", "this product takes its certificate from the operator"));
         }
-        let installed = self.installed()?;
-        let password_ini = self.resolve_ini(installed.as_ref())?;
+        let password_ini = self.resolve_ini(installed)?;
         let ini_backup = password_ini.as_ref().and_then(|(path, ini)| Some(path.with_file_name(ini.backup?)));
         Ok(Push {
-            keystore: self.resolve_keystore(installed.as_ref())?,
+            keystore: self.resolve_keystore(installed)?,
             alias: self.0.keystore.alias.clone().or_else(|| facts.alias.map(str::to_owned)),
             ca_alias: facts.ca_alias,
             password_file: self.optional("passwordFile", self.0.password_file.as_deref())?,
@@ -391,7 +393,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn resolve_trigger(&self, renewal: Renewal) -> Result<Trigger, AgentConfigError> {
+    fn resolve_trigger(&self, renewal: Renewal, installed: Option<&Installed>) -> Result<Trigger, AgentConfigError> {
         if self.0.keystore != KeystoreConfig::default() {
             return Err(self.invalid("keystore", "this product keeps its key and its certificate by itself"));
         }
@@ -407,10 +409,9 @@ impl Resolver<'_> {
             self.0.renew.clone().unwrap_or_default();
         // Whoever names another program than the product's own says all of it.
         let is_usual = command.is_none();
-        let installed = self.installed()?;
         let usual = |words: fn(Os) -> Option<&'static [CommandWord]>| {
             let words = words(platform::OS).filter(|_| is_usual)?;
-            Some(usual_command(&installed.as_ref()?.directory, words))
+            Some(usual_command(&installed?.directory, words))
         };
         let backup = self.resolve_backup(backup.as_ref(), usual(renewal.backup))?;
         let back = back.or_else(|| usual(renewal.back));
@@ -453,15 +454,13 @@ impl Resolver<'_> {
         // The product's own program writes an archive, and asks for a name that says so.
         let is_usual = command.is_none() && usual.is_some();
         let format = if is_usual { BackupFormat::Zip } else { format };
-        let file = self.optional("renew.backup.file", file.as_deref())?;
+        let file = self.optional(BACKUP_FILE, file.as_deref())?;
         if is_usual && file.as_ref().is_some_and(|file| !is_archive(file)) {
-            return Err(
-                self.invalid("renew.backup.file", "must end in .zip: the product's program takes no other name")
-            );
+            return Err(self.invalid(BACKUP_FILE, "must end in .zip: the product's program takes no other name"));
         }
         let command = self.command("renew.backup.command", command.or(usual))?;
         if file.is_none() && !names(&command, BACKUP) {
-            return Err(self.missing("renew.backup.file"));
+            return Err(self.missing(BACKUP_FILE));
         }
         Ok(Some(ProductBackup { command, file, format }))
     }
@@ -511,7 +510,11 @@ impl Resolver<'_> {
         Ok(Some((path, ini)))
     }
 
-    fn resolve_leaf_place(&self, procedure: &Procedure) -> Result<LeafPlace, AgentConfigError> {
+    fn resolve_leaf_place(
+        &self,
+        procedure: &Procedure,
+        installed: Option<&Installed>,
+    ) -> Result<LeafPlace, AgentConfigError> {
         let VerifyConfig { certificate_file, alias, .. } = &self.0.verify;
         let is_push = matches!(procedure, Procedure::Push(_));
         if is_push && (certificate_file.is_some() || alias.is_some()) {
@@ -527,8 +530,8 @@ impl Resolver<'_> {
             return self.resolve_endpoint(procedure).map(LeafPlace::Endpoint);
         }
         let configured = self.optional(CERTIFICATE_FILE, certificate_file.as_deref())?;
-        let usual = || Ok(self.installed()?.and_then(|at| at.keystores().next()));
-        let path = configured.map_or_else(usual, |path| Ok(Some(path)))?;
+        let usual = || installed.and_then(|at| at.keystores().next());
+        let path = configured.or_else(usual);
         let path = path.ok_or_else(|| self.missing("endpoint, or verify.certificateFile instead of it,"))?;
         if self.0.service.name.is_some() || self.0.service.start.is_some() {
             let problem = "a file does not tell that the service is down, so that nothing would ever start it; leave service.name and \
@@ -643,10 +646,9 @@ impl Resolver<'_> {
         })
     }
 
-    fn resolve_function(&self) -> Result<Option<FunctionCheck>, AgentConfigError> {
-        let installed = self.installed()?;
+    fn resolve_function(&self, installed: Option<&Installed>) -> Result<Option<FunctionCheck>, AgentConfigError> {
         let refused = |source| AgentConfigError::Function { agent: self.0.name.clone(), source };
-        FunctionCheck::of(self.0, installed.as_ref()).map_err(refused)
+        FunctionCheck::of(self.0, installed).map_err(refused)
     }
 
     /// A program given by a relative path would depend on where the exporter happens to be started.

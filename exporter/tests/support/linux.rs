@@ -2,12 +2,13 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use rcgen::ExtendedKeyUsagePurpose;
 
 use super::pki::{Authority, fingerprint};
 use super::service::{Service, Store};
-use super::{AGENT, HOST, World};
+use super::{AGENT, HOST, World, renewal};
 
 impl World {
     /// A service whose program `renew` gives it the certificate that waits in `next.crt` and `next.key`, and whose program
@@ -53,6 +54,14 @@ impl World {
     /// What is to run before the program `name`, in its shell.
     pub fn before(&self, name: &str, script: &str) {
         std::fs::write(self.home().join(format!("before-{name}")), script).unwrap();
+    }
+
+    /// Orders a renewal, and ends its exporter after a while, in the middle of that program.
+    pub async fn crash_in(&self, program: &str, after: Duration) {
+        let (mut rotator, _lock) = self.rotator().await;
+        rotator.renew(&renewal(1, 1), Ok(())).unwrap();
+        let cut_off = tokio::time::timeout(after, rotator.advance(|_| {})).await;
+        assert!(cut_off.is_err() && self.ran(program) == 1, "the crash is not in the middle");
     }
 
     /// How often the program was run.

@@ -17,6 +17,7 @@ use crate::config::{ObserveConfig, PathPattern};
 use crate::platform::{self, FileEnds, FileError, FileIdentity};
 use crate::snapshot::Trouble;
 use crate::sources::files::{CandidateFile, find};
+use crate::trouble::one_of;
 
 /// An alert is a page of text. Whatever is larger, or comes with an attachment, is none.
 pub(super) const MAX_MAIL: usize = 256 * 1024;
@@ -244,7 +245,7 @@ fn modified(metadata: &fs::Metadata, now: Timestamp) -> i128 {
 
 /// Those of a file that is replaced do not occur.
 fn known_reason(reason: &'static str) -> &'static str {
-    REASONS.iter().find(|known| **known == reason).copied().unwrap_or("read_failed")
+    one_of(REASONS, reason, "read_failed")
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use crate::installation::{Installed, local_endpoint};
 use crate::platform::{self, Command, ProgramError};
 use crate::probe::{self, Endpoint};
 use crate::snapshot::{FunctionSeen, Label, Observation, Trouble};
+use crate::trouble::one_of;
 
 /// Every reason that a look can fail for: the agent could not be asked, so that nothing is known of it.
 pub(super) const REASONS: &[&str] = &[
@@ -345,7 +346,7 @@ impl FunctionSource {
         let answer = asked.await.unwrap_or_else(|_| FunctionAnswer::Unknown(panicked("panic")));
         let trouble = match &answer {
             FunctionAnswer::Unknown(trouble) if trouble.reason != "not_told" => {
-                let reason = REASONS.iter().find(|known| **known == trouble.reason).copied().unwrap_or(NOT_ASKED);
+                let reason = one_of(REASONS, trouble.reason, NOT_ASKED);
                 Some(Trouble { reason, ..trouble.clone() })
             }
             FunctionAnswer::Works | FunctionAnswer::DoesNotWork(_) | FunctionAnswer::Unknown(_) => None,

@@ -14,10 +14,9 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::platform::testing::native;
 
 fn agent(yaml: &str) -> AgentConfig {
-    serde_yaml::from_str(&native(yaml)).unwrap_or_else(|error| panic!("{yaml}: {error}"))
+    serde_yaml::from_str(yaml).unwrap_or_else(|error| panic!("{yaml}: {error}"))
 }
 
 fn web(function: &str) -> AgentConfig {

@@ -16,6 +16,7 @@ use crate::blocking::Work;
 use crate::installation::Installed;
 use crate::platform::{self, FileError, InstalledPackage};
 use crate::snapshot::{Label, Observation, ReleaseSeen, Trouble};
+use crate::trouble::one_of;
 
 /// Every reason that a look can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -130,7 +131,7 @@ fn version_of(path: &Path) -> Result<Option<String>, Trouble> {
 
 /// Those of a file that is replaced do not occur.
 fn known(reason: &'static str) -> &'static str {
-    REASONS.iter().find(|known| **known == reason).copied().unwrap_or("read_failed")
+    one_of(REASONS, reason, "read_failed")
 }
 
 /// Any bytes in the place of a program.

@@ -13,8 +13,8 @@ const SIZE_AT: usize = 18;
 pub(crate) fn of(text: &str) -> Vec<u8> {
     let sum = crc32fast::hash(text.as_bytes());
     let size = short(text.len());
-    let name = [NAME.len().to_le_bytes()[0], 0];
-    let about = [&STORED[..], &sum.to_le_bytes(), &size, &size, &name, &[0, 0]].concat();
+    let [name, ..] = short(NAME.len());
+    let about = [&STORED[..], &sum.to_le_bytes(), &size, &size, &[name, 0, 0, 0]].concat();
     let file = [FILE, &about, NAME, text.as_bytes()].concat();
     // Made by version 2.0; without a comment, disk or attributes, at the beginning.
     let entry = [ENTRY, &[20, 0], &about, &[0; 14], NAME].concat();
