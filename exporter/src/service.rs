@@ -551,8 +551,9 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
         if let Ok((rendered, took)) = blocking::run(Work::Render, Instant::now() + RENDER_WITHIN, rendering).await {
             site.rendered.store(Arc::new(rendered));
             pause = (took * RENDER_ONE_IN).clamp(RENDER_AFTER, RENDER_AFTER_AT_MOST);
-            if complete && !site.ready.swap(true, Ordering::Relaxed) {
+            if complete && !site.ready.load(Ordering::Relaxed) {
                 info!("every source has been looked at");
+                site.ready.store(true, Ordering::Relaxed);
                 tell(Lifecycle::Status { status: "Answers; every source has been looked at".to_owned() }).await;
             }
         }

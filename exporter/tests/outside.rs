@@ -116,7 +116,7 @@ async fn hosts_that_are_silent_hold_up_neither_this_host_nor_a_host_that_answers
         )
     }));
     let exporter = Exporter::start(&configure(directory.path(), &yaml));
-    assert!(exporter.log().contains("every source has been looked at"), "it is ready before they are given up");
+    exporter.wait_until("it says so", |exporter| exporter.log().contains("every source has been looked at"));
     // Until each has been silent once, it may keep others waiting.
     let gave_up = |exporter: &Exporter| lines(&exporter.metrics(), "tls_probe_error", &["host=\"s", "timeout"]).len();
     exporter.wait_until("all are known to be silent", |exporter| gave_up(exporter) == SILENT);

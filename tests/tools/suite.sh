@@ -57,6 +57,11 @@ for pid in $(left); do
     say "left running: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
     kill -KILL "$pid" 2>/dev/null
 done
+# The kernel ends them when it comes to it.
+for ((moment = 0; failed && moment < 50; moment++)); do
+    [ -n "$(left)" ] || break
+    sleep 0.1
+done
 while read -r mount; do
     failed=1
     say "left mounted: $mount"

@@ -213,11 +213,11 @@ fn unfinished(state_directory: &StateDirectory, config: &Config) -> Result<Vec<(
     for agent in agents(state_directory, config)? {
         let Some(record) = rotation::peek(state_directory, &agent).map_err(RotationError::Journal)? else { continue };
         let Some(rotation) = &record.rotation else { continue };
-        let is_decided = rotation.state.is_decided();
+        let is_in_flight = rotation.is_in_flight();
         let is_settled = rotation.state.is_settled() && !rotation.discard_due;
         let shown = Shown::of(state_directory, record);
         if !is_settled || !shown.beside.is_empty() {
-            unfinished.push((shown, !is_decided));
+            unfinished.push((shown, is_in_flight));
         }
     }
     Ok(unfinished)

@@ -359,6 +359,12 @@ impl Rotation {
         }
     }
 
+    /// Whether an exporter that runs goes on with it by itself: what lies beside its files is removed after it has ended, and a freeze is
+    /// ended by a person.
+    pub fn is_in_flight(&self) -> bool {
+        !self.state.is_decided() || (self.state.is_settled() && self.discard_due)
+    }
+
     /// What is still to be removed of it and of those before it, when another takes its place.
     pub(super) fn left_behind(&self) -> Vec<FileSwap> {
         let own = self.files.iter().filter(|_| self.discard_due);
@@ -616,6 +622,24 @@ mod tests {
             steps: Vec::new(),
         };
         Record { rotation: Some(rotation), generation: Generation(generation), ..Record::new(host(), agent()) }
+    }
+
+    /// `rotation wait`, and with it the removal of the package, would end between the last phase and the removal of the old key.
+    #[test]
+    fn a_rotation_is_in_flight_until_nothing_of_it_lies_beside_its_files() {
+        let committed = Phase::Committed { before: Before::NotServed };
+        let failure = RotationFailure::new("start_failed", "it does not start");
+        let frozen = Phase::Frozen { failure, standing: FrozenFiles::Whole };
+        for (state, is_due, is_in_flight) in [
+            (Phase::Requested, false, true),
+            (committed.clone(), true, true),
+            (committed, false, false),
+            (frozen, true, false),
+        ] {
+            let told = format!("{state:?}");
+            let rotation = record(state, 1, &[0; 4]).rotation.expect("a rotation");
+            assert_eq!(Rotation { discard_due: is_due, ..rotation }.is_in_flight(), is_in_flight, "{told}");
+        }
     }
 
     proptest! {
