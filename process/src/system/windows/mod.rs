@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kagiban_files::{ObjectSecurity, strangers_in};
+use sha2::{Digest as _, Sha256};
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions};
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
@@ -28,6 +29,10 @@ use super::Request;
 /// Who listens makes a place for the next program when one has come; two that come at once are a moment apart.
 const BUSY_FOR: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// What of a path stands in the name of its pipe, in characters, and of the digest, in bytes. No two paths of a host have the same by chance.
+const SHOWN_OF_PATH: usize = 150;
+const DIGEST_BYTES: usize = 16;
 
 /// The requests that arrive from now on. Nothing asks for a reload yet: a service would hear it from its manager.
 #[derive(Debug)]
@@ -148,13 +153,18 @@ pub async fn connect_local(path: &Path) -> io::Result<NamedPipeClient> {
     }
 }
 
-/// Of a path; names of pipes have 256 characters at most, and no backslash.
+/// Of a path; names of pipes have 256 characters at most, and no backslash. A person knows it by its end, and a digest of all of it tells
+/// it from every other that looks the same so.
 fn pipe(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let word: Vec<_> =
         path.to_string_lossy().to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-    let last: String = word[word.len().saturating_sub(200)..].iter().collect();
-    format!(r"\\.\pipe\kagiban-{last}")
+    let last: String = word[word.len().saturating_sub(SHOWN_OF_PATH)..].iter().collect();
+    // What is no text has no case either.
+    let whole = path.to_str().map(str::to_lowercase);
+    let digest = Sha256::digest(whole.as_deref().map_or(path.as_os_str().as_encoded_bytes(), str::as_bytes));
+    let digest = hex::encode(&digest[..DIGEST_BYTES]);
+    format!(r"\\.\pipe\kagiban-{last}-{digest}")
 }
 
 pub(super) const NULL: &str = "NUL";
@@ -204,6 +214,17 @@ mod tests {
         let (second, first) = tokio::join!(connect_local(&path), heard);
         first.expect("the first is heard");
         second.expect("and there is a place again");
+    }
+
+    #[test]
+    fn two_paths_have_two_pipes_and_one_path_has_one_however_it_is_written() {
+        let long = "a".repeat(300);
+        let paths =
+            [r"C:\state\a-b", r"C:\state\a b", r"C:\state\a\b", &format!(r"C:\one\{long}"), &format!(r"C:\two\{long}")];
+        let names: std::collections::BTreeSet<_> = paths.iter().map(|path| pipe(Path::new(path))).collect();
+        assert_eq!(names.len(), paths.len(), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= 256), "{names:?}");
+        assert_eq!(pipe(Path::new(r"C:\State\A-B")), pipe(Path::new(paths[0])));
     }
 
     /// Wine gives a name to a second program, too: docs/windows.md.
