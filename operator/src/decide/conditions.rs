@@ -160,11 +160,20 @@ fn functional(case: &Case<'_>, keep: &[Condition]) -> Option<Written> {
     if let Some(before) = keep.iter().find(is_ours) {
         return Some(before.into());
     }
+    let told = case.inputs.resource.status.conditions.iter().find(is_ours);
+    // What was told stays told for as long as nothing else is known.
+    let unknown = |reason, message: String| match told.filter(|told| is_told_not_functional(told)) {
+        Some(_) => {
+            let message = format!("{message}; when it was last known, it did not do its work");
+            claim(UNKNOWN, Reason::LastSeenNotFunctional, message)
+        }
+        None => claim(UNKNOWN, reason, message),
+    };
     let report = match case.inputs.host {
         Observed::Seen(_) => case.report()?.function.as_ref()?,
         Observed::Unseen(obstacle) => {
-            case.inputs.resource.status.conditions.iter().find(is_ours)?;
-            return Some(claim(UNKNOWN, Reason::Blocked(obstacle.by), obstacle.message.clone()).into());
+            told?;
+            return Some(unknown(Reason::Blocked(obstacle.by), obstacle.message.clone()).into());
         }
     };
     let FunctionReport { latest, worked_at } = report;
@@ -178,9 +187,14 @@ fn functional(case: &Case<'_>, keep: &[Condition]) -> Option<Written> {
         }
         FunctionState::Unknown => {
             let message = format!("whether the agent does its work is not known, {last}{why}");
-            claim(UNKNOWN, Reason::FunctionUnknown, message)
+            unknown(Reason::FunctionUnknown, message)
         }
     }))
+}
+
+/// Whether it was told last that the agent does not do its work, whatever became unknown since.
+pub(super) fn is_told_not_functional(functional: &Condition) -> bool {
+    functional.status == FALSE || functional.reason == Reason::LastSeenNotFunctional.as_str()
 }
 
 /// Whether the leaf in force was seen at one of the two places.

@@ -3,6 +3,7 @@
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome, Procedure};
 
 use super::case::{Case, Verdict};
+use super::conditions::is_told_not_functional;
 use super::inputs::Obstacle;
 use super::reason::trigger_words;
 use super::settle::bounded;
@@ -191,16 +192,15 @@ fn newly(
 }
 
 /// That the agent does not do its work any more, or does again.
+/// Of each change, and of no look that could not be taken in between.
 fn functional(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
-    let found = |status: &ManagedAgentCertificateStatus| {
-        let condition = status.conditions.iter().find(|c| c.type_ == ConditionType::Functional.as_str())?;
-        Some((condition.status.clone(), condition.message.clone()))
+    let told = |status: &'_ ManagedAgentCertificateStatus| {
+        status.conditions.iter().find(|condition| condition.type_ == ConditionType::Functional.as_str()).cloned()
     };
-    let ((now, message), before) = (found(new)?, found(old).map(|(status, _)| status));
-    match (before.as_deref(), now.as_str()) {
-        (Some("False"), "False") => None,
-        (_, "False") => Some(Event::warning(Reason::NotFunctional, message)),
-        (Some("False"), "True") => Some(Event::normal(Reason::Functional, "the agent does its work again")),
+    let now = told(new)?;
+    match (told(old).as_ref().is_some_and(is_told_not_functional), now.status.as_str()) {
+        (false, "False") => Some(Event::warning(Reason::NotFunctional, now.message)),
+        (true, "True") => Some(Event::normal(Reason::Functional, "the agent does its work again")),
         _ => None,
     }
 }

@@ -80,15 +80,21 @@ fn frozen(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let rotation = case.report()?.rotation.as_ref()?;
     (rotation.state == RotationState::Frozen).then(|| {
         let why = match case.inputs.resource.spec.procedure {
-            Procedure::Push(_) => {
-                "the agent came to life with neither keystore; bring its service to life, and the freeze ends by itself once the \
-                 service serves what is stored; or end it on the host with `kagiban-exporter rotation thaw`"
-            }
-            Procedure::Trigger { .. } => {
-                "the agent came to life neither with a new certificate nor with what was there before; bring its service to life, \
-                 and the freeze ends by itself once a certificate that is valid is served; or end it on the host with \
-                 `kagiban-exporter rotation thaw`"
-            }
+            Procedure::Push(_) => "the agent came to life with neither keystore; bring its service to life, and the freeze ends by \
+                                   itself once the service serves what is stored; or end it on the host with `kagiban-exporter \
+                                   rotation thaw`"
+                .to_owned(),
+            Procedure::Trigger { .. } => match case.kept_in() {
+                Some(file) => format!(
+                    "no certificate that is valid was left in {file}, or a file under renew.keep is not what it was; put right what its last \
+                     failure names, from the copy or the backup that it names or by the product's own program, and the freeze ends by itself; \
+                     or end it on the host with `kagiban-exporter rotation thaw`"
+                ),
+                None => "the agent came to life neither with a new certificate nor with what was there before; bring its service to \
+                         life, and the freeze ends by itself once a certificate that is valid is served; or end it on the host with \
+                         `kagiban-exporter rotation thaw`"
+                    .to_owned(),
+            },
         };
         let message = format!("rotation {} froze on the host: {why}", rotation.generation);
         (Obstacle::new(BlockedBy::Frozen, message), later(case.now(), until_thaw_is_seen(case)))

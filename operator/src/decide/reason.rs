@@ -45,6 +45,8 @@ pub enum Reason {
     NotFunctional,
     /// The host was kept from asking whether the agent does its work, or nobody has told it.
     FunctionUnknown,
+    /// It is not known now, and when it was last known the agent did not do its work.
+    LastSeenNotFunctional,
     /// A rotation is on its way, for the reason given.
     Rotating(RotationTrigger),
     /// Drift that was seen and is not acted on yet.
@@ -121,6 +123,7 @@ impl Reason {
             Self::Functional => "Functional",
             Self::NotFunctional => "NotFunctional",
             Self::FunctionUnknown => "FunctionUnknown",
+            Self::LastSeenNotFunctional => "LastSeenNotFunctional",
             Self::Rotating(trigger) => trigger_word(trigger),
             Self::StoredDrift => "StoredDrift",
             Self::ServedDrift => "ServedDrift",

@@ -54,7 +54,16 @@ fn an_agent_that_stops_working_and_works_again_is_an_event_each_time_and_none_be
         (FunctionState::DoesNotWork, Some((EventKind::Warning, Reason::NotFunctional))),
         (FunctionState::DoesNotWork, None),
         (FunctionState::Works, Some((EventKind::Normal, Reason::Functional))),
+        // What nobody could ask changes nothing of what was told.
         (FunctionState::Unknown, None),
+        (FunctionState::Works, None),
+        (FunctionState::Unknown, None),
+        (FunctionState::DoesNotWork, Some((EventKind::Warning, Reason::NotFunctional))),
+        (FunctionState::Unknown, None),
+        (FunctionState::Unknown, None),
+        (FunctionState::DoesNotWork, None),
+        (FunctionState::Unknown, None),
+        (FunctionState::Works, Some((EventKind::Normal, Reason::Functional))),
     ] {
         let report = AgentReport { function: told(state, last), ..report.clone() };
         let decision = decided(&resource, &report, now());
@@ -77,4 +86,21 @@ fn of_a_host_that_is_not_seen_it_is_not_known_whether_its_agent_works() {
     resource.status = decided(&resource, &report, now()).status;
     let unseen = decided_unseen(&resource, &gone, now()).status;
     assert_eq!(condition(&unseen, "Functional"), ("Unknown", "HostUnreachable"));
+}
+
+/// Its host may be unreachable every other minute.
+#[test]
+fn an_agent_that_does_not_work_is_told_once_however_often_its_host_is_not_seen_meanwhile() {
+    let (mut resource, report) = settled();
+    let report = AgentReport { function: told(FunctionState::DoesNotWork, None), ..report };
+    let gone = Obstacle::new(BlockedBy::HostUnreachable, "it does not answer");
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        let seen = decided(&resource, &report, now());
+        events.extend(seen.events.iter().filter(|event| event.reason == Reason::NotFunctional).cloned());
+        resource.status = seen.status;
+        resource.status = decided_unseen(&resource, &gone, now()).status;
+        assert_eq!(condition(&resource.status, "Functional"), ("Unknown", "LastSeenNotFunctional"));
+    }
+    assert_eq!(events.len(), 1, "{events:?}");
 }

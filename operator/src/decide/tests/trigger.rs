@@ -431,6 +431,18 @@ fn every_gate_that_holds_a_rotation_back_holds_a_renewal_back() {
     assert!(!message.contains("keystore") && message.contains("rotation thaw"), "{message}");
 }
 
+/// Nobody can bring a file to life.
+#[test]
+fn of_a_frozen_agent_that_serves_nothing_a_person_is_told_which_file_is_to_be_put_right() {
+    let (resource, first) = found();
+    let file = r"C:\PCCSRV\Pccnt\Common\OfcNTCer.dat";
+    let rotation = Some(rotation(1, RotationState::Frozen));
+    let host = AgentReport { rotation, kept_in: Some(file.to_owned()), ..serving(&first, now()) };
+    let frozen = decided(&resource, &host, now()).status;
+    let message = &frozen.conditions.iter().find(|c| c.type_ == "Stalled").expect("it needs a person").message;
+    assert!(message.contains(file) && !message.contains("service") && !message.contains("to life"), "{message}");
+}
+
 #[test]
 fn a_person_may_have_it_renewed_at_any_time_and_once() {
     let (mut resource, first) = found();
