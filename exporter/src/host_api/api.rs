@@ -122,11 +122,12 @@ impl Api {
         let _working = has_come.then(|| slot_handle.work());
         match (route, agent) {
             (Route::Host, _) => {
-                let shutdown = self.board.snapshot().shutdown;
-                let report = reports::host(&self.host, shutdown.as_ref(), self.agents.values()).await;
+                let report = reports::host(&self.host, &self.board, self.agents.values()).await;
                 json(&report, StatusCode::OK, "host")
             }
-            (Route::Agent(_), Some(agent)) => json(&agent.report(&self.host).await?, StatusCode::OK, "agent"),
+            (Route::Agent(_), Some(agent)) => {
+                json(&agent.report(&self.host, &self.board).await?, StatusCode::OK, "agent")
+            }
             (Route::Rotation(_, generation), Some(agent)) => {
                 let rotation = agent.worker.snapshot()?.record.rotation;
                 let newest = rotation.as_ref().filter(|rotation| rotation.generation == generation);

@@ -18,6 +18,7 @@ use crate::platform;
 use crate::rotation::agent::Agent;
 use crate::rotation::{self, Host, Speaker, Worker};
 use crate::shutdown::{HostState, HostStateReport, Scheduled};
+use crate::snapshot::{Board, Label};
 
 /// Many callers make one handshake and one read of the store.
 const FRESH: Duration = Duration::from_secs(1);
@@ -50,7 +51,7 @@ impl WatchedAgent {
 
     /// # Errors
     /// A refusal while it is not known how the agent stands.
-    pub(super) async fn report(&self, host: &Host) -> Result<AgentReport, Refusal> {
+    pub(super) async fn report(&self, host: &Host, board: &Board) -> Result<AgentReport, Refusal> {
         self.worker.snapshot()?;
         let agent = self.worker.agent()?;
         let CertificateSightings { stored, served, certificate, .. } = self.see(&agent).await;
@@ -71,7 +72,7 @@ impl WatchedAgent {
             certificate,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
             committed: record.rotation.as_ref().and_then(rotation::Rotation::last_committed),
-            function: host.power.function(&agent.name),
+            function: board.snapshot().function(&Label::new(agent.name.as_str())).map(|function| function.report),
         })
     }
 
@@ -108,12 +109,9 @@ fn not_read(blocked: &Blocked) -> Sighting {
     Sighting::Unseen { reason: blocked.reason().to_owned(), message: format!("the keystore was not read: {blocked}") }
 }
 
-pub(super) async fn host<'a>(
-    host: &Host,
-    shutdown: Option<&HostStateReport>,
-    agents: impl Iterator<Item = &'a WatchedAgent>,
-) -> HostReport {
+pub(super) async fn host<'a>(host: &Host, board: &Board, agents: impl Iterator<Item = &'a WatchedAgent>) -> HostReport {
     let Speaker { lineage, epoch } = host.speaker();
+    let shutdown = board.snapshot().shutdown;
     HostReport {
         host: host.name.clone(),
         boot_id: platform::boot_id(),
@@ -121,9 +119,13 @@ pub(super) async fn host<'a>(
         epoch,
         lineage,
         power: host.power.report().await,
-        shutdown: shutdown.map(going_down),
+        shutdown: shutdown.as_ref().map(going_down),
         // One of which nothing is known is left out: a report with a generation of zero would be a lie.
-        agents: join_all(agents.map(|agent| agent.report(host))).await.into_iter().filter_map(Result::ok).collect(),
+        agents: join_all(agents.map(|agent| agent.report(host, board)))
+            .await
+            .into_iter()
+            .filter_map(Result::ok)
+            .collect(),
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kagiban_crds::AgentName;
-use kagiban_crds::host_api::{FunctionReport, PowerReport, PowerState, Refusal, RefusalReason};
+use kagiban_crds::host_api::{PowerReport, PowerState, Refusal, RefusalReason};
 use tokio::time::Instant;
 
 use super::admission::refuse;
@@ -15,7 +14,7 @@ use super::power_state;
 use crate::blocking::{self, Work};
 use crate::config::PowerConfig;
 use crate::platform;
-use crate::snapshot::{Board, Label};
+use crate::snapshot::Board;
 
 /// Of the look for the file of a scheduled shutdown. Whoever reports a rotation waits no longer.
 const FILE_WITHIN: Duration = Duration::from_secs(2);
@@ -112,11 +111,6 @@ impl PowerGate {
             (Schedule::None, None) => PowerReport { state: PowerState::Unknown, observed_at: None },
         };
         (report, schedule)
-    }
-
-    /// What the sources and the rotations have last seen of the agent's work.
-    pub fn function(&self, agent: &AgentName) -> Option<FunctionReport> {
-        Some(self.board.as_ref()?.snapshot().function(&Label::new(agent.as_str()))?.report)
     }
 
     /// # Errors
