@@ -67,8 +67,17 @@ pub enum Writers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JarsSeen {
     pub count: usize,
-    /// The first that is not as it was signed, or that nobody has signed.
-    pub amiss: Option<Label>,
+    /// Of the first with which something is wrong.
+    pub amiss: Option<JarAmiss>,
+}
+
+/// What is wrong with a JAR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JarAmiss {
+    /// It is not as it was signed, or nobody has signed it.
+    NotWhole(Label),
+    /// It is signed by another than those before it: the vendor signs all of them.
+    OtherSigner(Label),
 }
 
 /// What the agent said on its SNMP port.

@@ -12,6 +12,6 @@ mod java;
 mod verdict;
 
 pub use check::{Check, CheckResult, CheckSeen};
-pub use facts::{HardeningFacts, JarsSeen, LeafMarks, SnmpSeen, StorePassword, Writers};
+pub use facts::{HardeningFacts, JarAmiss, JarsSeen, LeafMarks, SnmpSeen, StorePassword, Writers};
 pub use java::JavaVersion;
 pub use verdict::verdicts;

@@ -2,7 +2,7 @@
 
 use kagiban_agents::Hardening;
 
-use super::{Check, CheckResult, CheckSeen, HardeningFacts, LeafMarks, SnmpSeen, StorePassword, Writers};
+use super::{Check, CheckResult, CheckSeen, HardeningFacts, JarAmiss, LeafMarks, SnmpSeen, StorePassword, Writers};
 use crate::label::Label;
 use crate::trouble::Trouble;
 
@@ -30,8 +30,11 @@ pub fn verdicts(facts: &HardeningFacts, product: &Hardening) -> Vec<CheckSeen> {
         }),
         Check::OldTlsRefused => old_tls(facts),
         Check::JarsSigned => known(&facts.jars, |seen| match &seen.amiss {
-            None => passed(format!("{} JARs are as somebody has signed them", seen.count)),
-            Some(jar) => failed(format!("{jar} was changed since it was signed, or nobody has signed it")),
+            None => passed(format!("{} JARs are as one and the same signer has signed them", seen.count)),
+            Some(JarAmiss::NotWhole(jar)) => {
+                failed(format!("{jar} was changed since it was signed, or nobody has signed it"))
+            }
+            Some(JarAmiss::OtherSigner(jar)) => failed(format!("{jar} is signed by another than the JARs before it")),
         }),
     };
     let seen = |check| {
@@ -168,6 +171,10 @@ mod tests {
     use super::*;
     use crate::health::{JarsSeen, JavaVersion};
 
+    fn jars(amiss: JarAmiss) -> HardeningFacts {
+        HardeningFacts { jars: Ok(JarsSeen { count: 7, amiss: Some(amiss) }), ..good() }
+    }
+
     fn product() -> &'static Hardening {
         Product::PowerchuteSerialShutdown.facts().hardening.as_ref().expect("the handbook's product")
     }
@@ -263,10 +270,8 @@ mod tests {
                 HardeningFacts { old_tls: Err(trouble()), ..good() },
                 &[("old_tls_refused", Unknown("permission_denied"))],
             ),
-            (
-                HardeningFacts { jars: Ok(JarsSeen { count: 7, amiss: Some(Label::new("/x.jar")) }), ..good() },
-                &[("jars_signed", Failed)],
-            ),
+            (jars(JarAmiss::NotWhole(Label::new("/x.jar"))), &[("jars_signed", Failed)]),
+            (jars(JarAmiss::OtherSigner(Label::new("/x.jar"))), &[("jars_signed", Failed)]),
             (
                 HardeningFacts { jars: Err(Trouble::new("not_configured", "no")), ..good() },
                 &[("jars_signed", Unknown("not_configured"))],

@@ -1,12 +1,15 @@
 //! What the seam says about signed JARs, whatever the system.
 
+use std::collections::BTreeSet;
+
 use super::{NotOnThisSystem, ProgramError};
 
 /// What the signatures of a JAR say of what is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JarSeal {
-    /// All of it is as it was signed, by whomever.
-    Whole,
+    /// All of it is as it was signed, by whomever. `signers` has their names as their certificates have them, and is empty where the
+    /// program tells none: whether somebody else has a certificate with such a name, nobody has looked at.
+    Whole { signers: BTreeSet<String> },
     /// Some of it was changed or added since.
     Broken,
     /// None of it is signed.

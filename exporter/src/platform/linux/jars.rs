@@ -1,5 +1,6 @@
 //! The signatures of JARs, by jarsigner: PowerChute's own Java has none, a JDK has.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,10 +20,28 @@ const LIMITS: [&str; 2] = ["-J-Duser.language=en", "-J-Xmx256m"];
 /// When it says nothing that is known here.
 pub async fn jar_seal(jarsigner: &Path, jar: &Path, deadline: Duration) -> Result<JarSeal, JarError> {
     let word = |path: &Path| path.to_string_lossy().into_owned();
-    let arguments = LIMITS.into_iter().map(str::to_owned).chain(["-verify".to_owned(), word(jar)]);
-    let argv: Vec<_> = std::iter::once(word(jarsigner)).chain(arguments).collect();
-    let answer = ask(ASKED_BY, &argv, deadline, MAX_ANSWER).await?;
-    read(&answer).ok_or_else(|| JarError::NoAnswer { status: answer.status.clone() })
+    let asked = async |options: &[&str]| {
+        let options = LIMITS.iter().chain(&["-verify"]).chain(options).map(|option| (*option).to_owned());
+        let argv: Vec<_> = std::iter::once(word(jarsigner)).chain(options).chain([word(jar)]).collect();
+        ask(ASKED_BY, &argv, deadline, MAX_ANSWER).await
+    };
+    let answer = asked(&[]).await?;
+    let seal = read(&answer).ok_or_else(|| JarError::NoAnswer { status: answer.status.clone() })?;
+    // Apart: here it prints the names of files, which may be words of its own answers.
+    Ok(match seal {
+        JarSeal::Whole { .. } => JarSeal::Whole { signers: signers(&asked(&["-verbose:summary"]).await?) },
+        JarSeal::Broken | JarSeal::Unsigned => seal,
+    })
+}
+
+/// A file whose name looks like a signer adds one, and takes none away.
+fn signers(answer: &Answer) -> BTreeSet<String> {
+    answer
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("- Signed by "))
+        .map(|name| name.trim().to_owned())
+        .collect()
 }
 
 /// A file that was added to a signed JAR is only warned of.
@@ -30,7 +49,7 @@ fn read(answer: &Answer) -> Option<JarSeal> {
     let says = |words: &str| answer.text.lines().any(|line| line.trim().starts_with(words));
     match answer.is_success {
         true if says("jar verified") && says("This jar contains unsigned entries") => Some(JarSeal::Broken),
-        true if says("jar verified") => Some(JarSeal::Whole),
+        true if says("jar verified") => Some(JarSeal::Whole { signers: BTreeSet::new() }),
         true if says("jar is unsigned") || answer.text.contains("will be treated as unsigned") => {
             Some(JarSeal::Unsigned)
         }
@@ -73,7 +92,7 @@ mod tests {
         fs::write(at.join("one.class"), "another").expect("written");
         run(at, "jar", &["--update", "--file", "changed.jar", "one.class"]);
         for (jar, seal) in [
-            ("whole.jar", JarSeal::Whole),
+            ("whole.jar", JarSeal::Whole { signers: BTreeSet::from(["\"CN=vendor\"".to_owned()]) }),
             ("added.jar", JarSeal::Broken),
             ("changed.jar", JarSeal::Broken),
             ("plain.jar", JarSeal::Unsigned),

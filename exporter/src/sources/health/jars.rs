@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::health::JarsSeen;
+use crate::health::{JarAmiss, JarsSeen};
 use crate::platform::{self, JarSeal};
 use crate::snapshot::{Label, Trouble};
 use crate::sources::schedule::panicked;
@@ -54,12 +54,16 @@ async fn verified(jarsigner: PathBuf, jars: Result<Vec<PathBuf>, Trouble>) -> Re
     if jars.is_empty() {
         return Err(Trouble::new("no_jars", "none of the JARs that the vendor signs is there"));
     }
+    let amiss = |amiss| Ok(JarsSeen { count: jars.len(), amiss: Some(amiss) });
+    let mut first = None;
     for jar in &jars {
         match platform::jar_seal(&jarsigner, jar, DEADLINE).await {
-            Ok(JarSeal::Whole) => {}
-            Ok(JarSeal::Broken | JarSeal::Unsigned) => {
-                return Ok(JarsSeen { count: jars.len(), amiss: Some(Label::from_path(jar)) });
+            Ok(JarSeal::Whole { signers }) => {
+                if *first.get_or_insert_with(|| signers.clone()) != signers {
+                    return amiss(JarAmiss::OtherSigner(Label::from_path(jar)));
+                }
             }
+            Ok(JarSeal::Broken | JarSeal::Unsigned) => return amiss(JarAmiss::NotWhole(Label::from_path(jar))),
             Err(error) => return Err(Trouble::new(error.reason(), format!("{}: {error}", jar.display()))),
         }
     }
