@@ -28,7 +28,8 @@ pub(super) struct Warning {
 /// Files are looked at, and no network is asked. An agent that is refused is told as such, and not here.
 pub(super) fn of(config: &Config) -> Vec<Warning> {
     let of_agents = config.agents.iter().enumerate().flat_map(|(index, agent)| of_agent(index, agent));
-    of_agents.chain(of_jarsigner(config)).chain(of_power(config)).collect()
+    let of_versions = config.agents.iter().enumerate().filter_map(|(index, agent)| of_version(index, agent));
+    of_agents.chain(of_versions).chain(of_jarsigner(config)).chain(of_power(config)).collect()
 }
 
 /// The files that decide what a service of this system does, which it refuses where others may exchange them.
@@ -98,7 +99,38 @@ fn of_agent(index: usize, config: &AgentConfig) -> Vec<Warning> {
                        release can, name renew.command, renew.back and renew.backup";
         warning("renew.backup", message.to_owned(), false)
     });
-    exposed.chain(elsewhere).chain(unbacked).collect()
+    let behind = behind_manager(&agent).map(|(setting, message, lets_others_act)| {
+        warning(setting, format!("behind systemd-run: {message}"), lets_others_act)
+    });
+    exposed.chain(behind).chain(elsewhere).chain(unbacked).collect()
+}
+
+/// What the service manager is told to run, which nobody looks at before a rotation: it may be able to run what this program is kept from
+/// seeing.
+fn behind_manager(agent: &Agent) -> impl Iterator<Item = (&'static str, String, bool)> {
+    let name = agent.name.as_str();
+    let behind = agent.commands().filter_map(|(setting, command)| Some((setting, platform::run_by_manager(command)?)));
+    behind.filter_map(move |(setting, command)| {
+        let exposed = platform::exposed_part(name, &command).map(|exposed| {
+            (setting, format!("{exposed}; whatever lies there is run as root at the next rotation"), true)
+        });
+        exposed.or_else(|| Some((setting, platform::check_program(name, &command).err()?.to_string(), false)))
+    })
+}
+
+/// The vendor's notice has a list of versions, and nothing is known of another.
+fn of_version(index: usize, config: &AgentConfig) -> Option<Warning> {
+    let version = config.observe.as_ref()?.version.as_ref()?.to_string();
+    let listed: Vec<_> = config.product.guide()?.notice.releases.iter().map(|release| release.name).collect();
+    (!listed.is_empty() && !listed.contains(&version.as_str())).then(|| Warning {
+        setting: format!("agents[{index}].observe.version"),
+        message: format!(
+            "{version:?} is none of those that the vendor's notice lists ({}), so nothing is told of whether it is affected; write it as the \
+             product says it",
+            listed.join(", ")
+        ),
+        lets_others_act: false,
+    })
 }
 
 /// Whoever names the program knows what it does; of the product's own nobody has been told.
@@ -193,6 +225,47 @@ mod tests {
                 assert_eq!(told.len(), expected.iter().len(), "{command} {directory:o} {file:o}: {told:?}");
                 assert!(expected.is_none_or(|expected| told[0].starts_with(&expected)), "{told:?}");
             }
+        }
+    }
+
+    /// The service manager runs it as root, and nobody looks at it before.
+    #[test]
+    fn a_script_behind_systemd_run_that_is_not_there_or_that_others_may_exchange_is_told() {
+        let root = tempfile::tempdir().expect("directory");
+        let script = root.path().join("renew");
+        let run = root.path().join("systemd-run");
+        for program in [&script, &run] {
+            fs::write(program, "#!/bin/sh\n").expect("written");
+            set_mode(program, 0o755);
+        }
+        let told = || {
+            let command = format!("['{}', --wait, -p, RuntimeMaxSec=9min, '{}']", run.display(), script.display());
+            told(&agent("127.0.0.1:9", &command))
+        };
+        assert_eq!(told(), [""; 0]);
+        set_mode(&script, 0o775);
+        let exposed = told();
+        assert!(
+            exposed.len() == 1 && exposed[0].contains("behind systemd-run") && exposed[0].contains("may be written"),
+            "{exposed:?}"
+        );
+        fs::remove_file(&script).expect("removed");
+        let missing = told();
+        assert!(
+            missing.len() == 1 && missing[0].starts_with("agents[0].service.start: behind systemd-run: "),
+            "{missing:?}"
+        );
+    }
+
+    #[test]
+    fn a_version_that_the_vendors_notice_does_not_list_is_told() {
+        for (version, is_told) in [("12.100.07p", false), ("12.101.01b", false), ("12.100.07P", true), ("13.0", true)] {
+            let observe = format!("observe: {{version: {version:?}, components: [client]}}");
+            let told = told(&format!("agents: [{{name: skysea, product: skysea, {observe}}}]\n"));
+            assert_eq!(told.len(), usize::from(is_told), "{version}: {told:?}");
+            assert!(
+                told.iter().all(|told| told.starts_with("agents[0].observe.version: ") && told.contains("12.100.07p"))
+            );
         }
     }
 

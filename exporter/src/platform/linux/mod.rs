@@ -50,7 +50,7 @@ pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
 pub use stores::{certificate_store, system_authorities};
 pub use supervise::{command_process, run_commands_by};
-pub use systemd::{inherited_sockets, is_managed_stop, queued_start};
+pub use systemd::{inherited_sockets, is_managed_stop, queued_start, run_by_manager};
 pub use trust_store::system_trust;
 pub use unit::{ServiceWrites, host_api_service_writes, unit_behind};
 

@@ -10,6 +10,42 @@ use rustix::net::sockopt::socket_acceptconn;
 use super::super::{Command, HandoverError};
 use super::sockets::InheritedSocket;
 
+/// Options of systemd-run(1) whose value is the next word.
+const WITH_VALUE: [&str; 30] = [
+    "-u",
+    "--unit",
+    "-p",
+    "--property",
+    "-E",
+    "--setenv",
+    "--description",
+    "--slice",
+    "--service-type",
+    "--uid",
+    "--gid",
+    "--nice",
+    "--working-directory",
+    "--background",
+    "--job-mode",
+    "--on-active",
+    "--on-boot",
+    "--on-startup",
+    "--on-unit-active",
+    "--on-unit-inactive",
+    "--on-calendar",
+    "--timer-property",
+    "--path-property",
+    "--socket-property",
+    "-C",
+    "--capsule",
+    "--root-directory",
+    "--expand-environment",
+    "--output",
+    "--json",
+];
+/// The program runs elsewhere.
+const OF_ANOTHER_HOST: [&str; 4] = ["-H", "--host", "-M", "--machine"];
+
 /// The sockets that systemd has opened for this process; empty when it has opened none. They are taken out of the
 /// environment, so it is called once, while the process has one thread.
 ///
@@ -58,6 +94,33 @@ pub fn queued_start(start: &Command) -> Option<Command> {
     if is_unit { queued(&argv(start)).map(Command::Program) } else { None }
 }
 
+/// What `systemd-run` has the service manager of this host run; none of another command.
+pub fn run_by_manager(command: &Command) -> Option<Command> {
+    behind_systemd_run(&argv(command)).map(Command::Program)
+}
+
+/// systemd-run(1): the first word that is no option and no value of one is the program.
+fn behind_systemd_run(argv: &[String]) -> Option<Vec<String>> {
+    let Some(("systemd-run", words)) = words(argv) else { return None };
+    let mut at = 0;
+    while let Some(word) = words.get(at).filter(|word| word.starts_with('-')) {
+        at += 1;
+        match *word {
+            "--" => break,
+            word if OF_ANOTHER_HOST.iter().any(|option| is_option(word, option)) => return None,
+            word if WITH_VALUE.contains(&word) => at += 1,
+            _ => {}
+        }
+    }
+    let behind: Vec<_> = words.get(at..)?.iter().map(|word| (*word).to_owned()).collect();
+    (!behind.is_empty()).then_some(behind)
+}
+
+/// With its value behind it in the same word, or in the next.
+fn is_option(word: &str, option: &str) -> bool {
+    word.strip_prefix(option).is_some_and(|rest| !option.starts_with("--") || rest.is_empty() || rest.starts_with('='))
+}
+
 /// Whether systemd itself carries this stop out: it knows then until when that goes on.
 pub fn is_managed_stop(stop: &Command) -> bool {
     match words(&argv(stop)) {
@@ -104,6 +167,26 @@ mod tests {
         assert_eq!(super::queued(&by_name).map(|argv| argv.join(" ")).as_deref(), Some("systemctl --no-block start a"));
         for other in ["systemctl stop a", "service a stop", "/etc/init.d/a start", "sh -c start"] {
             assert_eq!(queued(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_program_behind_systemd_run_is_the_first_word_that_is_no_option() {
+        let behind = |words: &str| {
+            let argv: Vec<_> = words.split(' ').map(str::to_owned).collect();
+            behind_systemd_run(&argv).map(|argv| argv.join(" "))
+        };
+        for (command, program) in [
+            ("systemd-run --wait --collect --property=RuntimeMaxSec=9min /opt/renew now", Some("/opt/renew now")),
+            ("/usr/bin/systemd-run -p RuntimeMaxSec=9min -u renewal -G /opt/renew -x", Some("/opt/renew -x")),
+            ("systemd-run --wait -- /opt/renew", Some("/opt/renew")),
+            ("systemd-run --unit a --setenv A=b /bin/sh /opt/renew", Some("/bin/sh /opt/renew")),
+            ("systemd-run -H other /opt/renew", None),
+            ("systemd-run --machine=other /opt/renew", None),
+            ("systemd-run --wait", None),
+            ("/opt/renew --wait", None),
+        ] {
+            assert_eq!(behind(command).as_deref(), program, "{command}");
         }
     }
 

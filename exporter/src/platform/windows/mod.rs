@@ -41,7 +41,8 @@ pub use program::{
 };
 pub use reboot::pending_reboots;
 pub use service::{
-    ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, unit_behind,
+    ServiceWrites, host_api_service_writes, inherited_sockets, is_managed_stop, queued_start, run_by_manager,
+    unit_behind,
 };
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;

@@ -18,6 +18,11 @@ pub const fn queued_start(_start: &Command) -> Option<Command> {
     None
 }
 
+/// What another program has the service manager run: none does so here.
+pub const fn run_by_manager(_command: &Command) -> Option<Command> {
+    None
+}
+
 /// Whether the service manager itself carries this stop out.
 pub const fn is_managed_stop(_stop: &Command) -> bool {
     false
