@@ -1,5 +1,7 @@
 //! Whether a request is taken: pure, in the order in which its parts are looked at.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
     MAX_EPOCH_AHEAD, MAX_EPOCH_STEP, MAX_GENERATION_STEP, Refusal, RefusalReason, RotationReport, Target,
@@ -28,6 +30,8 @@ pub struct AdmissionContext<'a> {
     pub lineage: Option<Lineage>,
     pub epoch: Epoch,
     pub record: &'a Record,
+    /// Where the agent keeps its certificate; none of one that serves it.
+    pub leaf_file: Option<&'a Path>,
     /// The host's own clock.
     pub now: Timestamp,
 }
@@ -67,14 +71,26 @@ impl AdmissionContext<'_> {
         }
         if let Phase::Frozen { failure, .. } = &newest.state {
             let message = format!(
-                "the agent is frozen ({}); bring its service to life, and the freeze ends by itself once the service serves \
-                 what is stored; or end it on the host with `kagiban-exporter rotation thaw {}`",
+                "the agent is frozen ({}); {}; or end it on the host with `kagiban-exporter rotation thaw {}`",
                 failure.text(),
+                self.what_ends_a_freeze(),
                 self.agent
             );
             return Admission::Refused(refuse(RefusalReason::Frozen, message));
         }
         in_progress(self.record).map_or(Admission::Proceed, Admission::Refused)
+    }
+
+    fn what_ends_a_freeze(&self) -> String {
+        match self.leaf_file {
+            Some(file) => format!(
+                "put right what that names, and the freeze ends by itself once {} holds a certificate that is valid and each file of \
+                 renew.keep is what it was",
+                file.display()
+            ),
+            None => "bring its service to life, and the freeze ends by itself once the service serves what is stored"
+                .to_owned(),
+        }
     }
 
     /// A question that changes nothing: it is not answered while the files change, nor for whoever has missed a rotation.
@@ -267,7 +283,7 @@ mod tests {
     fn asked(record: &Record, epoch: Epoch, asked: Epoch, generation: u64) -> Result<(), RefusalReason> {
         let (host, agent) = ("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
         let now = Timestamp::from_second(NOW).expect("time");
-        let door = AdmissionContext { host: &host, agent: &agent, lineage: None, epoch, record, now };
+        let door = AdmissionContext { host: &host, agent: &agent, lineage: None, epoch, record, leaf_file: None, now };
         let target = Target {
             lineage: None,
             epoch: asked,
@@ -319,7 +335,8 @@ mod tests {
             (clock + MAX_EPOCH_AHEAD / 2 + 1, Err(RefusalReason::EpochTooFar)),
         ] {
             let (host, agent) = (&host, &agent);
-            let door = AdmissionContext { host, agent, lineage: None, epoch: Epoch(1), record: &record, now };
+            let door =
+                AdmissionContext { host, agent, lineage: None, epoch: Epoch(1), record: &record, leaf_file: None, now };
             let target = Target {
                 lineage: None,
                 epoch: Epoch(asked),
@@ -353,8 +370,15 @@ mod tests {
         let lineage = |name: &str| Some(name.parse::<Lineage>().expect("a lineage"));
         let (record, now) = (record(0), Timestamp::from_second(NOW).expect("time"));
         let answer = |obeyed: Option<Lineage>, asked: Option<Lineage>, epoch| {
-            let epochs =
-                AdmissionContext { host: &host, agent: &agent, lineage: obeyed, epoch: Epoch(5), record: &record, now };
+            let epochs = AdmissionContext {
+                host: &host,
+                agent: &agent,
+                lineage: obeyed,
+                epoch: Epoch(5),
+                record: &record,
+                leaf_file: None,
+                now,
+            };
             let (host, agent) = (host.clone(), agent.clone());
             epochs.check(&Target { lineage: asked, epoch: Epoch(epoch), generation: Generation(1), host, agent })
         };
@@ -399,7 +423,7 @@ mod tests {
             put_into(&mut rotator, Phase::Frozen { failure: RotationFailure::new("any", "any"), standing }, None);
             let (host, agent, record) = (&rotator.host.name, &rotator.agent.name, &rotator.record);
             let (epoch, now) = (record.epoch, Timestamp::from_second(NOW).expect("time"));
-            let context = AdmissionContext { host, agent, lineage: None, epoch, record, now };
+            let context = AdmissionContext { host, agent, lineage: None, epoch, record, leaf_file: None, now };
             let (generation, host, agent) = (record.generation, host.clone(), agent.clone());
             let target = Target { lineage: None, epoch, generation, host, agent };
             let Admission::Refused(refusal) = context.roll_back(&target) else { panic!("{standing:?} is frozen") };

@@ -139,7 +139,11 @@ impl Rotator {
             Effect::Renew => self.run_renewal().await,
             Effect::Prove if self.is_verified => Ok(()),
             Effect::Prove => self.prove().await,
-            Effect::Revert => self.revert().await,
+            Effect::Revert => {
+                let reverted = self.revert().await;
+                self.forget_start();
+                reverted
+            }
             Effect::Settle => self.settle().await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
@@ -301,9 +305,11 @@ impl Rotator {
         let earlier = self.discard_earlier();
         let (state_directory, keep) = (&self.host.state_directory, self.agent.backups());
         let pruned = backup::prune(state_directory, &self.agent.name, keep, self.files());
+        // Before the others are counted: it would take the place of one that is whole.
+        let unchecked = self.discard_unchecked_backup();
         let of_product = prune_product_backups(&state_directory.product_backups(&self.agent.name), keep);
         let left = [swept, earlier].into_iter().filter_map(Result::err).map(|failure| failure.message);
-        let failed: Vec<_> = left.chain(pruned).chain(of_product).collect();
+        let failed: Vec<_> = left.chain(pruned).chain(unchecked).chain(of_product).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));
     }
 

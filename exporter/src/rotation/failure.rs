@@ -68,6 +68,11 @@ impl RotationFailure {
         self.followed_by(then, &reason)
     }
 
+    /// The same failure, with what was done about it in the rollback.
+    pub(super) fn and_then_said(self, done: String) -> Self {
+        Self { then: Some(bounded(done)), ..self }
+    }
+
     /// All that is told of it.
     pub fn text(&self) -> String {
         match &self.then {

@@ -185,6 +185,25 @@ pub struct KeptFile {
     /// That of its directory, and again when it is put back. Absent in journals from before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory_owner: Option<DirectoryOwner>,
+    #[serde(default, skip_serializing_if = "Returns::is_always")]
+    pub returns: Returns,
+}
+
+/// When a file that was copied comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Returns {
+    /// After every renewal: what the program has written in its place is not wanted.
+    #[default]
+    Always,
+    /// A store that the program renews: where it has left none that can be read.
+    WhereDamaged,
+}
+
+impl Returns {
+    const fn is_always(&self) -> bool {
+        matches!(self, Self::Always)
+    }
 }
 
 /// What was found where a journal should be.
@@ -592,6 +611,7 @@ mod tests {
                 digest: Digest::of(digest),
                 attributes: attributes(),
                 directory_owner: None,
+                returns: Returns::WhereDamaged,
             }],
             product_backup: Some(Digest::of(digest)),
             epoch: Epoch(1),

@@ -58,6 +58,11 @@ impl LeafFileError {
         }
     }
 
+    /// Whether what was there is lost, whole or in part.
+    pub(super) const fn is_damage(&self) -> bool {
+        matches!(self, Self::File(FileError::NotFound { .. }) | Self::Unread { .. })
+    }
+
     /// Whether the file itself shows so, and not this host's own want of something, or another program that has the file open alone.
     pub(super) const fn is_the_files(&self) -> bool {
         match self {

@@ -110,6 +110,11 @@ struct ProvenLeaf {
     is_own_address: bool,
 }
 
+/// Whether a file is where the leaf is seen, and it is not there or cannot be read as what it is.
+pub(super) async fn is_damaged(place: &LeafPlace) -> bool {
+    matches!(look(place).await, Err(LookError::File(error)) if error.is_damage())
+}
+
 async fn look_from_here(place: &LeafPlace) -> Result<ProvenLeaf, LookError> {
     match place {
         LeafPlace::Endpoint(endpoint) => look_at_endpoint(endpoint).await,

@@ -1,5 +1,6 @@
 //! One agent's rotations: requests come in here, and what they start is carried out by `executor`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -101,6 +102,7 @@ pub(super) enum LastStart {
 pub struct RotatorStatus {
     pub record: Record,
     opened_with: Option<OpenedWith>,
+    leaf_file: Option<PathBuf>,
 }
 
 impl Rotator {
@@ -144,7 +146,8 @@ impl Rotator {
     }
 
     pub fn snapshot(&self) -> RotatorStatus {
-        RotatorStatus { record: self.record.clone(), opened_with: self.opened_with.clone() }
+        let leaf_file = self.agent.leaf_place.file().map(|file| file.path.clone());
+        RotatorStatus { record: self.record.clone(), opened_with: self.opened_with.clone(), leaf_file }
     }
 
     /// The newest rotation.
@@ -370,7 +373,15 @@ impl RotatorStatus {
 
     fn admission<'a>(&'a self, host: &'a Host) -> AdmissionContext<'a> {
         let (Speaker { lineage, epoch }, now) = (host.speaker(), Timestamp::now());
-        AdmissionContext { host: &host.name, agent: &self.record.agent, lineage, epoch, record: &self.record, now }
+        AdmissionContext {
+            host: &host.name,
+            agent: &self.record.agent,
+            lineage,
+            epoch,
+            record: &self.record,
+            leaf_file: self.leaf_file.as_deref(),
+            now,
+        }
     }
 }
 

@@ -45,7 +45,10 @@ impl Rotator {
     }
 
     pub(super) async fn start(&mut self, reason: &str) -> Result<(), RotationFailure> {
-        let Some(start) = self.agent.service.start.clone() else { return Ok(()) };
+        let Some(start) = self.agent.service.start.clone() else {
+            self.forget_start();
+            return Ok(());
+        };
         // What an earlier run has begun may have done it.
         let wanted = self.wanted_now();
         if self.await_earlier_start().await && self.look_for(&wanted).await.is_ok() && !self.may_still_end() {
@@ -117,6 +120,13 @@ impl Rotator {
         let ended = running.await;
         self.note_start(None);
         ended.unwrap_or_else(|error| Err(ProgramError::Lost { program: command.to_string(), source: error.into() }))
+    }
+
+    /// The journal has told of a program before it was known that none is run: a later start would wait for it.
+    pub(super) fn forget_start(&mut self) {
+        if !self.earlier_start_goes_on() {
+            self.note_start(None);
+        }
     }
 
     fn note_start(&mut self, begun: Option<BegunStart>) {

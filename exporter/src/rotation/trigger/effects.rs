@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
-use kagiban_crds::host_api::Leaf;
+use kagiban_crds::host_api::{Leaf, RotationState};
 use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, sleep, sleep_until};
 use zeroize::Zeroizing;
@@ -18,9 +18,9 @@ use crate::password_file;
 use crate::platform::{self, Command, FileError, Links};
 use crate::rotation::agent::{BACKUP, PASSWORD, Procedure, ProductBackup, Trigger, Verify, names};
 use crate::rotation::digest::Digest;
-use crate::rotation::failure::RotationFailure;
+use crate::rotation::failure::{RotationFailure, bounded};
 use crate::rotation::hold::{Hold, Look};
-use crate::rotation::journal::KeptFile;
+use crate::rotation::journal::{KeptFile, Returns};
 use crate::rotation::live::{self, LookError};
 use crate::rotation::machine::{FrozenFiles, Phase};
 use crate::rotation::rotator::Rotator;
@@ -52,29 +52,53 @@ impl Rotator {
         directory: impl FnOnce(PathBuf) -> PathBuf,
         previous: Option<LeafSha256>,
     ) -> Result<(), RotationFailure> {
-        let (Procedure::Trigger(Trigger { keep, .. }), Some(rotation)) =
+        let (Procedure::Trigger(Trigger { keep, back, .. }), Some(rotation)) =
             (&self.agent.procedure, &mut self.record.rotation)
         else {
             return Ok(());
         };
         let copies = self.host.state_directory.backup(&self.agent.name, rotation.generation);
-        rotation.kept = kept::copy(&directory(copies), keep, previous)?;
+        // What the product brings back by itself is not to be crossed.
+        let store = self.agent.leaf_place.file().filter(|_| back.is_none()).map(|file| file.path.as_path());
+        rotation.kept = kept::copy(&directory(copies), keep, store, previous)?;
         Ok(())
     }
 
     /// Where a program of the product's may follow that writes over them again.
     fn put_kept_files_back(&self) -> Result<(), RotationFailure> {
-        let left = kept::put_back(self.kept_files());
+        let left = kept::put_back(self.kept_files().iter().filter(|file| file.returns == Returns::Always));
         left.into_iter().next().map_or(Ok(()), |(_, failure)| Err(failure))
     }
 
     /// Where none follows: what is back is its owner's again, who may change it before the next attempt.
     fn give_kept_files_back(&mut self) -> Result<(), RotationFailure> {
-        let (left, failures): (Vec<_>, Vec<_>) = kept::put_back(self.kept_files()).into_iter().unzip();
+        let (stores, always): (Vec<_>, Vec<_>) =
+            self.kept_files().iter().cloned().partition(|file| file.returns == Returns::WhereDamaged);
+        let (left, failures): (Vec<_>, Vec<_>) = kept::put_back(&always).into_iter().unzip();
         if let Some(rotation) = &mut self.record.rotation {
-            rotation.kept = left;
+            rotation.kept = left.into_iter().chain(stores).collect();
         }
         failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// A store that the program has left damaged, or not at all: no product's program brings it back, and without it nobody gets a
+    /// certificate. One that can be read stays, whatever is in it.
+    async fn put_damaged_store_back(&mut self) {
+        let stores: Vec<_> =
+            self.kept_files().iter().filter(|file| file.returns == Returns::WhereDamaged).cloned().collect();
+        if stores.is_empty() || !live::is_damaged(&self.agent.leaf_place).await {
+            return;
+        }
+        let failed = kept::put_back(&stores).into_iter().next().map(|(_, failure)| failure.message);
+        let said = failed.unwrap_or_else(|| {
+            format!("{} was damaged or lost, and is what it was before; restart the agent", self.agent.leaf_place)
+        });
+        tracing::warn!(agent = %self.agent.name, said, "the renewal has left no store that can be read");
+        if let Some(Phase::Renewal { step: Renewal::Settling { failure, .. } } | Phase::Frozen { failure, .. }) =
+            self.record.rotation.as_mut().map(|rotation| &mut rotation.state)
+        {
+            *failure = failure.clone().and_then_said(said);
+        }
     }
 
     fn kept_files(&self) -> &[KeptFile] {
@@ -110,6 +134,18 @@ impl Rotator {
             rotation.product_backup = Some(written);
         }
         Ok(())
+    }
+
+    /// Of a renewal that ended before its backup was seen to be one: nothing was renewed after it, and a crash may have cut it off. Says what
+    /// could not be removed. A file of the configuration's own is left alone.
+    pub(in crate::rotation) fn discard_unchecked_backup(&self) -> Option<String> {
+        let rotation = self.record.rotation.as_ref()?;
+        let is_renewed = rotation.steps.iter().any(|step| step.state == RotationState::Renewing);
+        let backup = self.trigger().ok()?.backup.as_ref()?;
+        if is_renewed || backup.file.is_some() || !rotation.state.is_decided() || self.earlier_start_goes_on() {
+            return None;
+        }
+        platform::remove(&self.backup_file()?).err().map(|error| error.to_string())
     }
 
     /// Where this renewal's backup is, of a product that writes one.
@@ -219,8 +255,20 @@ impl Rotator {
     pub(in crate::rotation) async fn settle(&mut self) -> Result<(), RotationFailure> {
         self.await_earlier_start().await;
         let put_back = self.give_kept_files_back();
-        self.settle_service().await?;
+        self.settle_service().await.map_err(|failure| self.with_backup_told(failure))?;
         put_back
+    }
+
+    /// Whoever mends by hand what no program has brought back needs the product's own backup.
+    fn with_backup_told(&self, failure: RotationFailure) -> RotationFailure {
+        let has_backed_up = self.record.rotation.as_ref().is_some_and(|rotation| rotation.product_backup.is_some());
+        match self.backup_file().filter(|_| has_backed_up) {
+            Some(file) => {
+                let message = format!("{}; the product's own backup is {}", failure.message, file.display());
+                RotationFailure { message: bounded(message), ..failure }
+            }
+            None => failure,
+        }
     }
 
     async fn settle_service(&mut self) -> Result<(), RotationFailure> {
@@ -240,13 +288,21 @@ impl Rotator {
         {
             tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
         }
+        self.put_damaged_store_back().await;
         self.settled(half).await
     }
 
     /// For a freeze: whether a leaf that will do is served now, and for as long as the hold-down asks, with the files that are kept as
     /// they were.
     pub(in crate::rotation) async fn look_for_one_that_will_do(&mut self) -> Result<(), RotationFailure> {
-        self.give_kept_files_back()?;
+        if self.earlier_start_goes_on() {
+            let message =
+                "a program that an earlier run of the exporter has begun goes on, and may write over what is put back";
+            return Err(RotationFailure::new("program_goes_on", message));
+        }
+        let put_back = self.give_kept_files_back();
+        self.put_damaged_store_back().await;
+        put_back?;
         self.settled(Verify { deadline: Duration::ZERO, ..self.agent.verify }).await
     }
 

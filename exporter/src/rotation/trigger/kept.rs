@@ -7,11 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kagiban_crds::LeafSha256;
+use kagiban_keystore::{Format, sniff};
 
 use crate::platform::{self, WriteError};
+use crate::rotation::agent::CERTIFICATE_FILE;
 use crate::rotation::digest::Digest;
 use crate::rotation::failure::RotationFailure;
-use crate::rotation::journal::KeptFile;
+use crate::rotation::journal::{KeptFile, Returns};
 use crate::rotation::push::backup::{self, BackupError, Manifest};
 use crate::rotation::push::survey::MAX_STORE_BYTES;
 use crate::rotation::trigger::renewal::NOT_PUT_BACK;
@@ -31,11 +33,12 @@ enum KeptFileError {
     #[error("renew.keep: {0}")]
     Backup(#[from] BackupError),
     #[error(
-        "renew.keep: {} is as the program has left it, because it cannot be put back: {source}; its copy is {}",
+        "{}: {} is as the program has left it, because it cannot be put back: {source}; its copy is {}",
+        setting(*returns),
         path.display(),
         copy.display()
     )]
-    NotPutBack { path: PathBuf, copy: PathBuf, source: Box<PutBackError> },
+    NotPutBack { returns: Returns, path: PathBuf, copy: PathBuf, source: Box<PutBackError> },
 }
 
 /// Why a file cannot be put back.
@@ -45,6 +48,14 @@ enum PutBackError {
     Place(#[from] WriteError),
     #[error("{0}")]
     Copy(#[from] BackupError),
+}
+
+/// What names such a file.
+const fn setting(returns: Returns) -> &'static str {
+    match returns {
+        Returns::Always => "renew.keep",
+        Returns::WhereDamaged => CERTIFICATE_FILE,
+    }
 }
 
 impl From<KeptFileError> for RotationFailure {
@@ -61,29 +72,51 @@ impl From<KeptFileError> for RotationFailure {
 }
 
 /// Copies the files to `directory`, durably and private. Copies that no journal tells of may lie there: nothing was begun with them.
+/// `store` is what the program renews, and nothing of the product brings back. It is copied where its key is in it: a certificate alone
+/// would come back to another key.
 ///
 /// # Errors
 /// Why one cannot be copied, or could not be put back later; nothing was changed then.
 pub(in crate::rotation) fn copy(
     directory: &Path,
     paths: &[PathBuf],
+    store: Option<&Path>,
     previous: Option<LeafSha256>,
 ) -> Result<Vec<KeptFile>, RotationFailure> {
-    copied(directory, paths, previous).map_err(RotationFailure::from)
+    copied(directory, paths, store, previous).map_err(RotationFailure::from)
 }
 
-fn copied(directory: &Path, paths: &[PathBuf], previous: Option<LeafSha256>) -> Result<Vec<KeptFile>, KeptFileError> {
+fn copied(
+    directory: &Path,
+    paths: &[PathBuf],
+    store: Option<&Path>,
+    previous: Option<LeafSha256>,
+) -> Result<Vec<KeptFile>, KeptFileError> {
     let (mut kept, mut contents) = (Vec::new(), Vec::new());
-    for (n, path) in paths.iter().enumerate() {
-        let surveyed = platform::survey(path, MAX_STORE_BYTES).map_err(KeptFileError::Survey)?;
-        // A name that is misspelt would be kept in silence, and its file lost.
-        let held = surveyed.file.ok_or_else(|| KeptFileError::Missing { path: path.clone() })?;
+    let always = paths.iter().map(|path| (path.as_path(), Returns::Always));
+    for (n, (path, returns)) in always.chain(store.map(|store| (store, Returns::WhereDamaged))).enumerate() {
+        let surveyed = match (platform::survey(path, MAX_STORE_BYTES), returns) {
+            (Ok(surveyed), _) => surveyed,
+            (Err(source), Returns::Always) => return Err(KeptFileError::Survey(source)),
+            // One behind a link, for example, is renewed all the same.
+            (Err(error), Returns::WhereDamaged) => {
+                tracing::warn!(%error, "the store is not copied, and does not come back where its renewal damages it");
+                continue;
+            }
+        };
+        let held = match (surveyed.file, returns) {
+            (Some(held), Returns::Always) => held,
+            (Some(held), Returns::WhereDamaged) if has_key(&held.bytes) => held,
+            (_, Returns::WhereDamaged) => continue,
+            // A name that is misspelt would be kept in silence, and its file lost.
+            (None, Returns::Always) => return Err(KeptFileError::Missing { path: path.to_owned() }),
+        };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         // What is copied beside it later has a longer name, and a name has an end.
         let name = if name.len() <= LONGEST_SHOWN { format!("{n}-{name}") } else { n.to_string() };
         let (copy, digest) = (directory.join(name), Digest::of(&held.bytes));
         let (attributes, directory_owner) = (surveyed.attributes, Some(surveyed.directory_owner));
-        kept.push(KeptFile { path: path.clone(), copy, digest, attributes, directory_owner });
+        kept.push(KeptFile { path: path.to_owned(), copy, digest, attributes, directory_owner, returns });
         contents.push(held.bytes);
     }
     if kept.is_empty() {
@@ -99,11 +132,18 @@ fn copied(directory: &Path, paths: &[PathBuf], previous: Option<LeafSha256>) -> 
     Ok(kept)
 }
 
+/// Whether key and certificate are in one file.
+fn has_key(store: &[u8]) -> bool {
+    matches!(sniff(store), Some(Format::Jks | Format::Jceks))
+}
+
 /// Puts each file back that is not what it was. What lies there instead is copied beside the copy first. It can be done again.
 ///
 /// Gives those that cannot be put back, with why.
-pub(in crate::rotation) fn put_back(kept: &[KeptFile]) -> Vec<(KeptFile, RotationFailure)> {
-    kept.iter().filter_map(|file| Some((file.clone(), put_one_back(file).err()?.into()))).collect()
+pub(in crate::rotation) fn put_back<'k>(
+    kept: impl IntoIterator<Item = &'k KeptFile>,
+) -> Vec<(KeptFile, RotationFailure)> {
+    kept.into_iter().filter_map(|file| Some((file.clone(), put_one_back(file).err()?.into()))).collect()
 }
 
 fn put_one_back(file: &KeptFile) -> Result<(), KeptFileError> {
@@ -125,8 +165,8 @@ fn put_one_back(file: &KeptFile) -> Result<(), KeptFileError> {
         }
     };
     put().map_err(|source| {
-        let source = Box::new(source);
-        KeptFileError::NotPutBack { path: file.path.clone(), copy: file.copy.clone(), source }
+        let (path, copy, source) = (file.path.clone(), file.copy.clone(), Box::new(source));
+        KeptFileError::NotPutBack { returns: file.returns, path, copy, source }
     })
 }
 
@@ -139,7 +179,7 @@ mod tests {
     /// The copy of `script` below `root`.
     fn kept(root: &Path) -> Vec<KeptFile> {
         fs::write(root.join("script"), "ours").expect("write");
-        copy(&root.join("backups/1"), &[root.join("script")], None).expect("copied")
+        copy(&root.join("backups/1"), &[root.join("script")], None, None).expect("copied")
     }
 
     fn read(path: PathBuf) -> String {
@@ -173,7 +213,7 @@ mod tests {
         let root = tempfile::tempdir().expect("directory");
         let path = root.path().join("n".repeat(210));
         fs::write(&path, "ours").expect("write");
-        let kept = copy(&root.path().join("backups/1"), std::slice::from_ref(&path), None).expect("copied");
+        let kept = copy(&root.path().join("backups/1"), std::slice::from_ref(&path), None, None).expect("copied");
         fs::write(&path, "default").expect("write");
         assert_eq!(put_back(&kept), []);
         assert_eq!(read(path), "ours");
@@ -188,7 +228,7 @@ mod tests {
         for path in &paths {
             fs::write(path, "ours").expect("write");
         }
-        let kept = copy(&root.join("backups/1"), &paths, None).expect("copied");
+        let kept = copy(&root.join("backups/1"), &paths, None, None).expect("copied");
         fs::remove_dir_all(root.join("gone")).expect("removed");
         fs::write(&paths[1], "default").expect("write");
         let left = put_back(&kept);
@@ -230,7 +270,7 @@ mod tests {
         let large = fs::File::create(root.join("large")).expect("created");
         large.set_len(MAX_STORE_BYTES + 1).expect("as long");
         for name in ["directory", "large", "misspelt"] {
-            let failure = copy(&root.join("backups/1"), &[root.join(name)], None).expect_err(name);
+            let failure = copy(&root.join("backups/1"), &[root.join(name)], None, None).expect_err(name);
             assert!(failure.message.starts_with("renew.keep: "), "{failure:?}");
         }
         assert!(!root.join("backups").exists());
