@@ -36,7 +36,7 @@ here=$PWD
 [ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and nine crates with their dependencies for Windows: about 14 min on 2 cores, 4 GB"
 # Every program with tests, but those of the exporter that speak to Linux (its sockets, signals and programs) and the model of
 # rotations, which knows no system and counts for minutes.
-programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model --test=windows_rotation)
+programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model --test=windows_renewal --test=windows_rotation)
 for crate in "${crates[@]}"; do
     [ "$crate" = exporter ] && continue
     for test in "$crate"/tests/*.rs "$crate"/tests/*/main.rs; do
