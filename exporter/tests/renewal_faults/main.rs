@@ -41,8 +41,8 @@ fn swept<T: Send, F: Future<Output = String>>(
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                loop {
-                    let Some((number, fault)) = next.lock().unwrap().next() else { break };
+                let take = || next.lock().unwrap().next();
+                while let Some((number, fault)) = take() {
                     let line = alone(of(fault));
                     lines.lock().unwrap()[number] = line;
                 }

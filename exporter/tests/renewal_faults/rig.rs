@@ -324,14 +324,12 @@ impl Rig {
         assert!(!format!("{report:?}").contains("of the backup"), "{told}");
 
         let script = self.world.home().join("default.sh");
-        if fs::read(&script).ok().as_deref() != Some(OURS.as_bytes()) {
-            assert!(
-                report.state == RotationState::Frozen && message.contains("its copy is "),
-                "the script is lost: {told}"
-            );
-            assert_eq!(fs::read_to_string(self.copies().join("0-default.sh")).unwrap(), OURS, "{told}");
-        } else {
+        if fs::read(&script).is_ok_and(|bytes| bytes == OURS.as_bytes()) {
             assert_eq!(fs::metadata(&script).unwrap().permissions().mode() & 0o7777, OURS_MODE, "{told}");
+        } else {
+            let is_told = report.state == RotationState::Frozen && message.contains("its copy is ");
+            assert!(is_told, "the script is lost: {told}");
+            assert_eq!(fs::read_to_string(self.copies().join("0-default.sh")).unwrap(), OURS, "{told}");
         }
 
         let stored = fs::read(self.certificate()).unwrap_or_default();
@@ -347,7 +345,11 @@ impl Rig {
         }
         assert!(self.ran("-c") <= 1 && self.ran("-b") <= 1 && self.ran("-r") <= 1, "a program was run twice: {told}");
         let state = format!("{:?}", report.state);
-        let end = if is_whole { if stored == self.old { "old" } else { "new" } } else { "neither" };
+        let end = match (stored == self.old, is_whole) {
+            (true, _) => "old",
+            (false, true) => "new",
+            (false, false) => "neither",
+        };
         format!("{:?}: {fault}: {state} {reason} ({end})", self.product)
     }
 

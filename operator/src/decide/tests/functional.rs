@@ -22,7 +22,7 @@ fn an_agent_that_nobody_asks_has_no_such_condition_and_one_that_does_not_work_is
     for (state, expected) in [
         (FunctionState::Works, ("True", "Functional")),
         (FunctionState::DoesNotWork, ("False", "NotFunctional")),
-        (FunctionState::Unknown, ("Unknown", "FunctionUnknown")),
+        (FunctionState::Unknown, ("Unknown", "LastSeenNotFunctional")),
     ] {
         let report = AgentReport { function: told(state, None), ..report.clone() };
         let status = decided(&resource, &report, now()).status;
