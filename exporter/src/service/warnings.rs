@@ -12,6 +12,7 @@ use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
 use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure};
+use crate::sources::clients::LIST_COMMAND;
 
 /// Each look at a command has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -81,6 +82,9 @@ fn of_agent(index: usize, config: &AgentConfig) -> Vec<Warning> {
                 ("whatever lies there is taken for the agent's certificate at the next rotation", false)
             }
             BACKUP_FILE => ("whatever lies there is brought back as the agent's key and certificate", false),
+            LIST_COMMAND => {
+                ("whatever lies there is run as the account of kagiban-exporter when it next asks for the list", true)
+            }
             _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
         };
         warning(setting, format!("{exposed}; {follows}"), lets_others_act)
