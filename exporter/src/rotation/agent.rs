@@ -735,6 +735,7 @@ fn service(name: &str, verb: ServiceVerb) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::installation::below;
     use crate::platform::testing::native;
 
     fn resolve(yaml: &str) -> Result<Agent, String> {

@@ -90,7 +90,7 @@ async fn a_list_is_written_where_nobody_else_may_read_and_is_gone_afterwards() {
         assert_eq!((list.count, list.named.len(), list.left_out()), (3, 2, 1));
         assert_eq!(asking.left(), [""; 0]);
     }
-    assert_eq!(crate::platform::testing::mode(&asking.directory()), 0o700);
+    assert_eq!(platform::testing::mode(&asking.directory()), 0o700);
 }
 
 /// Each way to fail has a word of its own, and none is a list of no client.
