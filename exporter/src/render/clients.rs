@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use super::table::{Family, Kind};
 use crate::snapshot::{ClientsSeen, LackingClients, Snapshot};
 
@@ -41,7 +43,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |seen| {
-                let at = seen.listed_at.map(|at| at.as_second());
+                let at = seen.listed_at.map(Timestamp::as_second);
                 at.map_or(Ok(()), |at| out.put(&[("agent", seen.agent.as_str())], at))
             })
         },
@@ -60,7 +62,6 @@ fn listed(snapshot: &Snapshot, mut put: impl FnMut(&ClientsSeen, &LackingClients
 pub(super) mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
     use kagiban_agents::Product;
 
     use super::super::only;

@@ -214,6 +214,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_program_that_lists_clients_is_told_where_others_may_exchange_it() {
+        let root = tempfile::tempdir().expect("directory");
+        let program = root.path().join("list");
+        fs::write(&program, "#!/bin/sh\n").expect("written");
+        let clients = format!("clients: {{list: {{command: ['{}', '{{list}}']}}}}", program.display());
+        let agent = agent("127.0.0.1:9", "[/bin/true]").replace("service: ", &format!("{clients}, service: "));
+        for (mode, is_told) in [(0o755, false), (0o775, true)] {
+            set_mode(&program, mode);
+            let told = told(&agent);
+            assert_eq!(told.len(), usize::from(is_told), "{mode:o}: {told:?}");
+            let is_its = |told: &String| {
+                told.starts_with("agents[0].clients.list.command: ") && told.ends_with("when it next asks for the list")
+            };
+            assert!(told.iter().all(is_its), "{told:?}");
+        }
+    }
+
     /// Holds A3: that the port belongs to the service is told by this host's system, and of this host's addresses alone.
     #[test]
     fn an_endpoint_at_another_host_is_told() {
