@@ -1,11 +1,11 @@
 //! Trend Micro Apex One, the successor of Virus Buster Corporate Edition: its server makes a new certificate in the same way, and knows the
 //! agents that do not have it.
 
-use crate::facts::{Class, ProductFacts, Renewal};
+use crate::facts::{Class, ClientFacts, CommandWord, ProductFacts, Renewal};
 use crate::guide::{Argument, Bits, Delivered, Directory, Guide, Installed, Sign, Tool, Use};
 use crate::notice::{Effect, Notice};
 use crate::os::Os;
-use crate::virus_buster_corp::{CERTIFICATE as CERTIFICATE_FILE, RENEW};
+use crate::virus_buster_corp::{CERTIFICATE as CERTIFICATE_FILE, PROGRAM, RENEW};
 
 /// Nothing is backed up or brought back unless the host's configuration says so: other articles of the vendor call `-b` deprecated after
 /// XG SP3, which is older than any release of this.
@@ -18,8 +18,11 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
         Os::Windows => &[ANEW_ON_64_BIT, ANEW_ON_32_BIT, OVER_OLDER_ON_64_BIT, OVER_OLDER_ON_32_BIT],
     },
     keystores: &[CERTIFICATE_FILE],
+    clients: Some(ClientFacts { list: |_| Some(LIST) }),
     ..ProductFacts::BY_CONFIGURATION
 };
+
+const LIST: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-l"), CommandWord::ClientList];
 
 const ANEW_ON_32_BIT: &str = r"C:\Program Files\Trend Micro\Apex One";
 const ANEW_ON_64_BIT: &str = r"C:\Program Files (x86)\Trend Micro\Apex One";
@@ -149,6 +152,9 @@ pub(crate) mod tests {
         => fn the_server_lists_the_agents_that_do_not_match() {
             assert_eq!(calls("CertificateManager.exe"), ["-l <list file>"]);
             assert_eq!(GUIDE.tools[0].below, Some(r"PCCSRV\Admin\Utility\CertificateManager"));
+            let ClientFacts { list } = FACTS_OF_PRODUCT.clients.expect("it knows its agents");
+            let program = CommandWord::Below("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe");
+            assert_eq!(list(Os::Windows), Some(&[program, CommandWord::Fixed("-l"), CommandWord::ClientList][..]));
         }
 
         "Apex One サーバの初期設定でのインストールフォルダについて", "Four directories: installed anew or over Virus Buster Corp., 32 or 64 bit."

@@ -51,6 +51,8 @@ pub struct ProductFacts {
     pub parts: &'static [Part],
     /// How its alerts read, where it is looked at through them.
     pub alerts: Option<AlertFacts>,
+    /// The programs on other hosts that take its certificate, where it can tell of them.
+    pub clients: Option<ClientFacts>,
 }
 
 impl ProductFacts {
@@ -73,6 +75,7 @@ impl ProductFacts {
         notice: None,
         parts: &[],
         alerts: None,
+        clients: None,
     };
 }
 
@@ -143,6 +146,15 @@ pub enum CommandWord {
     Password,
     /// The file of the backup.
     Backup,
+    /// The file that a list of clients is written to.
+    ClientList,
+}
+
+/// What is known of a product's clients: its parts on other hosts, which take the certificate of its server.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientFacts {
+    /// Writes a list of those whose certificate is not the server's, unless the host's configuration names another program.
+    pub list: fn(Os) -> Option<&'static [CommandWord]>,
 }
 
 /// Where the things of a hardening list lie, and what they are like while nobody has followed it.

@@ -25,6 +25,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     notice: Some(NOTICE),
     parts: PARTS,
     alerts: None,
+    clients: None,
 };
 
 /// Of the server on Linux the notice names no package that says its release.

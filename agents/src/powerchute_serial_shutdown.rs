@@ -43,6 +43,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     notice: None,
     parts: &[],
     alerts: None,
+    clients: None,
 };
 
 /// The installer makes `Agent`; the handbook prints `agent` as well, and on Linux they are two.

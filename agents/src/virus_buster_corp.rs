@@ -23,7 +23,8 @@ const ON_64_BIT: &str = r"C:\Program Files (x86)\Trend Micro\Officescan";
 
 /// The server's certificate without its key, as its clients are given it.
 pub(crate) const CERTIFICATE: &str = "PCCSRV/Pccnt/Common/OfcNTCer.dat";
-const PROGRAM: CommandWord = CommandWord::Below("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe");
+pub(crate) const PROGRAM: CommandWord =
+    CommandWord::Below("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe");
 pub(crate) const RENEW: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-c"), CommandWord::Password];
 const BACKUP: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-b"), CommandWord::Password, CommandWord::Backup];
 const BACK: &[CommandWord] = &[PROGRAM, CommandWord::Fixed("-r"), CommandWord::Password, CommandWord::Backup];
@@ -127,7 +128,7 @@ pub(crate) mod tests {
             CommandWord::Below(path) => path.replace(&program, "the program"),
             CommandWord::Fixed(word) => (*word).to_owned(),
             CommandWord::Password => "a secret".to_owned(),
-            CommandWord::Backup => "a place".to_owned(),
+            CommandWord::Backup | CommandWord::ClientList => "a place".to_owned(),
         };
         words.iter().map(word).collect()
     }
@@ -148,6 +149,13 @@ pub(crate) mod tests {
         for (option, command) in [("-c", renewal.renew), ("-b", renewal.backup), ("-r", renewal.back)] {
             assert_eq!(command(Os::Windows).map(words), Some(told(option)), "{option}");
         }
+    }
+
+    /// Its notice sends who asks for them to another article. That of its successor knows `-l`, of which this one says nothing.
+    #[test]
+    fn no_list_of_its_clients_is_asked_for_that_the_configuration_does_not_name() {
+        assert!(FACTS_OF_PRODUCT.clients.is_none());
+        assert!(GUIDE.tools.iter().flat_map(|tool| tool.uses).all(|of| of.arguments[0].to_string() != "-l"));
     }
 
     facts_of_notice! {

@@ -16,6 +16,7 @@ pub const TARGETS: &[Target] = &[
     ("alert_log", alert_log),
     ("alert_mail", alert_mail),
     ("certificate", certificate),
+    ("client_list", client_list),
     ("config", config),
     ("event_log", event_log),
     ("event_log_text", event_log_text),
@@ -44,6 +45,11 @@ pub fn alert_mail(bytes: &[u8]) {
 /// A log that was exported as CSV.
 pub fn alert_log(bytes: &[u8]) {
     crate::sources::fuzz_alert_log(bytes);
+}
+
+/// A list of clients that a product's own program has written.
+pub fn client_list(bytes: &[u8]) {
+    crate::sources::fuzz_client_list(bytes);
 }
 
 /// The version of a program for Windows.

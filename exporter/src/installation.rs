@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kagiban_agents::{Part, PasswordIni, Product};
+use kagiban_agents::{CommandWord, Part, PasswordIni, Product};
 
 use crate::config::AgentConfig;
 use crate::platform;
@@ -11,6 +11,13 @@ use crate::probe::Endpoint;
 
 /// The part that watches the UPS, of a product in parts.
 const AGENT: &str = "agent";
+
+/// An argument of a command that stands for the password of `renew.passwordFile`.
+pub(crate) const PASSWORD: &str = "{password}";
+/// One that stands for the file of the backup.
+pub(crate) const BACKUP: &str = "{backup}";
+/// One that stands for the file that a list of clients is written to.
+pub(crate) const CLIENT_LIST: &str = "{list}";
 
 /// A product and its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +49,18 @@ impl Installed {
     pub(crate) fn part(&self) -> Option<&'static Part> {
         let name = self.directory.file_name()?;
         self.product.facts().parts.iter().find(|part| name.eq_ignore_ascii_case(part.name))
+    }
+
+    /// One of the product's own commands, with the words that stand for something in place of it.
+    pub(crate) fn command(&self, words: &[CommandWord]) -> Vec<String> {
+        let word = |word: &CommandWord| match word {
+            CommandWord::Fixed(word) => (*word).to_owned(),
+            CommandWord::Below(path) => below(&self.directory, path).to_string_lossy().into_owned(),
+            CommandWord::Password => PASSWORD.to_owned(),
+            CommandWord::Backup => BACKUP.to_owned(),
+            CommandWord::ClientList => CLIENT_LIST.to_owned(),
+        };
+        words.iter().map(word).collect()
     }
 
     /// Where it reads its store's password from.

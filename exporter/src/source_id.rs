@@ -9,6 +9,8 @@ pub enum SourceKind {
     Agent,
     /// The alerts of a product that is looked at through them.
     Alerts,
+    /// Which clients of a product do not have its certificate.
+    Clients,
     /// Certificate files by path.
     File,
     /// Whether an agent does its work.
@@ -47,6 +49,7 @@ impl SourceKind {
             Self::File => "file",
             Self::Agent => "agent",
             Self::Alerts => "alerts",
+            Self::Clients => "clients",
             Self::Function => "function",
             Self::Health => "health",
             Self::Host => "host",

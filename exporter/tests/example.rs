@@ -69,6 +69,8 @@ fn every_key_that_exists_is_in_the_example() {
         format!("agents: [{{{agent}, service: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, verify: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, renew: {{no-such-key: 1}}}}]"),
+        format!("agents: [{{{agent}, clients: {{no-such-key: 1}}}}]"),
+        format!("agents: [{{{agent}, clients: {{list: {{no-such-key: 1}}}}}}]"),
         format!("agents: [{{{agent}, observe: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, observe: {{falseAlert: {{no-such-key: 1}}}}}}]"),
     ];

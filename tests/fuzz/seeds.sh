@@ -116,4 +116,16 @@ log = "端末機No.,日時,ログ種別,ログ詳細,アラート項目\r\n" + r
 (logs / "utf-8-marked").write_bytes(b"\xef\xbb\xbf" + log.encode())
 (logs / "utf-16").write_bytes(b"\xff\xfe" + log.encode("utf-16-le"))
 (logs / "no-header").write_bytes(row.replace('"', "").encode("euc_jp"))
+
+# Lists of clients: what a server's own program may write.
+lists = Path(sys.argv[1], "client_list")
+lists.mkdir(exist_ok=True)
+japanese = "コンピュータ名,ドメイン,IPアドレス\r\n経理-01,本社,192.0.2.1\r\n\"PC-02\",\"本社, 2F\",192.0.2.2\r\n"
+(lists / "shift_jis").write_bytes(japanese.encode("cp932"))
+(lists / "utf-8-marked").write_bytes(b"\xef\xbb\xbf" + japanese.encode())
+(lists / "utf-16").write_bytes(b"\xff\xfe" + japanese.encode("utf-16-le"))
+(lists / "utf-16-cut").write_bytes(b"\xff\xfe" + japanese.encode("utf-16-le")[:-1])
+(lists / "no-heading").write_bytes(b"WG\\PC-01,192.0.2.1,14.0.12526\nWG\\PC-02,192.0.2.2,14.0.12526\n")
+(lists / "tabs").write_bytes(b"IP address\tEndpoint Name\n2001:db8::1\tPC-01\n")
+(lists / "heading-alone").write_bytes(b"Endpoint\r\n")
 PY

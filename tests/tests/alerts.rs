@@ -161,6 +161,28 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        alert: "KagibanClientsWithoutCertificate",
+        minute: 1441,
+        alerts: 1,
+        // Of one agent some have come over, and of another none is left.
+        fires: &[
+            (r#"kagiban_clients_without_certificate{agent="a",product="p"}"#, "7x700 2x800"),
+            (r#"kagiban_clients_without_certificate{agent="b",product="p"}"#, "7x700 0x800"),
+        ],
+        silent: &[&[(r#"kagiban_clients_without_certificate{agent="a",product="p"}"#, "0x1500")]],
+    },
+    Case {
+        alert: "KagibanClientsNotListed",
+        minute: 181,
+        alerts: 1,
+        fires: &[(r#"kagiban_source_up{source_kind="clients",source_name="a"}"#, "0x200")],
+        silent: &[
+            // The server was restarted during one of its lists.
+            &[(r#"kagiban_source_up{source_kind="clients",source_name="a"}"#, "0x120 1x80")],
+            &[(r#"kagiban_source_up{source_kind="alerts",source_name="a"}"#, "0x200")],
+        ],
+    },
+    Case {
         alert: "KagibanCertificateNotSeen",
         minute: 16,
         alerts: 2,

@@ -135,3 +135,56 @@ fn a_repair_that_fails_at_any_of_its_steps_leaves_the_certificate_from_before_an
     }
     Ok(())
 }
+
+/// The server is asked by the double's own program, in each encoding that it may write; each way to fail has a word of its own, and none is
+/// an empty list.
+#[test]
+fn the_agents_that_do_not_have_the_certificate_are_listed_as_the_server_lists_them() -> Result<()> {
+    let directory = scratch::directory("products-clients")?;
+    let host = ProductHost::start(&directory, Product::ApexOne, &Fleet::new()?, |config| {
+        config["agents"][0]["clients"] = json!({"list": {"interval": "1s", "deadline": "2s"}, "most": 2});
+    })?;
+    let told = |what: &str, sample: &str| {
+        host.exporter.metrics_when(what, |metrics| metrics.lines().any(|line| line == sample))
+    };
+    let counted = |number: usize| {
+        format!(r#"kagiban_clients_without_certificate{{agent="apex-one",product="apex-one"}} {number}"#)
+    };
+    told("every agent has the certificate", &counted(0))?;
+    let agents = host.directory()?.join("double/agents");
+    let (had, other) = (fs::read_to_string(&agents)?, "00".repeat(32));
+    for (number, encoding) in ["utf-8", "utf-8-bom", "utf-16le", "shift_jis"].into_iter().enumerate() {
+        host.switch("encoding", encoding)?;
+        let names: Vec<_> = (0..=number).map(|at| format!("経理-{number}{at}")).collect();
+        fs::write(&agents, names.iter().map(|name| format!("{name} {other}\n")).collect::<String>() + &had)?;
+        let metrics = told(encoding, &counted(number + 1))?;
+        for name in names.iter().take(2) {
+            let sample = format!(r#"kagiban_client_without_certificate{{agent="apex-one",client="{name}"}} 1"#);
+            ensure!(metrics.contains(&sample), "{encoding}: {sample}\n{metrics}");
+        }
+        let left_out = format!(r#"kagiban_clients_left_out{{agent="apex-one"}} {}"#, number.saturating_sub(1));
+        ensure!(metrics.contains(&left_out), "{encoding}: {left_out}\n{metrics}");
+    }
+    for (what, reason) in [("fails", "failed"), ("does-nothing", "not_written"), ("hangs", "timed_out")] {
+        host.switch(what, "-l")?;
+        let up = r#"kagiban_source_up{source_kind="clients",source_name="apex-one"} 0"#;
+        let metrics = host.exporter.metrics_when(what, |metrics| {
+            let of_reason = format!(r#"source_name="apex-one",reason="{reason}"}}"#);
+            let has_failed = |line: &str| {
+                line.contains(r#"source_kind="clients""#) && line.contains(&of_reason) && !line.ends_with(" 0")
+            };
+            metrics.contains(up) && metrics.lines().any(has_failed)
+        })?;
+        ensure!(
+            !metrics.contains("kagiban_clients_without_certificate{"),
+            "{what}: no count is told as new\n{metrics}"
+        );
+        ensure!(metrics.contains("kagiban_clients_listed_timestamp_seconds{"), "{what}: {metrics}");
+        host.switch(what, "")?;
+        told("it is listed again", &counted(4))?;
+    }
+    let kept = fs::read_dir(directory.join("apex-one/state/client-lists/apex-one"))?.flatten();
+    let lists = kept.filter(|entry| entry.path().extension().is_some_and(|it| it == "csv")).count();
+    ensure!(lists <= 1, "{lists} lists are left");
+    Ok(())
+}

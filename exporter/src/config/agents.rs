@@ -10,6 +10,7 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 use serde::{Deserialize, Deserializer};
 
+use super::clients::ClientsConfig;
 use super::observe::ObserveConfig;
 use super::values::{Interval, absolute_path};
 use crate::probe::Endpoint;
@@ -48,6 +49,9 @@ pub struct AgentConfig {
     /// Only of a product that can only be looked at.
     #[serde(default)]
     pub observe: Option<ObserveConfig>,
+    /// Only of a product that is rotated, and that knows which hosts take its certificate.
+    #[serde(default)]
+    pub clients: Option<ClientsConfig>,
 }
 
 impl AgentConfig {
@@ -66,6 +70,7 @@ impl AgentConfig {
             verify: VerifyConfig::default(),
             backups: default_backups(),
             observe: None,
+            clients: None,
         }
     }
 
@@ -97,6 +102,7 @@ impl AgentConfig {
                     (self.renew.is_some(), "renew"),
                     (self.verify != VerifyConfig::default(), "verify"),
                     (self.backups != default_backups(), "backups"),
+                    (self.clients.is_some(), "clients"),
                 ];
                 let of_rotations = settings.into_iter().find_map(|(is_there, setting)| is_there.then_some(setting));
                 let refused =

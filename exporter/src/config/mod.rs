@@ -4,6 +4,7 @@
 //!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs, outside.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  observe.rs                        what of an agent is only looked at
+//!                                  clients.rs                        which of an agent's clients lack its certificate
 //!                                  named_files.rs                    which files all of that names, and under which setting
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -14,6 +15,7 @@
 
 mod agents;
 mod certificates;
+mod clients;
 mod compat;
 mod feeds;
 mod file;
@@ -41,6 +43,7 @@ pub use agents::{
     ServiceConfig, UpsFunction, VerifyConfig,
 };
 pub use certificates::CertificateRule;
+pub use clients::{ClientListConfig, ClientsConfig};
 pub use compat::CompatSet;
 pub use feeds::LoadConfig;
 pub use file::{ConfigError, WebFile, load, load_default, load_web, parse};

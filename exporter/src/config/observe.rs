@@ -215,6 +215,7 @@ mod tests {
             (skysea(", renew: {command: [a]}, observe: {mails: [/m]}"), "renew", "can only be looked at"),
             (skysea(", verify: {interval: 1s}, observe: {mails: [/m]}"), "verify", "can only be looked at"),
             (skysea(", backups: 4, observe: {mails: [/m]}"), "backups", "can only be looked at"),
+            (skysea(", clients: {}, observe: {mails: [/m]}"), "clients", "can only be looked at"),
             ("{name: web, product: tls-service, observe: {mails: [/m]}}".to_owned(), "observe", "tlsEndpoints"),
         ] {
             let said = agents(&format!("{WEB}, {}", entry.replace("name: web,", "name: other,")))

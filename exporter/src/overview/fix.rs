@@ -41,6 +41,13 @@ pub(crate) const ENGINE_STOPS: &str = concat!(
 /// The folder of logs was touched without right, or seems so.
 pub(crate) const FOLDER_TOUCHED: &str = "see in the product's log who has touched the folder; where the alert is a false one, write down the data \
                                          server's name and the four conditions under `falseAlert`";
+/// Clients do not have the certificate of their server.
+pub(crate) fn clients(product: Product) -> String {
+    let page = online!("docs/runbooks/KagibanClientsWithoutCertificate.md");
+    format!(
+        "wait for those that are switched off; give the others the certificate by hand, as `kagiban-operator explain {product}` tells; see {page}"
+    )
+}
 /// Alerts are dated ahead.
 pub(crate) const DATED_AHEAD: &str =
     "name the time zone of the hosts that log them under `observe.timeZone`, such as Asia/Tokyo; else set their clocks";
@@ -83,6 +90,7 @@ pub(crate) fn of_source(kind: SourceKind, reason: &str) -> Option<&'static str> 
     match kind {
         SourceKind::Agent | SourceKind::File | SourceKind::Health => of_file(reason).or(of_all),
         SourceKind::Alerts => of_alerts(reason).or(of_all),
+        SourceKind::Clients => of_clients(reason).or(of_all),
         SourceKind::Function => of_function(reason).or(of_all),
         SourceKind::Release => of_release(reason).or(of_all),
         SourceKind::Host => of_host(reason).or(of_all),
@@ -160,6 +168,35 @@ fn of_alerts(reason: &str) -> Option<&'static str> {
         "too_many_files" => "move old mails and logs away, or name fewer of them",
         "unfinished" => {
             "wait for the next looks, which go on with what was not read yet; if it stays, move old mails and logs away"
+        }
+        _ => return None,
+    })
+}
+
+fn of_clients(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "busy" | "timeout" => HANGS,
+        "cut_short" => {
+            "see whether the disk is full and whether the program was killed; run it by hand to see its list"
+        }
+        "empty" => {
+            "run the program by hand; where its list is empty when every client has the certificate, set clients.list.emptyIsNone"
+        }
+        "exposed" => {
+            "let nobody but administrators write the program of clients.list.command and the directories above it"
+        }
+        "failed" | "not_written" => "run the program by hand as the account of kagiban-exporter, and see what it says",
+        "in_use" => {
+            "wait: a rotation, or another kagiban-exporter, asks for the list, and it is asked for again by itself"
+        }
+        "not_started" | "not_runnable" => "correct clients.list.command or directory in the configuration",
+        "state_directory" => {
+            "let the exporter write to its state directory: the list is written there, where nobody else may read it"
+        }
+        "timed_out" => "see whether the server's own services answer; raise clients.list.deadline if it needs longer",
+        "too_large" => "see what the program writes: it is more than the list of any server's clients",
+        "unknown_format" => {
+            "see what the program writes, and send us a list without its names: the vendor has published no columns"
         }
         _ => return None,
     })

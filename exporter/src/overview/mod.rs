@@ -10,6 +10,7 @@
 pub(crate) mod alerts;
 pub(crate) mod attention;
 pub(crate) mod certificates;
+pub(crate) mod clients;
 pub(crate) mod fix;
 pub(crate) mod products;
 #[cfg(test)]
@@ -111,7 +112,11 @@ impl Topic {
 
     pub(crate) const fn of(kind: SourceKind) -> Self {
         match kind {
-            SourceKind::Agent | SourceKind::Alerts | SourceKind::Function | SourceKind::Release => Self::Agent,
+            SourceKind::Agent
+            | SourceKind::Alerts
+            | SourceKind::Clients
+            | SourceKind::Function
+            | SourceKind::Release => Self::Agent,
             SourceKind::File => Self::File,
             SourceKind::Health => Self::Hardening,
             SourceKind::Host => Self::Shutdown,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::FunctionState;
 
 use super::shutdown::ShutdownView;
-use super::{Count, Item, Severity, Span, Topic, alerts, certificates, item, products, upses};
+use super::{Count, Item, Severity, Span, Topic, alerts, certificates, clients, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::RebootReason;
 use crate::snapshot::{Contents, FileSeen, FunctionSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
@@ -22,6 +22,7 @@ pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: T
 fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
     let mut items: Vec<Item> = snapshot.passes().flat_map(|(id, pass)| of_pass(id, pass, now)).collect();
     let of_products = products::items(snapshot, now).into_iter().chain(alerts::items(snapshot, now));
+    let of_products = of_products.chain(clients::items(snapshot));
     items.extend(of_products.filter(|item| item.severity == Severity::Fine));
     items.extend(upses::each(snapshot).filter_map(of_ups));
     items.extend(
@@ -47,8 +48,8 @@ fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
         SourceKind::Health => of_hardening(id, pass),
         // Of one that does not, `attention` tells, also where a rotation has seen it.
         SourceKind::Function => pass.function().and_then(of_function).map(fine).into_iter().collect(),
-        // Of what alerts tell, `products` and `alerts` speak.
-        SourceKind::Alerts | SourceKind::Release | SourceKind::Ups => Vec::new(),
+        // Of what alerts and lists tell, `products`, `alerts` and `clients` speak.
+        SourceKind::Alerts | SourceKind::Clients | SourceKind::Release | SourceKind::Ups => Vec::new(),
     }
 }
 

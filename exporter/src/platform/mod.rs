@@ -38,7 +38,7 @@ use windows as system;
 
 pub use ability::{Ability, NotOnThisSystem};
 pub use boot::BootTime;
-pub use command::{Command, ServiceVerb};
+pub use command::{Command, NoProgram, ServiceVerb};
 pub use event_log::{EventLogError, EventRecord};
 pub use hints::Hints;
 pub use jar::{JarError, JarSeal};

@@ -11,6 +11,7 @@
 
 mod alerts;
 mod certificates;
+mod clients;
 mod compat;
 mod files;
 mod functions;
@@ -82,6 +83,7 @@ impl Rendered {
             health::FAMILIES,
             products::FAMILIES,
             alerts::FAMILIES,
+            clients::FAMILIES,
             shutdown::FAMILIES,
             rotations::FAMILIES,
             functions::FAMILIES,

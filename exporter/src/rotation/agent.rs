@@ -14,9 +14,10 @@ use super::leaf_file::LeafFile;
 use crate::config::{
     Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
 };
-use crate::installation::{Installed, below, directory_there, local_endpoint};
-use crate::platform::{self, AccountId, Command, FileError, ProgramError, ServiceVerb};
+use crate::installation::{BACKUP, Installed, PASSWORD, directory_there, local_endpoint};
+use crate::platform::{self, AccountId, Command, FileError, NoProgram, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
+use crate::sources::clients::{ClientList, ClientsConfigError, LIST_COMMAND};
 use crate::sources::function::{FunctionCheck, FunctionConfigError};
 
 /// An agent that can be rotated: every default filled in, every path absolute.
@@ -30,6 +31,8 @@ pub struct Agent {
     pub verify: Verify,
     /// How it is asked whether it does its work; none where nothing is asked.
     pub function: Option<FunctionCheck>,
+    /// How it is asked which of its clients do not have its certificate; none where nothing is asked.
+    pub clients: Option<ClientList>,
 }
 
 /// What a rotation of the agent does, by its product's class. Journal, admission, fencing, power gate, recovery and report
@@ -86,10 +89,6 @@ pub const CERTIFICATE_FILE: &str = "verify.certificateFile";
 /// The setting of the file that the product's own program writes its backup to.
 pub const BACKUP_FILE: &str = "renew.backup.file";
 
-/// An argument that stands for the password of `renew.passwordFile`.
-pub(super) const PASSWORD: &str = "{password}";
-/// One that stands for the file of the backup.
-pub(super) const BACKUP: &str = "{backup}";
 /// What a program is told by the name of the file that it writes an archive.
 const ARCHIVE: &str = "zip";
 
@@ -189,6 +188,8 @@ pub enum AgentConfigError {
     Exposed { agent: AgentName, setting: &'static str, source: FileError },
     #[error("agent {agent}: verify.function: {source}")]
     Function { agent: AgentName, source: FunctionConfigError },
+    #[error("agent {agent}: clients.{source}")]
+    Clients { agent: AgentName, source: ClientsConfigError },
     /// This may be another thing in a moment.
     #[error("agent {agent}: endpoint.accounts: the accounts of this host cannot be read: {source}")]
     Accounts { agent: AgentName, source: io::Error },
@@ -275,10 +276,12 @@ impl Agent {
         commands.chain(files.filter_map(move |(setting, path)| Some((setting, platform::exposed_file(agent, path)?))))
     }
 
-    /// Every command that a rotation may run, with the setting that names it.
+    /// Every command that may be run of it, with the setting that names it.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let function = self.function.as_ref().and_then(FunctionCheck::command);
-        self.changing_commands().chain(function.map(|command| ("verify.function.command", command)))
+        let asking = function.map(|command| ("verify.function.command", command));
+        let listing = self.clients.as_ref().map(|list| (LIST_COMMAND, list.command()));
+        self.changing_commands().chain(asking).chain(listing)
     }
 
     /// Those that stop, start or renew something.
@@ -373,6 +376,7 @@ impl Resolver<'_> {
             procedure,
             verify: self.resolve_verify()?,
             function: self.resolve_function(installed)?,
+            clients: self.resolve_clients(installed)?,
         })
     }
 
@@ -411,12 +415,12 @@ impl Resolver<'_> {
         let is_usual = command.is_none();
         let usual = |words: fn(Os) -> Option<&'static [CommandWord]>| {
             let words = words(platform::OS).filter(|_| is_usual)?;
-            Some(usual_command(&installed?.directory, words))
+            Some(installed?.command(words))
         };
         let backup = self.resolve_backup(backup.as_ref(), usual(renewal.backup))?;
         let back = back.or_else(|| usual(renewal.back));
         let back = back.map(|back| self.command("renew.back", Some(back))).transpose()?;
-        if backup.is_none() && back.as_ref().is_some_and(|back| names(back, BACKUP)) {
+        if backup.is_none() && back.as_ref().is_some_and(|back| back.names(BACKUP)) {
             return Err(self.invalid("renew.back", "has the argument {backup}, and renew.backup is missing"));
         }
         let keep = keep.iter().map(|path| self.absolute("renew.keep", path)).collect::<Result<Vec<_>, _>>()?;
@@ -433,7 +437,7 @@ impl Resolver<'_> {
             password_file: self.optional("renew.passwordFile", password_file.as_deref())?,
             timeout: self.timeout("renew.timeout", timeout, DEFAULT_RENEW_TIMEOUT)?,
         };
-        let asks = trigger.commands().any(|(_, command)| names(command, PASSWORD));
+        let asks = trigger.commands().any(|(_, command)| command.names(PASSWORD));
         match (asks, &trigger.password_file) {
             (true, None) => Err(self.missing("renew.passwordFile")),
             (false, Some(_)) => Err(self
@@ -459,7 +463,7 @@ impl Resolver<'_> {
             return Err(self.invalid(BACKUP_FILE, "must end in .zip: the product's program takes no other name"));
         }
         let command = self.command("renew.backup.command", command.or(usual))?;
-        if file.is_none() && !names(&command, BACKUP) {
+        if file.is_none() && !command.names(BACKUP) {
             return Err(self.missing(BACKUP_FILE));
         }
         Ok(Some(ProductBackup { command, file, format }))
@@ -651,18 +655,19 @@ impl Resolver<'_> {
         FunctionCheck::of(self.0, installed).map_err(refused)
     }
 
-    /// A program given by a relative path would depend on where the exporter happens to be started.
+    fn resolve_clients(&self, installed: Option<&Installed>) -> Result<Option<ClientList>, AgentConfigError> {
+        let refused = |source| AgentConfigError::Clients { agent: self.0.name.clone(), source };
+        ClientList::of(self.0, installed).map_err(refused)
+    }
+
     fn command(&self, key: &'static str, argv: Option<Vec<String>>) -> Result<Command, AgentConfigError> {
         let argv = argv.ok_or_else(|| self.missing(key))?;
-        let Some(program) = argv.first().filter(|p| !p.is_empty()) else { return Err(self.missing(key)) };
-        let program = Path::new(program);
-        if !program.is_absolute() && program.components().count() != 1 {
-            return Err(AgentConfigError::Relative { agent: self.0.name.clone(), key, path: program.to_owned() });
-        }
-        if argv.iter().any(|a| a.contains('\0')) {
-            return Err(self.invalid(key, "holds a NUL character"));
-        }
-        Ok(Command::Program(argv))
+        let program = argv.first().map(PathBuf::from).unwrap_or_default();
+        Command::program(argv).map_err(|error| match error {
+            NoProgram::Missing => self.missing(key),
+            NoProgram::Relative => AgentConfigError::Relative { agent: self.0.name.clone(), key, path: program },
+            NoProgram::Nul => self.invalid(key, "holds a NUL character"),
+        })
     }
 
     fn wait(
@@ -719,27 +724,8 @@ fn refused_for(setting: &str) -> &'static str {
     }
 }
 
-/// A command of a product that is installed there.
-fn usual_command(directory: &Path, words: &[CommandWord]) -> Vec<String> {
-    let word = |word: &CommandWord| match word {
-        CommandWord::Fixed(word) => (*word).to_owned(),
-        CommandWord::Below(path) => below(directory, path).to_string_lossy().into_owned(),
-        CommandWord::Password => PASSWORD.to_owned(),
-        CommandWord::Backup => BACKUP.to_owned(),
-    };
-    words.iter().map(word).collect()
-}
-
 fn is_archive(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ARCHIVE))
-}
-
-/// Whether one of its arguments stands for something that is put in its place; the program itself is none of them.
-pub(super) fn names(command: &Command, placeholder: &str) -> bool {
-    match command {
-        Command::Program(argv) => argv.iter().skip(1).any(|argument| argument == placeholder),
-        Command::Service { .. } => false,
-    }
 }
 
 fn service(name: &str, verb: ServiceVerb) -> Command {
@@ -749,6 +735,7 @@ fn service(name: &str, verb: ServiceVerb) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::installation::below;
     use crate::platform::testing::native;
 
     fn resolve(yaml: &str) -> Result<Agent, String> {

@@ -12,6 +12,7 @@ use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
 use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure};
+use crate::sources::clients::LIST_COMMAND;
 
 /// Each look at a command has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -82,6 +83,9 @@ fn of_agent(index: usize, config: &AgentConfig) -> Vec<Warning> {
                 ("whatever lies there is taken for the agent's certificate at the next rotation", false)
             }
             BACKUP_FILE => ("whatever lies there is brought back as the agent's key and certificate", false),
+            LIST_COMMAND => {
+                ("whatever lies there is run as the account of kagiban-exporter when it next asks for the list", true)
+            }
             _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
         };
         warning(setting, format!("{exposed}; {follows}"), lets_others_act)
@@ -280,6 +284,24 @@ mod tests {
             let told = told(&format!("powerchuteHealth: {{enabled: {enabled}, jarsigner: '{}'}}\n", program.display()));
             assert_eq!(told.len(), usize::from(is_told), "{mode:o} {enabled}: {told:?}");
             assert!(told.iter().all(|told| told.starts_with("powerchuteHealth.jarsigner: ")), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_lists_clients_is_told_where_others_may_exchange_it() {
+        let root = tempfile::tempdir().expect("directory");
+        let program = root.path().join("list");
+        fs::write(&program, "#!/bin/sh\n").expect("written");
+        let clients = format!("clients: {{list: {{command: ['{}', '{{list}}']}}}}", program.display());
+        let agent = agent("127.0.0.1:9", "[/bin/true]").replace("service: ", &format!("{clients}, service: "));
+        for (mode, is_told) in [(0o755, false), (0o775, true)] {
+            set_mode(&program, mode);
+            let told = told(&agent);
+            assert_eq!(told.len(), usize::from(is_told), "{mode:o}: {told:?}");
+            let is_its = |told: &String| {
+                told.starts_with("agents[0].clients.list.command: ") && told.ends_with("when it next asks for the list")
+            };
+            assert!(told.iter().all(is_its), "{told:?}");
         }
     }
 

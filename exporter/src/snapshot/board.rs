@@ -138,6 +138,7 @@ impl Board {
             SourceKind::Host | SourceKind::Ups => self.power_changed.notify_one(),
             SourceKind::Agent
             | SourceKind::Alerts
+            | SourceKind::Clients
             | SourceKind::File
             | SourceKind::Function
             | SourceKind::Health
@@ -148,6 +149,13 @@ impl Board {
 
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a rotation of the agent goes on.
+    pub fn is_rotated(&self, agent: &Label) -> bool {
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = snapshot.rotations.get(agent).and_then(|rotations| rotations.known.as_ref());
+        known.and_then(|known| known.state).is_some_and(|state| !state.is_decided())
     }
 
     /// Returns once something has changed since the last call; many changes are one.

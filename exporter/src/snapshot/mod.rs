@@ -11,6 +11,7 @@
 
 mod alerts;
 mod board;
+mod clients;
 mod facts;
 mod function;
 mod loads;
@@ -25,6 +26,7 @@ pub use crate::source_id::{SourceId, SourceKind};
 pub use crate::trouble::Trouble;
 pub use alerts::{AlertCounts, AlertsSeen, FolderAlerts, LeftOutSenders, Sender, SenderSeen};
 pub use board::Board;
+pub use clients::{ClientName, ClientsSeen, LackingClients};
 pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use function::{AgentFunction, FunctionSeen};

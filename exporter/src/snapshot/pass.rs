@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Fault};
 
-use super::{AlertsSeen, FunctionSeen, Label, ReleaseSeen, SeenCertificate};
+use super::{AlertsSeen, ClientsSeen, FunctionSeen, Label, ReleaseSeen, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
@@ -48,6 +48,7 @@ pub enum Observation {
     Function(FunctionSeen),
     Release(ReleaseSeen),
     Alerts(AlertsSeen),
+    Clients(ClientsSeen),
 }
 
 /// How an agent that was looked at is hardened.
@@ -315,12 +316,16 @@ impl Served {
 }
 
 impl Pass {
-    /// The same, with what outlives a look: when the agent was last seen to work.
+    /// The same, with what outlives a look: when the agent was last seen to work, and its clients were last listed.
     pub(super) fn following(mut self, before: Option<&Self>) -> Self {
+        // The later look counts, by whatever clock.
         if let Observation::Function(seen) = &mut self.observation {
             let known = before.and_then(Self::function).and_then(|known| known.worked_at);
-            // The later look counts, by whatever clock.
             seen.worked_at = seen.worked_at.or(known);
+        }
+        if let Observation::Clients(seen) = &mut self.observation {
+            let known = before.and_then(Self::clients).and_then(|known| known.listed_at);
+            seen.listed_at = seen.listed_at.or(known);
         }
         self
     }
@@ -334,7 +339,8 @@ impl Pass {
             | Observation::Health(_)
             | Observation::Function(_)
             | Observation::Release(_)
-            | Observation::Alerts(_) => Vec::new(),
+            | Observation::Alerts(_)
+            | Observation::Clients(_) => Vec::new(),
             Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
@@ -402,12 +408,17 @@ impl Pass {
             | Observation::Host(_)
             | Observation::Reboots(_)
             | Observation::Health(_)
-            | Observation::Function(_) => &[],
+            | Observation::Function(_)
+            | Observation::Clients(_) => &[],
         }
     }
 
     pub const fn alerts(&self) -> Option<&AlertsSeen> {
         if let Observation::Alerts(alerts) = &self.observation { Some(alerts) } else { None }
+    }
+
+    pub const fn clients(&self) -> Option<&ClientsSeen> {
+        if let Observation::Clients(clients) = &self.observation { Some(clients) } else { None }
     }
 
     /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not, nor could a UPS

@@ -32,7 +32,8 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
             | Observation::Host(_)
             | Observation::Reboots(_)
             | Observation::Release(_)
-            | Observation::Alerts(_) => OriginStatus::Gone,
+            | Observation::Alerts(_)
+            | Observation::Clients(_) => OriginStatus::Gone,
         };
         (origin, status)
     });
@@ -79,7 +80,8 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatu
         | Observation::Function(_)
         | Observation::Reboots(_)
         | Observation::Release(_)
-        | Observation::Alerts(_) => Vec::new(),
+        | Observation::Alerts(_)
+        | Observation::Clients(_) => Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ alerts/      mails and exported logs of a product that is looked at through them
+//!                                 ├─ clients/     which clients of a product lack its certificate, as its own program lists them
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ function/    whether an agent does its work
 //!                                 ├─ health/      how one PowerChute agent is hardened
@@ -19,6 +20,7 @@
 mod agent;
 mod alerts;
 mod blocking;
+pub mod clients;
 mod des_salts;
 mod files;
 pub mod function;
@@ -26,15 +28,20 @@ mod health;
 mod host;
 mod password_ini;
 mod plan;
+mod program;
 mod release;
+mod rows;
 mod schedule;
 mod stores;
+mod text;
 mod tls;
 mod traps;
 mod ups;
 
 #[doc(hidden)]
 pub use alerts::{fuzz_alert_log, fuzz_alert_mail};
+#[doc(hidden)]
+pub use clients::fuzz_client_list;
 pub(crate) use host::check_application_log;
 #[doc(hidden)]
 pub use host::{fuzz_event_log, fuzz_event_log_text};
@@ -74,6 +81,7 @@ pub struct Source {
 #[derive(Debug)]
 enum Look {
     Alerts(Box<alerts::AlertSource>),
+    Clients(Box<clients::ClientSource>),
     Files(Box<files::FileSource>),
     Function(Box<function::FunctionSource>),
     Health(Box<health::HealthSource>),
@@ -101,6 +109,7 @@ impl Source {
     async fn look(&mut self) -> (Observation, Option<Trouble>) {
         let (mut observation, trouble) = match &mut self.look {
             Look::Alerts(source) => source.look().await,
+            Look::Clients(source) => source.look().await,
             Look::Files(source) => source.look().await,
             Look::Function(source) => source.look().await,
             Look::Health(source) => source.look().await,
@@ -127,7 +136,8 @@ impl Source {
             | Observation::Host(_)
             | Observation::Reboots(_)
             | Observation::Release(_)
-            | Observation::Alerts(_) => {}
+            | Observation::Alerts(_)
+            | Observation::Clients(_) => {}
         }
         (observation, trouble.map(|it| Trouble { message: self.named(&it.message), ..it }))
     }

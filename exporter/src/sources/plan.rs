@@ -7,6 +7,7 @@ use std::time::Duration;
 use kagiban_crds::HostName;
 
 use super::alerts::{self, AlertSource};
+use super::clients::{self, ClientList, ClientSource};
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::function::{self, FunctionCheck, FunctionSource};
 use super::health::{self, AgentPaths, HealthSource, HealthTarget};
@@ -52,6 +53,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         sources.extend(endpoints_of_agents(config, found, host).iter().map(&tls));
     }
     sources.extend(config.agents.iter().filter_map(alert_source));
+    sources.extend(config.agents.iter().filter_map(|agent| client_source(agent, found, &state_directory)));
     sources.extend(config.agents.iter().filter_map(|agent| function_source(agent, found)));
     sources.extend(release_sources(config, found));
     if config.powerchute_health.enabled {
@@ -79,10 +81,11 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
 
 /// Every reason that a source of each kind can fail for, but of UPSes, which have a type of their own.
 #[cfg(test)]
-pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 8] {
+pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 9] {
     [
         (SourceKind::Agent, files::REASONS),
         (SourceKind::Alerts, alerts::REASONS),
+        (SourceKind::Clients, clients::REASONS),
         (SourceKind::File, files::REASONS),
         (SourceKind::Function, function::REASONS),
         (SourceKind::Health, health::REASONS),
@@ -142,6 +145,21 @@ fn alert_source(agent: &AgentConfig) -> Option<Source> {
         reasons: alerts::REASONS,
         interval: source.interval(),
         look: Look::Alerts(Box::new(source)),
+        wake: Arc::default(),
+        files: Vec::new(),
+    })
+}
+
+/// Of an agent whose clients are listed. A configuration that is refused is told by the agent's rotations.
+fn client_source(agent: &AgentConfig, found: &Discovered, state_directory: &Path) -> Option<Source> {
+    let at = Installed::of(agent, |product| found.directory_of(product));
+    let list = ClientList::of(agent, at.as_ref()).ok()??;
+    let source = ClientSource::new(agent.name.clone(), agent.product, list, state_directory.to_owned());
+    Some(Source {
+        id: SourceId::own(SourceKind::Clients, Label::new(agent.name.as_str())),
+        reasons: clients::REASONS,
+        interval: source.interval(),
+        look: Look::Clients(Box::new(source)),
         wake: Arc::default(),
         files: Vec::new(),
     })

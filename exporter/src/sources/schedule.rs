@@ -18,7 +18,7 @@ use super::Source;
 use crate::health::{Check, CheckResult};
 use crate::platform::RebootReason;
 use crate::snapshot::{
-    Board, FunctionSeen, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble,
+    Board, FunctionSeen, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, SourceKind, Trouble,
 };
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
@@ -30,6 +30,10 @@ const LOOKS_AT_ONCE: usize = 8;
 const OUTSIDE_LOOKS_AT_ONCE: usize = 128;
 /// A look that takes longer holds up others. A handshake around the world takes less than one second.
 const QUICK_LOOK: Duration = Duration::from_secs(2);
+
+/// Between two looks whether a rotation has ended, and after how long its end is waited for no more.
+const LOOK_AT_ROTATION: Duration = Duration::from_secs(2);
+const LONGEST_ROTATION: Duration = Duration::from_hours(1);
 
 /// Files of one kind that a line names; a rule can have thousands.
 const MAX_NAMED: usize = 3;
@@ -83,6 +87,12 @@ pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: Canc
             _ = ticks.tick() => {}
             () = source.wake.notified() => {}
         }
+        if source.id.kind == SourceKind::Clients {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = no_rotation(&board, &source.id.name) => {}
+            }
+        }
         let pass = tokio::select! {
             () = stop.cancelled() => return,
             pass = one_pass(&mut source, &gate, last_took.unwrap_or_default()) => pass,
@@ -93,6 +103,15 @@ pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: Canc
         last_took = Some(pass.took);
         said.about(&source.id, &pass);
         board.publish(&source.id, pass);
+    }
+}
+
+/// Returns once no rotation of the agent goes on: its clients get another certificate in one. One that waits for somebody is waited for
+/// itself no longer than it may take.
+async fn no_rotation(board: &Board, agent: &Label) {
+    let until = tokio::time::Instant::now() + LONGEST_ROTATION;
+    while board.is_rotated(agent) && tokio::time::Instant::now() < until {
+        tokio::time::sleep(LOOK_AT_ROTATION).await;
     }
 }
 
@@ -154,7 +173,8 @@ impl Said {
             | Observation::Host(_)
             | Observation::Upses(_)
             | Observation::Release(_)
-            | Observation::Alerts(_) => {}
+            | Observation::Alerts(_)
+            | Observation::Clients(_) => {}
             Observation::Function(seen) => self.about_function(seen),
             Observation::Reboots(reboots) => self.about_reboots(reboots),
         }
@@ -286,4 +306,41 @@ pub(super) fn panicked<R>(reason: R) -> Trouble<R> {
 /// A look that did not end in time.
 pub(super) fn timed_out<R>(reason: R, deadline: Duration) -> Trouble<R> {
     Trouble::new(reason, format!("no result within {} s", deadline.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kagiban_crds::host_api::RotationState;
+
+    use super::*;
+    use crate::snapshot::RotationSeen;
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_not_listed_while_a_rotation_of_their_agent_goes_on_unless_it_goes_on_for_long() {
+        let (board, agent) = (Arc::new(Board::default()), Label::new("av"));
+        let note = |state| {
+            let seen = RotationSeen { generation: 1, state: Some(state), ..RotationSeen::default() };
+            board.note_rotation(&agent, None, Some(seen));
+        };
+        let waited = async || {
+            let began = tokio::time::Instant::now();
+            no_rotation(&board, &agent).await;
+            began.elapsed()
+        };
+        assert_eq!(waited().await, Duration::ZERO, "none was ever opened");
+        for state in [RotationState::Committed, RotationState::RolledBack, RotationState::Frozen] {
+            note(state);
+            assert_eq!(waited().await, Duration::ZERO, "{state:?}");
+        }
+        note(RotationState::Keyed);
+        assert_eq!(waited().await, LONGEST_ROTATION);
+        let waiting = tokio::spawn({
+            let (board, agent) = (Arc::clone(&board), agent.clone());
+            async move { no_rotation(&board, &agent).await }
+        });
+        tokio::time::sleep(Duration::from_mins(5)).await;
+        assert!(!waiting.is_finished());
+        note(RotationState::Committed);
+        tokio::time::timeout(2 * LOOK_AT_ROTATION, waiting).await.expect("it goes on").expect("no panic");
+    }
 }

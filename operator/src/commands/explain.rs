@@ -87,6 +87,13 @@ fn read(facts: &ProductFacts) -> Vec<String> {
         lines.push(format!("its password: {} in [{}] of {}", ini.key, ini.section, ini.file));
     }
     lines.extend(facts.event_log.map(|log| format!("event log: {log}")));
+    if let Some(clients) = &facts.clients {
+        lines.push(
+            "its clients that do not have its certificate, where `clients` stands in the host's configuration"
+                .to_owned(),
+        );
+        lines.extend(usual(facts, "clients.list.command", clients.list));
+    }
     match (facts.port, &facts.class) {
         // Where nobody knows of a port, the proof is in its own store
         (None, Class::Trigger(_)) if !facts.keystores.is_empty() => lines.push(
@@ -212,6 +219,7 @@ fn told(os: Os, word: CommandWord) -> String {
         (CommandWord::Below(path), Os::Linux) => path.to_owned(),
         (CommandWord::Password, _) => "{password}".to_owned(),
         (CommandWord::Backup, _) => "{backup}".to_owned(),
+        (CommandWord::ClientList, _) => "{list}".to_owned(),
     }
 }
 

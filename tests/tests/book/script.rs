@@ -98,6 +98,7 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
     },
     prints("kagiban-operator plan -f mac.yaml", "ups-01.example.com-powerchute"),
     prints("kagiban-operator explain powerchute-business-edition", "install again or over the server only"),
+    prints("kagiban-operator explain apex-one", "list the agents whose certificate is not the server's"),
     prints("kagiban-operator explain skysea", "authentication by certificate fails"),
     run("kubectl apply -f mac.yaml"),
     run("kubectl -n fleet wait --for=condition=Ready mac/ups-01.example.com-powerchute --timeout=5m"),

@@ -14,9 +14,10 @@ use super::kept;
 use super::product_backup::{self, NoBackup};
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use crate::config::BackupFormat;
+use crate::installation::{BACKUP, PASSWORD};
 use crate::password_file;
 use crate::platform::{self, Command, FileError, Links};
-use crate::rotation::agent::{BACKUP, PASSWORD, Procedure, ProductBackup, Trigger, Verify, names};
+use crate::rotation::agent::{Procedure, ProductBackup, Trigger, Verify};
 use crate::rotation::digest::Digest;
 use crate::rotation::failure::{RotationFailure, bounded};
 use crate::rotation::hold::{Hold, Look};
@@ -211,8 +212,7 @@ impl Rotator {
         }
         let Trigger { back, backup, timeout, .. } = self.trigger()?.clone();
         let Some(back) = back else { return Ok(()) };
-        if let (true, Some(ProductBackup { format, .. }), Some(file)) =
-            (names(&back, BACKUP), backup, self.backup_file())
+        if let (true, Some(ProductBackup { format, .. }), Some(file)) = (back.names(BACKUP), backup, self.backup_file())
         {
             // The program brings back whatever key and certificate lie in that file.
             let unusable = |why| format!("{why}; the program of renew.back was not run");
@@ -427,23 +427,14 @@ fn filled(
     backup: Option<&Path>,
     reason: &'static str,
 ) -> Result<Command, RotationFailure> {
-    let command = match (command, backup) {
-        (Command::Program(argv), Some(backup)) => with(argv, BACKUP, &backup.to_string_lossy()),
-        (Command::Program(_) | Command::Service { .. }, _) => command.clone(),
-    };
+    let command = backup.map_or_else(|| command.clone(), |backup| command.with(BACKUP, &backup.to_string_lossy()));
     with_password(&command, password_file, reason)
 }
 
 /// The program itself is no placeholder.
-fn with(argv: &[String], placeholder: &str, value: &str) -> Command {
-    let argument = |argument: &String| if argument == placeholder { value.to_owned() } else { argument.clone() };
-    let (program, arguments) = argv.split_at(1.min(argv.len()));
-    Command::Program(program.iter().cloned().chain(arguments.iter().map(argument)).collect())
-}
-
 /// The password is read when it is needed, and stands nowhere else.
 fn with_password(command: &Command, file: Option<&Path>, reason: &'static str) -> Result<Command, RotationFailure> {
-    let (Command::Program(argv), Some(file)) = (command, file) else { return Ok(command.clone()) };
+    let (Command::Program(_), Some(file)) = (command, file) else { return Ok(command.clone()) };
     let failed =
         |why: String| RotationFailure::new(reason, format!("renew.passwordFile: {why}; the program was not run"));
     let password = password_file::read_held(file).map_err(|error| failed(error.to_string()))?;
@@ -454,7 +445,7 @@ fn with_password(command: &Command, file: Option<&Path>, reason: &'static str) -
     if password.contains('\0') {
         return Err(failed(format!("{}: its first line holds a NUL character, which no argument can", file.display())));
     }
-    Ok(with(argv, PASSWORD, password))
+    Ok(command.with(PASSWORD, password))
 }
 
 fn seen(leaf: &Leaf) -> SeenLeaf {

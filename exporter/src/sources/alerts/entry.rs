@@ -8,8 +8,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use kagiban_agents::AlertFacts;
 
-use super::text::{digest, narrowed};
 use crate::snapshot::Sender;
+use crate::sources::text::{digest, narrowed};
 
 /// One mail has one alert; who pastes them together sends no more than a page of them.
 const MAX_IN_ONE_MAIL: usize = 1_000;

@@ -1,12 +1,8 @@
 //! The rows of an exported log: CSV.
 
-use csv::{ReaderBuilder, StringRecord};
-
 use super::entry::{Columns, Entry, Reading};
-use super::text::{decoded, digest, narrowed};
-
-/// No cell of a log is as long. Where one is, a quotation mark has no second one, and all that follows it would be one cell.
-const MAX_CELL: usize = 16 * 1024;
+use crate::sources::rows::{self, Rows};
+use crate::sources::text::{decoded, digest, narrowed};
 
 /// The alerts of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same.
 pub(super) fn entries(log: &[u8], reading: &Reading) -> Vec<(u64, Entry)> {
@@ -14,22 +10,14 @@ pub(super) fn entries(log: &[u8], reading: &Reading) -> Vec<(u64, Entry)> {
     rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
 }
 
-/// None where a quotation mark has no second one.
+/// None where a quotation mark has no second one, unless it is near the end: the log may be written to.
 fn rows(text: &str, quoted: bool, reading: &Reading) -> Option<Vec<(u64, Entry)>> {
-    let mut rows = ReaderBuilder::new().has_headers(false).flexible(true).quoting(quoted).from_reader(text.as_bytes());
-    let (mut entries, mut columns, mut row) = (Vec::new(), Columns::default(), StringRecord::new());
-    // From a text nothing but rows comes.
-    while rows.read_record(&mut row).unwrap_or(false) {
-        let cells: Vec<_> = row.iter().map(|cell| if quoted { cell } else { cell.trim().trim_matches('"') }).collect();
-        if quoted && cells.iter().any(|cell| cell.len() > MAX_CELL) {
-            return None;
-        }
-        match reading.header(&cells) {
-            Some(header) => columns = header,
-            None => entries.extend(reading.row(&columns, &cells).map(|entry| (digest(&cells), entry))),
-        }
-    }
-    Some(entries)
+    let (mut entries, mut columns) = (Vec::new(), Columns::default());
+    let read = rows::each(text, Rows { quoted, ..Rows::default() }, |cells| match reading.header(cells) {
+        Some(header) => columns = header,
+        None => entries.extend(reading.row(&columns, cells).map(|entry| (digest(cells), entry))),
+    });
+    read.is_ok().then_some(entries)
 }
 
 #[cfg(test)]

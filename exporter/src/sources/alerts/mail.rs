@@ -6,7 +6,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use mailparse::{MailHeaderMap, ParsedMail};
 
 use super::entry::{Entry, Reading};
-use super::text::decoded;
+use crate::sources::text::decoded;
 
 /// Mailers make two or three. The reader of mails calls itself for parts within parts, up to a hundred times, which are more than a
 /// thread's stack need hold.

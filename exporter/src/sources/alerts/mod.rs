@@ -15,7 +15,6 @@ mod mail;
 mod mailbox;
 mod reader;
 mod source;
-mod text;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use super::entry::{Entry, Reading};
 use super::ledger::{KEPT, Ledger, locked};
 use super::mailbox::Boxed;
-use super::text::digest;
 use super::{REASONS, log, mail, mailbox};
 use crate::config::{ObserveConfig, PathPattern};
 use crate::platform::{self, FileEnds, FileError, FileIdentity};
 use crate::snapshot::Trouble;
 use crate::sources::files::{CandidateFile, find};
+use crate::sources::text::digest;
 use crate::trouble::one_of;
 
 /// An alert is a page of text. Whatever is larger, or comes with an attachment, is none.

@@ -22,11 +22,12 @@ use kagiban_crds::host_api::{Failure, FunctionSighting, FunctionState};
 use tokio::time::Instant;
 
 use super::host::{LinkSince, UpsLink, ups_link};
+use super::program;
 use super::schedule::panicked;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, FunctionConfig, HttpFunctionConfig, Interval, UpsFunction};
 use crate::installation::{Installed, local_endpoint};
-use crate::platform::{self, Command, ProgramError};
+use crate::platform::{self, Command, NoProgram, ProgramError};
 use crate::probe::{self, Endpoint};
 use crate::snapshot::{FunctionSeen, Label, Observation, Trouble};
 use crate::trouble::one_of;
@@ -107,10 +108,8 @@ pub enum FunctionAnswer {
 pub enum FunctionConfigError {
     #[error("needs one of command, http and ups")]
     NotOne,
-    #[error("command: the program must be an absolute path, or a name without a path")]
-    RelativeProgram,
-    #[error("command: must name a program, and have no NUL character")]
-    NoProgram,
+    #[error("command: {0}")]
+    NoProgram(#[from] NoProgram),
     #[error("http.path: must be a path such as /healthz, of 1024 characters at most")]
     NoPath,
     #[error("http.status: must name statuses from 200 to 599, 16 at most")]
@@ -143,7 +142,7 @@ impl FunctionCheck {
         let event_log = || at.and_then(Installed::event_log);
         let of_ups = |event_log| Way::Ups { event_log, endpoint: endpoint(agent) };
         let (way, usual, usual_interval) = match (command, http, ups) {
-            (Some(argv), None, None) => (Way::Command(program(argv)?), COMMAND_TIMEOUT, None),
+            (Some(argv), None, None) => (Way::Command(Command::program(argv.clone())?), COMMAND_TIMEOUT, None),
             (None, Some(http), None) => (of_http(agent, http)?, HTTP_TIMEOUT, Some(INTERVAL)),
             (None, None, Some(UpsFunction::Unasked)) => return Ok(None),
             (None, None, Some(UpsFunction::Hears)) => {
@@ -208,18 +207,6 @@ impl FunctionAnswer {
     }
 }
 
-fn program(argv: &[String]) -> Result<Command, FunctionConfigError> {
-    let program = argv.first().filter(|program| !program.is_empty()).ok_or(FunctionConfigError::NoProgram)?;
-    let program = Path::new(program);
-    if !program.is_absolute() && program.components().count() != 1 {
-        return Err(FunctionConfigError::RelativeProgram);
-    }
-    if argv.iter().any(|argument| argument.contains('\0')) {
-        return Err(FunctionConfigError::NoProgram);
-    }
-    Ok(Command::Program(argv.to_vec()))
-}
-
 fn of_http(agent: &AgentConfig, http: &HttpFunctionConfig) -> Result<Way, FunctionConfigError> {
     let HttpFunctionConfig { path, status } = http;
     let is_path =
@@ -244,19 +231,8 @@ async fn run(agent: &AgentName, command: &Command, timeout: Duration) -> Functio
     // No name of an agent has a space: questions that hang take nothing from what starts the service.
     let asked = format!("{agent} function");
     let unknown = |reason, message: &dyn std::fmt::Display| FunctionAnswer::Unknown(Trouble::new(reason, message));
-    if platform::refuses_exposed() {
-        let (asked, command) = (asked.clone(), command.clone());
-        let look = move || platform::exposed_part(&asked, &command);
-        match blocking::run(Work::Host, Instant::now() + READ_WITHIN, look).await {
-            Ok(None) => {}
-            Ok(Some(exposed)) => {
-                let message = format!(
-                    "verify.function.command: {exposed}; the program acts as the system, and does not run what others may exchange"
-                );
-                return unknown("exposed", &message);
-            }
-            Err(blocked) => return unknown(blocked.reason(), &blocked),
-        }
+    if let Err(Trouble { reason, message }) = program::unexposed("verify.function.command", &asked, command).await {
+        return unknown(reason, &message);
     }
     match platform::run(&asked, command, timeout).await {
         Ok(()) => FunctionAnswer::Works,

@@ -82,9 +82,10 @@ fn renew(say: &Progress, host: &ProductHost, standalone: &Standalone) -> Result<
     say.line(&format!("  Ready {:.1} s after it was applied; leaf {leaf:.12}", applied.elapsed().as_secs_f64()));
     Ok(Outcome {
         product: product.id(),
-        found: format!("a certificate that ends in {days:.0} days"),
+        found: format!("a certificate that ends in {days:.0} days{}", clients(&metrics)),
         affected,
-        repaired: host.ran()?.join(", "),
+        // The list of clients is asked for besides.
+        repaired: host.ran()?.into_iter().filter(|word| word != "-l").collect::<Vec<_>>().join(", "),
         proof: format!("{leaf:.12} lies there, and ends later"),
     })
 }
@@ -95,6 +96,13 @@ fn ends(metrics: &str) -> Option<f64> {
     let is_the_agents = |line: &&str| ["/commkey\"", "/OfcNTCer.dat\""].iter().any(|name| line.contains(name));
     let samples = metrics.lines().filter(|line| line.starts_with(family)).filter(is_the_agents);
     samples.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).reduce(f64::min)
+}
+
+/// How many clients do not have the certificate, where the server lists them.
+fn clients(metrics: &str) -> String {
+    let sample = metrics.lines().find(|line| line.starts_with("kagiban_clients_without_certificate{"));
+    let count = sample.and_then(|sample| sample.rsplit(' ').next());
+    count.map_or_else(String::new, |count| format!(", {count} clients without it"))
 }
 
 fn days_from_now(end: f64) -> f64 {

@@ -1,0 +1,79 @@
+//! Which clients of a product do not have its certificate.
+
+use super::{Count, Item, Severity, Topic, fix, item};
+use crate::snapshot::{ClientsSeen, LackingClients, Snapshot};
+
+/// Clients that a sentence names; the metrics have more.
+const MAX_NAMED: usize = 5;
+
+/// What needs a person, and what does not. Of a list that did not come, the source's trouble tells.
+pub(crate) fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
+    let seen = snapshot.passes().filter_map(|(_, pass)| pass.clients());
+    seen.filter_map(|seen| Some(listed(seen, seen.lacking.as_ref()?)))
+}
+
+fn listed(seen: &ClientsSeen, lacking: &LackingClients) -> Item {
+    let about = format!("Clients of {}", seen.agent);
+    if lacking.count == 0 {
+        return item(Topic::Agent, Severity::Fine, about, "none is without the server's certificate, by its own list");
+    }
+    let mut named: Vec<_> = lacking.named.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    let more = lacking.count - named.len();
+    named.extend((more > 0).then(|| if named.is_empty() { more.to_string() } else { format!("{more} more") }));
+    let clients = Count(lacking.count, "client");
+    let said = format!("{clients} without the server's certificate, by its own list: {}", named.join(", "));
+    item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix::clients(seen.product)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kagiban_agents::Product;
+
+    use super::super::samples::NOW;
+    use super::super::{attention, working};
+    use super::*;
+    use crate::snapshot::{Board, ClientName, Label, Observation, Pass, SourceId, SourceKind, Trouble};
+
+    /// What needs a person, and what does not.
+    fn told(lacking: Option<LackingClients>) -> [Vec<Item>; 2] {
+        let (board, id) = (Board::default(), SourceId::own(SourceKind::Clients, Label::new("av")));
+        board.expect([(id.clone(), &["failed"][..])]);
+        let trouble = lacking.is_none().then(|| Trouble::new("failed", "it ended with 1"));
+        let seen = ClientsSeen { agent: Label::new("av"), product: Product::ApexOne, lacking, listed_at: None };
+        board.publish(&id, Pass { observation: Observation::Clients(seen), trouble, ended: NOW, took: Duration::ZERO });
+        let snapshot = board.snapshot();
+        [attention::items(&snapshot, None, NOW), working::items(&snapshot, None, NOW)]
+    }
+
+    fn lacking(count: usize, named: usize) -> Option<LackingClients> {
+        let named = (0..named).map(|at| ClientName::parse(&format!("PC-{at}")).expect("a name")).collect();
+        Some(LackingClients { count, named })
+    }
+
+    #[test]
+    fn clients_without_the_certificate_need_a_person_and_none_are_told_as_that() {
+        let [bad, good] = told(lacking(0, 0));
+        assert!(
+            bad.is_empty() && good[0].said == "none is without the server's certificate, by its own list",
+            "{bad:?} {good:?}"
+        );
+        for (count, named, said) in [
+            (1, 1, "1 client without the server's certificate, by its own list: PC-0"),
+            (7, 6, "PC-3, PC-4, 2 more"),
+            (7, 0, "own list: 7"),
+        ] {
+            let [bad, good] = told(lacking(count, named));
+            assert!(good.is_empty() && bad.len() == 1 && bad[0].severity == Severity::Warning, "{bad:?} {good:?}");
+            assert!(bad[0].said.ends_with(said), "{bad:?}");
+            assert!(bad[0].fix.as_ref().is_some_and(|fix| fix.contains("explain apex-one")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_did_not_come_is_a_trouble_and_tells_of_no_client() {
+        let [bad, good] = told(None);
+        assert!(good.is_empty() && bad.len() == 1 && bad[0].said.contains("it ended with 1"), "{bad:?} {good:?}");
+    }
+}

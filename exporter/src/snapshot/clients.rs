@@ -1,0 +1,88 @@
+//! Which clients of a product do not have its certificate.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kagiban_agents::Product;
+
+use super::Label;
+
+/// An agent whose server was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientsSeen {
+    /// The configured name.
+    pub agent: Label,
+    pub product: Product,
+    /// Absent where this look brought no list.
+    pub lacking: Option<LackingClients>,
+    /// When a list last came, in this look or in one before it.
+    pub listed_at: Option<Timestamp>,
+}
+
+/// Those whose certificate is not the server's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LackingClients {
+    /// All of them.
+    pub count: usize,
+    /// In the order of the list, each once.
+    pub named: Vec<ClientName>,
+}
+
+impl LackingClients {
+    /// How many are counted and not named: beyond as many as may be, of a name that another one has, or of none.
+    pub const fn left_out(&self) -> usize {
+        self.count.saturating_sub(self.named.len())
+    }
+}
+
+/// What a client is called: a host name or an address, which is fit for a label and for an argument of a program.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientName(Arc<str>);
+
+impl ClientName {
+    /// As long as a domain name may be.
+    const LONGEST: usize = 253;
+
+    /// None of what no host is called. No name begins with a mark, as an option of a program does.
+    pub fn parse(text: &str) -> Option<Self> {
+        let may_be = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        let is_name = text.starts_with(|c: char| c.is_alphanumeric() || c == '_') && text.chars().all(may_be);
+        let fits = text.chars().count() <= Self::LONGEST && (is_name || text.parse::<IpAddr>().is_ok());
+        fits.then(|| Self(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_that_a_host_can_have() {
+        for name in ["PC-01", "経理-01", "pc_01.example.com", "192.0.2.1", "2001:db8::1", "_a", &"x".repeat(253)] {
+            assert_eq!(ClientName::parse(name).as_ref().map(ClientName::as_str), Some(name), "{name}");
+        }
+        for other in
+            ["", "-e", "/e", ".", "a b", "a\nb", "a\"b", "a\\b", "a;b", "a\u{202e}b", "a\u{fffd}", &"x".repeat(254)]
+        {
+            assert_eq!(ClientName::parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Which clients of a product do not have its certificate: its own program writes a list of them, for which it is run.
+//!
+//! ```text
+//!   ClientSource (schedule) ──┐                 ┌─ ListPlace: a lock, and a file that was not there before
+//!   rotation ─────────────────┴─> ClientList ───┼─ the program, by its exit status
+//!                                    ask        └─ reader: bytes ──> LackingClients
+//! ```
+//!
+//! A client here is a part of the product on another host; an agent is what this host's configuration calls one.
+
+mod place;
+mod reader;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::Duration;
+
+use kagiban_agents::ClientFacts;
+use kagiban_crds::AgentName;
+
+use self::place::ListPlace;
+use self::reader::NoList;
+pub(super) use self::source::ClientSource;
+use super::program;
+use crate::config::{AgentConfig, ClientListConfig, ClientsConfig, Interval};
+use crate::installation::{CLIENT_LIST, Installed};
+use crate::platform::{self, Command, NoProgram, ProgramError};
+use crate::snapshot::{LackingClients, Trouble};
+use crate::trouble::one_of;
+
+/// Every reason that a look can fail for.
+pub(super) const REASONS: &[&str] = &[
+    "busy",
+    "cut_short",
+    "empty",
+    "exposed",
+    "failed",
+    IN_USE,
+    "not_regular",
+    ProgramError::NOT_RUNNABLE,
+    NOT_STARTED,
+    NOT_WRITTEN,
+    "panic",
+    "permission_denied",
+    "read_failed",
+    STATE_DIRECTORY,
+    "timed_out",
+    "timeout",
+    "too_large",
+    "unknown_format",
+];
+const IN_USE: &str = "in_use";
+const NOT_STARTED: &str = "not_started";
+const NOT_WRITTEN: &str = "not_written";
+const STATE_DIRECTORY: &str = "state_directory";
+
+/// The setting of the program that writes the list.
+pub const LIST_COMMAND: &str = "clients.list.command";
+
+/// No question holds a rotation longer.
+const LONGEST_DEADLINE: Duration = Duration::from_hours(1);
+/// What is told of the others is their number.
+const MOST_NAMED: usize = 1000;
+
+/// How an agent's server is asked which of its clients do not have its certificate.
+#[derive(Clone, Debug)]
+pub struct ClientList {
+    command: Command,
+    deadline: Duration,
+    pub(super) interval: Duration,
+    /// How many are named.
+    most: usize,
+    empty_is_none: bool,
+}
+
+/// Why a configuration of it is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientsConfigError {
+    #[error("list.command: {0}")]
+    NoProgram(#[from] NoProgram),
+    #[error("list.command: must have the argument {{list}}, which stands for the file that the program writes")]
+    NoList,
+    #[error(
+        "list.command: missing; this product has no program of its own that lists its clients, so name one, or leave `clients` out"
+    )]
+    Unknown,
+    #[error("list.command: missing; name the product's directory under `directory`, or the program")]
+    NoDirectory,
+    #[error("list.deadline: must be one hour at most")]
+    Deadline,
+    #[error("most: must be 1000 at most; the others are counted")]
+    Most,
+}
+
+impl ClientList {
+    /// None where nothing is asked.
+    ///
+    /// # Errors
+    /// See [`ClientsConfigError`].
+    pub fn of(agent: &AgentConfig, at: Option<&Installed>) -> Result<Option<Self>, ClientsConfigError> {
+        let Some(ClientsConfig { list, most }) = &agent.clients else { return Ok(None) };
+        let ClientListConfig { command, interval, deadline, empty_is_none } = list;
+        let argv = match command {
+            Some(command) => command.clone(),
+            None => usual(agent, at)?,
+        };
+        let command = Command::program(argv)?;
+        if !command.names(CLIENT_LIST) {
+            return Err(ClientsConfigError::NoList);
+        }
+        let deadline = Interval::as_duration(*deadline);
+        if deadline > LONGEST_DEADLINE {
+            return Err(ClientsConfigError::Deadline);
+        }
+        if *most > MOST_NAMED {
+            return Err(ClientsConfigError::Most);
+        }
+        let (interval, most, empty_is_none) = (interval.as_duration(), *most, *empty_is_none);
+        Ok(Some(Self { command, deadline, interval, most, empty_is_none }))
+    }
+
+    /// The program that is run, with the word that stands for its file.
+    pub const fn command(&self) -> &Command {
+        &self.command
+    }
+
+    /// Has the program write the list once, for `at_most` if that is less than its own deadline, and reads it. Two never run at once for one
+    /// agent, whoever asks. It is written to a file in the state directory that nobody else may read, and that is gone afterwards.
+    ///
+    /// # Errors
+    /// Why nothing is known; the reason is one of a closed set.
+    pub async fn ask(
+        &self,
+        agent: &AgentName,
+        state_directory: &Path,
+        at_most: Duration,
+    ) -> Result<LackingClients, Trouble> {
+        // No name of an agent has a space: a list that hangs takes nothing from what starts the service.
+        let asked = format!("{agent} clients");
+        program::unexposed(LIST_COMMAND, &asked, &self.command).await?;
+        let place = ListPlace::make(state_directory, agent).await?;
+        let command = self.command.with(CLIENT_LIST, &place.file().to_string_lossy());
+        let ran = platform::run(&asked, &command, self.deadline.min(at_most)).await;
+        // Also what a program has written that failed goes.
+        let written = place.take().await;
+        if let Err(error) = ran {
+            return Err(Trouble::new(one_of(REASONS, error.reason(), NOT_STARTED), format!("{LIST_COMMAND}: {error}")));
+        }
+        let written = written?.ok_or_else(|| {
+            Trouble::new(
+                NOT_WRITTEN,
+                format!("{LIST_COMMAND}: {command} ended well and has written no list; run it by hand to see why"),
+            )
+        })?;
+        match reader::read(&written, self.most) {
+            Ok(list) => Ok(list),
+            Err(NoList::Empty) if self.empty_is_none => Ok(LackingClients::default()),
+            Err(error) => Err(Trouble::new(
+                error.reason(),
+                format!("{LIST_COMMAND}: the list that {command} has written: {error}"),
+            )),
+        }
+    }
+}
+
+/// The product's own program, where it has one.
+fn usual(agent: &AgentConfig, at: Option<&Installed>) -> Result<Vec<String>, ClientsConfigError> {
+    let ClientFacts { list } = agent.product.facts().clients.ok_or(ClientsConfigError::Unknown)?;
+    let words = list(platform::OS).ok_or(ClientsConfigError::Unknown)?;
+    Ok(at.ok_or(ClientsConfigError::NoDirectory)?.command(words))
+}
+
+/// Any bytes as a list.
+#[doc(hidden)]
+pub fn fuzz_client_list(bytes: &[u8]) {
+    for most in [0, 2, MOST_NAMED] {
+        if let Ok(list) = reader::read(bytes, most) {
+            assert!(list.named.len() <= most.min(list.count));
+        }
+    }
+}

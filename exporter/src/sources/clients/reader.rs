@@ -1,0 +1,424 @@
+//! The list of the clients whose certificate is not the server's, as the server's own program has written it: CSV, of which no vendor has
+//! published a column.
+//!
+//! ```text
+//!   bytes ──decoded──> rows ──heading, or the look of their cells──> the column of the names ──> count, names
+//! ```
+//!
+//! What cannot be understood counts as a client without a name, and never as none: an empty list proves that every client came over.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+use crate::platform;
+use crate::snapshot::{ClientName, LackingClients};
+use crate::sources::rows::{self, Endless, LastCell, Rows};
+use crate::sources::text::narrowed;
+
+/// More clients than any server has.
+const MAX_ROWS: usize = 200_000;
+/// Rows by which it is told which column has the names, where no heading tells it, and columns that are looked at.
+const SAMPLE: usize = 100;
+const MAX_COLUMNS: usize = 32;
+
+/// What a column with a client's name is called, without spaces and in small letters: what a machine is called, and what may follow.
+const MACHINES: [&str; 22] = [
+    "agent",
+    "client",
+    "computer",
+    "device",
+    "endpoint",
+    "host",
+    "machine",
+    "pc",
+    "securityagent",
+    "terminal",
+    "エンドポイント",
+    "エージェント",
+    "クライアント",
+    "コンピュータ",
+    "コンピューター",
+    "セキュリティエージェント",
+    "セキュリティエージェントのエンドポイント",
+    "デバイス",
+    "ホスト",
+    "マシン",
+    "端末",
+    "端末機",
+];
+const NAME: [&str; 6] = ["", "name", "hostname", "名", "の名前", "名称"];
+/// What other columns are called: by them a heading is known as one.
+const OTHERS: [&str; 19] = [
+    "domain",
+    "fqdn",
+    "group",
+    "guid",
+    "hostname",
+    "ip",
+    "ipaddress",
+    "mac",
+    "macaddress",
+    "name",
+    "platform",
+    "status",
+    "version",
+    "ipアドレス",
+    "macアドレス",
+    "グループ",
+    "ステータス",
+    "ドメイン",
+    "バージョン",
+];
+
+/// Why a file is no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoList {
+    #[error(
+        "it is empty; where your release writes nothing when every client has the certificate, say so by clients.list.emptyIsNone"
+    )]
+    Empty,
+    #[error("it ends in the middle of a row: its program was stopped, or still writes")]
+    CutShort,
+    #[error(
+        "it is no list of clients: it has one row, which is neither a heading that is known nor a client; look at what the program writes"
+    )]
+    Unknown,
+    #[error("it has more than {MAX_ROWS} rows")]
+    TooMany,
+}
+
+impl NoList {
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::CutShort => "cut_short",
+            Self::Unknown => "unknown_format",
+            Self::TooMany => "too_large",
+        }
+    }
+}
+
+/// The clients of a list, of which at most `most` are named.
+///
+/// # Errors
+/// See [`NoList`].
+pub(super) fn read(bytes: &[u8], most: usize) -> Result<LackingClients, NoList> {
+    let text = platform::decoded(bytes);
+    if text.trim().is_empty() {
+        return Err(NoList::Empty);
+    }
+    // What comes of a character, or half of one, that was cut.
+    if text.ends_with('\u{fffd}') {
+        return Err(NoList::CutShort);
+    }
+    let separator = if text.contains('\t') && !text.contains(',') { b'\t' } else { b',' };
+    let divided = Rows { separator, ..Rows::default() };
+    let shape = shape(&text, divided)?;
+    let (mut seen, mut listed, hasher) = (HashSet::new(), Named::up_to(most), RandomState::new());
+    let mut is_heading = shape.has_heading;
+    let _ = rows::each(&text, divided, |cells| {
+        if is_blank(cells) || std::mem::take(&mut is_heading) {
+            return;
+        }
+        // A row that stands there twice is one client.
+        if seen.insert(hasher.hash_one(cells)) {
+            listed.take(name(cells, shape.column));
+        }
+    });
+    if shape.has_heading && !shape.is_known && listed.count == 0 {
+        return Err(NoList::Unknown);
+    }
+    Ok(LackingClients { count: listed.count, named: listed.names })
+}
+
+/// How the rows are to be read.
+struct Shape {
+    /// The first one is a heading.
+    has_heading: bool,
+    /// By the words of its columns, and not for want of a name in it.
+    is_known: bool,
+    /// Which one has the names.
+    column: Option<usize>,
+}
+
+/// The clients so far.
+struct Named {
+    count: usize,
+    names: Vec<ClientName>,
+    taken: HashSet<ClientName>,
+    most: usize,
+}
+
+impl Named {
+    fn up_to(most: usize) -> Self {
+        Self { count: 0, names: Vec::new(), taken: HashSet::new(), most }
+    }
+
+    /// Two clients of one name are two, and named once.
+    fn take(&mut self, name: Option<ClientName>) {
+        self.count += 1;
+        if let Some(name) = name.filter(|name| self.names.len() < self.most && !self.taken.contains(name)) {
+            self.taken.insert(name.clone());
+            self.names.push(name);
+        }
+    }
+}
+
+/// What a look at all rows tells of them.
+fn shape(text: &str, divided: Rows) -> Result<Shape, NoList> {
+    let (mut count, mut heading, mut widths) = (0, Vec::new(), [0; 2]);
+    let mut columns: Vec<Column> = Vec::new();
+    let read = rows::each(text, divided, |cells| {
+        if is_blank(cells) {
+            return;
+        }
+        widths = [widths[1], cells.len()];
+        if count == 0 {
+            heading = cells.iter().take(MAX_COLUMNS).map(|&cell| cell.to_owned()).collect();
+        } else if count <= SAMPLE {
+            columns.resize_with(columns.len().max(cells.len().min(MAX_COLUMNS)), Column::default);
+            columns.iter_mut().zip(cells).for_each(|(column, cell)| column.note(cell));
+        }
+        count += 1;
+    });
+    match read {
+        Err(Endless) | Ok(LastCell::Open) => return Err(NoList::CutShort),
+        Ok(LastCell::Closed) if count > MAX_ROWS => return Err(NoList::TooMany),
+        Ok(LastCell::Closed) => {}
+    }
+    let [before, last] = widths;
+    if last < before && !text.ends_with(['\n', '\r']) {
+        return Err(NoList::CutShort);
+    }
+    let known = Heading::of(&heading);
+    let is_known = known.is_some();
+    let has_heading = is_known || heading.iter().all(|cell| in_cell(cell).is_none());
+    if !has_heading {
+        columns.resize_with(columns.len().max(heading.len()), Column::default);
+        columns.iter_mut().zip(&heading).for_each(|(column, cell)| column.note(cell));
+    }
+    Ok(Shape { has_heading, is_known, column: known.and_then(|known| known.names).or_else(|| likeliest(&columns)) })
+}
+
+/// What the cells of a column are, in the first rows.
+#[derive(Default)]
+struct Column {
+    names: HashSet<String>,
+    addresses: usize,
+}
+
+impl Column {
+    fn note(&mut self, cell: &str) {
+        match in_cell(cell) {
+            Some(name) if is_address(&name) => self.addresses += 1,
+            Some(name) if !is_identifier(&name) => {
+                self.names.insert(name.as_str().to_owned());
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// The first of those with the most names: clients differ by their names, and share domains and versions. Else the one with addresses.
+fn likeliest(columns: &[Column]) -> Option<usize> {
+    let most = |number: fn(&Column) -> usize| {
+        let best = columns.iter().map(number).max().filter(|most| *most > 0)?;
+        columns.iter().position(|column| number(column) == best)
+    };
+    most(|column| column.names.len()).or_else(|| most(|column| column.addresses))
+}
+
+/// A first row with words that name columns.
+struct Heading {
+    /// The column with the names, where the words tell it.
+    names: Option<usize>,
+}
+
+impl Heading {
+    /// None where no word of it is known, and where it has an address: then it may be a client.
+    fn of(cells: &[String]) -> Option<Self> {
+        if cells.iter().any(|cell| cell.trim().parse::<IpAddr>().is_ok()) {
+            return None;
+        }
+        let cells: Vec<String> = cells.iter().map(|cell| plain(cell)).collect();
+        let is_machine = |cell: &String| {
+            let of = |machine: &str| cell.strip_prefix(machine).is_some_and(|rest| NAME.contains(&rest));
+            MACHINES.into_iter().any(of)
+        };
+        let called = |word: &str| cells.iter().position(|cell| cell == word);
+        let machine = cells.iter().position(is_machine);
+        let names = machine.or_else(|| called("hostname")).or_else(|| called("name")).or_else(|| called("fqdn"));
+        let is_one = names.is_some() || cells.iter().any(|cell| OTHERS.contains(&cell.as_str()));
+        is_one.then_some(Self { names })
+    }
+}
+
+/// A word of a heading without what is written in one way or the other.
+fn plain(cell: &str) -> String {
+    let marks = |c: &char| !c.is_whitespace() && !"_-()".contains(*c);
+    narrowed(cell).to_lowercase().chars().filter(marks).collect()
+}
+
+fn is_blank(cells: &[&str]) -> bool {
+    cells.iter().all(|cell| cell.trim().is_empty())
+}
+
+/// The name of a row's client: that of its column, else the first one that is there.
+fn name(cells: &[&str], column: Option<usize>) -> Option<ClientName> {
+    let of_column = column.and_then(|column| in_cell(cells.get(column)?));
+    of_column.or_else(|| cells.iter().filter_map(|cell| in_cell(cell)).find(|name| !is_identifier(name)))
+}
+
+/// A name may have its domain before it.
+fn in_cell(cell: &str) -> Option<ClientName> {
+    let cell = cell.trim();
+    ClientName::parse(cell.rsplit_once('\\').map_or(cell, |(_, name)| name))
+}
+
+fn is_address(name: &ClientName) -> bool {
+    name.as_str().parse::<IpAddr>().is_ok()
+}
+
+/// A number, a version, or what looks like a GUID or the address of a network card: nobody calls a host so.
+fn is_identifier(name: &ClientName) -> bool {
+    let text = name.as_str();
+    let is_hex = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b".-".contains(&byte));
+    !is_address(name) && (is_number || text.split('-').count() >= 5 && text.split('-').all(is_hex))
+}
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::SHIFT_JIS;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn listed(bytes: &[u8]) -> Result<(usize, Vec<String>), NoList> {
+        read(bytes, 100).map(|list| (list.count, list.named.iter().map(ToString::to_string).collect()))
+    }
+
+    fn names(text: &str) -> Vec<String> {
+        let (count, names) = listed(text.as_bytes()).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(count, names.len(), "{text:?}");
+        names
+    }
+
+    #[test]
+    fn a_list_is_read_in_every_encoding_that_its_program_may_write() {
+        let text = "コンピュータ名,ドメイン,IPアドレス\r\n経理-01,本社,192.0.2.1\r\nPC-02,本社,192.0.2.2\r\n";
+        let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
+        let utf_16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        for (encoding, bytes) in [
+            ("UTF-8", text.as_bytes().to_vec()),
+            ("UTF-8 with a mark", marked(b"\xef\xbb\xbf", text.as_bytes().to_vec())),
+            ("UTF-16", utf_16(u16::to_le_bytes)),
+            ("UTF-16 with a mark", marked(b"\xff\xfe", utf_16(u16::to_le_bytes))),
+            ("big-endian UTF-16 with a mark", marked(b"\xfe\xff", utf_16(u16::to_be_bytes))),
+            ("CP932", SHIFT_JIS.encode(text).0.into_owned()),
+        ] {
+            assert_eq!(listed(&bytes), Ok((2, vec!["経理-01".to_owned(), "PC-02".to_owned()])), "{encoding}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_found_with_a_heading_or_without_and_in_whichever_column() {
+        for (text, expected) in [
+            ("Endpoint\r\nPC-01\r\nPC-02\r\n", &["PC-01", "PC-02"][..]),
+            ("Domain,Endpoint Name,IP Address\nWG,PC-01,192.0.2.1\nWG,PC-02,192.0.2.2\n", &["PC-01", "PC-02"]),
+            ("\"ＩＰ　アドレス\",\"エンドポイント\"\n\"192.0.2.1\",\"PC-01\"\n", &["PC-01"]),
+            ("IP address\tComputer\n192.0.2.1\tPC-01\n", &["PC-01"]),
+            // Without a heading.
+            ("PC-01\nPC-02", &["PC-01", "PC-02"]),
+            ("PC-01,192.0.2.1\nPC-02,192.0.2.2\n", &["PC-01", "PC-02"]),
+            ("WG,192.0.2.1,PC-01\nWG,192.0.2.2,PC-02\n", &["PC-01", "PC-02"]),
+            ("3f2504e0-4f89-11d3-9a0c-0305e82c3301,14.0.12526,PC-01\n", &["PC-01"]),
+            ("192.0.2.1\n192.0.2.2\n", &["192.0.2.1", "192.0.2.2"]),
+            ("WG\\PC-01\r\n\r\nWG\\PC-02\r\r\n", &["PC-01", "PC-02"]),
+            // Of a heading that is not known.
+            ("What it is,Where it is\nPC-01,192.0.2.1\nPC-02,192.0.2.2\n", &["PC-01", "PC-02"]),
+            // Where a name is missing, what else tells of the client.
+            ("Endpoint,IP address\nPC-01,192.0.2.1\n,192.0.2.2\n", &["PC-01", "192.0.2.2"]),
+            // A client may be called as a column is.
+            ("client,192.0.2.1\nPC-02,192.0.2.2\n", &["client", "PC-02"]),
+        ] {
+            assert_eq!(names(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_a_heading_alone_is_that_of_no_client_and_an_empty_file_is_told_as_one() {
+        for none in ["Endpoint\r\n", "Endpoint,IP address\n", "コンピュータ名", "\u{feff}端末,ドメイン\r\n\r\n"]
+        {
+            assert_eq!(listed(none.as_bytes()), Ok((0, Vec::new())), "{none:?}");
+        }
+        for empty in ["", "\u{feff}", "\r\n", " \n"] {
+            assert_eq!(listed(empty.as_bytes()), Err(NoList::Empty), "{empty:?}");
+        }
+    }
+
+    /// An empty list is a proof: no failure may be taken for one.
+    #[test]
+    fn what_is_no_list_is_never_the_list_of_no_client() {
+        for other in ["The database cannot be reached.", "エラーが発生しました: 12\r\n", "\0\0\0"] {
+            assert_eq!(listed(other.as_bytes()), Err(NoList::Unknown), "{other:?}");
+        }
+        assert_eq!(listed(b"ERROR\n"), Ok((1, vec!["ERROR".to_owned()])));
+        assert_eq!(listed("The database cannot be reached.\nCode 12\n".as_bytes()).map(|(count, _)| count), Ok(1));
+    }
+
+    #[test]
+    fn a_list_that_was_cut_is_refused_where_that_can_be_told() {
+        let text = "Endpoint,Domain\r\nPC-01,\"a,b\"\r\n経理,本社\r\n";
+        let utf_16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for cut in [
+            &utf_16[..utf_16.len() - 1],
+            &text.as_bytes()[..text.len() - 3],
+            b"Endpoint,Domain\nPC-01",
+            b"Endpoint\n\"PC-0",
+        ] {
+            assert_eq!(listed(cut), Err(NoList::CutShort), "{cut:?}");
+        }
+        // A row that is cut after its last separator is a client all the same.
+        assert_eq!(listed(b"Endpoint,Domain\nPC-01,").map(|(count, _)| count), Ok(1));
+    }
+
+    #[test]
+    fn a_client_is_counted_once_for_each_row_that_differs_and_named_once() {
+        let (count, named) =
+            listed(b"Endpoint,GUID\nPC-01,1\nPC-01,1\nPC-01,2\nno name of a host,3\n").expect("a list");
+        assert_eq!((count, named), (3, vec!["PC-01".to_owned()]));
+    }
+
+    #[test]
+    fn a_long_list_is_counted_whole_and_named_in_part_and_one_without_an_end_is_refused() {
+        let rows = |number: usize| (0..number).map(|at| format!("PC-{at}\n")).collect::<String>();
+        let list = read(rows(MAX_ROWS).as_bytes(), 100).expect("a list");
+        assert_eq!((list.count, list.named.len(), list.left_out()), (MAX_ROWS, 100, MAX_ROWS - 100));
+        assert_eq!(read(rows(MAX_ROWS + 1).as_bytes(), 100), Err(NoList::TooMany));
+        assert_eq!(read(rows(3).as_bytes(), 0).map(|list| list.left_out()), Ok(3));
+        assert_eq!(read(format!("a\n\"{}", rows(10_000)).as_bytes(), 100), Err(NoList::CutShort));
+        // A wide row, and one with a long cell.
+        assert_eq!(read(format!("PC-01{}\n", ",x".repeat(100_000)).as_bytes(), 100).map(|list| list.count), Ok(1));
+        assert_eq!(read(format!("PC-01,{}\n", "x".repeat(10_000)).as_bytes(), 100).map(|list| list.count), Ok(1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_is_too_strange_to_be_read(bytes in proptest::collection::vec(any::<u8>(), 0..200), most in 0_usize..4) {
+            if let Ok(list) = read(&bytes, most) {
+                prop_assert!(list.named.len() <= most.min(list.count));
+            }
+        }
+
+        #[test]
+        fn every_client_of_a_list_is_named(names in proptest::collection::hash_set("[A-Z]{3}-[0-9]{2,5}", 1..50), heading in any::<bool>()) {
+            let head = if heading { "Endpoint,Domain\r\n" } else { "" };
+            let text: String = names.iter().map(|name| format!("{name},WORKGROUP\r\n")).collect();
+            let list = read(format!("{head}{text}").as_bytes(), 100).expect("a list");
+            let named: HashSet<_> = list.named.iter().map(ToString::to_string).collect();
+            prop_assert_eq!((list.count, named), (names.len(), names));
+        }
+    }
+}
