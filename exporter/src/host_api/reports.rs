@@ -72,6 +72,7 @@ impl WatchedAgent {
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
             committed: record.rotation.as_ref().and_then(rotation::Rotation::last_committed),
             function: host.power.function(&agent.name),
+            clients: host.power.clients(&agent.name),
         })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::AgentName;
-use kagiban_crds::host_api::{FunctionReport, PowerReport, PowerState, Refusal, RefusalReason};
+use kagiban_crds::host_api::{ClientsReport, FunctionReport, PowerReport, PowerState, Refusal, RefusalReason};
 use tokio::time::Instant;
 
 use super::admission::refuse;
@@ -117,6 +117,11 @@ impl PowerGate {
     /// What the sources and the rotations have last seen of the agent's work.
     pub fn function(&self, agent: &AgentName) -> Option<FunctionReport> {
         Some(self.board.as_ref()?.snapshot().function(&Label::new(agent.as_str()))?.report)
+    }
+
+    /// What the sources have last seen of the agent's clients, and what became of their repairs.
+    pub fn clients(&self, agent: &AgentName) -> Option<ClientsReport> {
+        self.board.as_ref()?.snapshot().clients_report(&Label::new(agent.as_str()))
     }
 
     /// # Errors
