@@ -18,7 +18,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
         Os::Windows => &[ANEW_ON_64_BIT, ANEW_ON_32_BIT, OVER_OLDER_ON_64_BIT, OVER_OLDER_ON_32_BIT],
     },
     keystores: &[CERTIFICATE_FILE],
-    clients: Some(ClientFacts { list: |_| Some(LIST) }),
+    clients: Some(ClientFacts { list: |_| Some(LIST), certificate: CERTIFICATE_FILE, files: IPXFER_DIRECTORY }),
     ..ProductFacts::BY_CONFIGURATION
 };
 
@@ -91,6 +91,7 @@ const NOTICE: Notice = Notice {
 
 const CERTIFICATE: &str = "OfcNTCer.dat";
 const IPXFER: &str = r"PCCSRV\Admin\Utility\IpXfer";
+const IPXFER_DIRECTORY: &str = "PCCSRV/Admin/Utility/IpXfer";
 const DATFHS_FROM_BUILD: u32 = 12526;
 
 /// Both programs take the same.
@@ -152,7 +153,7 @@ pub(crate) mod tests {
         => fn the_server_lists_the_agents_that_do_not_match() {
             assert_eq!(calls("CertificateManager.exe"), ["-l <list file>"]);
             assert_eq!(GUIDE.tools[0].below, Some(r"PCCSRV\Admin\Utility\CertificateManager"));
-            let ClientFacts { list } = FACTS_OF_PRODUCT.clients.expect("it knows its agents");
+            let ClientFacts { list, .. } = FACTS_OF_PRODUCT.clients.expect("it knows its agents");
             let program = CommandWord::Below("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe");
             assert_eq!(list(Os::Windows), Some(&[program, CommandWord::Fixed("-l"), CommandWord::ClientList][..]));
         }
@@ -179,6 +180,8 @@ pub(crate) mod tests {
             assert_eq!(below("OfcNTCer.dat"), Some(r"PCCSRV\Pccnt\Common"));
             assert_eq!(below("Ipxfer_x64.exe"), Some(r"PCCSRV\Admin\Utility\IpXfer"));
             assert_eq!(below("Ipxfer.exe"), below("Ipxfer_x64.exe"));
+            let ClientFacts { certificate, files, .. } = FACTS_OF_PRODUCT.clients.expect("it knows its agents");
+            assert_eq!([certificate, files], ["PCCSRV/Pccnt/Common/OfcNTCer.dat", "PCCSRV/Admin/Utility/IpXfer"]);
         }
 
         "エージェントでの更新方法 (2)", "Of a server of build 12526 or later an agent is given the DatFHS library of its own Windows too."

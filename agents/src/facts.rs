@@ -155,6 +155,10 @@ pub enum CommandWord {
 pub struct ClientFacts {
     /// Writes a list of those whose certificate is not the server's, unless the host's configuration names another program.
     pub list: fn(Os) -> Option<&'static [CommandWord]>,
+    /// What one that lacks it is given: the certificate, below the product's directory, its parts divided by slashes.
+    pub certificate: &'static str,
+    /// The directory of the programs that go with it, written alike.
+    pub files: &'static str,
 }
 
 /// Where the things of a hardening list lie, and what they are like while nobody has followed it.

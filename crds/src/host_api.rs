@@ -33,6 +33,8 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 pub const MAX_REPLY_BYTES: usize = 192 * 1024;
 /// DNS names of one leaf that are told; only what stands there beside the certificates of ours has more.
 pub const MAX_TOLD_NAMES: usize = 128;
+/// Clients of a server that are named: enough to begin with, and few enough for a status.
+pub const MAX_TOLD_CLIENTS: usize = 10;
 /// Triggers of a shutdown that are read.
 const MAX_TRIGGERS: usize = 64;
 /// Certificates in a delivered chain; rustls-webpki follows six intermediates at most.
@@ -158,6 +160,30 @@ pub struct AgentReport {
     /// Whether the agent does its work. Absent where nothing is asked about it, or nothing was yet, and from hosts that do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<FunctionReport>,
+    /// Which of its own clients do not have its certificate. Absent where nobody lists them, and from hosts that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<ClientsReport>,
+}
+
+/// The clients of a server that do not have its certificate, as its newest list has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientsReport {
+    /// How many do not have it. Absent where the newest list could not be made, and before the first since the exporter was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<u64>,
+    /// When the list was made that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed_at: Option<Timestamp>,
+    /// How many stay without it: every attempt to repair them was made, or none can be.
+    #[serde(default)]
+    pub not_repaired: u64,
+    /// The first [`MAX_TOLD_CLIENTS`] of those, in order.
+    #[serde(default, deserialize_with = "first::<_, _, MAX_TOLD_CLIENTS>")]
+    pub names: Vec<String>,
+    /// Why the newest list could not be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
 }
 
 /// Whether an agent does its work, as it was seen last.
@@ -776,6 +802,17 @@ mod tests {
         let kept = |count: usize| leaf(&vec![r#""a""#; count].join(",")).expect("a leaf").dns_names.len();
         assert_eq!([0, 1, MAX_TOLD_NAMES, 60_000].map(kept), [0, 1, MAX_TOLD_NAMES, MAX_TOLD_NAMES]);
         assert!(leaf("1").is_err() && leaf(r#""a",]"#).is_err());
+    }
+
+    /// A server may have thousands of clients, and a host that lies has more.
+    #[test]
+    fn of_the_clients_that_stay_few_are_named_and_a_host_that_tells_of_none_is_understood() {
+        let names = vec![r#""pc""#; 60_000].join(",");
+        let told =
+            format!(r#"{{"listed":60000,"listedAt":"2026-01-01T00:00:00Z","notRepaired":60000,"names":[{names}]}}"#);
+        let report: ClientsReport = serde_json::from_str(&told).expect("a report");
+        assert_eq!((report.listed, report.not_repaired, report.names.len()), (Some(60_000), 60_000, MAX_TOLD_CLIENTS));
+        assert_eq!(serde_json::from_str::<ClientsReport>("{}").expect("nothing yet"), ClientsReport::default());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use kagiban_agents::{CommandWord, Part, PasswordIni, Product};
 
-use crate::config::AgentConfig;
-use crate::platform;
+use crate::config::{AgentConfig, CERTIFICATE, FILES, PASSWORD_FILE, RepairConfig};
+use crate::platform::{self, Command};
 use crate::probe::Endpoint;
 
 /// The part that watches the UPS, of a product in parts.
@@ -76,6 +76,21 @@ impl Installed {
             Some(self.directory.with_file_name(if capital { "Agent" } else { AGENT }))
         });
         Some(of_agent.as_ref().unwrap_or(&self.directory).join(name))
+    }
+}
+
+/// The program that gives a client the certificate, with the places of what it delivers; the client's name is not in it yet. The
+/// configuration was checked when it was read.
+pub(crate) fn repair_command(config: &RepairConfig, at: Option<&Installed>) -> Command {
+    let filled = |command: Command, placeholder, path: &Path| command.with(placeholder, &path.to_string_lossy());
+    let mut command = Command::Program(config.command.clone());
+    if let Some((at, clients)) = at.and_then(|at| Some((at, at.product.facts().clients?))) {
+        command = filled(command, CERTIFICATE, &below(&at.directory, clients.certificate));
+        command = filled(command, FILES, &below(&at.directory, clients.files));
+    }
+    match &config.password_file {
+        Some(file) => filled(command, PASSWORD_FILE, file),
+        None => command,
     }
 }
 

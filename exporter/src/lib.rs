@@ -8,6 +8,7 @@
 //!   operator ──mTLS──> host_api ──> rotation (machine, journal, executor) ──> platform ──> keystore, service
 //! ```
 //!
+//! `converge` repairs the clients that a source lists, until it lists none.
 //! What blocks a thread goes through `blocking`. The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
 //! and the host API tells from it whether the host is going down.
 
@@ -18,6 +19,7 @@ pub mod blocking;
 mod checksum;
 pub mod cli;
 pub mod config;
+pub mod converge;
 pub mod discovery;
 mod from_files;
 #[doc(hidden)]

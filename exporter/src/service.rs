@@ -5,6 +5,7 @@ mod check;
 mod discover;
 mod inspect;
 mod keeper;
+mod repairs;
 mod rotations;
 mod secrets;
 mod sharing;
@@ -28,6 +29,7 @@ use tracing::{error, info, warn};
 
 use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, NamedFile, Salvaged};
+use crate::converge::Repairer;
 use crate::discovery::{self, Discovered};
 use crate::host_api;
 use crate::installation::Installed;
@@ -38,7 +40,7 @@ use crate::rotation::backoff::Backoff;
 use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{StateDirectory, Workers};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
-use crate::sources::{self, Gate, Source, Traps};
+use crate::sources::{self, Gate, Source, Traps, Wakes};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
 pub use check::{Checked, check};
@@ -226,7 +228,7 @@ async fn work(
     let Some(plan_at_start) = planning.await.transpose()? else { return Ok(Ended::AtStart) };
     keeper.resume(&board);
     note_power(&board, &plan_at_start.config);
-    let Plan { host, config, prober, sources, traps, .. } = plan_at_start;
+    let Plan { host, config, installed, prober, sources, traps } = plan_at_start;
     warnings::tell(&config);
     let secret_files = config.secret_files();
     let site = Arc::new(Site {
@@ -240,8 +242,13 @@ async fn work(
     });
     board.note_reload(complete && !rotations.is_some_and(Rotations::refuses_any), started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
-    let mut watches = Watches::start(sources, traps, secret_files, &board);
+    let wakes = Wakes::default();
+    let mut watches = Watches::start(sources, traps, secret_files, &wakes, &board);
     let mut parts = JoinSet::new();
+    for setup in repairs::setups(&config, &installed, rotations.is_some(), &board) {
+        let (wakes, stop) = (wakes.clone(), stop.clone());
+        parts.spawn(async move { Repairer::open(setup).await.run(wakes, stop).await });
+    }
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
     parts.spawn(keeper.keep(Arc::clone(&board), stop.clone()));
@@ -275,7 +282,7 @@ async fn work(
                 warnings::tell(&plan.config);
                 let secret_files = plan.config.secret_files();
                 compat.store(Arc::new(plan.config.compat));
-                watches = Watches::start(plan.sources, plan.traps, secret_files, &board);
+                watches = Watches::start(plan.sources, plan.traps, secret_files, &wakes, &board);
                 site.prober.store(plan.prober);
                 board.note_reload(true, Timestamp::now());
                 info!(
@@ -517,7 +524,14 @@ struct Watches {
 }
 
 impl Watches {
-    fn start(sources: Vec<Source>, traps: Option<Traps>, secret_files: Vec<NamedFile>, board: &Arc<Board>) -> Self {
+    fn start(
+        sources: Vec<Source>,
+        traps: Option<Traps>,
+        secret_files: Vec<NamedFile>,
+        wakes: &Wakes,
+        board: &Arc<Board>,
+    ) -> Self {
+        wakes.follow(&sources);
         board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
         let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
         for source in sources {

@@ -261,6 +261,17 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        alert: "KagibanClientsNotRepaired",
+        minute: 16,
+        alerts: 1,
+        fires: &[(r#"kagiban_clients_not_repaired{agent="a"}"#, "2x30")],
+        silent: &[
+            &[(r#"kagiban_clients_not_repaired{agent="a"}"#, "0x30")],
+            // It came back at the attempt of the next day.
+            &[(r#"kagiban_clients_not_repaired{agent="a"}"#, "1x10 0x20")],
+        ],
+    },
+    Case {
         alert: "KagibanRotationsNotTaken",
         minute: 16,
         alerts: 2,

@@ -23,7 +23,8 @@ pub struct ManagedAgentCertificateStatus {
     #[serde(default, deserialize_with = "observed", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Always: Ready, Verified, Serving, and where a certificate is given to the agent, Issued and Deployed. Where the host asks whether
-    /// the agent does its work: Functional. Only while they are true: Reconciling, Stalled, Blocked, IssuerEnding.
+    /// the agent does its work: Functional. Where it lists the server's clients without its certificate: ClientsMatch. Only while they are
+    /// true: Reconciling, Stalled, Blocked, IssuerEnding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -86,7 +86,10 @@ impl AgentConfig {
     pub(super) fn problem(&self) -> Option<String> {
         let product = self.product;
         match &self.observe {
-            None if self.is_rotated() => None,
+            None if self.is_rotated() => {
+                let repair = self.clients.as_ref().and_then(|clients| clients.repair.as_ref());
+                repair.and_then(|repair| repair.problem(product.facts().clients.as_ref()))
+            }
             Some(_) if self.is_rotated() => Some(format!(
                 "observe: {product} is rotated; leave `observe` out, and name what else is looked at under `certificates` or `tlsEndpoints`"
             )),

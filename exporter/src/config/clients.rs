@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::repair::RepairConfig;
 use super::values::Interval;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -14,6 +15,9 @@ pub struct ClientsConfig {
     /// How many clients are told by name; the others are counted.
     #[serde(default = "default_most")]
     pub most: usize,
+    /// How a client that is listed is given the certificate; by default none is.
+    #[serde(default)]
+    pub repair: Option<RepairConfig>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

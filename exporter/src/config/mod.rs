@@ -5,6 +5,7 @@
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  observe.rs                        what of an agent is only looked at
 //!                                  clients.rs                        which of an agent's clients lack its certificate
+//!                                  repair.rs                         how those are given it
 //!                                  named_files.rs                    which files all of that names, and under which setting
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -26,6 +27,7 @@ mod named_files;
 mod observe;
 mod outside;
 mod probe;
+mod repair;
 mod salvage;
 mod shutdown;
 mod tls;
@@ -54,6 +56,8 @@ pub use named_files::{NamedFile, NamedFileKind};
 pub use observe::{EngineStart, FalseAlertConfig, ObserveConfig};
 pub use outside::OutsideHost;
 pub use probe::{AllowedTarget, ProbeConfig};
+pub use repair::RepairConfig;
+pub(crate) use repair::{CERTIFICATE, CLIENT, FILES, PASSWORD_FILE};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;

@@ -144,6 +144,9 @@ fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
     at.add("passwordFile", agent.password_file.as_deref(), NamedFileKind::AgentSecret);
     let renew = agent.renew.as_ref().and_then(|renew| renew.password_file.as_deref());
     at.add("renew.passwordFile", renew, NamedFileKind::AgentSecret);
+    let repair = agent.clients.as_ref().and_then(|clients| clients.repair.as_ref());
+    let unload = repair.and_then(|repair| repair.password_file.as_deref());
+    at.add("clients.repair.passwordFile", unload, NamedFileKind::AgentSecret);
     for (index, path) in agent.renew.iter().flat_map(|renew| &renew.keep).enumerate() {
         at.add(&format!("renew.keep[{index}]"), Some(path), NamedFileKind::Anything);
     }

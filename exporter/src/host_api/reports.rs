@@ -73,6 +73,7 @@ impl WatchedAgent {
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
             committed: record.rotation.as_ref().and_then(rotation::Rotation::last_committed),
             function: board.snapshot().function(&Label::new(agent.name.as_str())).map(|function| function.report),
+            clients: board.snapshot().clients_report(&Label::new(agent.name.as_str())),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Which clients of a product do not have its certificate.
 
 use super::{Count, Item, Severity, Topic, fix, item};
-use crate::snapshot::{ClientsSeen, LackingClients, Snapshot};
+use crate::snapshot::{ClientsSeen, Label, LackingClients, RepairsSeen, Snapshot};
 
 /// Clients that a sentence names; the metrics have more.
 const MAX_NAMED: usize = 5;
@@ -9,7 +9,20 @@ const MAX_NAMED: usize = 5;
 /// What needs a person, and what does not. Of a list that did not come, the source's trouble tells.
 pub(crate) fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
     let seen = snapshot.passes().filter_map(|(_, pass)| pass.clients());
-    seen.filter_map(|seen| Some(listed(seen, seen.lacking.as_ref()?)))
+    let listed = seen.filter_map(|seen| Some(listed(seen, seen.lacking.as_ref()?)));
+    listed.chain(snapshot.repairs.iter().filter_map(|(agent, seen)| stay(agent, seen)))
+}
+
+/// Those that every attempt was made on.
+fn stay(agent: &Label, seen: &RepairsSeen) -> Option<Item> {
+    let RepairsSeen { not_repaired, names, .. } = seen;
+    let mut named: Vec<_> = names.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    let more = not_repaired.saturating_sub(named.len());
+    named.extend((more > 0).then(|| format!("{more} more")));
+    let clients = Count(*not_repaired, "client");
+    let said = format!("{clients} without it after every attempt of clients.repair: {}", named.join(", "));
+    let item = || item(Topic::Agent, Severity::Warning, format!("Repairs of the clients of {agent}"), said);
+    (*not_repaired > 0).then(|| item().fix_by(Some(fix::NOT_REPAIRED)))
 }
 
 fn listed(seen: &ClientsSeen, lacking: &LackingClients) -> Item {
@@ -34,7 +47,7 @@ mod tests {
     use super::super::samples::NOW;
     use super::super::{attention, working};
     use super::*;
-    use crate::snapshot::{Board, ClientName, Label, Observation, Pass, SourceId, SourceKind, Trouble};
+    use crate::snapshot::{Board, ClientName, Observation, Pass, SourceId, SourceKind, Trouble};
 
     /// What needs a person, and what does not.
     fn told(lacking: Option<LackingClients>) -> [Vec<Item>; 2] {
@@ -49,7 +62,7 @@ mod tests {
 
     fn lacking(count: usize, named: usize) -> Option<LackingClients> {
         let named = (0..named).map(|at| ClientName::parse(&format!("PC-{at}")).expect("a name")).collect();
-        Some(LackingClients { count, named })
+        Some(LackingClients { count, named, others: Vec::new() })
     }
 
     #[test]
@@ -68,6 +81,19 @@ mod tests {
             assert!(good.is_empty() && bad.len() == 1 && bad[0].severity == Severity::Warning, "{bad:?} {good:?}");
             assert!(bad[0].said.ends_with(said), "{bad:?}");
             assert!(bad[0].fix.as_ref().is_some_and(|fix| fix.contains("explain apex-one")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn clients_that_stay_after_every_attempt_need_a_person() {
+        let board = Board::default();
+        let names = ["PC-01", "PC-02"].map(Label::new).to_vec();
+        for (not_repaired, said) in [(0, None), (2, Some("2 clients without it")), (9, Some("PC-01, PC-02, 7 more"))] {
+            let seen = RepairsSeen { not_repaired, names: names.clone(), ..RepairsSeen::default() };
+            board.note_repairs(&Label::new("av"), seen);
+            let bad = attention::items(&board.snapshot(), None, NOW);
+            assert_eq!(bad.len(), usize::from(said.is_some()), "{bad:?}");
+            assert!(said.is_none_or(|said| bad[0].said.contains(said)), "{bad:?}");
         }
     }
 

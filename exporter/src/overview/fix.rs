@@ -45,9 +45,14 @@ pub(crate) const FOLDER_TOUCHED: &str = "see in the product's log who has touche
 pub(crate) fn clients(product: Product) -> String {
     let page = online!("docs/runbooks/KagibanClientsWithoutCertificate.md");
     format!(
-        "wait for those that are switched off; give the others the certificate by hand, as `kagiban-operator explain {product}` tells; see {page}"
+        "wait for those that are switched off; give the others the certificate by hand, as `kagiban-operator explain {product}` tells, or by a program under `clients.repair`; see {page}"
     )
 }
+/// Clients stay without the certificate, whatever was tried.
+pub(crate) const NOT_REPAIRED: &str = concat!(
+    "install the agent on them again, as the vendor's notice says; see ",
+    online!("docs/runbooks/KagibanClientsNotRepaired.md")
+);
 /// Alerts are dated ahead.
 pub(crate) const DATED_AHEAD: &str =
     "name the time zone of the hosts that log them under `observe.timeZone`, such as Asia/Tokyo; else set their clocks";

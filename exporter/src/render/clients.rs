@@ -76,7 +76,7 @@ pub(super) mod tests {
         ClientsSeen {
             agent: Label::new("av"),
             product: Product::ApexOne,
-            lacking: Some(LackingClients { count: 5, named }),
+            lacking: Some(LackingClients { count: 5, named, others: Vec::new() }),
             listed_at: Some(AT),
         }
     }

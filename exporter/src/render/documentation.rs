@@ -14,7 +14,7 @@ use super::table::{Family, Kind, encode};
 use super::tests::certificate;
 use super::{
     Program, Snapshot, alerts, by_host, certificates, clients, compat, files, functions, health, only, probed, probes,
-    products, program, rotations, shutdown,
+    products, program, repairs, rotations, shutdown,
 };
 use super::{sources, ups};
 use crate::config::CompatSet;
@@ -24,15 +24,15 @@ use crate::probe::Phases;
 use crate::shutdown::{Evidence, Load, Member, Scheduled, ShutdownKind, Sign};
 use crate::snapshot::{
     Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, FunctionSeen, HealthSeen, Label, Observation,
-    Pass, ProbeSeen, Role, RotationSeen, SecretFileSeen, SeenCertificate, Served, SkippedFiles, SourceId, SourceKind,
-    Trouble, UpsSeen,
+    Pass, ProbeSeen, RepairsSeen, Role, RotationSeen, SecretFileSeen, SeenCertificate, Served, SkippedFiles, SourceId,
+    SourceKind, Trouble, UpsSeen,
 };
 use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferDirection, UpsFault, UpsIdentity};
 
 const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
 /// The tables in the order of the page.
-const TABLES: [(&str, &str, &[Family<Snapshot>]); 13] = [
+const TABLES: [(&str, &str, &[Family<Snapshot>]); 14] = [
     ("Sources and configuration", "", sources::FAMILIES),
     (
         "Certificates",
@@ -65,6 +65,11 @@ const TABLES: [(&str, &str, &[Family<Snapshot>]); 13] = [
         "Clients without the certificate",
         "The security agents of an anti-virus server are called clients here. How they are listed: [apex-one.md](products/apex-one.md#which-agents-do-not-have-the-certificate).",
         clients::FAMILIES,
+    ),
+    (
+        "Repairs of clients",
+        "How clients are repaired, and when: [apex-one.md](products/apex-one.md#the-clients).",
+        repairs::FAMILIES,
     ),
 ];
 
@@ -121,6 +126,10 @@ fn host() -> Snapshot {
     let failure = FailureSeen { reason: Label::new("timeout"), message: Label::new("") };
     let (state, decided_at) = (Some(RotationState::RolledBack), Some(ENDED));
     let seen = RotationSeen { generation: 1, state, failure: Some(failure), decided_at, ..RotationSeen::default() };
+    board.note_repairs(
+        &Label::new("agent"),
+        RepairsSeen { results: [("repaired", 1)].into(), ..RepairsSeen::default() },
+    );
     board.note_rotation(&Label::new("agent"), Some(Trouble::new("journal", "bad")), Some(seen));
     board.snapshot()
 }

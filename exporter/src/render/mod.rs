@@ -20,6 +20,7 @@ mod probed;
 mod probes;
 mod products;
 mod program;
+mod repairs;
 mod rotations;
 mod shutdown;
 mod sources;
@@ -85,6 +86,7 @@ impl Rendered {
             alerts::FAMILIES,
             clients::FAMILIES,
             shutdown::FAMILIES,
+            repairs::FAMILIES,
             rotations::FAMILIES,
             functions::FAMILIES,
         ];

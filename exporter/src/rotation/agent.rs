@@ -14,7 +14,7 @@ use super::leaf_file::LeafFile;
 use crate::config::{
     Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
 };
-use crate::installation::{BACKUP, Installed, PASSWORD, directory_there, local_endpoint};
+use crate::installation::{BACKUP, Installed, PASSWORD, directory_there, local_endpoint, repair_command};
 use crate::platform::{self, AccountId, Command, FileError, NoProgram, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
 use crate::sources::clients::{ClientList, ClientsConfigError, LIST_COMMAND};
@@ -33,6 +33,8 @@ pub struct Agent {
     pub function: Option<FunctionCheck>,
     /// How it is asked which of its clients do not have its certificate; none where nothing is asked.
     pub clients: Option<ClientList>,
+    /// What gives a client the certificate; none where none is given it.
+    pub repair: Option<Command>,
 }
 
 /// What a rotation of the agent does, by its product's class. Journal, admission, fencing, power gate, recovery and report
@@ -88,6 +90,9 @@ pub const CERTIFICATE_FILE: &str = "verify.certificateFile";
 
 /// The setting of the file that the product's own program writes its backup to.
 pub const BACKUP_FILE: &str = "renew.backup.file";
+
+/// The setting of the program that gives a client the certificate.
+pub const REPAIR_COMMAND: &str = "clients.repair.command";
 
 /// What a program is told by the name of the file that it writes an archive.
 const ARCHIVE: &str = "zip";
@@ -281,7 +286,8 @@ impl Agent {
         let function = self.function.as_ref().and_then(FunctionCheck::command);
         let asking = function.map(|command| ("verify.function.command", command));
         let listing = self.clients.as_ref().map(|list| (LIST_COMMAND, list.command()));
-        self.changing_commands().chain(asking).chain(listing)
+        let repairing = self.repair.as_ref().map(|command| (REPAIR_COMMAND, command));
+        self.changing_commands().chain(asking).chain(listing).chain(repairing)
     }
 
     /// Those that stop, start or renew something.
@@ -377,6 +383,7 @@ impl Resolver<'_> {
             verify: self.resolve_verify()?,
             function: self.resolve_function(installed)?,
             clients: self.resolve_clients(installed)?,
+            repair: self.resolve_repair(installed)?,
         })
     }
 
@@ -658,6 +665,12 @@ impl Resolver<'_> {
     fn resolve_clients(&self, installed: Option<&Installed>) -> Result<Option<ClientList>, AgentConfigError> {
         let refused = |source| AgentConfigError::Clients { agent: self.0.name.clone(), source };
         ClientList::of(self.0, installed).map_err(refused)
+    }
+
+    fn resolve_repair(&self, installed: Option<&Installed>) -> Result<Option<Command>, AgentConfigError> {
+        let Some(repair) = self.0.clients.as_ref().and_then(|clients| clients.repair.as_ref()) else { return Ok(None) };
+        self.optional("clients.repair.passwordFile", repair.password_file.as_deref())?;
+        Ok(Some(repair_command(repair, installed)))
     }
 
     fn command(&self, key: &'static str, argv: Option<Vec<String>>) -> Result<Command, AgentConfigError> {

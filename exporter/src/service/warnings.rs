@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
-use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure};
+use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure, REPAIR_COMMAND};
 use crate::sources::clients::LIST_COMMAND;
 
 /// Each look at a command has a deadline of its own.
@@ -85,6 +85,9 @@ fn of_agent(index: usize, config: &AgentConfig) -> Vec<Warning> {
             BACKUP_FILE => ("whatever lies there is brought back as the agent's key and certificate", false),
             LIST_COMMAND => {
                 ("whatever lies there is run as the account of kagiban-exporter when it next asks for the list", true)
+            }
+            REPAIR_COMMAND => {
+                ("whatever lies there is run as the account of kagiban-exporter for each client that is listed", true)
             }
             _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
         };

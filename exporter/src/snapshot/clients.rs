@@ -28,9 +28,18 @@ pub struct LackingClients {
     pub count: usize,
     /// In the order of the list, each once.
     pub named: Vec<ClientName>,
+    /// The names after those, of an agent whose clients are repaired: they are told nowhere one by one.
+    pub others: Vec<ClientName>,
 }
 
 impl LackingClients {
+    /// The same, of which no more are told one by one.
+    #[must_use]
+    pub fn telling(mut self, most: usize) -> Self {
+        self.others = self.named.split_off(most.min(self.named.len()));
+        self
+    }
+
     /// How many are counted and not named: beyond as many as may be, of a name that another one has, or of none.
     pub const fn left_out(&self) -> usize {
         self.count.saturating_sub(self.named.len())

@@ -18,6 +18,7 @@ mod loads;
 mod pass;
 mod program;
 mod release;
+mod repairs;
 mod rotation;
 mod to_shutdown;
 
@@ -36,6 +37,7 @@ pub use pass::{
     SkippedFiles, UpsSeen, UpsTrouble,
 };
 pub use release::{CertificateEnd, ReleaseSeen};
+pub use repairs::RepairsSeen;
 pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 
 use std::collections::BTreeMap;
@@ -83,6 +85,8 @@ pub struct Snapshot {
     /// The agents that may be rotated, and those that an earlier run has left something of. A name that is none of an agent,
     /// from a configuration that is refused, is shown as it is.
     pub rotations: BTreeMap<Label, AgentRotations>,
+    /// The agents whose clients are repaired.
+    pub repairs: BTreeMap<Label, RepairsSeen>,
     /// The longest that a stop of this program may take; absent where nothing is rotated.
     pub stop_timeout: Option<Duration>,
     /// What is seen of other hosts from here, by their names. Of each there are sources and nothing else, and none of them is

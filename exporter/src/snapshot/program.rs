@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Board, HostApiTls, Label, Reload, RotationSeen, SecretFileSeen, TrapCounts, Trouble};
+use super::{Board, HostApiTls, Label, Reload, RepairsSeen, RotationSeen, SecretFileSeen, TrapCounts, Trouble};
 
 impl Board {
     /// Notes which files with secrets others may read.
@@ -49,6 +49,11 @@ impl Board {
     /// Notes how an agent's rotations stand: why none is taken, and what is known of the newest.
     pub fn note_rotation(&self, agent: &Label, trouble: Option<Trouble>, known: Option<RotationSeen>) {
         self.write(|snapshot| snapshot.rotations.entry(agent.clone()).or_default().note(trouble, known));
+    }
+
+    /// Notes what has become of the repairs of an agent's clients.
+    pub fn note_repairs(&self, agent: &Label, seen: RepairsSeen) {
+        self.write(|snapshot| _ = snapshot.repairs.insert(agent.clone(), seen));
     }
 
     /// Notes how long a stop of this program may take.

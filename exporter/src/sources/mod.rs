@@ -48,6 +48,7 @@ pub use host::{fuzz_event_log, fuzz_event_log_text};
 pub use plan::plan;
 #[cfg(test)]
 pub(crate) use plan::reasons;
+pub(crate) use program::unexposed;
 #[doc(hidden)]
 pub use release::fuzz_program;
 pub(crate) use release::release_of;
@@ -55,9 +56,11 @@ pub use schedule::{Gate, look_at_all, watch};
 pub use traps::Traps;
 pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page, read_snmp_bytes};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::blocking::Work;
@@ -90,6 +93,24 @@ enum Look {
     Stores(stores::StoreSource),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
+}
+
+/// Has sources looked at before their time, whichever configuration has made them.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes(Arc<ArcSwap<BTreeMap<SourceId, Arc<Notify>>>>);
+
+impl Wakes {
+    /// From now on those of these sources.
+    pub fn follow(&self, sources: &[Source]) {
+        self.0.store(Arc::new(sources.iter().map(|source| (source.id.clone(), Arc::clone(&source.wake))).collect()));
+    }
+
+    /// Nothing where there is no such source.
+    pub fn wake(&self, id: &SourceId) {
+        if let Some(wake) = self.0.load().get(id) {
+            wake.notify_one();
+        }
+    }
 }
 
 /// Whose threads the names of a source are looked up on.

@@ -16,7 +16,7 @@ const LOOK_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// `exposed`, with the setting that names the command; `busy` and `timeout`.
-pub(super) async fn unexposed(setting: &str, asked: &str, command: &Command) -> Result<(), Trouble> {
+pub(crate) async fn unexposed(setting: &str, asked: &str, command: &Command) -> Result<(), Trouble> {
     if !platform::refuses_exposed() {
         return Ok(());
     }

@@ -5,8 +5,8 @@ use std::iter;
 use std::time::Duration;
 
 use kagiban_agents::{
-    AlertFacts, Argument, Bits, Class, CommandWord, Guide, Installed, Login, Mark, Notice, Os, Problem, Product,
-    ProductFacts, Release, ServiceFacts, Tool,
+    AlertFacts, Argument, Bits, Class, ClientFacts, CommandWord, Guide, Installed, Login, Mark, Notice, Os, Problem,
+    Product, ProductFacts, Release, ServiceFacts, Tool,
 };
 
 use super::table::in_columns;
@@ -120,6 +120,7 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
             lines.extend(usual(facts, "renew.command", renewal.renew));
             lines.extend(usual(facts, "renew.backup, before it", renewal.backup));
             lines.push("files under renew.keep are put back as they were before".to_owned());
+            lines.extend(facts.clients.map(repaired).into_iter().flatten());
             lines
         }
         Class::Observe => {
@@ -144,6 +145,17 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
         lines.push(format!("never removed: {}", facts.protected.join(", ")));
     }
     lines
+}
+
+/// What is done to the clients that lack the certificate.
+fn repaired(clients: ClientFacts) -> [String; 2] {
+    let ClientFacts { certificate, files, .. } = clients;
+    [
+        "its clients that do not have its certificate: the program under clients.repair.command of the host's configuration is run for each, \
+         only on mains and with hours between two attempts, until its list is empty"
+            .to_owned(),
+        format!("that program is given {{client}}, {{certificate}} ({certificate}), {{files}} ({files}) and {{passwordFile}}"),
+    ]
 }
 
 fn stopped(facts: &ProductFacts) -> Vec<String> {

@@ -2,6 +2,8 @@
 //!
 //! Reconciling, Stalled, Blocked and IssuerEnding say that something is not as it should be; they are left out when it is.
 
+mod clients;
+
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{FunctionReport, FunctionState, RotationState, Sighting};
@@ -51,6 +53,7 @@ pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAge
     written.extend(of_push);
     written.extend([verified, serving]);
     written.extend(functional(case, keep));
+    written.extend(clients::clients_match(case));
     written.extend([reconciling, stalled, blocked(case, verdict)].into_iter().flatten().map(Written::from));
     written.extend(issuer_ending(case));
     written.into_iter().map(|written| dated(case, written)).collect()

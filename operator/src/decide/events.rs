@@ -50,6 +50,7 @@ pub(super) fn events(case: &Case<'_>, verdict: &Verdict, new: &ManagedAgentCerti
         newly(old, new, ConditionType::Stalled, Reason::NearExpiry),
         newly(old, new, ConditionType::IssuerEnding, Reason::IssuerEnding),
         functional(old, new),
+        clients_stay(old, new),
         released(case, verdict),
     ];
     told.into_iter().flatten().collect()
@@ -203,6 +204,17 @@ fn functional(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificate
         (true, "True") => Some(Event::normal(Reason::Functional, "the agent does its work again")),
         _ => None,
     }
+}
+
+/// That clients stay without the certificate, told again when they are others or more.
+fn clients_stay(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
+    let found = |status: &ManagedAgentCertificateStatus| {
+        let mut conditions = status.conditions.iter();
+        let condition = conditions.find(|condition| condition.type_ == ConditionType::ClientsMatch.as_str())?;
+        (condition.reason == Reason::ClientsStay.as_str()).then(|| condition.message.clone())
+    };
+    let message = found(new).filter(|now| found(old).as_ref() != Some(now))?;
+    Some(Event::warning(Reason::ClientsStay, message))
 }
 
 fn released(case: &Case<'_>, verdict: &Verdict) -> Option<Event> {

@@ -17,6 +17,9 @@ pub enum ConditionType {
     Serving,
     /// The agent does its work. Left out where its host does not ask about that; Ready does not go by it.
     Functional,
+    /// All of the server's own clients have its certificate. Left out where its host does not list those that do not; Ready does not go by
+    /// it.
+    ClientsMatch,
     /// A rotation is on its way. Never together with `Stalled`.
     Reconciling,
     /// Nothing goes on until a person looks.
@@ -47,6 +50,13 @@ pub enum Reason {
     FunctionUnknown,
     /// It is not known now, and when it was last known the agent did not do its work.
     LastSeenNotFunctional,
+    ClientsMatch,
+    /// Some of the server's clients do not have its certificate.
+    ClientsDiffer,
+    /// The same of some that every attempt to repair was made on, or that none can be made on.
+    ClientsStay,
+    /// The host could not list them, or has not yet.
+    ClientsUnknown,
     /// A rotation is on its way, for the reason given.
     Rotating(RotationTrigger),
     /// Drift that was seen and is not acted on yet.
@@ -74,13 +84,14 @@ pub enum Reason {
 
 impl ConditionType {
     /// All that this operator writes, in their order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::Issued,
         Self::Deployed,
         Self::Verified,
         Self::Serving,
         Self::Functional,
+        Self::ClientsMatch,
         Self::Reconciling,
         Self::Stalled,
         Self::Blocked,
@@ -100,6 +111,7 @@ impl ConditionType {
             Self::Verified => "Verified",
             Self::Serving => "Serving",
             Self::Functional => "Functional",
+            Self::ClientsMatch => "ClientsMatch",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Blocked => "Blocked",
@@ -124,6 +136,10 @@ impl Reason {
             Self::NotFunctional => "NotFunctional",
             Self::FunctionUnknown => "FunctionUnknown",
             Self::LastSeenNotFunctional => "LastSeenNotFunctional",
+            Self::ClientsMatch => "ClientsMatch",
+            Self::ClientsDiffer => "ClientsDiffer",
+            Self::ClientsStay => "ClientsStay",
+            Self::ClientsUnknown => "ClientsUnknown",
             Self::Rotating(trigger) => trigger_word(trigger),
             Self::StoredDrift => "StoredDrift",
             Self::ServedDrift => "ServedDrift",

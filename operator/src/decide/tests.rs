@@ -23,6 +23,7 @@ use crate::certificate::IssuerFacts;
 
 mod adopt;
 mod changed;
+mod clients;
 mod clock_set_back;
 mod functional;
 mod in_flight;
@@ -118,6 +119,7 @@ pub(crate) fn report(generation: u64, seen: &Leaf) -> AgentReport {
         rotation: None,
         committed: None,
         function: None,
+        clients: None,
     }
 }
 

@@ -79,7 +79,9 @@ impl ResourcePage<'_> {
             let (kind, status) = (text(condition, "/type"), text(condition, "/status"));
             let mark = match (kind.as_str(), status.as_str()) {
                 ("Stalled", "True") | ("Ready", "False") => Emphasis::Bad,
-                ("Blocked" | "IssuerEnding", "True") | ("Ready", "Unknown") | ("Functional", "False") => Emphasis::Soon,
+                ("Blocked" | "IssuerEnding", "True")
+                | ("Ready", "Unknown")
+                | ("Functional" | "ClientsMatch", "False") => Emphasis::Soon,
                 _ => Emphasis::Plain,
             };
             let cells = [

@@ -211,6 +211,7 @@ fn report() -> AgentReport {
         rotation: None,
         committed: None,
         function: None,
+        clients: None,
     }
 }
 

@@ -63,6 +63,8 @@ pub const LIST_COMMAND: &str = "clients.list.command";
 const LONGEST_DEADLINE: Duration = Duration::from_hours(1);
 /// What is told of the others is their number.
 const MOST_NAMED: usize = 1000;
+/// Names that are kept where clients are repaired, told one by one or not.
+pub(crate) const MOST_KEPT: usize = 4096;
 
 /// How an agent's server is asked which of its clients do not have its certificate.
 #[derive(Clone, Debug)]
@@ -72,6 +74,8 @@ pub struct ClientList {
     pub(super) interval: Duration,
     /// How many are named.
     most: usize,
+    /// How many names are kept.
+    kept: usize,
     empty_is_none: bool,
 }
 
@@ -100,7 +104,7 @@ impl ClientList {
     /// # Errors
     /// See [`ClientsConfigError`].
     pub fn of(agent: &AgentConfig, at: Option<&Installed>) -> Result<Option<Self>, ClientsConfigError> {
-        let Some(ClientsConfig { list, most }) = &agent.clients else { return Ok(None) };
+        let Some(ClientsConfig { list, most, repair }) = &agent.clients else { return Ok(None) };
         let ClientListConfig { command, interval, deadline, empty_is_none } = list;
         let argv = match command {
             Some(command) => command.clone(),
@@ -118,7 +122,8 @@ impl ClientList {
             return Err(ClientsConfigError::Most);
         }
         let (interval, most, empty_is_none) = (interval.as_duration(), *most, *empty_is_none);
-        Ok(Some(Self { command, deadline, interval, most, empty_is_none }))
+        let kept = if repair.is_some() { MOST_KEPT } else { most };
+        Ok(Some(Self { command, deadline, interval, most, kept, empty_is_none }))
     }
 
     /// The program that is run, with the word that stands for its file.
@@ -154,8 +159,8 @@ impl ClientList {
                 format!("{LIST_COMMAND}: {command} ended well and has written no list; run it by hand to see why"),
             )
         })?;
-        match reader::read(&written, self.most) {
-            Ok(list) => Ok(list),
+        match reader::read(&written, self.kept) {
+            Ok(list) => Ok(list.telling(self.most)),
             Err(NoList::Empty) if self.empty_is_none => Ok(LackingClients::default()),
             Err(error) => Err(Trouble::new(
                 error.reason(),
@@ -167,7 +172,7 @@ impl ClientList {
 
 /// The product's own program, where it has one.
 fn usual(agent: &AgentConfig, at: Option<&Installed>) -> Result<Vec<String>, ClientsConfigError> {
-    let ClientFacts { list } = agent.product.facts().clients.ok_or(ClientsConfigError::Unknown)?;
+    let ClientFacts { list, .. } = agent.product.facts().clients.ok_or(ClientsConfigError::Unknown)?;
     let words = list(platform::OS).ok_or(ClientsConfigError::Unknown)?;
     Ok(at.ok_or(ClientsConfigError::NoDirectory)?.command(words))
 }

@@ -129,7 +129,7 @@ pub(super) fn read(bytes: &[u8], most: usize) -> Result<LackingClients, NoList> 
     if shape.has_heading && !shape.is_known && listed.count == 0 {
         return Err(NoList::Unknown);
     }
-    Ok(LackingClients { count: listed.count, named: listed.names })
+    Ok(LackingClients { count: listed.count, named: listed.names, others: Vec::new() })
 }
 
 /// How the rows are to be read.

@@ -1,0 +1,221 @@
+//! Which clients are repaired next, which stay, and when the list is made anew: pure.
+//!
+//! ```text
+//!   list ──due──> begun ──> ended ──list, made after it──> not there any more: repaired, and forgotten
+//!            ^                │
+//!            │                └── still there when the pause is over: without effect, and due again
+//!            └── pauses of 1, 2, 4, 8, 16 and 24 hours           │
+//!                                                                 └── after the last attempt: it stays, and is tried once a day
+//! ```
+//!
+//! Only a list says that a client is repaired: a program that ends well may have done nothing. A client that is off is the usual reason for
+//! a failure, so that no attempt follows another within an hour.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::client::ClientHost;
+
+/// After the first attempt; each further pause is twice as long.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+/// What is off over night is on the next day. So often those are tried that stay.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24);
+/// Repaired with one list; then the list is made anew, so that nobody is tried for long whom the server has meanwhile.
+pub const MOST_OF_ONE_LIST: usize = 16;
+/// Clients that are remembered: more than a server of the largest kind has without its certificate for long. What is beyond is begun when
+/// others have left.
+pub const MOST_REMEMBERED: usize = 4096;
+
+/// How many attempts there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one client, until it stays.
+    pub attempts: u32,
+}
+
+/// The clients without the certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// When the program that has made it was begun.
+    pub begun: Timestamp,
+    pub names: BTreeSet<ClientHost>,
+    /// Whether all are named that are listed, but for those whose names are none of hosts.
+    pub is_complete: bool,
+}
+
+/// What is remembered of the clients that an attempt was made on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Repairs {
+    tried: BTreeMap<ClientHost, Tried>,
+}
+
+/// A client that an attempt was made on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tried {
+    attempts: u32,
+    /// The last one.
+    begun: Timestamp,
+    /// None while it goes on, and where this program ended before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<Ended>,
+    /// It was counted as one without effect.
+    counted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Ended {
+    at: Timestamp,
+    how: AttemptEnd,
+}
+
+/// How the program of an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AttemptEnd {
+    /// It says that it has done its work.
+    Done,
+    Failed,
+    /// It was killed at its deadline.
+    TimedOut,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RepairResult {
+    /// The client is not listed any more.
+    Repaired,
+    /// It is, although the program ended well.
+    StillListed,
+    Failed,
+    TimedOut,
+    /// This program ended before it.
+    CutOff,
+}
+
+impl RepairResult {
+    pub const ALL: [Self; 5] = [Self::Repaired, Self::StillListed, Self::Failed, Self::TimedOut, Self::CutOff];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Repaired => "repaired",
+            Self::StillListed => "still_listed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::CutOff => "cut_off",
+        }
+    }
+}
+
+impl Repairs {
+    /// What a list says of the attempts before it: each is counted once, when it is known what came of it. A clock that was set back holds
+    /// up nobody for longer than a pause.
+    pub fn heed(&mut self, list: &Listing, now: Timestamp) -> BTreeMap<RepairResult, u64> {
+        let mut results = BTreeMap::new();
+        self.tried.retain(|client, tried| {
+            tried.begun = tried.begun.min(now);
+            if let Some(ended) = &mut tried.ended {
+                ended.at = ended.at.min(now);
+            }
+            let is_later = tried.last_change(now) < list.begun;
+            if list.names.contains(client) {
+                if is_later && !tried.counted && list.begun >= tried.pause_ends() {
+                    tried.counted = true;
+                    *results.entry(tried.without_effect()).or_default() += 1;
+                }
+                return true;
+            }
+            // Of a list that leaves names out nobody knows; whoever was not seen for long is not waited for.
+            let is_gone = is_later && list.is_complete;
+            if is_gone && !tried.counted {
+                *results.entry(RepairResult::Repaired).or_default() += 1;
+            }
+            !(is_gone || !list.is_complete && now.duration_since(tried.begun) > LONGEST_PAUSE * 2)
+        });
+        results
+    }
+
+    /// The clients to begin with now: those first that nobody has tried, then those whose last attempt is longest ago.
+    pub fn due(&self, list: &Listing, limits: Limits, now: Timestamp) -> Vec<ClientHost> {
+        let room = MOST_REMEMBERED.saturating_sub(self.tried.len());
+        let untried = list.names.iter().filter(|client| !self.tried.contains_key(*client)).take(room);
+        let mut again: Vec<_> =
+            list.names.iter().filter_map(|client| Some((self.tried.get(client)?, client))).collect();
+        again.retain(|(tried, _)| tried.counted && tried.due(limits) <= now);
+        again.sort_by_key(|(tried, _)| tried.begun);
+        let again = again.into_iter().map(|(_, client)| client);
+        untried.chain(again).take(MOST_OF_ONE_LIST).cloned().collect()
+    }
+
+    /// An attempt begins. What was known before is returned, for one that turns out not to have been possible.
+    pub fn begin(&mut self, client: &ClientHost, now: Timestamp) -> Option<Tried> {
+        let attempts = self.tried.get(client).map_or(0, |tried| tried.attempts).saturating_add(1);
+        self.tried.insert(client.clone(), Tried { attempts, begun: now, ended: None, counted: false })
+    }
+
+    pub fn end(&mut self, client: &ClientHost, how: AttemptEnd, at: Timestamp) {
+        if let Some(tried) = self.tried.get_mut(client) {
+            tried.ended = Some(Ended { at, how });
+        }
+    }
+
+    /// Nothing was begun: this host was kept from it, and the client is not to blame.
+    pub fn take_back(&mut self, client: &ClientHost, before: Option<Tried>) {
+        match before {
+            Some(before) => self.tried.insert(client.clone(), before),
+            None => self.tried.remove(client),
+        };
+    }
+
+    /// Those that every attempt was made on without effect.
+    pub fn staying(&self, limits: Limits) -> impl Iterator<Item = &ClientHost> {
+        let stays = move |tried: &Tried| {
+            let all = tried.attempts.saturating_sub(u32::from(!tried.counted));
+            all >= limits.attempts
+        };
+        self.tried.iter().filter(move |(_, tried)| stays(tried)).map(|(client, _)| client)
+    }
+
+    /// Whether a list is wanted that is newer than one that was begun at this time: an attempt has ended since, or a pause is over.
+    pub fn wants_list(&self, begun: Timestamp, now: Timestamp) -> bool {
+        let is_over = |tried: &Tried| begun < tried.pause_ends() && tried.pause_ends() <= now;
+        self.tried.values().any(|tried| begun <= tried.last_change(now) || is_over(tried))
+    }
+}
+
+impl Tried {
+    fn last_change(&self, now: Timestamp) -> Timestamp {
+        self.ended.map_or(self.begun, |ended| ended.at.min(now).max(self.begun))
+    }
+
+    /// Until then the server may not have noticed, and the client may come back.
+    fn pause_ends(&self) -> Timestamp {
+        let doubled = 1_i32.checked_shl(self.attempts.saturating_sub(1).min(8)).unwrap_or(i32::MAX);
+        let pause = (FIRST_PAUSE * doubled).min(LONGEST_PAUSE);
+        self.begun.checked_add(pause).unwrap_or(Timestamp::MAX)
+    }
+
+    /// When the next attempt may begin.
+    fn due(&self, limits: Limits) -> Timestamp {
+        if self.attempts < limits.attempts {
+            return self.pause_ends();
+        }
+        self.begun.checked_add(LONGEST_PAUSE).unwrap_or(Timestamp::MAX)
+    }
+
+    fn without_effect(&self) -> RepairResult {
+        match self.ended.map(|ended| ended.how) {
+            Some(AttemptEnd::Done) => RepairResult::StillListed,
+            Some(AttemptEnd::Failed) => RepairResult::Failed,
+            Some(AttemptEnd::TimedOut) => RepairResult::TimedOut,
+            None => RepairResult::CutOff,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The rules by example, and the whole against clients of every kind.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits { attempts: 3 };
+const HOUR: i64 = 3600;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
+}
+
+fn client(name: &str) -> ClientHost {
+    name.parse().expect("a host name")
+}
+
+fn list(begun: i64, names: &[&str]) -> Listing {
+    Listing { begun: at(begun), names: names.iter().map(|name| client(name)).collect(), is_complete: true }
+}
+
+/// An attempt of a second.
+fn attempt(repairs: &mut Repairs, name: &str, second: i64, how: AttemptEnd) {
+    repairs.begin(&client(name), at(second));
+    repairs.end(&client(name), how, at(second + 1));
+}
+
+fn due(repairs: &Repairs, list: &Listing, second: i64) -> Vec<String> {
+    repairs.due(list, LIMITS, at(second)).iter().map(ToString::to_string).collect()
+}
+
+fn staying(repairs: &Repairs) -> Vec<&str> {
+    repairs.staying(LIMITS).map(ClientHost::as_str).collect()
+}
+
+#[test]
+fn only_a_list_that_was_made_after_it_says_what_came_of_an_attempt() {
+    let mut repairs = Repairs::default();
+    assert_eq!(due(&repairs, &list(0, &["a", "b"]), 0), ["a", "b"]);
+    attempt(&mut repairs, "a", 10, AttemptEnd::Failed);
+    attempt(&mut repairs, "b", 10, AttemptEnd::Done);
+    assert!(
+        repairs.wants_list(at(0), at(11)) && repairs.wants_list(at(11), at(11)) && !repairs.wants_list(at(12), at(12))
+    );
+    // Begun while they were repaired: it may have looked at them before that.
+    assert_eq!(repairs.heed(&list(11, &[]), at(20)), BTreeMap::new());
+    // The one has failed, says its program, and the other has done its work.
+    let results = repairs.heed(&list(12, &["b"]), at(20));
+    assert_eq!(results, BTreeMap::from([(RepairResult::Repaired, 1)]));
+    assert_eq!(due(&repairs, &list(12, &["a", "b"]), 20), ["a"], "it is listed anew, and the other may be late");
+    let results = repairs.heed(&list(10 + HOUR, &["b"]), at(10 + HOUR));
+    assert_eq!(results, BTreeMap::from([(RepairResult::StillListed, 1)]));
+    assert_eq!(due(&repairs, &list(10 + HOUR, &["b"]), 10 + HOUR), ["b"]);
+    assert_eq!(repairs.heed(&list(11 + HOUR, &["b"]), at(11 + HOUR)), BTreeMap::new(), "each is counted once");
+}
+
+/// It is off for the night, as most are.
+#[test]
+fn a_client_that_is_off_uses_up_its_attempts_in_hours_then_stays_and_is_tried_once_a_day() {
+    let mut repairs = Repairs::default();
+    let (mut begun, mut stays_since) = (Vec::new(), None);
+    for minute in 0..(4 * 24 * 60) {
+        let second = minute * 60;
+        let off = list(second, &["off"]);
+        repairs.heed(&off, at(second));
+        if due(&repairs, &off, second) == ["off"] {
+            begun.push(minute);
+            attempt(&mut repairs, "off", second, AttemptEnd::Failed);
+        }
+        if staying(&repairs) == ["off"] {
+            stays_since.get_or_insert(minute);
+        } else {
+            assert_eq!(stays_since, None, "it stays as long as it is listed");
+        }
+    }
+    let day = 24 * 60;
+    assert_eq!(begun, [0, 60, 180, 180 + day, 180 + 2 * day, 180 + 3 * day]);
+    assert_eq!(stays_since, Some(180 + 240), "not before the pause after the last attempt");
+    repairs.heed(&list(5 * 24 * HOUR, &[]), at(5 * 24 * HOUR));
+    assert!(staying(&repairs).is_empty() && repairs == Repairs::default(), "it was repaired, or has gone");
+}
+
+#[test]
+fn an_attempt_that_this_host_was_kept_from_is_none() {
+    let mut repairs = Repairs::default();
+    let before = repairs.begin(&client("a"), at(0));
+    repairs.take_back(&client("a"), before);
+    assert_eq!(repairs, Repairs::default());
+    attempt(&mut repairs, "a", 0, AttemptEnd::Failed);
+    let known = repairs.clone();
+    let before = repairs.begin(&client("a"), at(HOUR));
+    repairs.take_back(&client("a"), before);
+    assert_eq!(repairs, known);
+}
+
+/// A cap on the names of a list leaves out others each time.
+#[test]
+fn a_client_that_a_shortened_list_does_not_name_is_not_taken_for_repaired() {
+    let mut repairs = Repairs::default();
+    attempt(&mut repairs, "a", 0, AttemptEnd::Done);
+    let shortened = |begun| Listing { is_complete: false, ..list(begun, &["b"]) };
+    assert_eq!(repairs.heed(&shortened(10), at(10)), BTreeMap::new());
+    assert!(!repairs.tried.is_empty());
+    repairs.heed(&shortened(49 * HOUR), at(49 * HOUR));
+    assert!(repairs.tried.is_empty(), "it is not remembered for ever");
+}
+
+#[test]
+fn a_clock_that_was_set_back_holds_up_a_client_for_no_longer_than_a_pause() {
+    let mut repairs = Repairs::default();
+    attempt(&mut repairs, "a", 100 * 24 * HOUR, AttemptEnd::Failed);
+    let now = HOUR;
+    repairs.heed(&list(now, &["a"]), at(now));
+    let later = list(now + HOUR, &["a"]);
+    assert_eq!(repairs.heed(&later, at(now + HOUR)), BTreeMap::from([(RepairResult::Failed, 1)]));
+    assert_eq!(due(&repairs, &later, now + HOUR), ["a"]);
+}
+
+#[test]
+fn a_list_of_any_length_is_begun_with_few_and_remembered_in_bounded_room() {
+    let names: Vec<_> = (0..MOST_REMEMBERED + 500).map(|number| format!("pc-{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let (mut repairs, all) = (Repairs::default(), list(0, &names));
+    loop {
+        let due = repairs.due(&all, LIMITS, at(1));
+        assert!(due.len() <= MOST_OF_ONE_LIST);
+        if due.is_empty() {
+            break;
+        }
+        for client in due {
+            repairs.begin(&client, at(1));
+        }
+    }
+    assert_eq!(repairs.tried.len(), MOST_REMEMBERED);
+    let read: Repairs = serde_json::from_slice(&serde_json::to_vec(&repairs).expect("json")).expect("read");
+    assert_eq!(read, repairs);
+}
+
+/// How a client takes to being repaired.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// At the attempt of that number; the server notices so many minutes later.
+    Repairable { attempt: u32, late: i64 },
+    /// Never, however its program ends.
+    Hopeless(AttemptEnd),
+    /// Its attempt is never seen to end: this program is killed each time.
+    CutOff,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let ends = prop_oneof![Just(AttemptEnd::Done), Just(AttemptEnd::Failed), Just(AttemptEnd::TimedOut)];
+    prop_oneof![
+        (1_u32..=3, 0_i64..50).prop_map(|(attempt, late)| Kind::Repairable { attempt, late }),
+        ends.prop_map(Kind::Hopeless),
+        Just(Kind::CutOff),
+    ]
+}
+
+/// Of a step: each pause is a multiple of it.
+const STEP: usize = 5;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// It ends: no client is tried more often than it may be, none in vain where it can be repaired, and each attempt is counted once.
+    #[test]
+    fn whatever_clients_there_are_those_that_can_be_repaired_are_and_the_others_stay(
+        kinds in prop::collection::vec(kind(), 1..40),
+        attempts in 3_u32..6,
+        restarts in 0_i64..200,
+    ) {
+        let limits = Limits { attempts };
+        let name = |index: usize| client(&format!("pc-{index:02}"));
+        let mut repairs = Repairs::default();
+        let mut begun: Vec<Vec<i64>> = vec![Vec::new(); kinds.len()];
+        let mut gone_at: Vec<Option<i64>> = vec![None; kinds.len()];
+        let (mut listed, mut results) = (None::<Listing>, BTreeMap::<RepairResult, u64>::new());
+        for minute in (0..(8 * 24 * 60)).step_by(STEP) {
+            let now = at(minute * 60);
+            if restarts > 0 && minute % (restarts * 5) == 0 {
+                // What is durable is all that is left, and the list is made anew.
+                repairs = serde_json::from_slice(&serde_json::to_vec(&repairs).expect("json")).expect("read");
+                listed = None;
+            }
+            let is_wanted = |listed: &Listing| minute % 60 == 0 || repairs.wants_list(listed.begun, now);
+            if listed.as_ref().is_none_or(is_wanted) {
+                let names = (0..kinds.len()).filter(|index| gone_at[*index].is_none_or(|gone| gone > minute)).map(name);
+                let made = Listing { begun: now, names: names.collect(), is_complete: true };
+                for (result, count) in repairs.heed(&made, now) {
+                    *results.entry(result).or_default() += count;
+                }
+                listed = Some(made);
+            }
+            let listed = listed.as_ref().expect("it was made");
+            let due = repairs.due(listed, limits, now);
+            prop_assert!(due.len() <= MOST_OF_ONE_LIST);
+            for client in due {
+                let index = (0..kinds.len()).find(|index| name(*index) == client).expect("one of them");
+                repairs.begin(&client, now);
+                begun[index].push(minute);
+                let nth = u32::try_from(begun[index].len()).expect("few");
+                match kinds[index] {
+                    Kind::Repairable { attempt, late } => {
+                        repairs.end(&client, AttemptEnd::Done, now);
+                        if nth >= attempt {
+                            gone_at[index].get_or_insert(minute + late);
+                        }
+                    }
+                    Kind::Hopeless(how) => repairs.end(&client, how, now),
+                    Kind::CutOff => {}
+                }
+            }
+        }
+        let stay: BTreeSet<_> = repairs.staying(limits).cloned().collect();
+        for (index, kind) in kinds.iter().enumerate() {
+            let begun = &begun[index];
+            prop_assert!(begun.windows(2).all(|two| two[1] - two[0] >= 60), "{:?} {:?}", kind, begun);
+            let days = usize::try_from(begun.last().copied().unwrap_or_default() / (24 * 60)).expect("few");
+            prop_assert!(begun.len() <= usize::try_from(attempts).expect("few") + days, "{:?} {:?}", kind, begun);
+            match kind {
+                Kind::Repairable { attempt, .. } => {
+                    prop_assert_eq!(begun.len(), usize::try_from(*attempt).expect("few"));
+                    prop_assert!(!stay.contains(&name(index)));
+                }
+                Kind::Hopeless(_) | Kind::CutOff => prop_assert!(stay.contains(&name(index)), "{:?} {:?}", kind, begun),
+            }
+        }
+        let all: u64 = results.values().sum();
+        let made: usize = begun.iter().map(Vec::len).sum();
+        // The last one of each that stays may not be over yet.
+        let open = u64::try_from(stay.len()).expect("few");
+        let made = u64::try_from(made).expect("few");
+        prop_assert!(all <= made && made <= all + open, "{} {} {}", all, made, open);
+    }
+}

@@ -1,0 +1,66 @@
+//! Whether a server's own clients have its certificate, as its host has listed those that do not.
+//!
+//! A message changes with what is to be done, and not with each list: those that are being repaired are counted, those that stay are named.
+
+use kagiban_agents::guide;
+use kagiban_crds::host_api::{ClientsReport, MAX_TOLD_CLIENTS};
+
+use super::{Case, ConditionClaim, ConditionType, FALSE, Observed, Reason, TRUE, UNKNOWN, Written, bounded};
+
+/// Of a client's name that is told. No name of a Windows computer is longer, and hosts may lie.
+const LONGEST_NAME: usize = 64;
+
+pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
+    let kind = ConditionType::ClientsMatch;
+    let claim = |status, reason, message| Some(ConditionClaim { kind, status, reason, message }.into());
+    let before = case.inputs.resource.status.conditions.iter().find(|condition| condition.type_ == kind.as_str());
+    let ClientsReport { listed, not_repaired, names, failure, .. } = match case.inputs.host {
+        Observed::Seen(_) => case.report()?.clients.as_ref()?,
+        Observed::Unseen(obstacle) => {
+            before?;
+            return claim(UNKNOWN, Reason::Blocked(obstacle.by), obstacle.message.clone());
+        }
+    };
+    match (listed, failure) {
+        (Some(0), _) => claim(TRUE, Reason::ClientsMatch, "all of its clients have its certificate".to_owned()),
+        (Some(_), _) if *not_repaired > 0 => {
+            let stay = stay(*not_repaired, names, remedy(case));
+            claim(FALSE, Reason::ClientsStay, stay)
+        }
+        (Some(listed), _) => {
+            let message = format!("{} not have its certificate", counted(*listed, "does", "do"));
+            claim(FALSE, Reason::ClientsDiffer, message)
+        }
+        (None, Some(failure)) => {
+            let message = format!(
+                "which of its clients do not have its certificate could not be listed: {}: {}",
+                failure.reason, failure.message
+            );
+            claim(UNKNOWN, Reason::ClientsUnknown, message)
+        }
+        // Its exporter was started: what was known stands until the first list.
+        (None, None) => match before {
+            Some(before) => Some(before.into()),
+            None => claim(UNKNOWN, Reason::ClientsUnknown, "its clients were not listed yet".to_owned()),
+        },
+    }
+}
+
+/// Those that stay, with what the vendor says to do then.
+fn stay(not_repaired: u64, names: &[String], remedy: Option<&str>) -> String {
+    let named: Vec<_> = names.iter().take(MAX_TOLD_CLIENTS).map(|name| bounded(name, LONGEST_NAME)).collect();
+    let left_out = not_repaired.saturating_sub(u64::try_from(named.len()).unwrap_or(u64::MAX));
+    let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
+    let stay = counted(not_repaired, "stays", "stay");
+    let remedy = remedy.map_or_else(String::new, |remedy| format!("; the vendor's next step: {remedy}"));
+    format!("{stay} without its certificate after every attempt to repair them: {}{more}{remedy}", named.join(", "))
+}
+
+fn counted(count: u64, one: &str, more: &str) -> String {
+    if count == 1 { format!("1 client {one}") } else { format!("{count} clients {more}") }
+}
+
+/// The last step of the notice, which is for what the others have not helped.
+fn remedy(case: &Case<'_>) -> Option<&'static str> {
+    guide(case.inputs.resource.spec.agent.product.id())?.notice.remedy.last().copied()
+}

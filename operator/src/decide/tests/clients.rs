@@ -1,0 +1,137 @@
+//! Whether a server's clients have its certificate, as conditions and events tell it.
+
+use kagiban_crds::host_api::ClientsReport;
+
+use super::trigger::{made, self_renewing, serving};
+use super::*;
+use crate::decide::EventKind;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A server whose agent is as it should be, and its resource as the operator has left it.
+fn server() -> (Resource, AgentReport) {
+    let mut resource = self_renewing();
+    resource.spec.agent.product = Product::ApexOne;
+    let report = AgentReport { product: "apex-one".into(), ..serving(&made(now(), 90 * DAY), now()) };
+    resource.status = decided(&resource, &report, now()).status;
+    assert!(told(&resource.status).is_none(), "nobody lists its clients");
+    (resource, report)
+}
+
+fn listed(listed: u64, names: &[&str]) -> ClientsReport {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let not_repaired = names.len().try_into().expect("few");
+    ClientsReport { listed: Some(listed), listed_at: Some(now()), not_repaired, names, failure: None }
+}
+
+fn with(report: &AgentReport, clients: ClientsReport) -> AgentReport {
+    AgentReport { clients: Some(clients), ..report.clone() }
+}
+
+/// The status, the reason and the message.
+fn told(status: &ManagedAgentCertificateStatus) -> Option<(&str, &str, &str)> {
+    let mut conditions = status.conditions.iter();
+    let told = conditions.find(|condition| condition.type_ == "ClientsMatch")?;
+    Some((&told.status, &told.reason, &told.message))
+}
+
+fn failed() -> ClientsReport {
+    let failure = Failure { reason: "timed_out".into(), message: "it did not end".into() };
+    ClientsReport { failure: Some(failure), ..ClientsReport::default() }
+}
+
+#[test]
+fn a_server_tells_whether_its_clients_match_and_is_ready_all_the_same() {
+    let (resource, report) = server();
+    for (clients, expected) in [
+        (listed(0, &[]), ("True", "ClientsMatch", "all of its clients have its certificate")),
+        (listed(1, &[]), ("False", "ClientsDiffer", "1 client does not have its certificate")),
+        (listed(1500, &[]), ("False", "ClientsDiffer", "1500 clients do not have its certificate")),
+        (
+            listed(7, &["PC-01"]),
+            (
+                "False",
+                "ClientsStay",
+                "1 client stays without its certificate after every attempt to repair them: PC-01; the vendor's next step: where that \
+                 does not help: install the agent again",
+            ),
+        ),
+        (
+            failed(),
+            (
+                "Unknown",
+                "ClientsUnknown",
+                "which of its clients do not have its certificate could not be listed: timed_out: it did not end",
+            ),
+        ),
+        (ClientsReport::default(), ("Unknown", "ClientsUnknown", "its clients were not listed yet")),
+    ] {
+        let status = decided(&resource, &with(&report, clients), now()).status;
+        assert_eq!(told(&status), Some(expected));
+        assert_eq!(condition(&status, "Ready").0, "True");
+    }
+}
+
+#[test]
+fn clients_that_stay_are_an_event_that_names_them_and_it_is_told_again_only_when_they_are_others() {
+    let (mut resource, report) = server();
+    let stay = Some((EventKind::Warning, Reason::ClientsStay));
+    for (clients, expected) in [
+        (listed(5, &[]), None),
+        (listed(5, &["PC-01", "PC-02"]), stay),
+        // Others are repaired meanwhile.
+        (listed(3, &["PC-01", "PC-02"]), None),
+        (ClientsReport::default(), None),
+        (listed(3, &["PC-01", "PC-02"]), None),
+        (listed(3, &["PC-01", "PC-02", "PC-03"]), stay),
+        (listed(0, &[]), None),
+    ] {
+        let decision = decided(&resource, &with(&report, clients), now());
+        let events: Vec<_> = decision.events.iter().map(|event| (event.kind, event.reason)).collect();
+        assert_eq!(events, expected.into_iter().collect::<Vec<_>>(), "{:?}", decision.events);
+        for event in &decision.events {
+            assert!(event.message.contains("PC-01, PC-02") && event.message.contains("install the agent again"));
+        }
+        resource.status = decision.status;
+    }
+}
+
+/// What changes at every look would be written at every look.
+#[test]
+fn a_list_that_is_made_anew_and_says_the_same_changes_no_word() {
+    let (resource, report) = server();
+    for clients in [listed(3, &[]), listed(3, &["PC-01"]), listed(0, &[])] {
+        let later = ClientsReport { listed_at: "2026-03-01T13:00:00Z".parse().ok(), ..clients.clone() };
+        let status = |clients| decided(&resource, &with(&report, clients), now()).status;
+        assert_eq!(told(&status(clients)), told(&status(later)));
+    }
+}
+
+#[test]
+fn while_nothing_was_listed_since_a_start_what_was_known_stands_and_of_a_host_that_is_not_seen_nothing_is_known() {
+    let (mut resource, report) = server();
+    let gone = Obstacle::new(BlockedBy::HostUnreachable, "it does not answer");
+    assert!(told(&decided_unseen(&resource, &gone, now()).status).is_none(), "it was never told");
+    resource.status = decided(&resource, &with(&report, listed(2, &["PC-01"])), now()).status;
+    let started = decided(&resource, &with(&report, ClientsReport::default()), now()).status;
+    assert_eq!(told(&started), told(&resource.status));
+    let unseen = decided_unseen(&resource, &gone, now()).status;
+    assert_eq!(condition(&unseen, "ClientsMatch"), ("Unknown", "HostUnreachable"));
+    resource.status = decided(&resource, &report, now()).status;
+    assert!(told(&resource.status).is_none(), "its host lists them no more");
+}
+
+/// A host that lies fills no status.
+#[test]
+fn ten_clients_are_named_and_the_rest_is_counted_whatever_the_host_tells() {
+    let (resource, report) = server();
+    let names: Vec<_> = (0..10).map(|number| format!("PC-{number:02}")).collect();
+    let clients = ClientsReport { not_repaired: 1234, names, ..listed(5000, &[]) };
+    let status = decided(&resource, &with(&report, clients.clone()), now()).status;
+    let message = told(&status).expect("it is told").2;
+    assert!(message.starts_with("1234 clients stay ") && message.contains("PC-09 and 1224 more"), "{message}");
+    let hostile = ClientsReport { names: vec!["x\\n\u{202e}".repeat(100_000); 10], ..clients };
+    let decision = decided(&resource, &with(&report, hostile), now());
+    assert!(told(&decision.status).expect("it is told").2.len() <= 1024);
+    assert!(decision.events.iter().all(|event| event.message.len() <= 1024 && !event.message.contains('\u{202e}')));
+}

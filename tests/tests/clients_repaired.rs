@@ -1,0 +1,229 @@
+//! The clients of a server that lack its certificate are given it: the exporter is real, CertificateManager, IpXfer and the clients are
+//! doubles, and the program between them is what a site would write.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use kagiban_tests::exporter::{Exporter, sample};
+use kagiban_tests::{scratch, tools, wait};
+use serde_json::Value;
+
+/// It starts programs, and two cores may be busy.
+const DEADLINE: Duration = Duration::from_secs(120);
+const CLIENTS: [&str; 3] = ["PC-01", "PC-02", "PC-03"];
+/// Of no certificate.
+const NONE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A server with three clients, none of which has its certificate.
+struct Site {
+    root: PathBuf,
+}
+
+impl Site {
+    fn new(name: &str) -> Result<Self> {
+        let site = Self { root: scratch::directory(name)? };
+        let below = |path: &str| site.server().join(path);
+        for path in
+            ["PCCSRV/Admin/Utility/CertificateManager", "PCCSRV/Admin/Utility/IpXfer", "PCCSRV/Pccnt/Common", "double"]
+        {
+            fs::create_dir_all(below(path))?;
+        }
+        fs::copy(
+            tools::ours("certificate-manager-double")?,
+            below("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe"),
+        )?;
+        fs::copy(tools::ours("ipxfer-double")?, below("PCCSRV/Admin/Utility/IpXfer/Ipxfer_x64.exe"))?;
+        fs::write(below("PCCSRV/Pccnt/Common/OfcNTCer.dat"), "the server's certificate")?;
+        let agents: String = CLIENTS.iter().map(|name| format!("{name} {NONE}\n")).collect();
+        fs::write(below("double/agents"), agents)?;
+        for name in CLIENTS {
+            let own = site.client(name).join("double");
+            fs::create_dir_all(&own)?;
+            fs::write(own.join("name"), name)?;
+            fs::write(own.join("server"), site.server().display().to_string())?;
+        }
+        let script = "#!/bin/sh\nset -e\nhome=\"${0%/*}/clients/$1\"\n[ ! -e \"$home/off\" ]\n\
+                      [ ! -e \"$home/schedules\" ] || touch \"${0%/*}/scheduled\"\n\
+                      mkdir -p \"$home/temp\"\ncp \"$2\" \"$3/Ipxfer_x64.exe\" \"$home/temp/\"\ncd \"$home/temp\"\n\
+                      exec ./Ipxfer_x64.exe -e \"$home/temp/OfcNTCer.dat\"\n";
+        fs::write(site.root.join("deliver"), script)?;
+        fs::set_permissions(site.root.join("deliver"), fs::Permissions::from_mode(0o755))?;
+        Ok(site)
+    }
+
+    fn server(&self) -> PathBuf {
+        self.root.join("apex")
+    }
+
+    fn client(&self, name: &str) -> PathBuf {
+        self.root.join("clients").join(name)
+    }
+
+    /// Has a client behave so.
+    fn tell(&self, name: &str, what: &str) -> Result<()> {
+        Ok(fs::write(self.client(name).join(what), "")?)
+    }
+
+    fn start(&self, repair: &str) -> Result<Exporter> {
+        let (root, server) = (self.root.display(), self.server());
+        let list = server.join("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe");
+        let config = format!(
+            "discovery: {{enabled: false}}\nshutdown: {{enabled: false}}\n\
+             power: {{assume: mains, scheduledShutdownFile: '{root}/scheduled'}}\n\
+             agents:\n  - name: apex-one\n    product: apex-one\n    directory: '{}'\n    renew: {{command: [/bin/true]}}\n    \
+             clients:\n      list: {{command: ['{}', -l, '{{list}}'], interval: 1h}}\n      \
+             repair: {{command: ['{root}/deliver', '{{client}}', '{{certificate}}', '{{files}}'], {repair}}}\n",
+            server.display(),
+            list.display(),
+        );
+        Exporter::start(&self.root, &config, &[])
+    }
+
+    /// How often the server was asked for the list.
+    fn lists(&self) -> usize {
+        fs::read_to_string(self.server().join("double/ran")).unwrap_or_default().lines().count()
+    }
+
+    /// How often IpXfer was run there.
+    fn runs(&self, name: &str) -> usize {
+        fs::read_to_string(self.client(name).join("double/ran")).unwrap_or_default().lines().count()
+    }
+
+    /// What is durable of the attempts on a client.
+    fn tried(&self, name: &str) -> Option<Value> {
+        let record = fs::read(self.root.join("state/client-repairs/apex-one.json")).ok()?;
+        let record: Value = serde_json::from_slice(&record).ok()?;
+        record["clients"].get(name).cloned()
+    }
+
+    fn wait_tried(&self, name: &str, how: &str) -> Result<()> {
+        let ended = || self.tried(name).is_some_and(|tried| tried["ended"]["how"] == how);
+        wait::until(DEADLINE, ended).with_context(|| format!("{name}: {how}, and not {:?}", self.tried(name)))
+    }
+}
+
+fn without_certificate(metrics: &str) -> Option<f64> {
+    sample(metrics, "kagiban_clients_without_certificate", &[r#"agent="apex-one""#])
+}
+
+/// So many were repaired, and so many are listed.
+fn stand(metrics: &str, done: f64, listed: f64) -> bool {
+    repaired(metrics, "repaired") == Some(done) && without_certificate(metrics) == Some(listed)
+}
+
+fn repaired(metrics: &str, result: &str) -> Option<f64> {
+    sample(metrics, "kagiban_client_repairs_total", &[&format!("result={result:?}")])
+}
+
+#[test]
+fn clients_are_repaired_until_only_those_stay_that_cannot_be() -> Result<()> {
+    let site = Site::new("clients")?;
+    site.tell("PC-02", "off")?;
+    let exporter = site.start("")?;
+    let metrics = exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    assert_eq!(repaired(&metrics, "failed"), Some(0.0), "it may be late");
+    assert_eq!(sample(&metrics, "kagiban_clients_not_repaired", &[]), Some(0.0), "it has attempts left");
+    let tried = site.tried("PC-02").context("it was tried")?;
+    assert_eq!((&tried["attempts"], &tried["ended"]["how"]), (&1.into(), &"failed".into()));
+    assert_eq!((site.tried("PC-01"), site.tried("PC-03")), (None, None), "whoever is repaired is forgotten");
+    assert_eq!(site.lists(), 2, "once at the start, and once after the round");
+    Ok(())
+}
+
+/// What a program ends with proves nothing.
+#[test]
+fn a_client_whose_program_ends_well_and_does_nothing_is_not_taken_for_repaired() -> Result<()> {
+    let site = Site::new("clients-nothing")?;
+    site.tell("PC-02", "double/does-nothing")?;
+    let exporter = site.start("")?;
+    exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    let tried = site.tried("PC-02").context("it was tried")?;
+    assert_eq!((&tried["ended"]["how"], &tried["counted"]), (&"done".into(), &false.into()));
+    assert_eq!(site.runs("PC-02"), 1, "it is not tried again at once");
+    Ok(())
+}
+
+#[test]
+fn a_client_whose_program_hangs_holds_up_the_others_for_no_longer_than_its_deadline() -> Result<()> {
+    let site = Site::new("clients-hang")?;
+    site.tell("PC-01", "double/hangs")?;
+    let exporter = site.start("deadline: 2s")?;
+    exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    site.wait_tried("PC-01", "timedOut")
+}
+
+/// Two that hang are two, and the third waits for one of them.
+#[test]
+fn no_more_are_repaired_at_once_than_the_configuration_says() -> Result<()> {
+    let site = Site::new("clients-at-once")?;
+    site.tell("PC-01", "double/hangs")?;
+    site.tell("PC-02", "double/hangs")?;
+    let exporter = site.start("deadline: 3s, concurrent: 2")?;
+    let both = || site.runs("PC-01") == 1 && site.runs("PC-02") == 1;
+    wait::until(DEADLINE, || both() || site.runs("PC-03") > 0)?;
+    ensure!(both() && site.tried("PC-03").is_none(), "the third was begun beside two");
+    exporter.metrics_when("two stay", |metrics| stand(metrics, 1.0, 2.0))?;
+    Ok(())
+}
+
+#[test]
+fn when_the_power_becomes_unsafe_no_further_client_is_begun_until_it_is_safe() -> Result<()> {
+    let site = Site::new("clients-power")?;
+    site.tell("PC-01", "schedules")?;
+    let exporter = site.start("")?;
+    exporter.metrics_when("the first is repaired", |metrics| stand(metrics, 1.0, 2.0))?;
+    wait::until(DEADLINE, || exporter.program.log_text().contains("power_unsafe"))?;
+    assert_eq!((site.tried("PC-02"), site.tried("PC-03")), (None, None));
+    fs::remove_file(site.root.join("scheduled"))?;
+    exporter.metrics_when("all are repaired", |metrics| stand(metrics, 3.0, 0.0))?;
+    Ok(())
+}
+
+/// What was begun was written down before it.
+#[test]
+fn an_exporter_that_is_killed_in_the_middle_goes_on_with_the_others_and_begins_none_anew() -> Result<()> {
+    let site = Site::new("clients-killed")?;
+    site.tell("PC-01", "double/hangs")?;
+    let mut exporter = site.start("deadline: 1m")?;
+    wait::until(DEADLINE, || site.runs("PC-01") == 1)?;
+    exporter.program.kill()?;
+    drop(exporter);
+    let tried = site.tried("PC-01").context("it was written down")?;
+    assert_eq!((&tried["attempts"], tried.get("ended")), (&1.into(), None));
+
+    let exporter = site.start("deadline: 1m")?;
+    exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    assert_eq!((site.runs("PC-01"), site.tried("PC-01")), (1, Some(tried)), "its pause is not over");
+    Ok(())
+}
+
+/// The last attempt was eight hours ago, and the client is listed still.
+#[test]
+fn a_client_whose_attempts_are_used_up_stays_and_is_told() -> Result<()> {
+    let site = Site::new("clients-stay")?;
+    site.tell("PC-02", "off")?;
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(8);
+    let tried = format!(r#"{{"attempts":3,"begun":"{at}","ended":{{"at":"{at}","how":"failed"}},"counted":false}}"#);
+    write_record(&site.root.join("state"), &format!(r#"{{"clients":{{"PC-02":{tried}}}}}"#))?;
+    let exporter = site.start("")?;
+    let metrics = exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    assert_eq!(sample(&metrics, "kagiban_clients_not_repaired", &[]), Some(1.0), "{metrics}");
+    assert_eq!(repaired(&metrics, "failed"), Some(1.0), "{metrics}");
+    let tried = site.tried("PC-02").context("it is remembered")?;
+    assert_eq!(tried["attempts"], 3, "the next is a day after the last");
+    Ok(())
+}
+
+fn write_record(state: &Path, text: &str) -> Result<()> {
+    let directory = state.join("client-repairs");
+    for path in [state, &directory] {
+        fs::create_dir_all(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    let file = directory.join("apex-one.json");
+    fs::write(&file, text)?;
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o600))?)
+}
