@@ -37,8 +37,8 @@ use kagiban_crds::HostName;
 use serde::Deserialize;
 
 pub use agents::{
-    Account, AgentConfig, BackupConfig, BackupFormat, FunctionConfig, HttpFunctionConfig, KeystoreConfig, RenewConfig,
-    ServiceConfig, UpsFunction, VerifyConfig,
+    Account, AgentConfig, BackupConfig, BackupFormat, FunctionConfig, HttpFunctionConfig, KeystoreConfig, ProofConfig,
+    RenewConfig, RepairConfig, ServiceConfig, UpsFunction, VerifyConfig,
 };
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
@@ -108,9 +108,9 @@ impl Config {
         self.discovery.enabled.unwrap_or(names_nothing)
     }
 
-    /// The agents that a rotation may touch.
+    /// The agents that a rotation or a repair may touch.
     pub fn rotated_agents(&self) -> impl Iterator<Item = &AgentConfig> {
-        self.agents.iter().filter(|agent| agent.is_rotated())
+        self.agents.iter().filter(|agent| agent.takes_orders())
     }
 
     /// The first setting that asks for one of these, where a system lacks them.

@@ -12,7 +12,8 @@ use kagiban_crds::host_api::StoreFormat;
 
 use super::leaf_file::LeafFile;
 use crate::config::{
-    Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
+    Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, ProofConfig, RenewConfig, RepairConfig,
+    ServiceConfig, VerifyConfig,
 };
 use crate::installation::{Installed, below, directory_there, local_endpoint};
 use crate::platform::{self, AccountId, Command, FileError, ProgramError, ServiceVerb};
@@ -38,6 +39,7 @@ pub struct Agent {
 pub enum Procedure {
     Push(Push),
     Trigger(Trigger),
+    Repair(Repair),
 }
 
 /// It takes a key and a chain: its files are replaced while its service is stopped.
@@ -69,6 +71,26 @@ pub struct Trigger {
     pub password_file: Option<PathBuf>,
     /// Of any of the programs.
     pub timeout: Duration,
+}
+
+/// It can only be looked at, and is repaired by one command when a person asks: by the vendor's module, or by a restart of the system.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    pub command: Command,
+    /// Of the command.
+    pub timeout: Duration,
+    pub proof: Proof,
+}
+
+/// What tells that a repair was done.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// Another start of the system than the one that it was begun in.
+    Restart,
+    /// A command that ends with status 0 once it is done, and not before.
+    Command(FunctionCheck),
+    /// Nothing but that its command ended with status 0.
+    Nothing,
 }
 
 /// A backup that a product's own program writes.
@@ -108,19 +130,21 @@ pub enum LeafPlace {
     /// It is kept in a file, and nothing tells which one the agent works with. Of a renewal alone: a file that we have put there
     /// ourselves would prove nothing.
     File(LeafFile),
+    /// Of an agent that is only looked at: a repair is proven otherwise.
+    Nowhere,
 }
 
 impl LeafPlace {
     pub const fn endpoint(&self) -> Option<&AgentEndpoint> {
         match self {
             Self::Endpoint(endpoint) => Some(endpoint),
-            Self::File(_) => None,
+            Self::File(_) | Self::Nowhere => None,
         }
     }
 
     pub const fn file(&self) -> Option<&LeafFile> {
         match self {
-            Self::Endpoint(_) => None,
+            Self::Endpoint(_) | Self::Nowhere => None,
             Self::File(file) => Some(file),
         }
     }
@@ -131,6 +155,7 @@ impl fmt::Display for LeafPlace {
         match self {
             Self::Endpoint(endpoint) => f.write_str(&endpoint.at.address),
             Self::File(file) => file.path.display().fmt(f),
+            Self::Nowhere => f.write_str("nowhere"),
         }
     }
 }
@@ -177,7 +202,7 @@ impl Verify {
 /// Why an agent cannot be rotated as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentConfigError {
-    #[error("agent {agent}: {product} can only be looked at, not rotated")]
+    #[error("agent {agent}: {product} can only be looked at, not rotated, and `repair` names nothing that mends it")]
     Observed { agent: AgentName, product: Product },
     #[error("agent {agent}: {key} must be an absolute path, not {}", path.display())]
     Relative { agent: AgentName, key: &'static str, path: PathBuf },
@@ -189,6 +214,8 @@ pub enum AgentConfigError {
     Exposed { agent: AgentName, setting: &'static str, source: FileError },
     #[error("agent {agent}: verify.function: {source}")]
     Function { agent: AgentName, source: FunctionConfigError },
+    #[error("agent {agent}: repair.proof: {source}")]
+    Proof { agent: AgentName, source: FunctionConfigError },
     /// This may be another thing in a moment.
     #[error("agent {agent}: endpoint.accounts: the accounts of this host cannot be read: {source}")]
     Accounts { agent: AgentName, source: io::Error },
@@ -205,6 +232,10 @@ const DEFAULT_HOLD_DOWN: Duration = Duration::from_secs(10);
 const DEFAULT_VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 /// A vendor's installer takes minutes on the hosts that it runs on.
 const DEFAULT_RENEW_TIMEOUT: Duration = Duration::from_secs(600);
+/// A host that is to restart says so for a minute, and may take some more to close what runs on it.
+const DEFAULT_REPAIR_DEADLINE: Duration = Duration::from_mins(10);
+/// Each look may be a program.
+const REPAIR_INTERVAL: Duration = Duration::from_secs(2);
 /// No configured wait may hold a host's agent longer than this.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// Windows has none that is longer, nor has systemd.
@@ -266,7 +297,7 @@ impl Agent {
             Procedure::Trigger(Trigger { password_file, backup, .. }) => {
                 (password_file.as_ref(), backup.as_ref().and_then(|backup| backup.file.as_ref()))
             }
-            Procedure::Push(_) => (None, None),
+            Procedure::Push(_) | Procedure::Repair(_) => (None, None),
         };
         let kept = self.leaf_place.file().map(|file| &file.path);
         let files = [("renew.passwordFile", password), (BACKUP_FILE, backup), (CERTIFICATE_FILE, kept)];
@@ -278,21 +309,27 @@ impl Agent {
     /// Every command that a rotation may run, with the setting that names it.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let function = self.function.as_ref().and_then(FunctionCheck::command);
-        self.changing_commands().chain(function.map(|command| ("verify.function.command", command)))
+        let proof = match &self.procedure {
+            Procedure::Repair(Repair { proof: Proof::Command(check), .. }) => check.command(),
+            Procedure::Push(_) | Procedure::Trigger(_) | Procedure::Repair(_) => None,
+        };
+        let asking = function.map(|command| ("verify.function.command", command));
+        self.changing_commands().chain(asking).chain(proof.map(|command| ("repair.proof.command", command)))
     }
 
-    /// Those that stop, start or renew something.
+    /// Those that stop, start, renew or repair something.
     pub(super) fn changing_commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let Service { stop, start, .. } = &self.service;
-        let own = match &self.procedure {
-            Procedure::Push(_) => None,
-            Procedure::Trigger(trigger) => Some(trigger.commands()),
+        let (own, repair) = match &self.procedure {
+            Procedure::Push(_) => (None, None),
+            Procedure::Trigger(trigger) => (Some(trigger.commands()), None),
+            Procedure::Repair(repair) => (None, Some(("repair.command", &repair.command))),
         };
         let of_service = [("service.stop", stop), ("service.start", start)].map(|(setting, command)| {
             let command = command.as_ref()?;
             Some((if matches!(command, Command::Service { .. }) { "service.name" } else { setting }, command))
         });
-        own.into_iter().flatten().chain(of_service.into_iter().flatten())
+        own.into_iter().flatten().chain(repair).chain(of_service.into_iter().flatten())
     }
 
     /// The files that a rotation replaces. Of an agent that keeps its own key they are what its own program has written over.
@@ -300,6 +337,7 @@ impl Agent {
         match &self.procedure {
             Procedure::Push(push) => push.files(),
             Procedure::Trigger(Trigger { keep, .. }) => keep.iter().map(PathBuf::as_path).collect(),
+            Procedure::Repair(_) => Vec::new(),
         }
     }
 
@@ -307,6 +345,7 @@ impl Agent {
     pub(super) const fn backups(&self) -> usize {
         match &self.procedure {
             Procedure::Push(Push { backups, .. }) | Procedure::Trigger(Trigger { backups, .. }) => *backups,
+            Procedure::Repair(_) => MAX_BACKUPS,
         }
     }
 
@@ -314,7 +353,7 @@ impl Agent {
     pub const fn push(&self) -> Option<&Push> {
         match &self.procedure {
             Procedure::Push(push) => Some(push),
-            Procedure::Trigger(_) => None,
+            Procedure::Trigger(_) | Procedure::Repair(_) => None,
         }
     }
 }
@@ -361,9 +400,7 @@ impl Resolver<'_> {
         let procedure = match facts.class {
             Class::Push => Procedure::Push(self.resolve_push(facts, installed)?),
             Class::Trigger(renewal) => Procedure::Trigger(self.resolve_trigger(renewal, installed)?),
-            Class::Observe => {
-                return Err(AgentConfigError::Observed { agent: self.0.name.clone(), product: self.0.product });
-            }
+            Class::Observe => return self.resolve_observed(),
         };
         Ok(Agent {
             name: self.0.name.clone(),
@@ -373,6 +410,49 @@ impl Resolver<'_> {
             procedure,
             verify: self.resolve_verify()?,
             function: self.resolve_function(installed)?,
+        })
+    }
+
+    /// Nothing of it but its repair is done, and no certificate of it is looked at.
+    fn resolve_observed(&self) -> Result<Agent, AgentConfigError> {
+        let Some(repair) = &self.0.repair else {
+            return Err(AgentConfigError::Observed { agent: self.0.name.clone(), product: self.0.product });
+        };
+        let RepairConfig { command, timeout, proof, deadline } = repair;
+        let proof = match proof {
+            None | Some(ProofConfig { restart: false, command: None, timeout: None }) => Proof::Nothing,
+            Some(ProofConfig { restart: true, command: None, timeout: None }) => Proof::Restart,
+            Some(ProofConfig { restart: false, command: Some(argv), timeout }) => {
+                let refused = |source| AgentConfigError::Proof { agent: self.0.name.clone(), source };
+                Proof::Command(FunctionCheck::of_command(argv, *timeout).map_err(refused)?)
+            }
+            Some(ProofConfig { .. }) => {
+                let problem = "give either `restart: true`, or `command` and perhaps its `timeout`";
+                return Err(self.invalid("repair.proof", problem));
+            }
+        };
+        Ok(Agent {
+            name: self.0.name.clone(),
+            product: self.0.product,
+            procedure: Procedure::Repair(Repair {
+                command: self.command("repair.command", Some(command.clone()))?,
+                timeout: self.timeout("repair.timeout", *timeout, DEFAULT_RENEW_TIMEOUT)?,
+                proof,
+            }),
+            leaf_place: LeafPlace::Nowhere,
+            service: Service {
+                stop: None,
+                start: None,
+                stop_timeout: DEFAULT_COMMAND_TIMEOUT,
+                start_timeout: DEFAULT_COMMAND_TIMEOUT,
+                min_restart_interval: Duration::ZERO,
+            },
+            verify: Verify {
+                deadline: self.timeout("repair.deadline", *deadline, DEFAULT_REPAIR_DEADLINE)?,
+                hold_down: Duration::ZERO,
+                interval: REPAIR_INTERVAL,
+            },
+            function: None,
         })
     }
 
@@ -546,7 +626,7 @@ impl Resolver<'_> {
         let key_file = match procedure {
             Procedure::Push(Push { keystore: Keystore::OneFile { path, .. }, .. }) => Some(path.clone()),
             Procedure::Push(Push { keystore: Keystore::PemPair { key, .. }, .. }) => Some(key.clone()),
-            Procedure::Trigger(_) => None,
+            Procedure::Trigger(_) | Procedure::Repair(_) => None,
         };
         let named = self.0.endpoint.iter().flat_map(|endpoint| &endpoint.accounts);
         let accounts = named.map(|Account(written)| (self.1.account)(written)).collect::<io::Result<Option<Vec<_>>>>();
@@ -575,7 +655,7 @@ impl Resolver<'_> {
                 Some(stop.ok_or_else(|| self.missing("service.stop"))?),
                 Some(start.ok_or_else(|| self.missing("service.start"))?),
             ),
-            Procedure::Trigger(_) => (None, start),
+            Procedure::Trigger(_) | Procedure::Repair(_) => (None, start),
         };
         Ok(Service {
             stop,

@@ -116,6 +116,7 @@ impl Rotator {
         }
         let timeout = match (&found, &self.agent.procedure) {
             (Phase::Renewal { step }, Procedure::Trigger(trigger)) if step.may_run_program() => trigger.timeout,
+            (Phase::Renewal { step }, Procedure::Repair(repair)) if step.may_run_program() => repair.timeout,
             _ => self.agent.service.start_timeout,
         };
         let left = rotation.start_begun.as_ref().map(|begun| begun.may_go_on_for(timeout));

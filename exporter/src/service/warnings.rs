@@ -106,7 +106,7 @@ fn renews_without_backup(config: &AgentConfig, agent: &Agent) -> bool {
     let names_program = config.renew.as_ref().is_some_and(|renew| renew.command.is_some());
     match &agent.procedure {
         Procedure::Trigger(trigger) => !names_program && trigger.backup.is_none() && trigger.back.is_none(),
-        Procedure::Push(_) => false,
+        Procedure::Push(_) | Procedure::Repair(_) => false,
     }
 }
 

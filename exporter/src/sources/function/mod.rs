@@ -160,6 +160,18 @@ impl FunctionCheck {
         Ok(Some(Self { way, interval, timeout: timeout.unwrap_or(usual) }))
     }
 
+    /// By a program alone, which nothing but a rotation or a repair asks.
+    ///
+    /// # Errors
+    /// See [`FunctionConfigError`].
+    pub fn of_command(argv: &[String], timeout: Option<Duration>) -> Result<Self, FunctionConfigError> {
+        if timeout.is_some_and(|timeout| timeout.as_secs() == 0 || timeout > LONGEST_TIMEOUT) {
+            return Err(FunctionConfigError::Timeout);
+        }
+        let way = Way::Command(program(argv)?);
+        Ok(Self { way, interval: None, timeout: timeout.unwrap_or(COMMAND_TIMEOUT) })
+    }
+
     /// The program that is run, where one is.
     pub const fn command(&self) -> Option<&Command> {
         match &self.way {
@@ -251,7 +263,7 @@ async fn run(agent: &AgentName, command: &Command, timeout: Duration) -> Functio
             Ok(None) => {}
             Ok(Some(exposed)) => {
                 let message = format!(
-                    "verify.function.command: {exposed}; the program acts as the system, and does not run what others may exchange"
+                    "the command that is asked: {exposed}; the program acts as the system, and does not run what others may exchange"
                 );
                 return unknown("exposed", &message);
             }
