@@ -152,7 +152,9 @@ impl AgentClient {
                     opened => opened,
                 }
             }
-            Procedure::Trigger { .. } | Procedure::Repair(_) => self.counted("renew", api.renew(&RenewalOrder { target, mark }).await),
+            Procedure::Trigger { .. } | Procedure::Repair(_) => {
+                self.counted("renew", api.renew(&RenewalOrder { target, mark }).await)
+            }
         };
         opened.map(|_| ()).map_err(|error| ActError::of(&error))
     }

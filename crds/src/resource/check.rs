@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::{
-    CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, Product, PushSpec, RenewalSpec,
-    RepairSpec, StoreFormat,
+    CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, Product, PushSpec, RenewalSpec, RepairSpec,
+    StoreFormat,
 };
 use crate::subject::is_invisible;
 use crate::{AgentName, HostName, SecretName, SubjectError, host_setup};

@@ -836,6 +836,51 @@ mod tests {
         Agent::resolve(&config).map_err(|e| e.to_string())
     }
 
+    fn repair(section: &str) -> Result<Repair, String> {
+        let yaml = format!("{{name: skysea, product: skysea, observe: {{mails: [/m]}}, repair: {{{section}}}}}");
+        match resolve(&yaml)?.procedure {
+            Procedure::Repair(repair) => Ok(repair),
+            Procedure::Push(_) | Procedure::Trigger(_) => Err("it is rotated".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_repair_is_one_command_with_what_proves_it() {
+        let nothing = repair("command: [systemctl, reboot]").expect("a repair");
+        assert!(matches!(nothing.proof, Proof::Nothing), "{nothing:?}");
+        assert_eq!(nothing.timeout, DEFAULT_RENEW_TIMEOUT);
+        let restart = repair("command: [systemctl, reboot], proof: {restart: true}, deadline: 30m").expect("a repair");
+        assert!(matches!(restart.proof, Proof::Restart), "{restart:?}");
+        let module = "command: [/opt/module], timeout: 1m, proof: {command: [/opt/is-there], timeout: 5s}";
+        let module = repair(module).expect("a repair");
+        assert!(matches!(&module.proof, Proof::Command(check) if check.command().is_some()), "{module:?}");
+        for (section, expected) in [
+            ("command: []", "repair.command is missing"),
+            ("command: [bin/module]", "repair.command must be an absolute path"),
+            ("command: [/m], timeout: 0s", "repair.timeout: must be more than zero"),
+            ("command: [/m], deadline: 2h", "repair.deadline: must be one hour at most"),
+            ("command: [/m], proof: {restart: true, command: [/p]}", "repair.proof: give either"),
+            ("command: [/m], proof: {timeout: 1s}", "repair.proof: give either"),
+            ("command: [/m], proof: {command: [bin/p]}", "repair.proof: command: the program must be an absolute path"),
+            ("command: [/m], proof: {command: [/p], timeout: 0s}", "repair.proof: timeout"),
+        ] {
+            let refused = repair(section).expect_err(section);
+            assert!(refused.contains(expected), "{section}: {refused}");
+        }
+    }
+
+    /// All of them are looked at before one is run.
+    #[test]
+    fn the_commands_of_a_repair_are_those_that_it_runs_and_nothing_is_replaced() {
+        let yaml =
+            "{name: skysea, product: skysea, observe: {mails: [/m]}, repair: {command: [/m], proof: {command: [/p]}}}";
+        let agent = resolve(yaml).expect("an agent");
+        let settings: Vec<_> = agent.commands().map(|(setting, _)| setting).collect();
+        assert_eq!(settings, ["repair.command", "repair.proof.command"]);
+        assert_eq!(agent.changing_commands().count(), 1);
+        assert!(agent.replaced().is_empty() && matches!(agent.leaf_place, LeafPlace::Nowhere));
+    }
+
     const SERVICE: &str = "service: {stop: [/bin/true], start: [/bin/true]}";
 
     #[test]
@@ -911,7 +956,7 @@ mod tests {
     fn trigger(yaml: &str) -> Trigger {
         match resolve(yaml).expect("resolved").procedure {
             Procedure::Trigger(trigger) => trigger,
-            Procedure::Push(_) => panic!("it renews its own certificate"),
+            Procedure::Push(_) | Procedure::Repair(_) => panic!("it renews its own certificate"),
         }
     }
 

@@ -397,7 +397,11 @@ impl Rotation {
             mark: self.mark.clone(),
             failure: self.state.failure(),
             function: self.function.clone(),
-            proof: self.repair.as_ref().filter(|_| matches!(self.state, Phase::Committed { .. })).and_then(|it| it.proof),
+            proof: self
+                .repair
+                .as_ref()
+                .filter(|_| matches!(self.state, Phase::Committed { .. }))
+                .and_then(|it| it.proof),
             steps: self.steps.clone(),
         }
     }

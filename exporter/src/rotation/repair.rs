@@ -179,7 +179,8 @@ impl Rotator {
         match &self.agent.procedure {
             Procedure::Repair(repair) => Ok(repair),
             Procedure::Push(_) | Procedure::Trigger(_) => {
-                let message = "the configuration has the agent as one that is rotated now; its repair is not gone on with";
+                let message =
+                    "the configuration has the agent as one that is rotated now; its repair is not gone on with";
                 Err(RotationFailure::new("not_configured", message))
             }
         }

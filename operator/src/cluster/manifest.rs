@@ -454,7 +454,7 @@ mod tests {
             ("certificate: {", "certificate: {duration: [24h], ", "spec.certificate.duration: "),
             ("dnsNames: [", "dnsNames: [{}, ", "spec.certificate.dnsNames[0]: "),
             ("product: tls-service", "product: teapot", "spec.agent.product: "),
-            ("product: tls-service", "product: skysea", "spec.certificate: this product can only be looked at"),
+            ("product: tls-service", "product: skysea", "spec: spec.certificate: this product can only be looked at"),
             ("product: tls-service, ", "", "spec.agent: missing field `product`"),
             ("  host:", "  #host:", "spec: missing field `host`"),
             ("metadata: {", "metadata: {labels: 7, ", "metadata.labels: "),

@@ -108,8 +108,9 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
 fn repair_ended(generation: u64, outcome: Outcome, why: &str) -> Event {
     match outcome {
         Outcome::Committed => {
-            let message =
-                format!("repair {generation}: what the configuration of its host names has proven it; see the condition Repaired");
+            let message = format!(
+                "repair {generation}: what the configuration of its host names has proven it; see the condition Repaired"
+            );
             Event::normal(Reason::Repaired, message)
         }
         Outcome::Done => {

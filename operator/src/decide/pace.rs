@@ -75,9 +75,12 @@ pub(super) fn attempts(case: &Case<'_>) -> u32 {
     let recurs = case.due.is_some_and(|due| is_drift(rotation.trigger) && is_same_drift(case, due, ended.finished_at));
     match ended.outcome {
         Outcome::Committed | Outcome::Done if !recurs => 0,
-        Outcome::Committed | Outcome::Done | Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => {
-            rotation.attempts
-        }
+        Outcome::Committed
+        | Outcome::Done
+        | Outcome::RolledBack
+        | Outcome::Frozen
+        | Outcome::Lost
+        | Outcome::OtherLeaf => rotation.attempts,
     }
 }
 

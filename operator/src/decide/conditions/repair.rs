@@ -4,8 +4,8 @@ use kagiban_crds::resource::{Condition, HistoryEntry, ManagedAgentCertificateSta
 
 use super::super::events::{why, why_blocked};
 use super::{
-    ConditionClaim, ConditionType, FALSE, Observed, Reason, TRUE, UNKNOWN, Verdict, Written, blocked, dated, functional,
-    reconciling, stalled, trigger_words,
+    ConditionClaim, ConditionType, FALSE, Observed, Reason, TRUE, UNKNOWN, Verdict, Written, blocked, dated,
+    functional, reconciling, stalled, trigger_words,
 };
 use crate::decide::case::Case;
 
@@ -13,11 +13,7 @@ use crate::decide::case::Case;
 const AFTER_MODULE: &str = "where it was the vendor's module, write `observe.moduleApplied: true`, or the new version, into the \
                             configuration of its host, so that its metrics say so";
 
-pub(super) fn conditions(
-    case: &Case<'_>,
-    verdict: &Verdict,
-    status: &ManagedAgentCertificateStatus,
-) -> Vec<Condition> {
+pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Vec<Condition> {
     let repaired = repaired(case, status);
     let ready = Written::from(ready(case, verdict, &repaired));
     let stalled = stalled(case, verdict).or_else(|| failed(verdict, &repaired));
@@ -34,9 +30,7 @@ fn ready(case: &Case<'_>, verdict: &Verdict, repaired: &ConditionClaim) -> Condi
     let claim = |status, reason, message| ConditionClaim { kind: ConditionType::Ready, status, reason, message };
     match (case.inputs.host, &verdict.obstacle) {
         (Observed::Unseen(obstacle), _) => claim(UNKNOWN, Reason::Blocked(obstacle.by), obstacle.message.clone()),
-        (Observed::Seen(_), Some(obstacle)) => {
-            claim(FALSE, Reason::Blocked(obstacle.by), why_blocked(case, obstacle))
-        }
+        (Observed::Seen(_), Some(obstacle)) => claim(FALSE, Reason::Blocked(obstacle.by), why_blocked(case, obstacle)),
         (Observed::Seen(_), None) => {
             let status = match repaired.reason {
                 Reason::Repaired | Reason::NotProven | Reason::NotAsked => TRUE,
@@ -58,7 +52,8 @@ fn repaired(case: &Case<'_>, status: &ManagedAgentCertificateStatus) -> Conditio
         return claim(UNKNOWN, Reason::Rotating(trigger), trigger_words(trigger).to_owned());
     }
     let Some(HistoryEntry { generation, outcome, finished_at, reason, .. }) = status.history.first() else {
-        let message = format!("nobody has asked for a repair; a new value of the annotation {ROTATE_ANNOTATION} asks for one");
+        let message =
+            format!("nobody has asked for a repair; a new value of the annotation {ROTATE_ANNOTATION} asks for one");
         return claim(FALSE, Reason::NotAsked, message);
     };
     match outcome {

@@ -32,8 +32,7 @@ fn host(generation: u64) -> AgentReport {
 }
 
 fn repairing(generation: u64, state: RotationState, proof: Option<RepairProof>, reason: &str) -> AgentReport {
-    let failure =
-        (!reason.is_empty()).then(|| Failure { reason: reason.into(), message: "the module said no".into() });
+    let failure = (!reason.is_empty()).then(|| Failure { reason: reason.into(), message: "the module said no".into() });
     let rotation = RotationReport { csr: None, proof, failure, ..rotation(generation, state) };
     AgentReport { rotation: Some(rotation), ..host(generation) }
 }
