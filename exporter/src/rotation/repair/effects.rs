@@ -1,65 +1,22 @@
-//! The procedure of products that can only be looked at: one order, one command of the host's own configuration, and what proves that it
-//! has done something.
-//!
-//! ```text
-//!   order ──> the steps of a renewal (trigger/renewal.rs), without a leaf: nothing is brought back
-//!                │
-//!             Renewing   the vendor's module, or a restart of the system: it may end this program and this host
-//!             Proving    another start of the system, a command that says so, or nothing
-//! ```
-//!
-//! What was begun before a crash is not begun again: a module that was applied twice, or a second restart, is worse than a person who
-//! asks once more.
-
-use std::time::Duration;
+//! What a repair does in each step: looks whether it is done already, runs the command, and waits for what proves it.
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::RepairProof;
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::agent::{Procedure, Proof, Repair};
-use super::failure::RotationFailure;
-use super::journal::Rotation;
-use super::machine::{Event, Phase};
-use super::rotator::Rotator;
-use super::trigger::renewal::Renewal;
+use super::record::RepairRecord;
 use crate::blocking::Work;
 use crate::platform;
+use crate::rotation::agent::{Procedure, Proof, Repair};
+use crate::rotation::failure::RotationFailure;
+use crate::rotation::journal::Rotation;
+use crate::rotation::machine::{Event, Phase};
+use crate::rotation::rotator::Rotator;
+use crate::rotation::trigger::renewal::Renewal;
 use crate::sources::function::{FunctionAnswer, LONGEST_TIMEOUT, Moment};
 
-/// What the journal keeps of a repair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RepairRecord {
-    /// Of the start of the system that the repair was begun in; empty where the system does not tell it.
-    pub boot: String,
-    /// When its command ended with status 0; none where nobody has seen that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
-    /// What has proven it, once it is proven.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<RepairProof>,
-}
-
-impl RepairRecord {
-    /// Whether the system was started anew since. Where it does not tell its start, nobody knows.
-    fn is_restarted(&self, boot: &str) -> bool {
-        !boot.is_empty() && !self.boot.is_empty() && boot != self.boot
-    }
-
-    /// What is left of `deadline`, which counts from the end of the command, whichever run of this program has seen that.
-    fn left_of(&self, deadline: Duration, now: Timestamp) -> Duration {
-        let passed = self.ended_at.map_or(Duration::ZERO, |ended| {
-            // A clock that was set back must not let it wait for ever.
-            Duration::try_from(now.duration_since(ended)).unwrap_or_default()
-        });
-        deadline.saturating_sub(passed)
-    }
-}
-
 impl Rotator {
-    pub(super) const fn is_repaired(&self) -> bool {
+    pub(in crate::rotation) const fn is_repaired(&self) -> bool {
         matches!(self.agent.procedure, Procedure::Repair(_))
     }
 
@@ -68,7 +25,7 @@ impl Rotator {
     ///
     /// # Errors
     /// When the repair could never be proven.
-    pub(super) async fn look_before_repair(&mut self) -> Result<(), RotationFailure> {
+    pub(in crate::rotation) async fn look_before_repair(&mut self) -> Result<(), RotationFailure> {
         let proven = self.is_done_already().await?.then_some(RepairProof::Command);
         if let Some(rotation) = &mut self.record.rotation {
             rotation.repair = Some(RepairRecord { boot: platform::boot_id(), ended_at: None, proof: proven });
@@ -101,7 +58,7 @@ impl Rotator {
     }
 
     /// Runs the command, which an earlier run of this program has not begun.
-    pub(super) async fn run_repair(&mut self) -> Result<(), RotationFailure> {
+    pub(in crate::rotation) async fn run_repair(&mut self) -> Result<(), RotationFailure> {
         let Repair { command, timeout, .. } = self.repair()?.clone();
         let noted = self.record.rotation.as_ref().and_then(|rotation| rotation.repair.as_ref());
         if noted.is_some_and(|noted| noted.proof.is_some()) {
@@ -120,7 +77,7 @@ impl Rotator {
     ///
     /// # Errors
     /// When it is not proven in time, or was cut off where nothing would ever prove it.
-    pub(super) async fn prove_repair(&mut self) -> Result<(), RotationFailure> {
+    pub(in crate::rotation) async fn prove_repair(&mut self) -> Result<(), RotationFailure> {
         let repair = self.repair()?.clone();
         let record = self.record.rotation.as_ref().and_then(|rotation| rotation.repair.clone());
         let Some(record) = record else { return Err(cut_off()) };
@@ -171,7 +128,7 @@ impl Rotator {
     }
 
     /// Nothing is brought back and nothing is started: what is left is that the command ends.
-    pub(super) async fn settle_repair(&mut self) {
+    pub(in crate::rotation) async fn settle_repair(&mut self) {
         self.await_earlier_start().await;
     }
 
@@ -198,7 +155,7 @@ fn not_repaired(told: &str) -> String {
 }
 
 /// What a step of a repair says; of a rotation, what it says anyway.
-pub(super) fn noted(note: String, rotation: &Rotation, event: &Event) -> String {
+pub(in crate::rotation) fn noted(note: String, rotation: &Rotation, event: &Event) -> String {
     let Some(RepairRecord { ended_at, proof, .. }) = &rotation.repair else { return note };
     let told = match (&rotation.state, event) {
         // There is no leaf that could have been served.
@@ -228,9 +185,9 @@ mod tests {
         PowerState, RefusalReason, RenewalOrder, RollbackOrder, RotationReport, RotationState, Target,
     };
 
-    use super::super::power::PowerUnsafe;
-    use super::super::scene::{open, repaired, repaired_anew};
     use super::*;
+    use crate::rotation::power::PowerUnsafe;
+    use crate::rotation::scene::{open, repaired, repaired_anew};
 
     fn order(generation: u64) -> RenewalOrder {
         let host = "ups-01.example.com".parse().expect("host");
@@ -376,16 +333,5 @@ mod tests {
             assert_eq!((report.state, reason(&report)), expected, "{case}: {report:?}");
             assert_eq!(runs(root.path()), 0, "{case}");
         }
-    }
-
-    #[test]
-    fn only_another_start_that_is_known_proves_a_restart_and_its_deadline_outlives_this_program() {
-        let at = |second| Timestamp::from_second(second).expect("time");
-        let record = |boot: &str| RepairRecord { boot: boot.to_owned(), ended_at: Some(at(100)), proof: None };
-        for (then, now, expected) in [("a", "b", true), ("a", "a", false), ("", "b", false), ("a", "", false)] {
-            assert_eq!(record(then).is_restarted(now), expected, "{then:?} {now:?}");
-        }
-        let left = |now| record("a").left_of(Duration::from_secs(60), at(now)).as_secs();
-        assert_eq!([100, 130, 160, 1000, 50].map(left), [60, 30, 0, 0, 60]);
     }
 }
