@@ -492,7 +492,22 @@ pub struct RotationReport {
     /// that do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<RotationFunction>,
+    /// What proves a repair that was committed. Absent of a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<RepairProof>,
     pub steps: Vec<Step>,
+}
+
+/// What proves that an agent was repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RepairProof {
+    /// The system was started anew since the repair was begun.
+    Restart,
+    /// A command of the host's own configuration says so, which did not before.
+    Command,
+    /// Nothing does: the command of the repair ended with status 0, and nobody was asked what came of it.
+    Nothing,
 }
 
 /// Whether an agent did its work before a rotation and does it after that.
@@ -517,7 +532,7 @@ pub enum RotationState {
     Validated,
     Staged,
     BackedUp,
-    /// The agent renews its own certificate.
+    /// The agent renews its own certificate, or is repaired.
     Renewing,
     Swapped,
     Restarting,

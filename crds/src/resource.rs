@@ -20,7 +20,7 @@ use crate::CertificateSubject;
 use crate::host_api::KeyRequest;
 pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
 pub use check::{HostUrl, HostUrlError, SpecError};
-pub use class::{Class, Procedure, PushSpec};
+pub use class::{Class, Procedure, PushSpec, RepairSpec};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
     BlockedBy, Condition, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome,
@@ -120,16 +120,18 @@ pub enum Product {
     SelfRenewingService,
     VirusBusterCorp,
     ApexOne,
+    Skysea,
 }
 
 impl Product {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PowerchuteSerialShutdown,
         Self::TlsService,
         Self::PowerchuteBusinessEdition,
         Self::SelfRenewingService,
         Self::VirusBusterCorp,
         Self::ApexOne,
+        Self::Skysea,
     ];
 
     /// The id that the host API uses too.
@@ -141,6 +143,7 @@ impl Product {
             Self::SelfRenewingService => "self-renewing-service",
             Self::VirusBusterCorp => "virus-buster-corp",
             Self::ApexOne => "apex-one",
+            Self::Skysea => "skysea",
         }
     }
 
@@ -151,6 +154,7 @@ impl Product {
             Self::PowerchuteBusinessEdition | Self::SelfRenewingService | Self::VirusBusterCorp | Self::ApexOne => {
                 Class::Trigger
             }
+            Self::Skysea => Class::Observe,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kagiban_agents::{CommandWord, Part, PasswordIni, Product};
 
-use crate::config::{AgentConfig, CERTIFICATE, FILES, PASSWORD_FILE, RepairConfig};
+use crate::config::{AgentConfig, CERTIFICATE, FILES, PASSWORD_FILE, ClientRepairConfig};
 use crate::platform::{self, Command};
 use crate::probe::Endpoint;
 
@@ -81,7 +81,7 @@ impl Installed {
 
 /// The program that gives a client the certificate, with the places of what it delivers; the client's name is not in it yet. The
 /// configuration was checked when it was read.
-pub(crate) fn repair_command(config: &RepairConfig, at: Option<&Installed>) -> Command {
+pub(crate) fn client_repair_command(config: &ClientRepairConfig, at: Option<&Installed>) -> Command {
     let filled = |command: Command, placeholder, path: &Path| command.with(placeholder, &path.to_string_lossy());
     let mut command = Command::Program(config.command.clone());
     if let Some((at, clients)) = at.and_then(|at| Some((at, at.product.facts().clients?))) {

@@ -119,7 +119,7 @@ impl AgentClient {
         self.counted("look", api.look().await).map_err(|error| error.obstacle())
     }
 
-    /// Opens a rotation: the host makes a key for what is pushed, or has the agent renew its own certificate.
+    /// Opens a rotation: the host makes a key for what is pushed, or has the agent renew its own certificate, or repairs it.
     ///
     /// # Errors
     /// What stands in the way.
@@ -152,7 +152,9 @@ impl AgentClient {
                     opened => opened,
                 }
             }
-            Procedure::Trigger { .. } => self.counted("renew", api.renew(&RenewalOrder { target, mark }).await),
+            Procedure::Trigger { .. } | Procedure::Repair(_) => {
+                self.counted("renew", api.renew(&RenewalOrder { target, mark }).await)
+            }
         };
         opened.map(|_| ()).map_err(|error| ActError::of(&error))
     }
@@ -271,7 +273,7 @@ impl AgentClient {
                 issuer: self.issuers.facts(resource, push, age).await.transpose(),
                 password: self.passwords.password(resource, age).await,
             },
-            Procedure::Trigger { .. } => References::default(),
+            Procedure::Trigger { .. } | Procedure::Repair(_) => References::default(),
         }
     }
 
@@ -294,6 +296,7 @@ impl AgentClient {
         let untouched = match &resource.spec.procedure {
             Procedure::Push(_) => "it touched the keystore",
             Procedure::Trigger { .. } => "the agent was told to renew",
+            Procedure::Repair(_) => "the repair was begun",
         };
         Ok(Event::normal(
             Reason::RotationCalledOff,
@@ -327,7 +330,7 @@ impl AgentClient {
         }
         match &resource.spec.procedure {
             Procedure::Push(push) => found.extend(self.preflight_push(resource, push).await),
-            Procedure::Trigger { .. } => {}
+            Procedure::Trigger { .. } | Procedure::Repair(_) => {}
         }
         found
     }

@@ -164,6 +164,7 @@ impl Metrics {
     pub(crate) fn rotation_ended(&self, outcome: Outcome) {
         let word = match outcome {
             Outcome::Committed => "committed",
+            Outcome::Done => "done",
             Outcome::RolledBack => "rolled_back",
             Outcome::Frozen => "frozen",
             Outcome::Lost => "lost",

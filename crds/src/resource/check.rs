@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::{
-    CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, Product, PushSpec, RenewalSpec, StoreFormat,
+    CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, Product, PushSpec, RenewalSpec, RepairSpec,
+    StoreFormat,
 };
 use crate::subject::is_invisible;
 use crate::{AgentName, HostName, SecretName, SubjectError, host_setup};
@@ -49,6 +50,7 @@ impl ManagedAgentCertificateSpec {
         match &self.procedure {
             Procedure::Push(push) => push.check(self.agent.product),
             Procedure::Trigger { renewal } => renewal.check(),
+            Procedure::Repair(RepairSpec {}) => Ok(()),
         }
     }
 

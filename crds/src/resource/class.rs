@@ -1,5 +1,8 @@
 //! Classes of product: what an agent takes from us, and so what a spec asks for.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{CertificateSpec, IssuerRef, KeystoreSpec, RenewalSpec};
 
 /// How a product gets its next certificate.
@@ -9,6 +12,8 @@ pub enum Class {
     Push,
     /// It renews its own when told.
     Trigger,
+    /// It only lets us look, and is repaired when a person asks.
+    Observe,
 }
 
 /// What a spec asks for, by its product's class.
@@ -19,7 +24,14 @@ pub enum Procedure {
     Push(PushSpec),
     /// The agent is told to renew its own.
     Trigger { renewal: RenewalSpec },
+    /// The host repairs the agent when a person asks, and at no other time.
+    Repair(RepairSpec),
 }
+
+/// That the agent may be repaired. What is run is named by its host's own configuration, and when by a new value of the annotation
+/// `kagiban.dev/rotate`; nothing is done before there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RepairSpec {}
 
 /// What is issued, by whom, and how it is put onto the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +47,7 @@ impl Procedure {
         match self {
             Self::Push(push) => push.certificate.renewal(),
             Self::Trigger { renewal } => *renewal,
+            Self::Repair(RepairSpec {}) => RenewalSpec { renew_before: None, renew_before_percentage: None },
         }
     }
 
@@ -42,7 +55,7 @@ impl Procedure {
     pub const fn push(&self) -> Option<&PushSpec> {
         match self {
             Self::Push(push) => Some(push),
-            Self::Trigger { .. } => None,
+            Self::Trigger { .. } | Self::Repair(_) => None,
         }
     }
 }

@@ -22,9 +22,10 @@ pub struct ManagedAgentCertificateStatus {
     /// The spec's generation that all of this was decided for; -1 before the operator has looked at any.
     #[serde(default, deserialize_with = "observed", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Always: Ready, Verified, Serving, and where a certificate is given to the agent, Issued and Deployed. Where the host asks whether
-    /// the agent does its work: Functional. Where it lists the server's clients without its certificate: ClientsMatch. Only while they are
-    /// true: Reconciling, Stalled, Blocked, IssuerEnding.
+    /// Always: Ready, and of an agent with a certificate, Verified and Serving; where a certificate is given to the agent, Issued and
+    /// Deployed. Of an agent that is only looked at: Repaired. Where the host asks whether the agent does its work: Functional. Where it
+    /// lists the server's clients without its certificate: ClientsMatch. Only while they are true: Reconciling, Stalled, Blocked,
+    /// IssuerEnding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -41,8 +42,8 @@ pub struct ManagedAgentCertificateStatus {
     /// What keeps a rotation that is due from starting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<BlockedBy>,
-    /// The value of the rotate annotation that was last answered by a verified leaf. A rotation asked for with another
-    /// value is owed until then.
+    /// The value of the rotate annotation that was last answered by a verified leaf, or by a repair, however that ended. A rotation
+    /// asked for with another value is owed until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_rotate: Option<String>,
     /// The newest first, five at most.
@@ -236,7 +237,7 @@ pub struct HistoryEntry {
     pub generation: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// The leaf that it brought: with the outcome `Committed` alone.
+    /// The leaf that it brought: with the outcome `Committed` alone, and never of a repair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<LeafSha256>,
@@ -244,7 +245,7 @@ pub struct HistoryEntry {
     #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished_at: Timestamp,
-    /// With every outcome but `Committed`: the host's stable reason.
+    /// With every outcome but `Committed` and `Done`: the host's stable reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The serials of what was signed for it, whether it was deployed or not: what to revoke when in doubt.
@@ -256,6 +257,8 @@ pub struct HistoryEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Outcome {
     Committed,
+    /// A repair: what was run ended well, and nothing proves what came of it.
+    Done,
     RolledBack,
     Frozen,
     /// The host does not know how it ended, or it was superseded before the host heard of it.

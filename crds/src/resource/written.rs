@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::{
     AgentApi, AgentRef, CertificateSpec, Class, IssuerRef, KeystoreSpec, ManagedAgentCertificateSpec, Procedure,
-    Product, PushSpec, RenewalSpec, RotationSpec, SpecError,
+    Product, PushSpec, RenewalSpec, RepairSpec, RotationSpec, SpecError,
 };
 
 /// The objects in a spec.
-const OBJECTS: [&str; 12] = [
+const OBJECTS: [&str; 13] = [
     "agent",
     "api",
     "hostApi",
@@ -25,6 +25,7 @@ const OBJECTS: [&str; 12] = [
     "keystore",
     "passwordSecretRef",
     "renewal",
+    "repair",
     "rotation",
 ];
 
@@ -64,6 +65,41 @@ const NOT_WRITTEN: Misplaced = Misplaced {
     class: Class::Trigger,
     field: "keystore",
     message: "this product renews its own certificate: remove this; its keystore is left to it",
+};
+const PUSH_NOT_REPAIRED: Misplaced = Misplaced {
+    class: Class::Push,
+    field: "repair",
+    message: "this product is given its certificate, and is not repaired: remove this",
+};
+const TRIGGER_NOT_REPAIRED: Misplaced = Misplaced {
+    class: Class::Trigger,
+    field: "repair",
+    message: "this product renews its own certificate, and is not repaired: remove this",
+};
+const NO_REPAIR: Misplaced = Misplaced {
+    class: Class::Observe,
+    field: "repair",
+    message: "this product can only be looked at, and repaired when a person asks: write repair: {} here",
+};
+const OBSERVED_NOT_GIVEN: Misplaced = Misplaced {
+    class: Class::Observe,
+    field: "certificate",
+    message: "this product can only be looked at: remove this; nothing is given to it",
+};
+const OBSERVED_NOT_SIGNED: Misplaced = Misplaced {
+    class: Class::Observe,
+    field: "issuerRef",
+    message: "this product can only be looked at: remove this; nobody is asked to sign anything",
+};
+const OBSERVED_NOT_WRITTEN: Misplaced = Misplaced {
+    class: Class::Observe,
+    field: "keystore",
+    message: "this product can only be looked at: remove this; no keystore of it is written",
+};
+const OBSERVED_NOT_RENEWED: Misplaced = Misplaced {
+    class: Class::Observe,
+    field: "renewal",
+    message: "this product can only be looked at: remove this; it is never repaired because a time has come",
 };
 
 impl Misplaced {
@@ -106,7 +142,14 @@ impl Misplaced {
     validation = NOT_TRIGGERED.forbidden(),
     validation = NOT_GIVEN.forbidden(),
     validation = NOT_SIGNED.forbidden(),
-    validation = NOT_WRITTEN.forbidden()
+    validation = NOT_WRITTEN.forbidden(),
+    validation = PUSH_NOT_REPAIRED.forbidden(),
+    validation = TRIGGER_NOT_REPAIRED.forbidden(),
+    validation = NO_REPAIR.required(),
+    validation = OBSERVED_NOT_GIVEN.forbidden(),
+    validation = OBSERVED_NOT_SIGNED.forbidden(),
+    validation = OBSERVED_NOT_WRITTEN.forbidden(),
+    validation = OBSERVED_NOT_RENEWED.forbidden()
 )]
 pub(super) struct WrittenSpec {
     /// The fleet host, by the name its own configuration gives it. Immutable.
@@ -130,6 +173,9 @@ pub(super) struct WrittenSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RenewalSpec")]
     renewal: Option<RenewalSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RepairSpec")]
+    repair: Option<RepairSpec>,
     #[serde(default)]
     rotation: RotationSpec,
 }
@@ -167,21 +213,31 @@ impl TryFrom<WrittenSpec> for ManagedAgentCertificateSpec {
     type Error = SpecError;
 
     fn try_from(written: WrittenSpec) -> Result<Self, SpecError> {
-        let WrittenSpec { host, agent, api, certificate, issuer_ref, keystore, renewal, rotation } = written;
+        let WrittenSpec { host, agent, api, certificate, issuer_ref, keystore, renewal, repair, rotation } = written;
         let procedure = match agent.product.class() {
-            Class::Push => match (certificate, issuer_ref, renewal) {
-                (None, _, _) => return NO_CERTIFICATE.refused(),
-                (Some(_), None, _) => return NO_ISSUER.refused(),
-                (Some(_), Some(_), Some(_)) => return NOT_TRIGGERED.refused(),
-                (Some(certificate), Some(issuer_ref), None) => {
+            Class::Push => match (certificate, issuer_ref, renewal, repair) {
+                (None, _, _, _) => return NO_CERTIFICATE.refused(),
+                (Some(_), None, _, _) => return NO_ISSUER.refused(),
+                (Some(_), Some(_), Some(_), _) => return NOT_TRIGGERED.refused(),
+                (Some(_), Some(_), None, Some(_)) => return PUSH_NOT_REPAIRED.refused(),
+                (Some(certificate), Some(issuer_ref), None, None) => {
                     Procedure::Push(PushSpec { certificate, issuer_ref, keystore: keystore.unwrap_or_default() })
                 }
             },
-            Class::Trigger => match (certificate, issuer_ref, keystore) {
-                (Some(_), _, _) => return NOT_GIVEN.refused(),
-                (None, Some(_), _) => return NOT_SIGNED.refused(),
-                (None, None, Some(_)) => return NOT_WRITTEN.refused(),
-                (None, None, None) => Procedure::Trigger { renewal: renewal.unwrap_or_default() },
+            Class::Trigger => match (certificate, issuer_ref, keystore, repair) {
+                (Some(_), _, _, _) => return NOT_GIVEN.refused(),
+                (None, Some(_), _, _) => return NOT_SIGNED.refused(),
+                (None, None, Some(_), _) => return NOT_WRITTEN.refused(),
+                (None, None, None, Some(_)) => return TRIGGER_NOT_REPAIRED.refused(),
+                (None, None, None, None) => Procedure::Trigger { renewal: renewal.unwrap_or_default() },
+            },
+            Class::Observe => match (certificate, issuer_ref, keystore, renewal, repair) {
+                (Some(_), _, _, _, _) => return OBSERVED_NOT_GIVEN.refused(),
+                (None, Some(_), _, _, _) => return OBSERVED_NOT_SIGNED.refused(),
+                (None, None, Some(_), _, _) => return OBSERVED_NOT_WRITTEN.refused(),
+                (None, None, None, Some(_), _) => return OBSERVED_NOT_RENEWED.refused(),
+                (None, None, None, None, None) => return NO_REPAIR.refused(),
+                (None, None, None, None, Some(repair)) => Procedure::Repair(repair),
             },
         };
         Ok(Self { host, agent, api, procedure, rotation })
@@ -191,13 +247,14 @@ impl TryFrom<WrittenSpec> for ManagedAgentCertificateSpec {
 impl From<ManagedAgentCertificateSpec> for WrittenSpec {
     fn from(spec: ManagedAgentCertificateSpec) -> Self {
         let ManagedAgentCertificateSpec { host, agent, api, procedure, rotation } = spec;
-        let (certificate, issuer_ref, keystore, renewal) = match procedure {
+        let (certificate, issuer_ref, keystore, renewal, repair) = match procedure {
             Procedure::Push(PushSpec { certificate, issuer_ref, keystore }) => {
-                (Some(certificate), Some(issuer_ref), Some(keystore), None)
+                (Some(certificate), Some(issuer_ref), Some(keystore), None, None)
             }
-            Procedure::Trigger { renewal } => (None, None, None, Some(renewal)),
+            Procedure::Trigger { renewal } => (None, None, None, Some(renewal), None),
+            Procedure::Repair(repair) => (None, None, None, None, Some(repair)),
         };
-        Self { host, agent, api, certificate, issuer_ref, keystore, renewal, rotation }
+        Self { host, agent, api, certificate, issuer_ref, keystore, renewal, repair, rotation }
     }
 }
 

@@ -52,6 +52,9 @@ pub struct AgentConfig {
     /// Only of a product that is rotated, and that knows which hosts take its certificate.
     #[serde(default)]
     pub clients: Option<ClientsConfig>,
+    /// The same: what mends it when a person asks.
+    #[serde(default)]
+    pub repair: Option<RepairConfig>,
 }
 
 impl AgentConfig {
@@ -71,6 +74,7 @@ impl AgentConfig {
             backups: default_backups(),
             observe: None,
             clients: None,
+            repair: None,
         }
     }
 
@@ -82,9 +86,17 @@ impl AgentConfig {
         }
     }
 
+    /// Whether the host API takes orders for it: it is rotated, or repaired.
+    pub const fn takes_orders(&self) -> bool {
+        self.is_rotated() || self.repair.is_some()
+    }
+
     /// What does not belong to the class of its product, with the setting that it is about.
     pub(super) fn problem(&self) -> Option<String> {
         let product = self.product;
+        if self.is_rotated() && self.repair.is_some() {
+            return Some(format!("repair: {product} is rotated, and not repaired; leave it out"));
+        }
         match &self.observe {
             None if self.is_rotated() => {
                 let repair = self.clients.as_ref().and_then(|clients| clients.repair.as_ref());
@@ -226,6 +238,39 @@ pub struct RenewConfig {
     #[serde(default)]
     pub password_file: Option<PathBuf>,
     /// How long any of the programs may take: 10 minutes by default.
+    #[serde(default, deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
+}
+
+/// What mends a product that can only be looked at: the vendor's module that somebody has put there, or a restart of the system. It is run
+/// only when a person asks through the cluster, and under the power rules of a rotation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RepairConfig {
+    /// A program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// How long it may take: 10 minutes by default.
+    #[serde(default, deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
+    /// What tells that it has done something. Without it, a repair whose command ended with status 0 is told as done and not proven.
+    #[serde(default)]
+    pub proof: Option<ProofConfig>,
+    /// How long the proof may take after the command: 10 minutes by default.
+    #[serde(default, deserialize_with = "duration")]
+    pub deadline: Option<Duration>,
+}
+
+/// One of `restart` and `command`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProofConfig {
+    /// The system was started anew.
+    #[serde(default)]
+    pub restart: bool,
+    /// A program and its arguments; no shell reads them. It ends with status 0 once the repair is done, and with another one before.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// How long one run of it may take: 30 seconds by default.
     #[serde(default, deserialize_with = "duration")]
     pub timeout: Option<Duration>,
 }

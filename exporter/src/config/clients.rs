@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::repair::RepairConfig;
+use super::client_repair::ClientRepairConfig;
 use super::values::Interval;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -17,7 +17,7 @@ pub struct ClientsConfig {
     pub most: usize,
     /// How a client that is listed is given the certificate; by default none is.
     #[serde(default)]
-    pub repair: Option<RepairConfig>,
+    pub repair: Option<ClientRepairConfig>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

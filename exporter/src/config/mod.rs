@@ -5,7 +5,7 @@
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  observe.rs                        what of an agent is only looked at
 //!                                  clients.rs                        which of an agent's clients lack its certificate
-//!                                  repair.rs                         how those are given it
+//!                                  client_repair.rs                  how those are given it
 //!                                  named_files.rs                    which files all of that names, and under which setting
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -27,7 +27,7 @@ mod named_files;
 mod observe;
 mod outside;
 mod probe;
-mod repair;
+mod client_repair;
 mod salvage;
 mod shutdown;
 mod tls;
@@ -41,8 +41,8 @@ use kagiban_crds::HostName;
 use serde::Deserialize;
 
 pub use agents::{
-    Account, AgentConfig, BackupConfig, BackupFormat, FunctionConfig, HttpFunctionConfig, KeystoreConfig, RenewConfig,
-    ServiceConfig, UpsFunction, VerifyConfig,
+    Account, AgentConfig, BackupConfig, BackupFormat, FunctionConfig, HttpFunctionConfig, KeystoreConfig, ProofConfig,
+    RenewConfig, RepairConfig, ServiceConfig, UpsFunction, VerifyConfig,
 };
 pub use certificates::CertificateRule;
 pub use clients::{ClientListConfig, ClientsConfig};
@@ -56,8 +56,8 @@ pub use named_files::{NamedFile, NamedFileKind};
 pub use observe::{EngineStart, FalseAlertConfig, ObserveConfig};
 pub use outside::OutsideHost;
 pub use probe::{AllowedTarget, ProbeConfig};
-pub use repair::RepairConfig;
-pub(crate) use repair::{CERTIFICATE, CLIENT, FILES, PASSWORD_FILE};
+pub use client_repair::ClientRepairConfig;
+pub(crate) use client_repair::{CERTIFICATE, CLIENT, FILES, PASSWORD_FILE};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
@@ -115,9 +115,9 @@ impl Config {
         self.discovery.enabled.unwrap_or(names_nothing)
     }
 
-    /// The agents that a rotation may touch.
+    /// The agents that a rotation or a repair may touch.
     pub fn rotated_agents(&self) -> impl Iterator<Item = &AgentConfig> {
-        self.agents.iter().filter(|agent| agent.is_rotated())
+        self.agents.iter().filter(|agent| agent.takes_orders())
     }
 
     /// The first setting that asks for one of these, where a system lacks them.

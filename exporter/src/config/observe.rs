@@ -217,6 +217,10 @@ mod tests {
             (skysea(", backups: 4, observe: {mails: [/m]}"), "backups", "can only be looked at"),
             (skysea(", clients: {}, observe: {mails: [/m]}"), "clients", "can only be looked at"),
             ("{name: web, product: tls-service, observe: {mails: [/m]}}".to_owned(), "observe", "tlsEndpoints"),
+            ("{name: web, product: tls-service, repair: {command: [/c]}}".to_owned(), "repair", "is rotated"),
+            (skysea(", repair: {command: [/c]}"), "observe", "is looked at"),
+            (skysea(", observe: {mails: [/m]}, repair: {}"), "repair", "missing field `command`"),
+            (skysea(", observe: {mails: [/m]}, repair: {command: [/c], url: u}"), "repair", "unknown field `url`"),
         ] {
             let said = agents(&format!("{WEB}, {}", entry.replace("name: web,", "name: other,")))
                 .expect_err("this must be refused");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::client::ClientHost;
 use super::machine::Limits;
-use crate::config::{CLIENT, RepairConfig};
-use crate::installation::{Installed, repair_command};
+use crate::config::{CLIENT, ClientRepairConfig};
+use crate::installation::{Installed, client_repair_command};
 use crate::platform::Command;
 
 /// How clients of one agent are repaired.
@@ -21,9 +21,9 @@ pub struct Repair {
 
 impl Repair {
     /// Of an agent that is installed there.
-    pub fn of(config: &RepairConfig, at: Option<&Installed>) -> Self {
-        let RepairConfig { deadline, attempts, concurrent, .. } = config;
-        let (command, limits) = (repair_command(config, at), Limits { attempts: *attempts });
+    pub fn of(config: &ClientRepairConfig, at: Option<&Installed>) -> Self {
+        let ClientRepairConfig { deadline, attempts, concurrent, .. } = config;
+        let (command, limits) = (client_repair_command(config, at), Limits { attempts: *attempts });
         Self { command, deadline: deadline.as_duration(), limits, concurrent: *concurrent }
     }
 
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_command_is_given_the_client_and_the_places_of_what_it_delivers_each_as_an_argument() {
-        let config: RepairConfig = serde_yaml::from_str(&native(
+        let config: ClientRepairConfig = serde_yaml::from_str(&native(
             "{command: [/bin/deliver, '{client}', '{certificate}', '{files}', '{passwordFile}', 'x{client}'], passwordFile: /run/unload, deadline: 2m}",
         ))
         .expect("a section");

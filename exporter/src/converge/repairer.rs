@@ -21,7 +21,7 @@ use super::repair::Repair;
 use crate::blocking::{self, Work};
 use crate::platform::{self, ProgramError};
 use crate::rotation::PowerGate;
-use crate::rotation::agent::REPAIR_COMMAND;
+use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
 use crate::snapshot::{Board, Label, RepairsSeen, SourceId, SourceKind, Trouble};
 use crate::sources::clients::MOST_KEPT;
 use crate::sources::{Wakes, unexposed};
@@ -211,7 +211,7 @@ impl Repairer {
     async fn begin(&mut self, client: &ClientHost) -> Result<Option<Tried>, Trouble> {
         self.check_allowed().await?;
         let asked = asked(&self.agent);
-        unexposed(REPAIR_COMMAND, &asked, self.repair.command()).await?;
+        unexposed(CLIENT_REPAIR_COMMAND, &asked, self.repair.command()).await?;
         let before = self.repairs.begin(client, Timestamp::now());
         if let Err(trouble) = self.save().await {
             self.repairs.take_back(client, before);
@@ -301,7 +301,7 @@ async fn repaired(
                 ProgramError::NotRunnable { .. }
                 | ProgramError::NotStarted { .. }
                 | ProgramError::NotLaunched { .. }
-                | ProgramError::Service(_) => Err(Trouble::new(error.reason(), format!("{REPAIR_COMMAND}: {error}"))),
+                | ProgramError::Service(_) => Err(Trouble::new(error.reason(), format!("{CLIENT_REPAIR_COMMAND}: {error}"))),
             }
         }
     };

@@ -217,7 +217,11 @@ impl Api {
     }
 
     fn agent(&self, name: &AgentName) -> Result<&WatchedAgent, Refusal> {
-        let unknown = || format!("this host's configuration has no agent called {name}");
+        let unknown = || {
+            format!(
+                "this host's configuration has no agent called {name}, or one that is only looked at, without `repair`"
+            )
+        };
         let refusal = || self.refusal(name).unwrap_or_else(|| refuse(RefusalReason::NotFound, unknown()));
         self.agents.get(name).ok_or_else(refusal)
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::questions::Questions;
 use crate::blocking::{Blocked, Flights, Work};
 use crate::platform;
-use crate::rotation::agent::Agent;
+use crate::rotation::agent::{Agent, LeafPlace};
 use crate::rotation::{self, Host, Speaker, Worker};
 use crate::shutdown::{HostState, HostStateReport, Scheduled};
 use crate::snapshot::{Board, Label};
@@ -96,8 +96,12 @@ impl WatchedAgent {
 
 fn stored(agent: &Agent) -> Sighting {
     let Some(push) = agent.push() else {
-        let message =
-            "the agent keeps its certificate by itself; what is seen under `served` tells which it is".to_owned();
+        let message = match agent.leaf_place {
+            LeafPlace::Endpoint(_) | LeafPlace::File(_) => {
+                "the agent keeps its certificate by itself; what is seen under `served` tells which it is".to_owned()
+            }
+            LeafPlace::Nowhere => "no certificate of this product is looked at".to_owned(),
+        };
         return Sighting::Unseen { reason: "kept_by_agent".to_owned(), message };
     };
     match rotation::stored_leaf(push) {

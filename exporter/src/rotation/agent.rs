@@ -12,9 +12,10 @@ use kagiban_crds::host_api::StoreFormat;
 
 use super::leaf_file::LeafFile;
 use crate::config::{
-    Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, RenewConfig, ServiceConfig, VerifyConfig,
+    Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, ProofConfig, RenewConfig, RepairConfig,
+    ServiceConfig, VerifyConfig,
 };
-use crate::installation::{BACKUP, Installed, PASSWORD, directory_there, local_endpoint, repair_command};
+use crate::installation::{BACKUP, Installed, PASSWORD, directory_there, local_endpoint, client_repair_command};
 use crate::platform::{self, AccountId, Command, FileError, NoProgram, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
 use crate::sources::clients::{ClientList, ClientsConfigError, LIST_COMMAND};
@@ -34,7 +35,7 @@ pub struct Agent {
     /// How it is asked which of its clients do not have its certificate; none where nothing is asked.
     pub clients: Option<ClientList>,
     /// What gives a client the certificate; none where none is given it.
-    pub repair: Option<Command>,
+    pub client_repair: Option<Command>,
 }
 
 /// What a rotation of the agent does, by its product's class. Journal, admission, fencing, power gate, recovery and report
@@ -43,6 +44,7 @@ pub struct Agent {
 pub enum Procedure {
     Push(Push),
     Trigger(Trigger),
+    Repair(Repair),
 }
 
 /// It takes a key and a chain: its files are replaced while its service is stopped.
@@ -76,6 +78,26 @@ pub struct Trigger {
     pub timeout: Duration,
 }
 
+/// It can only be looked at, and is repaired by one command when a person asks: by the vendor's module, or by a restart of the system.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    pub command: Command,
+    /// Of the command.
+    pub timeout: Duration,
+    pub proof: Proof,
+}
+
+/// What tells that a repair was done.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// Another start of the system than the one that it was begun in.
+    Restart,
+    /// A command that ends with status 0 once it is done, and not before.
+    Command(FunctionCheck),
+    /// Nothing but that its command ended with status 0.
+    Nothing,
+}
+
 /// A backup that a product's own program writes.
 #[derive(Clone, Debug)]
 pub struct ProductBackup {
@@ -92,7 +114,7 @@ pub const CERTIFICATE_FILE: &str = "verify.certificateFile";
 pub const BACKUP_FILE: &str = "renew.backup.file";
 
 /// The setting of the program that gives a client the certificate.
-pub const REPAIR_COMMAND: &str = "clients.repair.command";
+pub const CLIENT_REPAIR_COMMAND: &str = "clients.repair.command";
 
 /// What a program is told by the name of the file that it writes an archive.
 const ARCHIVE: &str = "zip";
@@ -112,19 +134,21 @@ pub enum LeafPlace {
     /// It is kept in a file, and nothing tells which one the agent works with. Of a renewal alone: a file that we have put there
     /// ourselves would prove nothing.
     File(LeafFile),
+    /// Of an agent that is only looked at: a repair is proven otherwise.
+    Nowhere,
 }
 
 impl LeafPlace {
     pub const fn endpoint(&self) -> Option<&AgentEndpoint> {
         match self {
             Self::Endpoint(endpoint) => Some(endpoint),
-            Self::File(_) => None,
+            Self::File(_) | Self::Nowhere => None,
         }
     }
 
     pub const fn file(&self) -> Option<&LeafFile> {
         match self {
-            Self::Endpoint(_) => None,
+            Self::Endpoint(_) | Self::Nowhere => None,
             Self::File(file) => Some(file),
         }
     }
@@ -135,6 +159,7 @@ impl fmt::Display for LeafPlace {
         match self {
             Self::Endpoint(endpoint) => f.write_str(&endpoint.at.address),
             Self::File(file) => file.path.display().fmt(f),
+            Self::Nowhere => f.write_str("nowhere"),
         }
     }
 }
@@ -181,7 +206,7 @@ impl Verify {
 /// Why an agent cannot be rotated as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentConfigError {
-    #[error("agent {agent}: {product} can only be looked at, not rotated")]
+    #[error("agent {agent}: {product} can only be looked at, not rotated, and `repair` names nothing that mends it")]
     Observed { agent: AgentName, product: Product },
     #[error("agent {agent}: {key} must be an absolute path, not {}", path.display())]
     Relative { agent: AgentName, key: &'static str, path: PathBuf },
@@ -195,6 +220,8 @@ pub enum AgentConfigError {
     Function { agent: AgentName, source: FunctionConfigError },
     #[error("agent {agent}: clients.{source}")]
     Clients { agent: AgentName, source: ClientsConfigError },
+    #[error("agent {agent}: repair.proof: {source}")]
+    Proof { agent: AgentName, source: FunctionConfigError },
     /// This may be another thing in a moment.
     #[error("agent {agent}: endpoint.accounts: the accounts of this host cannot be read: {source}")]
     Accounts { agent: AgentName, source: io::Error },
@@ -211,6 +238,10 @@ const DEFAULT_HOLD_DOWN: Duration = Duration::from_secs(10);
 const DEFAULT_VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 /// A vendor's installer takes minutes on the hosts that it runs on.
 const DEFAULT_RENEW_TIMEOUT: Duration = Duration::from_secs(600);
+/// A host that is to restart says so for a minute, and may take some more to close what runs on it.
+const DEFAULT_REPAIR_DEADLINE: Duration = Duration::from_mins(10);
+/// Each look may be a program.
+const REPAIR_INTERVAL: Duration = Duration::from_secs(2);
 /// No configured wait may hold a host's agent longer than this.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// Windows has none that is longer, nor has systemd.
@@ -272,7 +303,7 @@ impl Agent {
             Procedure::Trigger(Trigger { password_file, backup, .. }) => {
                 (password_file.as_ref(), backup.as_ref().and_then(|backup| backup.file.as_ref()))
             }
-            Procedure::Push(_) => (None, None),
+            Procedure::Push(_) | Procedure::Repair(_) => (None, None),
         };
         let kept = self.leaf_place.file().map(|file| &file.path);
         let files = [("renew.passwordFile", password), (BACKUP_FILE, backup), (CERTIFICATE_FILE, kept)];
@@ -284,24 +315,30 @@ impl Agent {
     /// Every command that may be run of it, with the setting that names it.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let function = self.function.as_ref().and_then(FunctionCheck::command);
+        let proof = match &self.procedure {
+            Procedure::Repair(Repair { proof: Proof::Command(check), .. }) => check.command(),
+            Procedure::Push(_) | Procedure::Trigger(_) | Procedure::Repair(_) => None,
+        };
         let asking = function.map(|command| ("verify.function.command", command));
+        let proving = proof.map(|command| ("repair.proof.command", command));
         let listing = self.clients.as_ref().map(|list| (LIST_COMMAND, list.command()));
-        let repairing = self.repair.as_ref().map(|command| (REPAIR_COMMAND, command));
-        self.changing_commands().chain(asking).chain(listing).chain(repairing)
+        let repairing = self.client_repair.as_ref().map(|command| (CLIENT_REPAIR_COMMAND, command));
+        self.changing_commands().chain(asking).chain(proving).chain(listing).chain(repairing)
     }
 
-    /// Those that stop, start or renew something.
+    /// Those that stop, start, renew or repair something.
     pub(super) fn changing_commands(&self) -> impl Iterator<Item = (&'static str, &Command)> {
         let Service { stop, start, .. } = &self.service;
-        let own = match &self.procedure {
-            Procedure::Push(_) => None,
-            Procedure::Trigger(trigger) => Some(trigger.commands()),
+        let (own, repair) = match &self.procedure {
+            Procedure::Push(_) => (None, None),
+            Procedure::Trigger(trigger) => (Some(trigger.commands()), None),
+            Procedure::Repair(repair) => (None, Some(("repair.command", &repair.command))),
         };
         let of_service = [("service.stop", stop), ("service.start", start)].map(|(setting, command)| {
             let command = command.as_ref()?;
             Some((if matches!(command, Command::Service { .. }) { "service.name" } else { setting }, command))
         });
-        own.into_iter().flatten().chain(of_service.into_iter().flatten())
+        own.into_iter().flatten().chain(repair).chain(of_service.into_iter().flatten())
     }
 
     /// The files that a rotation replaces. Of an agent that keeps its own key they are what its own program has written over.
@@ -309,6 +346,7 @@ impl Agent {
         match &self.procedure {
             Procedure::Push(push) => push.files(),
             Procedure::Trigger(Trigger { keep, .. }) => keep.iter().map(PathBuf::as_path).collect(),
+            Procedure::Repair(_) => Vec::new(),
         }
     }
 
@@ -316,6 +354,7 @@ impl Agent {
     pub(super) const fn backups(&self) -> usize {
         match &self.procedure {
             Procedure::Push(Push { backups, .. }) | Procedure::Trigger(Trigger { backups, .. }) => *backups,
+            Procedure::Repair(_) => MAX_BACKUPS,
         }
     }
 
@@ -323,7 +362,7 @@ impl Agent {
     pub const fn push(&self) -> Option<&Push> {
         match &self.procedure {
             Procedure::Push(push) => Some(push),
-            Procedure::Trigger(_) => None,
+            Procedure::Trigger(_) | Procedure::Repair(_) => None,
         }
     }
 }
@@ -370,9 +409,7 @@ impl Resolver<'_> {
         let procedure = match facts.class {
             Class::Push => Procedure::Push(self.resolve_push(facts, installed)?),
             Class::Trigger(renewal) => Procedure::Trigger(self.resolve_trigger(renewal, installed)?),
-            Class::Observe => {
-                return Err(AgentConfigError::Observed { agent: self.0.name.clone(), product: self.0.product });
-            }
+            Class::Observe => return self.resolve_observed(),
         };
         Ok(Agent {
             name: self.0.name.clone(),
@@ -383,7 +420,50 @@ impl Resolver<'_> {
             verify: self.resolve_verify()?,
             function: self.resolve_function(installed)?,
             clients: self.resolve_clients(installed)?,
-            repair: self.resolve_repair(installed)?,
+            client_repair: self.resolve_client_repair(installed)?,
+        })
+    }
+
+    /// Nothing of it but its repair is done, and no certificate of it is looked at.
+    fn resolve_observed(&self) -> Result<Agent, AgentConfigError> {
+        let Some(repair) = &self.0.repair else {
+            return Err(AgentConfigError::Observed { agent: self.0.name.clone(), product: self.0.product });
+        };
+        let RepairConfig { command, timeout, proof, deadline } = repair;
+        let proof = match proof {
+            None | Some(ProofConfig { restart: false, command: None, timeout: None }) => Proof::Nothing,
+            Some(ProofConfig { restart: true, command: None, timeout: None }) => Proof::Restart,
+            Some(ProofConfig { restart: false, command: Some(argv), timeout }) => {
+                let refused = |source| AgentConfigError::Proof { agent: self.0.name.clone(), source };
+                Proof::Command(FunctionCheck::of_command(argv, *timeout).map_err(refused)?)
+            }
+            Some(ProofConfig { .. }) => {
+                let problem = "give either `restart: true`, or `command` and perhaps its `timeout`";
+                return Err(self.invalid("repair.proof", problem));
+            }
+        };
+        Ok(Agent {
+            name: self.0.name.clone(),
+            product: self.0.product,
+            procedure: Procedure::Repair(Repair {
+                command: self.command("repair.command", Some(command.clone()))?,
+                timeout: self.timeout("repair.timeout", *timeout, DEFAULT_RENEW_TIMEOUT)?,
+                proof,
+            }),
+            leaf_place: LeafPlace::Nowhere,
+            service: Service {
+                stop: None,
+                start: None,
+                stop_timeout: DEFAULT_COMMAND_TIMEOUT,
+                start_timeout: DEFAULT_COMMAND_TIMEOUT,
+                min_restart_interval: Duration::ZERO,
+            },
+            verify: Verify {
+                deadline: self.timeout("repair.deadline", *deadline, DEFAULT_REPAIR_DEADLINE)?,
+                hold_down: Duration::ZERO,
+                interval: REPAIR_INTERVAL,
+            },
+            function: None,
         })
     }
 
@@ -557,7 +637,7 @@ impl Resolver<'_> {
         let key_file = match procedure {
             Procedure::Push(Push { keystore: Keystore::OneFile { path, .. }, .. }) => Some(path.clone()),
             Procedure::Push(Push { keystore: Keystore::PemPair { key, .. }, .. }) => Some(key.clone()),
-            Procedure::Trigger(_) => None,
+            Procedure::Trigger(_) | Procedure::Repair(_) => None,
         };
         let named = self.0.endpoint.iter().flat_map(|endpoint| &endpoint.accounts);
         let accounts = named.map(|Account(written)| (self.1.account)(written)).collect::<io::Result<Option<Vec<_>>>>();
@@ -586,7 +666,7 @@ impl Resolver<'_> {
                 Some(stop.ok_or_else(|| self.missing("service.stop"))?),
                 Some(start.ok_or_else(|| self.missing("service.start"))?),
             ),
-            Procedure::Trigger(_) => (None, start),
+            Procedure::Trigger(_) | Procedure::Repair(_) => (None, start),
         };
         Ok(Service {
             stop,
@@ -667,10 +747,10 @@ impl Resolver<'_> {
         ClientList::of(self.0, installed).map_err(refused)
     }
 
-    fn resolve_repair(&self, installed: Option<&Installed>) -> Result<Option<Command>, AgentConfigError> {
+    fn resolve_client_repair(&self, installed: Option<&Installed>) -> Result<Option<Command>, AgentConfigError> {
         let Some(repair) = self.0.clients.as_ref().and_then(|clients| clients.repair.as_ref()) else { return Ok(None) };
         self.optional("clients.repair.passwordFile", repair.password_file.as_deref())?;
-        Ok(Some(repair_command(repair, installed)))
+        Ok(Some(client_repair_command(repair, installed)))
     }
 
     fn command(&self, key: &'static str, argv: Option<Vec<String>>) -> Result<Command, AgentConfigError> {
@@ -756,6 +836,51 @@ mod tests {
         Agent::resolve(&config).map_err(|e| e.to_string())
     }
 
+    fn repair(section: &str) -> Result<Repair, String> {
+        let yaml = format!("{{name: skysea, product: skysea, observe: {{mails: [/m]}}, repair: {{{section}}}}}");
+        match resolve(&yaml)?.procedure {
+            Procedure::Repair(repair) => Ok(repair),
+            Procedure::Push(_) | Procedure::Trigger(_) => Err("it is rotated".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_repair_is_one_command_with_what_proves_it() {
+        let nothing = repair("command: [systemctl, reboot]").expect("a repair");
+        assert!(matches!(nothing.proof, Proof::Nothing), "{nothing:?}");
+        assert_eq!(nothing.timeout, DEFAULT_RENEW_TIMEOUT);
+        let restart = repair("command: [systemctl, reboot], proof: {restart: true}, deadline: 30m").expect("a repair");
+        assert!(matches!(restart.proof, Proof::Restart), "{restart:?}");
+        let module = "command: [/opt/module], timeout: 1m, proof: {command: [/opt/is-there], timeout: 5s}";
+        let module = repair(module).expect("a repair");
+        assert!(matches!(&module.proof, Proof::Command(check) if check.command().is_some()), "{module:?}");
+        for (section, expected) in [
+            ("command: []", "repair.command is missing"),
+            ("command: [bin/module]", "repair.command must be an absolute path"),
+            ("command: [/m], timeout: 0s", "repair.timeout: must be more than zero"),
+            ("command: [/m], deadline: 2h", "repair.deadline: must be one hour at most"),
+            ("command: [/m], proof: {restart: true, command: [/p]}", "repair.proof: give either"),
+            ("command: [/m], proof: {timeout: 1s}", "repair.proof: give either"),
+            ("command: [/m], proof: {command: [bin/p]}", "repair.proof: command: the program must be an absolute path"),
+            ("command: [/m], proof: {command: [/p], timeout: 0s}", "repair.proof: timeout"),
+        ] {
+            let refused = repair(section).expect_err(section);
+            assert!(refused.contains(expected), "{section}: {refused}");
+        }
+    }
+
+    /// All of them are looked at before one is run.
+    #[test]
+    fn the_commands_of_a_repair_are_those_that_it_runs_and_nothing_is_replaced() {
+        let yaml =
+            "{name: skysea, product: skysea, observe: {mails: [/m]}, repair: {command: [/m], proof: {command: [/p]}}}";
+        let agent = resolve(yaml).expect("an agent");
+        let settings: Vec<_> = agent.commands().map(|(setting, _)| setting).collect();
+        assert_eq!(settings, ["repair.command", "repair.proof.command"]);
+        assert_eq!(agent.changing_commands().count(), 1);
+        assert!(agent.replaced().is_empty() && matches!(agent.leaf_place, LeafPlace::Nowhere));
+    }
+
     const SERVICE: &str = "service: {stop: [/bin/true], start: [/bin/true]}";
 
     #[test]
@@ -831,7 +956,7 @@ mod tests {
     fn trigger(yaml: &str) -> Trigger {
         match resolve(yaml).expect("resolved").procedure {
             Procedure::Trigger(trigger) => trigger,
-            Procedure::Push(_) => panic!("it renews its own certificate"),
+            Procedure::Push(_) | Procedure::Repair(_) => panic!("it renews its own certificate"),
         }
     }
 

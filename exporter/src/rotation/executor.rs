@@ -15,6 +15,7 @@ use super::journal::{FileSwap, Record, Rotation};
 use super::live;
 use super::machine::{Before, Effect, Event, Phase};
 use super::push::backup;
+use super::repair;
 use super::rotator::Rotator;
 use super::stopping::{AtStop, Outlook, at_stop, decides_nothing, only_waits, was_begun};
 use super::trigger::prune_product_backups;
@@ -136,13 +137,21 @@ impl Rotator {
                 Ok(()) => return self.preflight().await,
                 Err(failure) => Err(failure),
             },
+            Effect::Renew if self.is_repaired() => self.run_repair().await,
             Effect::Renew => self.run_renewal().await,
             Effect::Prove if self.is_verified => Ok(()),
+            Effect::Prove if self.is_repaired() => self.prove_repair().await,
             Effect::Prove => self.prove().await,
+            // Nothing brings back what was there before.
+            Effect::Revert if self.is_repaired() => Ok(()),
             Effect::Revert => {
                 let reverted = self.revert().await;
                 self.forget_start();
                 reverted
+            }
+            Effect::Settle if self.is_repaired() => {
+                self.settle_repair().await;
+                Ok(())
             }
             Effect::Settle => self.settle().await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
@@ -189,7 +198,7 @@ impl Rotator {
             | Event::Done => String::new(),
         };
         let Some(mut rotation) = self.record.rotation.clone() else { return };
-        let note = function::noted(note, &rotation, &event);
+        let note = repair::noted(function::noted(note, &rotation, &event), &rotation, &event);
         rotation.stop_begun = rotation.stop_begun.take().filter(|_| was_begun(&rotation.state, &event));
         let next = rotation.state.clone().after(event);
         let verified = matches!(next, Phase::Committed { .. }) && rotation.state.is_verifying();
@@ -235,6 +244,7 @@ impl Rotator {
         // It may take minutes: what is looked at is as it was when the service is stopped.
         self.ask_function_before().await;
         let seen = match self.check_service() {
+            Ok(()) if self.is_repaired() => self.look_before_repair().await.map(|()| None),
             Ok(()) => self.look_before_stop().await,
             Err(failure) => Err(failure),
         };
@@ -248,6 +258,7 @@ impl Rotator {
         match (cleared, &self.agent.procedure) {
             (Err(failure), _) => Event::Failed(failure),
             (Ok(seen), Procedure::Push(_)) => Event::Cleared(Before::of(seen.map(|leaf| leaf.sha256))),
+            (Ok(_), Procedure::Repair(_)) => Event::ClearedToRenew(None),
             (Ok(seen), Procedure::Trigger(_)) => {
                 let leaf = seen.map(|Leaf { sha256, not_after, .. }| ServedLeaf { sha256, not_after });
                 if let Some(rotation) = &mut self.record.rotation {

@@ -48,7 +48,7 @@ impl Rotator {
         let mut hold = Hold::new(until, Duration::ZERO);
         let moment = match &self.agent.procedure {
             Procedure::Push(_) => Moment::After(self.record.last_restart),
-            Procedure::Trigger(_) => Moment::Renewed(self.record.last_restart),
+            Procedure::Trigger(_) | Procedure::Repair(_) => Moment::Renewed(self.record.last_restart),
         };
         loop {
             // Past the deadline only a host that was kept from asking still asks.

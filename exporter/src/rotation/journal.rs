@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::drain::BegunStop;
 use super::failure::bounded;
 use super::machine::{Before, FrozenFiles, Phase};
+use super::repair::RepairRecord;
 use super::starting::{self, BegunStart};
 use super::stopping;
 use crate::checksum;
@@ -114,6 +115,9 @@ pub struct Rotation {
     /// was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<RotationFunction>,
+    /// Of an agent that is only looked at, from just before its repair is begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairRecord>,
     pub steps: Vec<Step>,
 }
 
@@ -364,6 +368,7 @@ impl Rotation {
             state,
             frozen_at: None,
             function: None,
+            repair: None,
             steps: Vec::new(),
         }
     }
@@ -411,6 +416,11 @@ impl Rotation {
             mark: self.mark.clone(),
             failure: self.state.failure(),
             function: self.function.clone(),
+            proof: self
+                .repair
+                .as_ref()
+                .filter(|_| matches!(self.state, Phase::Committed { .. }))
+                .and_then(|it| it.proof),
             steps: self.steps.clone(),
         }
     }
@@ -517,7 +527,7 @@ fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Res
 
 #[cfg(test)]
 mod tests {
-    use kagiban_crds::host_api::{Failure, FunctionSighting, FunctionState};
+    use kagiban_crds::host_api::{Failure, FunctionSighting, FunctionState, RepairProof};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -639,6 +649,11 @@ mod tests {
             state,
             frozen_at: Some(Timestamp::now()),
             function: None,
+            repair: Some(RepairRecord {
+                boot: "boot".into(),
+                ended_at: Some(Timestamp::UNIX_EPOCH),
+                proof: Some(RepairProof::Restart),
+            }),
             steps: Vec::new(),
         };
         Record { rotation: Some(rotation), generation: Generation(generation), ..Record::new(host(), agent()) }

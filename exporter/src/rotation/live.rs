@@ -68,6 +68,8 @@ pub enum LookError {
     ListenerUnknown { address: String, detail: String },
     #[error(transparent)]
     File(#[from] LeafFileError),
+    #[error("no certificate of this product is looked at")]
+    Nowhere,
 }
 
 impl LookError {
@@ -80,6 +82,7 @@ impl LookError {
             Self::Uncheckable { .. } => "uncheckable_key",
             Self::ForeignListener { .. } => "foreign_listener",
             Self::ListenerUnknown { .. } => "listener_unknown",
+            Self::Nowhere => "not_looked_at",
         }
     }
 
@@ -89,7 +92,7 @@ impl LookError {
         match self {
             Self::Probe(error) => error.is_the_endpoints(),
             Self::File(error) => error.is_the_files(),
-            Self::Unproven { .. } | Self::Uncheckable { .. } | Self::ForeignListener { .. } => true,
+            Self::Unproven { .. } | Self::Uncheckable { .. } | Self::ForeignListener { .. } | Self::Nowhere => true,
             Self::ListenerUnknown { .. } => false,
         }
     }
@@ -119,6 +122,7 @@ async fn look_from_here(place: &LeafPlace) -> Result<ProvenLeaf, LookError> {
     match place {
         LeafPlace::Endpoint(endpoint) => look_at_endpoint(endpoint).await,
         LeafPlace::File(file) => Ok(ProvenLeaf { leaf: leaf_file::look(file).await?, is_own_address: true }),
+        LeafPlace::Nowhere => Err(LookError::Nowhere),
     }
 }
 
@@ -301,7 +305,7 @@ pub(super) async fn before(place: &LeafPlace, pause: Duration) -> Result<Option<
             Some(spoken) => Err(unprovable(&place.to_string(), spoken)),
         },
         // The rotation itself is the cure. That the old leaf is served again after a rollback could not be checked either.
-        Err(LookError::Uncheckable { .. } | LookError::Probe(_)) => Ok(None),
+        Err(LookError::Uncheckable { .. } | LookError::Probe(_) | LookError::Nowhere) => Ok(None),
     }
 }
 

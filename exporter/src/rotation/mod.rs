@@ -36,6 +36,7 @@ mod power_state;
 mod push;
 pub mod readiness;
 mod recovery;
+mod repair;
 pub mod resume;
 mod rotator;
 #[cfg(test)]

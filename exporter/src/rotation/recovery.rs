@@ -118,6 +118,8 @@ impl Rotator {
             (Phase::Renewal { step }, Procedure::Trigger(trigger)) if step.may_run_program() => trigger.timeout,
             // Given up while its program went on.
             (Phase::RollingBack { .. } | Phase::Frozen { .. }, Procedure::Trigger(trigger)) => trigger.timeout,
+            (Phase::RollingBack { .. } | Phase::Frozen { .. }, Procedure::Repair(repair)) => repair.timeout,
+            (Phase::Renewal { step }, Procedure::Repair(repair)) if step.may_run_program() => repair.timeout,
             _ => self.agent.service.start_timeout,
         };
         let left = rotation.start_begun.as_ref().map(|begun| begun.may_go_on_for(timeout));

@@ -195,7 +195,7 @@ impl Rotator {
         let failure = RotationFailure::new("rolled_back_by_order", "a rollback was ordered through the host API");
         let ordered = match &self.agent.procedure {
             Procedure::Trigger(_) if is_committed => Event::OrderedToRevert,
-            Procedure::Trigger(_) | Procedure::Push(_) => Event::Ordered,
+            Procedure::Trigger(_) | Procedure::Push(_) | Procedure::Repair(_) => Event::Ordered,
         };
         let begun = if is_waited_for() {
             self.give_up(ordered(failure), ready, Some(&order.target))

@@ -1,6 +1,7 @@
 //! A rotator for tests of one part of it: of an agent with a key pair that is not there, and an endpoint that refuses.
 
 use std::path::Path;
+use std::time::Duration;
 
 use kagiban_crds::host_api::{CertificateRequest, KeyRequest, KeystoreOrder, RotationOpen, Target};
 use kagiban_crds::{CertificateSubject, Epoch, Generation};
@@ -46,14 +47,45 @@ pub(super) fn renewing_by(root: &Path, command: &str) -> (Rotator, StateDirector
     rotator_of(root, &agent)
 }
 
-fn rotator_of(root: &Path, agent: &str) -> (Rotator, StateDirectoryLock) {
-    let directory = root.display();
-    let agent = Agent::resolve(&serde_yaml::from_str(agent).expect("yaml")).expect("agent");
-    let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
-    let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
+/// Of an agent that is repaired by a script of a shell, and proven by another, by a `restart`, or by nothing.
+pub(super) fn repaired(root: &Path, command: &str, proof: &str) -> (Rotator, StateDirectoryLock) {
     let (state_directory, lock) = StateDirectory::open(&root.join("state")).expect("state_directory");
+    (rotator_in(root, state_directory, repairable(root, command, proof)), lock)
+}
+
+/// The same after another start of the program, the lock being held still.
+pub(super) fn repaired_anew(root: &Path, command: &str, proof: &str, _lock: &StateDirectoryLock) -> Rotator {
+    rotator_in(root, StateDirectory::at(&root.join("state")), repairable(root, command, proof))
+}
+
+fn repairable(root: &Path, command: &str, proof: &str) -> Agent {
+    let script = |script: &str| format!("[/bin/sh, -c, 'cd {} && {script}']", root.display());
+    let proof = match proof {
+        "" => String::new(),
+        "restart" => "proof: {restart: true}, ".to_owned(),
+        asked => format!("proof: {{command: {}}}, ", script(asked)),
+    };
+    let command = script(command);
+    let yaml = format!(
+        "{{name: skysea, product: skysea, observe: {{mails: [{}]}}, repair: {{command: {command}, timeout: 1s, {proof}deadline: 1s}}}}",
+        root.display()
+    );
+    let mut agent = Agent::resolve(&serde_yaml::from_str(&yaml).expect("yaml")).expect("agent");
+    agent.verify.interval = Duration::from_millis(50);
+    agent
+}
+
+fn rotator_of(root: &Path, agent: &str) -> (Rotator, StateDirectoryLock) {
+    let agent = Agent::resolve(&serde_yaml::from_str(agent).expect("yaml")).expect("agent");
+    let (state_directory, lock) = StateDirectory::open(&root.join("state")).expect("state_directory");
+    (rotator_in(root, state_directory, agent), lock)
+}
+
+fn rotator_in(root: &Path, state_directory: StateDirectory, agent: Agent) -> Rotator {
+    let power = format!("{{assume: mains, scheduledShutdownFile: {}/none}}", root.display());
+    let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
     let host = Host::new("ups-01.example.com".parse().expect("host"), state_directory, power);
-    (Rotator::make_whole(host, agent).expect("journal"), lock)
+    Rotator::make_whole(host, agent).expect("journal")
 }
 
 pub(super) fn open() -> RotationOpen {

@@ -167,11 +167,12 @@ pub(super) fn has_time_to_roll_back(service: &Service, stopping_for: Duration) -
 }
 
 /// The longest that an agent's rotation may take to leave its service up once the program is to end. An agent that renews its
-/// own certificate is waited for while the program that runs does; what follows it is left to the next start.
+/// own certificate, or is repaired, is waited for while the program that runs does; what follows it is left to the next start.
 pub(super) fn grace(agent: &Agent) -> Duration {
     match &agent.procedure {
         Procedure::Push(_) => grace_of_service(&agent.service),
         Procedure::Trigger(trigger) => trigger.timeout + agent.service.start_timeout + BESIDE_COMMANDS,
+        Procedure::Repair(repair) => repair.timeout + BESIDE_COMMANDS,
     }
 }
 

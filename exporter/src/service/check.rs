@@ -78,7 +78,7 @@ pub fn check(path: &Path, web_config: Option<&Path>) -> Result<Checked, ServiceE
 
 fn agents(config: &Config) -> Vec<String> {
     let (mut agents, mut problems) = (Vec::new(), Vec::new());
-    for (index, agent) in config.agents.iter().enumerate().filter(|(_, agent)| agent.is_rotated()) {
+    for (index, agent) in config.agents.iter().enumerate().filter(|(_, agent)| agent.takes_orders()) {
         match Agent::resolve(agent) {
             Ok(agent) => agents.push(agent),
             Err(error) => problems.push(format!("agents[{index}]: {error}")),

@@ -179,12 +179,15 @@ async fn of_agent(config: &AgentConfig, state_directory: &Path) -> Vec<Item> {
         Err(why) => unready(&about, &why),
     };
     let mut items: Vec<_> = std::iter::once(ready).chain(last_rotation(&about, journal)).collect();
+    if matches!(agent.leaf_place, LeafPlace::Nowhere) {
+        return items;
+    }
     items.push(match readiness::leaf(&agent).await {
         Ok(Some(leaf)) => {
             let place = &agent.leaf_place;
             let said = match place {
                 LeafPlace::Endpoint(_) => format!("serves {} at {place}, and has its key", leaf.sha256),
-                LeafPlace::File(_) => format!("has {} in {place}", leaf.sha256),
+                LeafPlace::File(_) | LeafPlace::Nowhere => format!("has {} in {place}", leaf.sha256),
             };
             item(Topic::Agent, Severity::Fine, about, said)
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{AgentConfig, Config, RepairConfig};
+use crate::config::{AgentConfig, Config, ClientRepairConfig};
 use crate::converge::{Repair, Setup};
 use crate::installation::Installed;
 use crate::rotation::PowerGate;
@@ -14,7 +14,7 @@ pub(super) fn setups(config: &Config, installed: &[Installed], rotates: bool, bo
     // One that is refused is told as such by its rotations.
     let agents = config.rotated_agents().filter(|agent| Agent::as_written(agent).is_ok());
     let repaired = agents.filter_map(|agent| Some((agent, agent.clients.as_ref()?.repair.as_ref()?)));
-    let setup = |(agent, repair): (&AgentConfig, &RepairConfig)| {
+    let setup = |(agent, repair): (&AgentConfig, &ClientRepairConfig)| {
         let found = |product| installed.iter().find(|at| at.product == product).map(|at| at.directory.clone());
         Setup {
             agent: agent.name.clone(),

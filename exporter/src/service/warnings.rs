@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
-use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure, REPAIR_COMMAND};
+use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure, CLIENT_REPAIR_COMMAND};
 use crate::sources::clients::LIST_COMMAND;
 
 /// Each look at a command has a deadline of its own.
@@ -86,7 +86,7 @@ fn of_agent(index: usize, config: &AgentConfig) -> Vec<Warning> {
             LIST_COMMAND => {
                 ("whatever lies there is run as the account of kagiban-exporter when it next asks for the list", true)
             }
-            REPAIR_COMMAND => {
+            CLIENT_REPAIR_COMMAND => {
                 ("whatever lies there is run as the account of kagiban-exporter for each client that is listed", true)
             }
             _ => ("whatever lies there is run as the account of kagiban-exporter at the next rotation", true),
@@ -145,7 +145,7 @@ fn renews_without_backup(config: &AgentConfig, agent: &Agent) -> bool {
     let names_program = config.renew.as_ref().is_some_and(|renew| renew.command.is_some());
     match &agent.procedure {
         Procedure::Trigger(trigger) => !names_program && trigger.backup.is_none() && trigger.back.is_none(),
-        Procedure::Push(_) => false,
+        Procedure::Push(_) | Procedure::Repair(_) => false,
     }
 }
 

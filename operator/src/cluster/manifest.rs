@@ -8,7 +8,6 @@ mod yaml_1_1;
 
 pub(super) use lines::line;
 
-use kagiban_agents::{Class, Product};
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate, ManagedAgentCertificateSpec};
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -208,27 +207,12 @@ fn parse(value: &Value, ambiguous: Option<String>, number: usize) -> Result<Mani
     if let Some(schema) = admission::schema() {
         take_nulls(&mut read, schema, "").map_err(wrong)?;
     }
-    if let Some(what) = only_looked_at(&read) {
-        return Err(wrong(what));
-    }
     let spec = read.get("spec").cloned().unwrap_or_default();
     let mac: ManagedAgentCertificate =
         serde_path_to_error::deserialize(read).map_err(|error| wrong(located(&error)))?;
     ManagedAgentCertificateSpec::read(spec).map_err(|error| wrong(error.to_string()))?;
     admission::check(&mac.metadata).map_err(wrong)?;
     Ok(Manifest { number, mac, object })
-}
-
-/// Why there is no resource of a product that hosts know and only look at: the reader itself would say that there is no such product.
-fn only_looked_at(object: &serde_json::Value) -> Option<String> {
-    let product: Product = object.pointer("/spec/agent/product")?.as_str()?.parse().ok()?;
-    match product.facts().class {
-        Class::Push | Class::Trigger(_) => None,
-        Class::Observe => Some(format!(
-            "spec.agent.product: {product} can only be looked at, and no resource rotates it; name it under `agents` in the configuration of \
-             its host, with `observe`"
-        )),
-    }
 }
 
 /// Judges members that are null as a server-side apply does: one with a default has that, one that is nullable may stand, and any
@@ -470,7 +454,7 @@ mod tests {
             ("certificate: {", "certificate: {duration: [24h], ", "spec.certificate.duration: "),
             ("dnsNames: [", "dnsNames: [{}, ", "spec.certificate.dnsNames[0]: "),
             ("product: tls-service", "product: teapot", "spec.agent.product: "),
-            ("product: tls-service", "product: skysea", "spec.agent.product: skysea can only be looked at"),
+            ("product: tls-service", "product: skysea", "spec: spec.certificate: this product can only be looked at"),
             ("product: tls-service, ", "", "spec.agent: missing field `product`"),
             ("  host:", "  #host:", "spec: missing field `host`"),
             ("metadata: {", "metadata: {labels: 7, ", "metadata.labels: "),

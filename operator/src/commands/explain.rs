@@ -63,7 +63,7 @@ const fn class(class: &Class) -> &'static str {
     match class {
         Class::Push => "its keystore is replaced by one with a certificate of ours (class push)",
         Class::Trigger(_) => "it renews its own certificate when it is told (class trigger)",
-        Class::Observe => "it is looked at, and nothing is done to it (class observe)",
+        Class::Observe => "it is looked at, and repaired when a person asks (class observe)",
     }
 }
 
@@ -125,8 +125,11 @@ fn changed(facts: &ProductFacts) -> Vec<String> {
         }
         Class::Observe => {
             vec![
-                "nothing. A person repairs it: by the vendor's module, or for a while by a restart of the system"
-                    .to_owned(),
+                "nothing by Kagiban, unless a person asks: then the host runs the program under repair.command of its configuration".to_owned(),
+                "that is the vendor's module, or for a while a restart of the system, as somebody has written it there".to_owned(),
+                "a person asks by a resource with `repair: {}` and a new value of its annotation kagiban.dev/rotate".to_owned(),
+                "it is proven by what is under repair.proof; without that it is told as done, not proven".to_owned(),
+                "where it was the module, somebody writes observe.moduleApplied: true afterwards".to_owned(),
             ]
         }
     };
@@ -177,7 +180,7 @@ fn stopped(facts: &ProductFacts) -> Vec<String> {
             ]
         }
         Class::Trigger(_) => vec!["what the program stops. It is run only on mains".to_owned()],
-        Class::Observe => vec!["nothing".to_owned()],
+        Class::Observe => vec!["nothing, or what repair.command stops. It is run only on mains".to_owned()],
     }
 }
 
@@ -204,7 +207,7 @@ fn undone(facts: &ProductFacts) -> Vec<String> {
             lines.extend(usual(facts, "renew.back", renewal.back));
             lines
         }
-        Class::Observe => vec!["nothing is to be undone".to_owned()],
+        Class::Observe => vec!["a repair is not undone: nothing brings back what a module has changed".to_owned()],
     }
 }
 

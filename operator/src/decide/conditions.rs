@@ -3,6 +3,7 @@
 //! Reconciling, Stalled, Blocked and IssuerEnding say that something is not as it should be; they are left out when it is.
 
 mod clients;
+mod repair;
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
@@ -36,11 +37,14 @@ const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
 pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Vec<Condition> {
+    if let Procedure::Repair(_) = case.inputs.resource.spec.procedure {
+        return repair::conditions(case, verdict, status);
+    }
     let keep = if stands(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
     let of_push = match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => vec![issued(case).into(), kept(deployed(case, verdict), keep)],
         // Nothing is signed by us, nor put onto the host
-        Procedure::Trigger { .. } => Vec::new(),
+        Procedure::Trigger { .. } | Procedure::Repair(_) => Vec::new(),
     };
     let verified = kept(verified(case, verdict), keep);
     let facts: Vec<_> = of_push.iter().skip(1).chain([&verified]).collect();
@@ -236,7 +240,7 @@ fn seen(
 fn without_leaf(case: &Case<'_>) -> (Reason, String) {
     match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => (Reason::NotIssued, "no certificate yet".to_owned()),
-        Procedure::Trigger { .. } => {
+        Procedure::Trigger { .. } | Procedure::Repair(_) => {
             let why = match case.report().map(|report| &report.served) {
                 Some(Sighting::Unseen { reason, message }) => format!(": {reason}: {message}"),
                 Some(Sighting::Leaf(_)) => ", and the host does not show the one that it says is there".to_owned(),

@@ -10,7 +10,8 @@ use super::clock::is_ahead;
 /// The first trigger that applies. A person's wish stands before what was found.
 ///
 /// An agent that renews its own certificate and serves another one than before has renewed it, and that is no drift. One that was
-/// never seen to serve any may be starting just now: it is told to renew only where a person asks for that.
+/// never seen to serve any may be starting just now: it is told to renew only where a person asks for that. Nothing but that ever repairs
+/// an agent.
 pub(super) fn due(
     inputs: &Inputs<'_>,
     settled: &ManagedAgentCertificateStatus,
@@ -30,10 +31,11 @@ pub(super) fn due(
             .or_else(|| inputs.host.report().and_then(|report| drift(leaf, report)))
             .or(by_age),
         (Procedure::Trigger { .. }, Some(_)) => owed.map(|_| RotationTrigger::Requested).or(by_age),
+        (Procedure::Repair(_), _) => owed.map(|_| RotationTrigger::Requested),
     }
 }
 
-/// The value of the rotate annotation that no verified leaf has answered yet.
+/// The value of the rotate annotation that no verified leaf, nor any repair, has answered yet.
 pub(super) fn owed_rotate<'a>(inputs: &Inputs<'a>, settled: &ManagedAgentCertificateStatus) -> Option<&'a str> {
     inputs.resource.rotate.as_deref().filter(|rotate| Some(*rotate) != settled.handled_rotate.as_deref())
 }
@@ -43,7 +45,7 @@ pub(super) fn owed_rotate<'a>(inputs: &Inputs<'a>, settled: &ManagedAgentCertifi
 pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str) -> Option<RotationTrigger> {
     match inputs.resource.spec.procedure {
         Procedure::Push(_) => {}
-        Procedure::Trigger { .. } => return None,
+        Procedure::Trigger { .. } | Procedure::Repair(_) => return None,
     }
     if leaf.request_digest != digest {
         return Some(RotationTrigger::SpecChanged);

@@ -66,6 +66,9 @@ fn new_entry<'n>(
 fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> {
     let HistoryEntry { generation, outcome, reason, serials, .. } = new_entry(&case.inputs.resource.status, new)?;
     let mut why = why(case, *generation, reason.as_deref().unwrap_or("no reason given"));
+    if let Procedure::Repair(_) = case.inputs.resource.spec.procedure {
+        return Some(repair_ended(*generation, *outcome, &why));
+    }
     if !serials.is_empty() {
         why = format!("{why}; signed for it: serial {}", serials.join(", "));
     }
@@ -76,13 +79,13 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
         Procedure::Push(_) => {
             ("the previous keystore is in place", "the host calls a leaf committed that was not signed for it")
         }
-        Procedure::Trigger { .. } => (
+        Procedure::Trigger { .. } | Procedure::Repair(_) => (
             "what was there before is in place",
             "the host calls a leaf committed that the agent does not serve, or that gains nothing",
         ),
     };
     Some(match outcome {
-        Outcome::Committed => {
+        Outcome::Committed | Outcome::Done => {
             let place = case.kept_in().map_or("served on the live endpoint".to_owned(), |_| case.in_use());
             let leaf = new.leaf.as_ref();
             let leaf =
@@ -104,6 +107,25 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
     })
 }
 
+fn repair_ended(generation: u64, outcome: Outcome, why: &str) -> Event {
+    match outcome {
+        Outcome::Committed => {
+            let message = format!(
+                "repair {generation}: what the configuration of its host names has proven it; see the condition Repaired"
+            );
+            Event::normal(Reason::Repaired, message)
+        }
+        Outcome::Done => {
+            let message = format!("repair {generation}: done, not proven; see the condition Repaired");
+            Event::normal(Reason::NotProven, message)
+        }
+        Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => Event::warning(
+            Reason::RepairFailed,
+            format!("repair {generation} did not end well and is not tried again by itself, a person must look: {why}"),
+        ),
+    }
+}
+
 /// A leaf that no rotation of ours has just put there.
 fn adopted(case: &Case<'_>, old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
     let leaf = new.leaf.as_ref().filter(|leaf| old.leaf.as_ref().map(|old| old.sha256) != Some(leaf.sha256))?;
@@ -115,7 +137,7 @@ fn adopted(case: &Case<'_>, old: &ManagedAgentCertificateStatus, new: &ManagedAg
                  taken as it is, without a rotation",
                 leaf.sha256, leaf.not_after
             ),
-            Procedure::Trigger { .. } => format!(
+            Procedure::Trigger { .. } | Procedure::Repair(_) => format!(
                 "leaf {} of the agent is {} and valid until {}: it is taken as it is, without a rotation",
                 leaf.sha256,
                 case.in_use(),

@@ -95,6 +95,9 @@ fn frozen(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
                          `kagiban-exporter rotation thaw`"
                     .to_owned(),
             },
+            Procedure::Repair(_) => "the exporter ended again and again in the middle of a repair; see in its log why, see what the \
+                                     repair has done, and end the freeze on the host with `kagiban-exporter rotation thaw`"
+                .to_owned(),
         };
         let message = format!("rotation {} froze on the host: {why}", rotation.generation);
         (Obstacle::new(BlockedBy::Frozen, message), later(case.now(), until_thaw_is_seen(case)))
@@ -143,7 +146,7 @@ fn permitted(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
             let error = case.inputs.references.issuer()?.permits(&push.certificate).err()?;
             Some((Obstacle::of_issuer(&push.issuer_ref, &error), later(case.now(), case.inputs.policy.resync)))
         }
-        Procedure::Trigger { .. } => None,
+        Procedure::Trigger { .. } | Procedure::Repair(_) => None,
     }
 }
 

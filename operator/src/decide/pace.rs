@@ -55,11 +55,11 @@ pub(super) fn before_another(case: &Case<'_>, trigger: RotationTrigger) -> Optio
 pub(super) fn before_the_same(case: &Case<'_>) -> Option<Verdict> {
     match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => None,
-        Procedure::Trigger { .. } => {
+        Procedure::Trigger { .. } | Procedure::Repair(_) => {
             let ordered = case.inputs.ordered?;
             let until = later(ordered, BETWEEN_RENEWALS);
             let message = format!(
-                "the host took an order to renew and shows no renewal: it is told again after {} minutes; see what its exporter logs, \
+                "the host took an order to renew or to repair and shows nothing of it: it is told again after {} minutes; see what its exporter logs, \
                  and whether a second one answers there",
                 BETWEEN_RENEWALS.as_secs() / 60
             );
@@ -74,10 +74,13 @@ pub(super) fn attempts(case: &Case<'_>) -> u32 {
     let Some((rotation, ended)) = last(case) else { return 0 };
     let recurs = case.due.is_some_and(|due| is_drift(rotation.trigger) && is_same_drift(case, due, ended.finished_at));
     match ended.outcome {
-        Outcome::Committed if !recurs => 0,
-        Outcome::Committed | Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => {
-            rotation.attempts
-        }
+        Outcome::Committed | Outcome::Done if !recurs => 0,
+        Outcome::Committed
+        | Outcome::Done
+        | Outcome::RolledBack
+        | Outcome::Frozen
+        | Outcome::Lost
+        | Outcome::OtherLeaf => rotation.attempts,
     }
 }
 
@@ -111,10 +114,10 @@ fn after_failure(case: &Case<'_>, trigger: RotationTrigger) -> Option<Verdict> {
     // The end of an agent's own leaf is what its host says it is.
     let until = match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => until,
-        Procedure::Trigger { .. } => until.max(later(ended.finished_at, BETWEEN_RENEWALS)),
+        Procedure::Trigger { .. } | Procedure::Repair(_) => until.max(later(ended.finished_at, BETWEEN_RENEWALS)),
     };
     let said = match ended.outcome {
-        Outcome::Committed => "because what it was started for is there again",
+        Outcome::Committed | Outcome::Done => "because what it was started for is there again",
         Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => {
             "because the last one did not end well"
         }
@@ -147,7 +150,7 @@ fn is_untried(case: &Case<'_>, last: &RotationStatus, trigger: RotationTrigger) 
 fn longest(case: &Case<'_>) -> Duration {
     let asked = match &case.inputs.resource.spec.procedure {
         Procedure::Push(push) => Some(push.certificate.duration.as_duration()),
-        Procedure::Trigger { .. } => None,
+        Procedure::Trigger { .. } | Procedure::Repair(_) => None,
     };
     let lifetime = case.leaf().and_then(lifetime).into_iter().chain(asked).min();
     lifetime.map_or(LONGEST_BACKOFF, |lifetime| LONGEST_BACKOFF.min((lifetime / PART_OF_LIFETIME).max(FIRST_BACKOFF)))
@@ -160,7 +163,7 @@ fn lifetime(leaf: &LeafStatus) -> Option<Duration> {
 /// Whether the last renewal was only just now.
 fn too_soon(case: &Case<'_>) -> Option<Verdict> {
     match case.inputs.resource.spec.procedure {
-        Procedure::Push(_) => None,
+        Procedure::Push(_) | Procedure::Repair(_) => None,
         Procedure::Trigger { .. } => {
             let (_, ended) = last(case).filter(|(_, ended)| ended.outcome == Outcome::Committed)?;
             let until = later(ended.finished_at, BETWEEN_RENEWALS);
@@ -211,7 +214,7 @@ pub(super) fn gain_at(case: &Case<'_>, at: Timestamp) -> Option<Gain> {
             let issuer_end = case.inputs.references.issuer().map(|issuer| issuer.not_after);
             (push.certificate.duration.as_duration(), issuer_end)
         }
-        Procedure::Trigger { .. } => (lifetime(leaf).unwrap_or_default(), None),
+        Procedure::Trigger { .. } | Procedure::Repair(_) => (lifetime(leaf).unwrap_or_default(), None),
     };
     Some(gain(at, leaf.not_after, duration, issuer_end))
 }

@@ -15,6 +15,8 @@ pub enum ConditionType {
     Verified,
     /// What is served is a valid leaf of this resource, whether or not the spec still asks for it.
     Serving,
+    /// The agent was repaired when a person asked. Only of an agent that is only looked at, instead of the four before.
+    Repaired,
     /// The agent does its work. Left out where its host does not ask about that; Ready does not go by it.
     Functional,
     /// All of the server's own clients have its certificate. Left out where its host does not list those that do not; Ready does not go by
@@ -44,6 +46,13 @@ pub enum Reason {
     /// It is valid from a time that has not come.
     NotYetValid,
     Serving,
+    /// A repair was proven.
+    Repaired,
+    /// A repair was done, and nothing proves what came of it.
+    NotProven,
+    /// Nobody has asked for a repair.
+    NotAsked,
+    RepairFailed,
     Functional,
     NotFunctional,
     /// The host was kept from asking whether the agent does its work, or nobody has told it.
@@ -90,6 +99,7 @@ impl ConditionType {
         Self::Deployed,
         Self::Verified,
         Self::Serving,
+        Self::Repaired,
         Self::Functional,
         Self::ClientsMatch,
         Self::Reconciling,
@@ -110,6 +120,7 @@ impl ConditionType {
             Self::Deployed => "Deployed",
             Self::Verified => "Verified",
             Self::Serving => "Serving",
+            Self::Repaired => "Repaired",
             Self::Functional => "Functional",
             Self::ClientsMatch => "ClientsMatch",
             Self::Reconciling => "Reconciling",
@@ -132,6 +143,10 @@ impl Reason {
             Self::Expired => "Expired",
             Self::NotYetValid => "NotYetValid",
             Self::Serving => "Serving",
+            Self::Repaired => "Repaired",
+            Self::NotProven => "NotProven",
+            Self::NotAsked => "NotAsked",
+            Self::RepairFailed => "RepairFailed",
             Self::Functional => "Functional",
             Self::NotFunctional => "NotFunctional",
             Self::FunctionUnknown => "FunctionUnknown",

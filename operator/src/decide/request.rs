@@ -1,6 +1,6 @@
 //! What of a spec a leaf depends on: when this changes, the leaf must.
 
-use kagiban_crds::resource::{KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, PushSpec, StoreFormat};
+use kagiban_crds::resource::{KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, PushSpec, RepairSpec, StoreFormat};
 use kagiban_crds::{Generation, OrderMark};
 use sha2::{Digest, Sha256};
 
@@ -40,6 +40,7 @@ pub fn request_digest(spec: &ManagedAgentCertificateSpec) -> String {
     match &spec.procedure {
         Procedure::Push(push) => push_digest(push),
         Procedure::Trigger { .. } => digest_of("renewal v1"),
+        Procedure::Repair(RepairSpec {}) => digest_of("repair v1"),
     }
 }
 

@@ -142,7 +142,7 @@ fn in_flight(case: &Case<'_>) -> Option<Verdict> {
     match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => {}
         // There is no chain to give it
-        Procedure::Trigger { .. } => return Some(roll_back(case, rotation)),
+        Procedure::Trigger { .. } | Procedure::Repair(_) => return Some(roll_back(case, rotation)),
     }
     let deadline = case.inputs.policy.delivery_deadline;
     // By what is on record, and by what this process has seen where a clock was ahead then
@@ -210,7 +210,7 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
         Procedure::Push(push) => {
             push.certificate.private_key.request()?;
         }
-        Procedure::Trigger { .. } => {}
+        Procedure::Trigger { .. } | Procedure::Repair(_) => {}
     }
     let shut = before_rotating(case, trigger);
     if shut.is_some() {

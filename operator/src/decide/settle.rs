@@ -1,7 +1,7 @@
 //! Writes down what is over: how a rotation ended, and that a leaf on the host is as good as a new one.
 
 use kagiban_crds::LeafSha256;
-use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState, Sighting};
+use kagiban_crds::host_api::{AgentReport, RepairProof, RotationReport, RotationState, Sighting};
 use kagiban_crds::resource::{
     BlockedBy, HISTORY_LIMIT, HistoryEntry, HostUrl, KeystoreSpec, LeafStatus, ManagedAgentCertificateStatus, Outcome,
     Procedure, PushSpec, RotationStatus, SIGNED_LIMIT, SignedLeaf, StoreFormat,
@@ -22,6 +22,7 @@ const LONGEST_WORD: usize = 64;
 pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertificateStatus {
     let mut status = inputs.resource.status.clone();
     reword(&mut status, inputs);
+    take_for_answered(&mut status, inputs);
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, status.leaf.as_ref(), digest)
     {
@@ -54,8 +55,21 @@ pub fn with_signed(
     Some(status)
 }
 
+/// Whatever the annotation says of a repair that this resource is made with, nobody has asked this operator for it: a fleet that is restored
+/// from its manifests must not be started anew.
+fn take_for_answered(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
+    match inputs.resource.spec.procedure {
+        Procedure::Repair(_) if status.observed_generation.is_none() && status.rotation.is_none() => {
+            status.handled_rotate.clone_from(&inputs.resource.rotate);
+        }
+        Procedure::Push(_) | Procedure::Trigger { .. } | Procedure::Repair(_) => {}
+    }
+}
+
 /// How our rotation ended.
 enum Ending {
+    /// A repair, with what proves it.
+    Repaired(RepairProof),
     /// With the leaf that is in force from then on.
     Committed(Box<LeafStatus>),
     Failed {
@@ -95,6 +109,7 @@ fn decided(
     match rotation.state {
         RotationState::Committed => match &inputs.resource.spec.procedure {
             Procedure::Push(_) => Some(committed(rotation, own)),
+            Procedure::Repair(_) => Some(Ending::Repaired(rotation.proof.unwrap_or(RepairProof::Nothing))),
             Procedure::Trigger { .. } => match renewed::proof(inputs, report, rotation, own, before) {
                 Proof::Renewed(leaf) => Some(Ending::Committed(Box::new(renewed::in_force(leaf, &own.request_digest)))),
                 Proof::NotYet => None,
@@ -131,23 +146,30 @@ fn lost(reason: &str) -> Ending {
 
 fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: &RotationStatus, ending: Ending) {
     let (outcome, sha256, reason) = match ending {
+        Ending::Repaired(RepairProof::Restart | RepairProof::Command) => (Outcome::Committed, None, None),
+        Ending::Repaired(RepairProof::Nothing) => (Outcome::Done, None, None),
         Ending::Committed(leaf) => {
             let sha256 = leaf.sha256;
             status.leaf = Some(*leaf);
-            if own.rotate.is_some() {
-                status.handled_rotate.clone_from(&own.rotate);
-            }
             (Outcome::Committed, Some(sha256), None)
         }
         Ending::Failed { outcome, reason } => (outcome, None, Some(reason)),
     };
+    // A repair that failed may have done a part of it, or have restarted the system: nobody but a person asks for another.
+    let is_answered = match inputs.resource.spec.procedure {
+        Procedure::Push(_) | Procedure::Trigger { .. } => outcome == Outcome::Committed,
+        Procedure::Repair(_) => true,
+    };
+    if own.rotate.is_some() && is_answered {
+        status.handled_rotate.clone_from(&own.rotate);
+    }
     let finished_at = whole_seconds(inputs.now);
     let serials = own.signed.iter().map(|signed| signed.serial.clone()).collect();
     let entry = HistoryEntry { generation: own.generation, outcome, sha256, finished_at, reason, serials };
     status.history.insert(0, entry);
     shorten(status);
     let state = match outcome {
-        Outcome::Committed => RotationState::Committed,
+        Outcome::Committed | Outcome::Done => RotationState::Committed,
         Outcome::RolledBack | Outcome::Lost | Outcome::OtherLeaf => RotationState::RolledBack,
         Outcome::Frozen => RotationState::Frozen,
     };
@@ -202,6 +224,7 @@ fn adoptable(
             (leaf.sha256 == found).then(|| in_force(&leaf, digest, password_version))
         }
         Procedure::Trigger { .. } => renewed::served(report).map(|leaf| renewed::in_force(leaf, digest)),
+        Procedure::Repair(_) => None,
     }
 }
 
@@ -257,7 +280,7 @@ fn in_use(inputs: &Inputs<'_>, report: &AgentReport) -> Option<LeafSha256> {
             (stored.sha256 == served.sha256).then_some(stored.sha256)
         }
         (
-            Procedure::Push(_) | Procedure::Trigger { .. },
+            Procedure::Push(_) | Procedure::Trigger { .. } | Procedure::Repair(_),
             Sighting::Leaf(_) | Sighting::Unseen { .. },
             Sighting::Leaf(_) | Sighting::Unseen { .. },
         ) => None,

@@ -32,6 +32,7 @@ mod opening;
 mod owed;
 mod pace;
 mod ready;
+mod repair;
 mod simulation;
 mod trigger;
 mod trigger_model;
@@ -86,7 +87,7 @@ pub(crate) fn resource() -> Resource {
 pub(crate) fn push(spec: &mut ManagedAgentCertificateSpec) -> &mut PushSpec {
     match &mut spec.procedure {
         Procedure::Push(push) => push,
-        Procedure::Trigger { .. } => panic!("it renews its own"),
+        Procedure::Trigger { .. } | Procedure::Repair(_) => panic!("nothing is pushed"),
     }
 }
 
@@ -134,6 +135,7 @@ fn rotation(generation: u64, state: RotationState) -> RotationReport {
         mark: None,
         failure: None,
         function: None,
+        proof: None,
         steps: Vec::new(),
     }
 }

@@ -137,7 +137,7 @@ fn changed_meanwhile(reference: &SecretKeyRef) -> Obstacle {
 fn named(resource: &Resource) -> Option<&SecretKeyRef> {
     match &resource.spec.procedure {
         Procedure::Push(push) => push.keystore.password_secret_ref.as_ref(),
-        Procedure::Trigger { .. } => None,
+        Procedure::Trigger { .. } | Procedure::Repair(_) => None,
     }
 }
 

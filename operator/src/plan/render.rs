@@ -8,7 +8,7 @@ use kagiban_crds::resource::BlockedBy;
 
 use super::Plan;
 use crate::cli::PlanExit;
-use crate::decide::{Decision, Obstacle, Reason, Step, trigger_words};
+use crate::decide::{ConditionType, Decision, Obstacle, Reason, Step, trigger_words};
 use crate::foreign::told;
 
 /// What was found for one document.
@@ -144,7 +144,10 @@ const fn is_misconfigured(decision: &Decision) -> bool {
 fn step(decision: &Decision, now: Timestamp) -> String {
     match decision.step {
         Step::Open { generation, trigger } => {
-            format!("would rotate: generation {generation}, because {}", trigger_words(trigger))
+            let kind = ConditionType::Repaired.as_str();
+            let is_repair = decision.status.conditions.iter().any(|condition| condition.type_ == kind);
+            let what = if is_repair { "repair" } else { "rotate" };
+            format!("would {what}: generation {generation}, because {}", trigger_words(trigger))
         }
         Step::AskPassword { .. } => {
             "would ask the host whether the password that the Secret holds is in force, and rotate if it is not"

@@ -366,6 +366,7 @@ fn waiting(epoch: Epoch, generation: Generation, csr: Option<String>) -> Rotatio
         mark: None,
         failure: None,
         function: None,
+        proof: None,
         steps: Vec::new(),
     }
 }

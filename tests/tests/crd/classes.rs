@@ -5,7 +5,7 @@ use kagiban_crds::resource::ManagedAgentCertificateSpec;
 use serde_json::{Value, json};
 
 use super::edges::edges;
-use super::{accepted, accepted_renewal, changed, in_new_namespace, try_create};
+use super::{accepted, accepted_renewal, accepted_repair, changed, in_new_namespace, try_create};
 
 /// What belongs to another class of product is told where it stands, and so is what is missing.
 #[test]
@@ -14,10 +14,18 @@ fn what_does_not_belong_to_the_product_is_refused_where_it_stands() -> Result<()
     let (given, own) = ("this product is given its certificate", "this product renews its own certificate");
     let certificate = json!({"dnsNames": ["ups-01.example.com"]});
     let required = "Required value: this product is given its certificate";
+    let observed = "this product can only be looked at";
     let cases = [
         (accepted(), "/spec/certificate", Value::Null, "spec.certificate", required),
         (accepted(), "/spec/issuerRef", Value::Null, "spec.issuerRef", required),
         (accepted(), "/spec/renewal", json!({}), "spec.renewal", given),
+        (accepted(), "/spec/repair", json!({}), "spec.repair", given),
+        (accepted_renewal(), "/spec/repair", json!({}), "spec.repair", own),
+        (accepted_repair(), "/spec/repair", Value::Null, "spec.repair", observed),
+        (accepted_repair(), "/spec/certificate", certificate.clone(), "spec.certificate", observed),
+        (accepted_repair(), "/spec/issuerRef", json!({"name": "fleet-ca"}), "spec.issuerRef", observed),
+        (accepted_repair(), "/spec/keystore", json!({}), "spec.keystore", observed),
+        (accepted_repair(), "/spec/renewal", json!({}), "spec.renewal", observed),
         (accepted_renewal(), "/spec/certificate", certificate, "spec.certificate", own),
         (accepted_renewal(), "/spec/issuerRef", json!({"name": "fleet-ca"}), "spec.issuerRef", own),
         (accepted_renewal(), "/spec/keystore", json!({}), "spec.keystore", own),
@@ -84,16 +92,17 @@ fn renewal_edges() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 /// With each member that a class has, and a class may not have: absent, null, empty and whole.
-fn of_both_classes() -> Vec<Value> {
+fn of_each_class() -> Vec<Value> {
     let members = [
         ("/spec/certificate", json!({"dnsNames": ["ups-01.example.com"]})),
         ("/spec/issuerRef", json!({"name": "fleet-ca"})),
         ("/spec/keystore", json!({"format": "PKCS12"})),
         ("/spec/renewal", json!({"renewBeforePercentage": 10})),
+        ("/spec/repair", json!({})),
     ];
     let mut objects = Vec::new();
     for product in kagiban_crds::resource::Product::ALL.map(kagiban_crds::resource::Product::id) {
-        for base in [accepted(), accepted_renewal()] {
+        for base in [accepted(), accepted_renewal(), accepted_repair()] {
             let base = changed(base, "/spec/agent/product", json!(product));
             objects.push(base.clone());
             for (pointer, whole) in &members {
@@ -114,7 +123,7 @@ fn of_both_classes() -> Vec<Value> {
 #[test]
 fn the_schema_and_the_operator_take_the_same_of_each_class() -> Result<()> {
     let kubectl = in_new_namespace("crd-class-edges")?;
-    let mut objects = of_both_classes();
+    let mut objects = of_each_class();
     for (pointer, value) in renewal_edges().iter().flat_map(|(pointer, of)| of.iter().map(move |v| (pointer, v))) {
         let is_percentage = pointer.ends_with("Percentage");
         let base =

@@ -44,6 +44,16 @@ fn accepted_renewal() -> Value {
     object
 }
 
+/// One whose agent is repaired when a person asks.
+fn accepted_repair() -> Value {
+    let mut object = accepted_renewal();
+    let spec = object["spec"].as_object_mut().expect("an object");
+    spec.remove("renewal");
+    spec.insert("agent".to_owned(), json!({"product": "skysea", "name": "skysea"}));
+    spec.insert("repair".to_owned(), json!({}));
+    object
+}
+
 /// The accepted resource with one value set, or taken away where it is null.
 fn with(pointer: &str, value: Value) -> Value {
     changed(accepted(), pointer, value)

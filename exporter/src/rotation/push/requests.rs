@@ -150,7 +150,8 @@ fn keystore_refused(error: &StagingError) -> Refusal {
 }
 
 fn wrong_class() -> Refusal {
-    let message = "this agent renews its own certificate, and takes no key and chain; send it a renewal";
+    let message =
+        "this agent takes no key and chain: it renews its own certificate, or is only repaired; send it a renewal";
     refuse(RefusalReason::WrongClass, message)
 }
 

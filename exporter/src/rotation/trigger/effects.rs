@@ -383,8 +383,8 @@ impl Rotator {
     fn trigger(&self) -> Result<&Trigger, RotationFailure> {
         match &self.agent.procedure {
             Procedure::Trigger(trigger) => Ok(trigger),
-            Procedure::Push(_) => {
-                let message = "the configuration has the agent as one whose files are replaced now; its renewal is not gone on with";
+            Procedure::Push(_) | Procedure::Repair(_) => {
+                let message = "the configuration has the agent as one that renews nothing by itself now; its renewal is not gone on with";
                 Err(RotationFailure::new("not_configured", message))
             }
         }

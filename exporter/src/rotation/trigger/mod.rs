@@ -1,4 +1,5 @@
 //! The procedure of products that renew their own certificate: one order, a program of the product's, and a look at what is served.
+//! A repair (`repair/`) goes through the same steps, and runs and proves something else in them.
 //!
 //! ```text
 //!   order ──> renewal   what comes next (pure)

@@ -12,7 +12,7 @@ use crate::rotation::power::PowerUnsafe;
 use crate::rotation::rotator::{Rotator, renewal_digest};
 
 impl Rotator {
-    /// Has the agent renew its own certificate; [`Rotator::advance`] then does it.
+    /// Has the agent renew its own certificate, or be repaired; [`Rotator::advance`] then does it.
     ///
     /// # Errors
     /// A refusal; no rotation has begun then.
@@ -49,6 +49,10 @@ impl Rotator {
         match &self.agent.procedure {
             Procedure::Trigger(Trigger { back: None, .. }) => {
                 let message = "this agent has nothing that brings its certificate back: renew.back is not configured";
+                Err(refuse(RefusalReason::KeystoreRefused, message))
+            }
+            Procedure::Repair(_) => {
+                let message = "this agent was repaired, and nothing brings back what was there before";
                 Err(refuse(RefusalReason::KeystoreRefused, message))
             }
             Procedure::Trigger(_) | Procedure::Push(_) => Ok(()),

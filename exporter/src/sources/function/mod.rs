@@ -159,6 +159,18 @@ impl FunctionCheck {
         Ok(Some(Self { way, interval, timeout: timeout.unwrap_or(usual) }))
     }
 
+    /// By a program alone, which nothing but a rotation or a repair asks.
+    ///
+    /// # Errors
+    /// See [`FunctionConfigError`].
+    pub fn of_command(argv: &[String], timeout: Option<Duration>) -> Result<Self, FunctionConfigError> {
+        if timeout.is_some_and(|timeout| timeout.as_secs() == 0 || timeout > LONGEST_TIMEOUT) {
+            return Err(FunctionConfigError::Timeout);
+        }
+        let way = Way::Command(program(argv)?);
+        Ok(Self { way, interval: None, timeout: timeout.unwrap_or(COMMAND_TIMEOUT) })
+    }
+
     /// The program that is run, where one is.
     pub const fn command(&self) -> Option<&Command> {
         match &self.way {
@@ -231,7 +243,7 @@ async fn run(agent: &AgentName, command: &Command, timeout: Duration) -> Functio
     // No name of an agent has a space: questions that hang take nothing from what starts the service.
     let asked = format!("{agent} function");
     let unknown = |reason, message: &dyn std::fmt::Display| FunctionAnswer::Unknown(Trouble::new(reason, message));
-    if let Err(Trouble { reason, message }) = program::unexposed("verify.function.command", &asked, command).await {
+    if let Err(Trouble { reason, message }) = program::unexposed("the command that is asked", &asked, command).await {
         return unknown(reason, &message);
     }
     match platform::run(&asked, command, timeout).await {

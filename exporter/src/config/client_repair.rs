@@ -25,7 +25,7 @@ const MOST_AT_ONCE: usize = 8;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RepairConfig {
+pub struct ClientRepairConfig {
     /// A program and its arguments, one of which is `{client}`; no shell reads them. It reaches the client by whatever way the site has, and
     /// gives it the certificate. `{certificate}` and `{files}` stand for what it delivers, of a product that is known.
     pub command: Vec<String>,
@@ -43,7 +43,7 @@ pub struct RepairConfig {
     pub password_file: Option<PathBuf>,
 }
 
-impl RepairConfig {
+impl ClientRepairConfig {
     /// What is wrong with it for a product of which that is known, with the setting that it is about.
     pub(super) fn problem(&self, facts: Option<&ClientFacts>) -> Option<String> {
         let Self { command, deadline, attempts, concurrent, password_file } = self;
@@ -101,7 +101,7 @@ mod tests {
     use crate::platform::testing::native;
 
     fn problem(product: &str, section: &str) -> Option<String> {
-        let config: RepairConfig = serde_yaml::from_str(&native(section)).expect("a section");
+        let config: ClientRepairConfig = serde_yaml::from_str(&native(section)).expect("a section");
         let product: Product = product.parse().expect("a product");
         config.problem(product.facts().clients.as_ref())
     }
