@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kagiban_agents::{CommandWord, Part, PasswordIni, Product};
 
-use crate::config::{AgentConfig, CERTIFICATE, FILES, PASSWORD_FILE, ClientRepairConfig};
+use crate::config::{AgentConfig, CERTIFICATE, ClientRepairConfig, FILES, PASSWORD_FILE};
 use crate::platform::{self, Command};
 use crate::probe::Endpoint;
 

@@ -16,6 +16,7 @@
 
 mod agents;
 mod certificates;
+mod client_repair;
 mod clients;
 mod compat;
 mod feeds;
@@ -27,7 +28,6 @@ mod named_files;
 mod observe;
 mod outside;
 mod probe;
-mod client_repair;
 mod salvage;
 mod shutdown;
 mod tls;
@@ -45,6 +45,8 @@ pub use agents::{
     RenewConfig, RepairConfig, ServiceConfig, UpsFunction, VerifyConfig,
 };
 pub use certificates::CertificateRule;
+pub use client_repair::ClientRepairConfig;
+pub(crate) use client_repair::{CERTIFICATE, CLIENT, FILES, PASSWORD_FILE};
 pub use clients::{ClientListConfig, ClientsConfig};
 pub use compat::CompatSet;
 pub use feeds::LoadConfig;
@@ -56,8 +58,6 @@ pub use named_files::{NamedFile, NamedFileKind};
 pub use observe::{EngineStart, FalseAlertConfig, ObserveConfig};
 pub use outside::OutsideHost;
 pub use probe::{AllowedTarget, ProbeConfig};
-pub use client_repair::ClientRepairConfig;
-pub(crate) use client_repair::{CERTIFICATE, CLIENT, FILES, PASSWORD_FILE};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;

@@ -301,7 +301,9 @@ async fn repaired(
                 ProgramError::NotRunnable { .. }
                 | ProgramError::NotStarted { .. }
                 | ProgramError::NotLaunched { .. }
-                | ProgramError::Service(_) => Err(Trouble::new(error.reason(), format!("{CLIENT_REPAIR_COMMAND}: {error}"))),
+                | ProgramError::Service(_) => {
+                    Err(Trouble::new(error.reason(), format!("{CLIENT_REPAIR_COMMAND}: {error}")))
+                }
             }
         }
     };

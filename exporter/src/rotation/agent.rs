@@ -15,7 +15,7 @@ use crate::config::{
     Account, AgentConfig, BackupConfig, BackupFormat, KeystoreConfig, ProofConfig, RenewConfig, RepairConfig,
     ServiceConfig, VerifyConfig,
 };
-use crate::installation::{BACKUP, Installed, PASSWORD, directory_there, local_endpoint, client_repair_command};
+use crate::installation::{BACKUP, Installed, PASSWORD, client_repair_command, directory_there, local_endpoint};
 use crate::platform::{self, AccountId, Command, FileError, NoProgram, ProgramError, ServiceVerb};
 use crate::probe::Endpoint;
 use crate::sources::clients::{ClientList, ClientsConfigError, LIST_COMMAND};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{AgentConfig, Config, ClientRepairConfig};
+use crate::config::{AgentConfig, ClientRepairConfig, Config};
 use crate::converge::{Repair, Setup};
 use crate::installation::Installed;
 use crate::rotation::PowerGate;

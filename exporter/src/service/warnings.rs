@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, Config};
 use crate::platform::{self, FileError, HINTS};
-use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, Procedure, CLIENT_REPAIR_COMMAND};
+use crate::rotation::agent::{Agent, BACKUP_FILE, CERTIFICATE_FILE, CLIENT_REPAIR_COMMAND, Procedure};
 use crate::sources::clients::LIST_COMMAND;
 
 /// Each look at a command has a deadline of its own.
