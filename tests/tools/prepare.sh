@@ -161,7 +161,7 @@ announce() {
     image-root) say "  a root of Debian packages with buildah, and the base of an image: about 1 min, 220 MB" ;;
     cyclonedx) say "  the validator of CycloneDX, from PyPI: about 20 s, 45 MB" ;;
     apcupsd) say "  apcupsd, from Debian's package, unpacked likewise: about 5 s, 2 MB" ;;
-    windows) say "  Rust and GCC for Windows and Wine, from Debian's packages, unpacked likewise: about 1 min, 1.6 GB" ;;
+    windows) say "  Rust and GCC for Windows and Wine, from Debian's packages, unpacked likewise: about 1 min, 1.7 GB" ;;
     esac
 }
 

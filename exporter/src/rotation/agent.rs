@@ -464,6 +464,8 @@ impl Resolver<'_> {
                 interval: REPAIR_INTERVAL,
             },
             function: None,
+            clients: None,
+            client_repair: None,
         })
     }
 

@@ -93,7 +93,7 @@ pub enum Reason {
 
 impl ConditionType {
     /// All that this operator writes, in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ready,
         Self::Issued,
         Self::Deployed,

@@ -22,11 +22,11 @@ for program in "$root/usr/bin/$triple"-*-win32; do
     ln -sf "$(basename "$program")" "${program%-win32}"
 done
 # GCC knows the linker by this name.
-ln -sf ld.lld-19 "$root/usr/bin/ld.lld"
+ln -sf ld.lld-19 "$root/usr/bin/$triple-ld.lld"
 # Debian's is a script that runs the one below /usr.
 ln -sf wineserver64 "$root/usr/lib/wine/wineserver"
 
-for program in usr/bin/rustc usr/bin/cargo "usr/bin/$triple-gcc" "usr/bin/$triple-ld" usr/bin/ld.lld usr/lib/wine/wine64 usr/lib/wine/wineserver; do
+for program in usr/bin/rustc usr/bin/cargo "usr/bin/$triple-gcc" "usr/bin/$triple-ld" "usr/bin/$triple-ld.lld" usr/lib/wine/wine64 usr/lib/wine/wineserver; do
     "$root/$program" --version >"$root/said" 2>&1 || { head -n 3 "$root/said" >&2; fail "$program of Debian 12 does not run here; the lines above say why"; }
 done
 rm "$root/said"

@@ -167,7 +167,7 @@ impl FunctionCheck {
         if timeout.is_some_and(|timeout| timeout.as_secs() == 0 || timeout > LONGEST_TIMEOUT) {
             return Err(FunctionConfigError::Timeout);
         }
-        let way = Way::Command(program(argv)?);
+        let way = Way::Command(Command::program(argv.to_vec())?);
         Ok(Self { way, interval: None, timeout: timeout.unwrap_or(COMMAND_TIMEOUT) })
     }
 
