@@ -129,9 +129,9 @@ fn a_repair_whose_exporter_ends_in_the_middle_of_a_program_ends_decided() {
         rig.waits_at(point);
         rig.ended_in_program().await;
         if goes_on {
-            rig.goes_on()
+            rig.goes_on();
         } else {
-            rig.program_is_killed()
+            rig.program_is_killed();
         }
         let report = rig.found_again().await;
         let of_program = if goes_on { "goes on" } else { "is killed too" };
@@ -153,9 +153,9 @@ fn a_repair_whose_exporter_ends_while_it_brings_back_ends_decided() {
         rig.waits_at(point);
         rig.ended_in_program().await;
         if goes_on {
-            rig.goes_on()
+            rig.goes_on();
         } else {
-            rig.program_is_killed()
+            rig.program_is_killed();
         }
         let report = rig.found_again().await;
         let of_program = if goes_on { "goes on" } else { "is killed too" };
