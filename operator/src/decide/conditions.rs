@@ -16,7 +16,7 @@ use super::case::{Case, Verdict};
 use super::clock::is_ahead;
 use super::events::{why, why_blocked};
 use super::following::is_slow;
-use super::reason::{needs_a_person, trigger_words};
+use super::reason::{is_told_not_functional, needs_a_person, trigger_words};
 use super::renewal::{Gain, near_expiry};
 use super::settle::{bounded, whole_seconds};
 use super::{ConditionType, Observed, Reason, Step, pace};
@@ -197,11 +197,6 @@ fn functional(case: &Case<'_>, keep: &[Condition]) -> Option<Written> {
             unknown(Reason::FunctionUnknown, message)
         }
     }))
-}
-
-/// Whether it was told last that the agent does not do its work, whatever became unknown since.
-pub(super) fn is_told_not_functional(functional: &Condition) -> bool {
-    functional.status == FALSE || functional.reason == Reason::LastSeenNotFunctional.as_str()
 }
 
 /// Whether the leaf in force was seen at one of the two places.

@@ -3,9 +3,8 @@
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome, Procedure};
 
 use super::case::{Case, Verdict};
-use super::conditions::is_told_not_functional;
 use super::inputs::Obstacle;
-use super::reason::trigger_words;
+use super::reason::{is_told_not_functional, trigger_words};
 use super::settle::bounded;
 use super::{ConditionType, Reason, Step};
 

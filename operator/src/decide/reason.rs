@@ -1,6 +1,6 @@
 //! The closed set of words by which users learn what happened: reasons of conditions and events, values of metrics.
 
-use kagiban_crds::resource::{BlockedBy, RotationTrigger};
+use kagiban_crds::resource::{BlockedBy, Condition, RotationTrigger};
 
 /// The conditions, in the order in which they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,6 +185,11 @@ const fn trigger_word(trigger: RotationTrigger) -> &'static str {
         RotationTrigger::ServedDrift => "ServedDrift",
         RotationTrigger::Renewal => "Renewal",
     }
+}
+
+/// Whether a condition `Functional` tells that the agent does not do its work, whatever became unknown since.
+pub(super) fn is_told_not_functional(functional: &Condition) -> bool {
+    functional.status == "False" || functional.reason == Reason::LastSeenNotFunctional.as_str()
 }
 
 /// Why a rotation starts, to be read by people.

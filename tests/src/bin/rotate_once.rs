@@ -1,7 +1,7 @@
 //! One rotation from beginning to end in one thread, or the recovery of one, through the exporter's own machine: a sweep
 //! that counts system calls needs them always in the same order.
 //!
-//! `rotate_once CONFIG rotate CA.crt CA.key`, `rotate_once CONFIG undo`, `rotate_once CONFIG hand-over FROM TO` or `rotate_once
+//! `rotate_once CONFIG rotate CA.crt CA.key`, `rotate_once CONFIG renew`, `rotate_once CONFIG undo`, `rotate_once CONFIG hand-over FROM TO` or `rotate_once
 //! CONFIG recover`; prints how it ended as JSON.
 
 use std::fs;
@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, HandOver, KeyRequest, KeystoreOrder, Refusal, RollbackOrder, RotationOpen,
-    Target,
+    CertificateRequest, ChainDelivery, HandOver, KeyRequest, KeystoreOrder, Refusal, RenewalOrder, RollbackOrder,
+    RotationOpen, Target,
 };
 use kagiban_crds::{CertificateSubject, Epoch, Generation, Lineage};
 use kagiban_exporter::config;
@@ -38,6 +38,7 @@ fn main() -> Result<ExitCode> {
 enum Order {
     None,
     Rotate(Box<Authority>),
+    Renew,
     Undo,
     HandOver { from: Lineage, to: Lineage },
 }
@@ -46,6 +47,7 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let (config, order) = match arguments[..] {
         [config, "recover"] => (config, Order::None),
+        [config, "renew"] => (config, Order::Renew),
         [config, "undo"] => (config, Order::Undo),
         [config, "hand-over", from, to] => (config, Order::HandOver { from: from.parse()?, to: to.parse()? }),
         [config, "rotate", certificate, key] => {
@@ -53,8 +55,8 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
             (config, Order::Rotate(Box::new(authority)))
         }
         _ => bail!(
-            "usage: rotate_once CONFIG rotate CA.crt CA.key | rotate_once CONFIG undo | rotate_once CONFIG \
-             hand-over FROM TO | rotate_once CONFIG recover"
+            "usage: rotate_once CONFIG rotate CA.crt CA.key | rotate_once CONFIG renew | rotate_once CONFIG undo | \
+             rotate_once CONFIG hand-over FROM TO | rotate_once CONFIG recover"
         ),
     };
     let config = config::load(Path::new(config))?;
@@ -74,12 +76,19 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let refusal = match order {
         Order::None => None,
         Order::Rotate(authority) => rotate(&mut rotator, target, &authority).await?.err(),
+        Order::Renew => renew(&mut rotator, target).await.err(),
         Order::Undo => undo(&mut rotator, target).await.err(),
         Order::HandOver { from, to } => {
             rotator.hand_over(&HandOver { target: Target { lineage: Some(from), ..target }, to }).err()
         }
     };
     Ok(json!({"report": rotator.report(), "refusal": refusal, "obeyed": host.speaker().lineage}))
+}
+
+async fn renew(rotator: &mut Rotator, target: Target) -> Result<(), Refusal> {
+    rotator.renew(&RenewalOrder { target, mark: None }, Ok(()))?;
+    rotator.advance(|_| {}).await;
+    Ok(())
 }
 
 async fn undo(rotator: &mut Rotator, target: Target) -> Result<(), Refusal> {

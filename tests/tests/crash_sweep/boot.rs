@@ -10,7 +10,7 @@ use kagiban_tests::ports::Port;
 use kagiban_tests::process::Program;
 use kagiban_tests::tools;
 
-use super::scene::{Layout, Scene};
+use super::scene::{Layout, Rooted as _, Scene};
 use super::{swapped_store, untouched, was_killed};
 
 /// Far longer than READY takes, and shorter than the timeout of a start command that waits for READY in vain.

@@ -7,7 +7,7 @@ use kagiban_tests::process;
 use kagiban_tests::strace::{self, Call, Fault, Injection, Run};
 use serde_json::Value;
 
-use crate::scene::{Layout, Scene, files_below, rotate_once};
+use crate::scene::{Layout, Rooted as _, Scene, files_below, rotate_once};
 use crate::{Point, in_parallel, points, strike, was_killed};
 
 const FROM: &str = "tokyo";

@@ -5,6 +5,7 @@ mod boot;
 mod durability;
 mod given_away;
 mod java;
+mod renewal;
 mod scene;
 mod service;
 
@@ -17,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kagiban_tests::strace::{Call, Fault, Injection, Run};
 use serde_json::Value;
 
-use scene::{Layout, Scene};
+use scene::{Layout, Rooted, Scene};
 
 /// A run mostly waits for a service to stop and to start.
 const WORKERS: usize = 4;
@@ -294,11 +295,11 @@ fn points(calls: &[Call], root: &Path, is_chosen: impl Fn(&Call) -> bool) -> Vec
 
 /// Sets a scene, and lets the fault come upon the call that is meant. The runtime starts threads by the call that starts a
 /// program, more or less of them as the machine is busy: a run where that was hit is done again.
-fn strike(
+fn strike<S: Rooted>(
     point: &Point,
-    set: impl Fn() -> Result<Scene>,
-    run: impl Fn(&Scene, Option<&Injection>) -> Result<Run>,
-) -> Result<(Scene, Run)> {
+    set: impl Fn() -> Result<S>,
+    run: impl Fn(&S, Option<&Injection>) -> Result<Run>,
+) -> Result<(S, Run)> {
     let mut nth = point.nth;
     for strike in 0..MAX_STRIKES {
         if strike >= MAX_CORRECTIONS {

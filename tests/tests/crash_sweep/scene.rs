@@ -46,6 +46,17 @@ pub(crate) struct Scene {
     owner: (u32, u32),
 }
 
+/// What is laid out anew for every point.
+pub(crate) trait Rooted {
+    fn root(&self) -> &Path;
+}
+
+impl Rooted for Scene {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
 /// The store that stands there before, and who signs what comes after: made once, by Java and by us.
 struct Fixture {
     store: Vec<u8>,
@@ -152,10 +163,6 @@ impl Scene {
     /// One recovery; what the rotation came to, or null when none was opened.
     pub(crate) fn recover(&self) -> Result<Value> {
         recover(&self.root)
-    }
-
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
     }
 
     pub(crate) fn service(&self) -> &Service {
