@@ -14,6 +14,8 @@ use crate::system::{self, Attributes, HeldEntry, names};
 
 /// Bytes; nobody meets or guesses such a name.
 const TEMPORARY_RANDOM: usize = 8;
+/// Between the name of the file, with a dot before it, and these in hexadecimal digits.
+const TEMPORARY_MARK: &str = ".kagiban-";
 /// Bytes. Whoever has the directory may have made one of terabytes out of a file that was small when it was surveyed.
 const MAX_COMPARED: u64 = 64 * 1024 * 1024;
 /// An agent's directory has under a hundred entries; a hostile one shall not keep us.
@@ -105,6 +107,15 @@ pub fn sweep(path: &Path) -> Vec<WriteError> {
     }
 }
 
+/// The same of every file of a directory to which nobody else writes.
+pub fn sweep_directory(directory: &Path) -> Vec<WriteError> {
+    match HeldEntry::find(&directory.join("any"), Links::Refuse) {
+        Err(FileError::NotFound { .. }) => Vec::new(),
+        Err(error) => vec![error.into()],
+        Ok(place) => place.sweep_those(is_some_temporary),
+    }
+}
+
 /// Whether an interrupted write to `path` left something beside it. What cannot be listed is nothing.
 pub fn has_left_over(path: &Path) -> bool {
     let names = HeldEntry::find(path, Links::Refuse).map_err(WriteError::from).and_then(|place| place.temporaries());
@@ -163,7 +174,11 @@ pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
 impl HeldEntry {
     /// See [`sweep`].
     pub(crate) fn sweep(&self) -> Vec<WriteError> {
-        let names = match self.temporaries() {
+        self.sweep_those(|name| is_temporary(&self.path, name))
+    }
+
+    fn sweep_those(&self, is_left: impl Fn(&OsStr) -> bool) -> Vec<WriteError> {
+        let names = match self.names_that(is_left) {
             Ok(names) => names,
             Err(error) => return vec![error],
         };
@@ -182,8 +197,12 @@ impl HeldEntry {
 
     /// What [`temporary_beside`] has named, among the first entries of the directory.
     pub(crate) fn temporaries(&self) -> Result<Vec<OsString>, WriteError> {
+        self.names_that(|name| is_temporary(&self.path, name))
+    }
+
+    fn names_that(&self, holds: impl Fn(&OsStr) -> bool) -> Result<Vec<OsString>, WriteError> {
         let listed = names::list(&self.directory, MAX_SWEPT_ENTRIES).map_err(self.failed("listing its directory"))?;
-        Ok(listed.into_iter().filter(|name| is_temporary(&self.path, name)).collect())
+        Ok(listed.into_iter().filter(|name| holds(name)).collect())
     }
 
     pub(crate) fn write_new(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
@@ -264,12 +283,22 @@ impl HeldEntry {
 
 fn is_temporary(path: &Path, name: &OsStr) -> bool {
     let random = name.as_encoded_bytes().strip_prefix(temporary_prefix(path).as_encoded_bytes());
-    random.is_some_and(|random| random.len() == 2 * TEMPORARY_RANDOM && random.iter().all(u8::is_ascii_hexdigit))
+    random.is_some_and(|random| random.len() == 2 * TEMPORARY_RANDOM) && is_some_temporary(name)
+}
+
+/// Of whichever file.
+fn is_some_temporary(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    let parts = name.len().checked_sub(2 * TEMPORARY_RANDOM).and_then(|at| name.split_at_checked(at));
+    parts.is_some_and(|(prefix, random)| {
+        let file = prefix.strip_prefix(b".").and_then(|prefix| prefix.strip_suffix(TEMPORARY_MARK.as_bytes()));
+        file.is_some_and(|file| !file.is_empty()) && random.iter().all(u8::is_ascii_hexdigit)
+    })
 }
 
 fn temporary_prefix(path: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".kagiban-");
+    prefix.push(TEMPORARY_MARK);
     prefix
 }

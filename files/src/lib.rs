@@ -38,8 +38,8 @@ use windows as system;
 pub use append::AppendedFile;
 pub use directory::StagedDirectory;
 pub use durable::{
-    check_room, has_left_over, narrow, remove, replace, replace_in_directory_of, sweep, sync_directory_of, sync_file,
-    temporary_beside, write_new, write_unsynced,
+    check_room, has_left_over, narrow, remove, replace, replace_in_directory_of, sweep, sweep_directory,
+    sync_directory_of, sync_file, temporary_beside, write_new, write_unsynced,
 };
 pub use file::{
     DirectoryIdentity, DirectoryOwner, Exposure, FileEnds, FileError, FileIdentity, FileRead, Links, WriteError,

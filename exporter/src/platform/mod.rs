@@ -47,8 +47,8 @@ pub use kagiban_files::{
     FileRead, HeldFile, Links, Surveyed, SurveyedFile, Swap, WriteError, check_private_directory, check_replaceable,
     check_room, create_private_directory, destination, directory_identity, has_left_over, identify,
     is_readable_by_others, is_writable_by_others, move_aside, narrow, read_ends, read_held, read_listed, read_regular,
-    remove, replace, replace_in_directory_of, survey, swap, swap_names, sweep, sync_directory_of, sync_file,
-    temporary_beside, unlink_second_name, write_new, write_unsynced,
+    remove, replace, replace_in_directory_of, survey, swap, swap_names, sweep, sweep_directory, sync_directory_of,
+    sync_file, temporary_beside, unlink_second_name, write_new, write_unsynced,
 };
 pub use kagiban_process::system::{Request, Requests, forbid_dumps, receive_at};
 pub use kagiban_service::{Lifecycle, REGISTERS_ITSELF, announce, asked_by_manager};

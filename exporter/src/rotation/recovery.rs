@@ -269,7 +269,7 @@ impl Rotator {
             paths.extend(self.agent.replaced());
         }
         let backup = self.host.state_directory.backup(&self.agent.name, self.record.generation);
-        let swept = paths.into_iter().flat_map(platform::sweep).chain(backup::sweep(&backup, self.files()));
+        let swept = paths.into_iter().flat_map(platform::sweep).chain(platform::sweep_directory(&backup));
         for error in swept {
             tracing::warn!(agent = %self.agent.name, %error, "left-over files could not be removed");
         }

@@ -32,7 +32,7 @@ pub enum StateDirectoryError {
     Write(#[from] WriteError),
     #[error("{}: another kagiban-exporter uses this state directory; stop it first", path.display())]
     InUse { path: PathBuf },
-    #[error("{}: {source}", path.display())]
+    #[error("the state directory: {}: {source}", path.display())]
     Lock { path: PathBuf, source: std::io::Error },
 }
 

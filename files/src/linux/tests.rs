@@ -417,6 +417,25 @@ fn what_an_interrupted_write_left_is_swept_and_nothing_else() {
     assert_eq!(room.names().len(), 4);
 }
 
+/// Holds A2: a copy that was cut off may be one of a key, of a file that no journal names.
+#[test]
+fn of_a_directory_of_our_own_what_any_interrupted_write_left_is_swept() {
+    let room = Room::new();
+    let path = room.file("store", b"keep");
+    for name in [".kagiban-0123456789abcdef", "other.kagiban-0123456789abcdef", ".other.kagiban-0123456789abcdeg"] {
+        room.file(name, b"keep");
+    }
+    for name in ["store", "0-default.sh", "another"] {
+        write_new(&temporary_beside(&path.with_file_name(name)).expect("name"), b"key", None).expect("write");
+    }
+    assert!(sweep_directory(path.parent().expect("a directory")).is_empty());
+    assert_eq!(
+        room.names(),
+        [".kagiban-0123456789abcdef", ".other.kagiban-0123456789abcdeg", "other.kagiban-0123456789abcdef", "store"]
+    );
+    assert!(sweep_directory(&room.at("nowhere")).is_empty());
+}
+
 /// Holds A14: what cannot be removed keeps nothing else, a key among it, from being removed.
 #[test]
 fn a_sweep_goes_on_after_what_it_cannot_remove_and_tells_of_each() {

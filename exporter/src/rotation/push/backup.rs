@@ -214,12 +214,6 @@ pub(in crate::rotation) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), W
     }
 }
 
-/// Removes what an interrupted backup left beside its files: copies of an old key, too. Says what could not be removed.
-pub(in crate::rotation) fn sweep(directory: &Path, files: &[FileSwap]) -> Vec<WriteError> {
-    let copies = files.iter().filter_map(|file| file.old.as_ref()).map(|old| old.backup.as_path());
-    copies.chain([directory.join(MANIFEST).as_path()]).flat_map(platform::sweep).collect()
-}
-
 /// What there is to restore when no journal says so.
 #[derive(Debug, Default)]
 pub(in crate::rotation) struct Newest {
