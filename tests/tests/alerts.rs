@@ -164,9 +164,9 @@ const CASES: &[Case] = &[
         alert: "KagibanClientsWithoutCertificate",
         minute: 1441,
         alerts: 1,
-        // Of one agent some have come over, and of another none is left.
+        // Of one agent some have come over, while no list came for an hour, and of another none is left.
         fires: &[
-            (r#"kagiban_clients_without_certificate{agent="a",product="p"}"#, "7x700 2x800"),
+            (r#"kagiban_clients_without_certificate{agent="a",product="p"}"#, "7x700 _x60 2x740"),
             (r#"kagiban_clients_without_certificate{agent="b",product="p"}"#, "7x700 0x800"),
         ],
         silent: &[&[(r#"kagiban_clients_without_certificate{agent="a",product="p"}"#, "0x1500")]],

@@ -15,6 +15,7 @@ pub(crate) const CLIENT: &str = "{client}";
 pub(crate) const CERTIFICATE: &str = "{certificate}";
 pub(crate) const FILES: &str = "{files}";
 pub(crate) const PASSWORD_FILE: &str = "{passwordFile}";
+const PLACEHOLDERS: [&str; 4] = [CLIENT, CERTIFICATE, FILES, PASSWORD_FILE];
 
 /// Half of the shortest pause between two attempts, so that none meets the one before.
 const LONGEST_DEADLINE: Duration = Duration::from_mins(30);
@@ -53,7 +54,18 @@ impl ClientRepairConfig {
             Err(error) => return wrong("command", &error.to_string()),
         };
         if !program.names(CLIENT) {
-            return wrong("command", "has no argument {client}, so that it would not know whom to repair");
+            return wrong(
+                "command",
+                "has no argument that is {client} and nothing else, so that it would not know whom to repair",
+            );
+        }
+        if let Some(unknown) =
+            command.iter().find(|word| is_placeholder(word) && !PLACEHOLDERS.contains(&word.as_str()))
+        {
+            return wrong(
+                "command",
+                &format!("the argument {unknown} stands for nothing; known are {}", PLACEHOLDERS.join(", ")),
+            );
         }
         if facts.is_none() && (program.names(CERTIFICATE) || program.names(FILES)) {
             return wrong("command", "{certificate} and {files} are not known of this product; write the paths");
@@ -76,6 +88,12 @@ impl ClientRepairConfig {
         }
         None
     }
+}
+
+/// What looks like a word that stands for something: a misspelt one would be handed over as it is.
+fn is_placeholder(word: &str) -> bool {
+    let name = word.strip_prefix('{').and_then(|word| word.strip_suffix('}'));
+    name.is_some_and(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic()))
 }
 
 /// Files are copied to a client that may be at the end of a slow line.
@@ -117,11 +135,13 @@ mod tests {
         }
         for (section, setting, why) in [
             ("{command: []}", "command", ""),
-            ("{command: ['{client}']}", "command", "no argument {client}"),
+            ("{command: ['{client}']}", "command", "no argument that is {client}"),
             ("{command: [bin/deliver, '{client}']}", "command", "absolute"),
-            ("{command: [deliver]}", "command", "no argument {client}"),
-            ("{command: [deliver, '//{client}']}", "command", "no argument {client}"),
+            ("{command: [deliver]}", "command", "no argument that is {client}"),
+            ("{command: [deliver, '//{client}']}", "command", "no argument that is {client}"),
             ("{command: [deliver, '{client}', '{passwordFile}']}", "passwordFile", "missing"),
+            ("{command: [deliver, '{client}', '{password}']}", "command", "{password} stands for nothing"),
+            ("{command: [deliver, '{client}', '{certifcate}']}", "command", "{certificate}"),
             (
                 "{command: [deliver, '{client}'], passwordFile: /run/unload}",
                 "passwordFile",

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::error;
+
 use crate::config::{AgentConfig, ClientRepairConfig, Config};
 use crate::converge::{Repair, Setup};
 use crate::installation::Installed;
@@ -11,9 +13,14 @@ use crate::snapshot::Board;
 
 /// `rotates` says whether agents are rotated on this host.
 pub(super) fn setups(config: &Config, installed: &[Installed], rotates: bool, board: &Arc<Board>) -> Vec<Setup> {
-    // One that is refused is told as such by its rotations.
-    let agents = config.rotated_agents().filter(|agent| Agent::as_written(agent).is_ok());
-    let repaired = agents.filter_map(|agent| Some((agent, agent.clients.as_ref()?.repair.as_ref()?)));
+    let repaired = config.rotated_agents().filter_map(|agent| Some((agent, agent.clients.as_ref()?.repair.as_ref()?)));
+    let repaired = repaired.filter(|(agent, _)| match Agent::as_written(agent) {
+        Ok(_) => true,
+        Err(error) => {
+            error!(agent = %agent.name, %error, "no client of this agent is repaired");
+            false
+        }
+    });
     let setup = |(agent, repair): (&AgentConfig, &ClientRepairConfig)| {
         let found = |product| installed.iter().find(|at| at.product == product).map(|at| at.directory.clone());
         Setup {
