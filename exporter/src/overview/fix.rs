@@ -194,6 +194,7 @@ fn of_clients(reason: &str) -> Option<&'static str> {
         "in_use" => {
             "wait: a rotation, or another kagiban-exporter, asks for the list, and it is asked for again by itself"
         }
+        "no_space" => "make room where the state directory lies: what is written to a full disk is cut",
         "not_started" | "not_runnable" => "correct clients.list.command or directory in the configuration",
         "state_directory" => {
             "let the exporter write to its state directory: the list is written there, where nobody else may read it"

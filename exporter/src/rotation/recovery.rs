@@ -130,12 +130,14 @@ impl Rotator {
         if left.is_none() {
             rotation.start_begun = None;
         }
+        // Nothing of a repair is begun a second time: what is left is to look, and that harms nobody however often it is cut off.
+        let recoveries = if rotation.repair.is_some() { 0 } else { rotation.recoveries };
         let resumption = match &found {
             Phase::Committed { before } if self.is_mixture() => Resumption::of_mixture(*before),
             Phase::Renewal { step } if has_begun => {
-                Phase::Renewal { step: step.clone().begun_before() }.resumed(rotation.recoveries)
+                Phase::Renewal { step: step.clone().begun_before() }.resumed(recoveries)
             }
-            _ => found.clone().resumed(rotation.recoveries),
+            _ => found.clone().resumed(recoveries),
         };
         if resumption.mend == Mend::Keep && resumption.state == found && found.is_decided() {
             return;

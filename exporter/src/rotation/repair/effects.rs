@@ -315,6 +315,8 @@ mod tests {
             let rotation = rotator.record.rotation.as_mut().expect("a repair");
             rotation.repair = Some(RepairRecord { boot: platform::boot_id(), ended_at: None, proof: None });
             rotation.state = Phase::Renewal { step: found };
+            // However often it was: a freeze would be ended by a person, where there is nothing to mend.
+            rotation.recoveries = 9;
             match &mut rotation.repair {
                 repair if is_ordered => *repair = None,
                 Some(repair) => {

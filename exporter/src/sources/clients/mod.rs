@@ -38,6 +38,7 @@ pub(super) const REASONS: &[&str] = &[
     "exposed",
     "failed",
     IN_USE,
+    "no_space",
     "not_regular",
     ProgramError::NOT_RUNNABLE,
     NOT_STARTED,

@@ -1,6 +1,7 @@
 //! Where a program writes its list: a file of one question, in a directory that nobody else may enter.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tracing::warn;
 
 use super::{IN_USE, REASONS, STATE_DIRECTORY};
 use crate::blocking::{self, Work};
-use crate::platform::{self, FileError, FileLock, Links};
+use crate::platform::{self, FileError, FileLock, Links, WriteError};
 use crate::snapshot::Trouble;
 use crate::sources::blocking::blocked_by;
 use crate::trouble::one_of;
@@ -23,6 +24,10 @@ const LOCK: &str = "lock";
 const EXTENSION: &str = "csv";
 /// A list of a hundred thousand clients; more is none.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// That are to be free afterwards: what is written to a full disk is cut.
+const SPARE_BYTES: u64 = 1024 * 1024;
+/// Of what earlier programs have left, and nobody can remove.
+const MOST_LEFT: usize = 16;
 /// Small files on a local disk: milliseconds, unless the file system hangs.
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -50,9 +55,12 @@ impl ListPlace {
     pub(super) async fn take(self) -> Result<Option<Vec<u8>>, Trouble> {
         let take = move || {
             let read = platform::read_held(&self.file, MAX_BYTES, Links::Refuse);
-            if let Err(error) = platform::remove(&self.file) {
-                warn!(%error, "a list of clients could not be removed; it is at the next one");
+            // Its program may not have told that the disk was full.
+            let room = platform::check_room(&self.file, SPARE_BYTES);
+            if let Err(error) = removed(&self.file) {
+                warn!(file = %self.file.display(), %error, "a list of clients could not be removed; it is at the next one");
             }
+            room.map_err(|error| no_room(&error))?;
             match read {
                 Ok(held) => Ok(Some(held.bytes.to_vec())),
                 Err(FileError::NotFound { .. }) => Ok(None),
@@ -73,12 +81,37 @@ fn made_in(directory: &Path) -> Result<ListPlace, Trouble> {
     let lock = lock.ok_or_else(|| {
         Trouble::new(IN_USE, format!("{}: another list is being asked for; it is tried again", directory.display()))
     })?;
+    let mut stay = 0;
     for left in fs::read_dir(directory).map_err(|error| failed(&error))?.flatten().map(|entry| entry.path()) {
-        if left.extension().is_some_and(|extension| extension == EXTENSION) {
-            platform::remove(&left).map_err(|error| failed(&error))?;
+        if left.extension().is_some_and(|extension| extension == EXTENSION)
+            && let Err(error) = removed(&left)
+        {
+            warn!(file = %left.display(), %error, "what a program has left in the place of its list could not be removed");
+            stay += 1;
         }
     }
+    if stay > MOST_LEFT {
+        return Err(failed(&format_args!(
+            "{}: more than {MOST_LEFT} files of earlier lists cannot be removed",
+            directory.display()
+        )));
+    }
+    platform::check_room(&directory.join(LOCK), MAX_BYTES + SPARE_BYTES).map_err(|error| no_room(&error))?;
     // A program that was killed and has not ended yet may still write to the file of its own question.
     let file = directory.join(format!("{}.{EXTENSION}", Timestamp::now().as_nanosecond()));
     Ok(ListPlace { file, _lock: lock })
+}
+
+/// A program may make a directory there; nothing in it is followed.
+fn removed(left: &Path) -> io::Result<()> {
+    match platform::remove(left) {
+        Ok(()) => Ok(()),
+        Err(_) if left.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) => fs::remove_dir_all(left),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// A list that was cut would take clients for repaired.
+fn no_room(error: &WriteError) -> Trouble {
+    Trouble::new(one_of(REASONS, error.reason(), STATE_DIRECTORY), format!("stateDirectory: {error}"))
 }
