@@ -10,7 +10,7 @@ use crate::platform::Command;
 
 /// How clients of one agent are repaired.
 #[derive(Clone, Debug)]
-pub struct Repair {
+pub struct ClientRepair {
     /// [`CLIENT`] is in it still.
     command: Command,
     pub deadline: Duration,
@@ -19,7 +19,7 @@ pub struct Repair {
     pub concurrent: usize,
 }
 
-impl Repair {
+impl ClientRepair {
     /// Of an agent that is installed there.
     pub fn of(config: &ClientRepairConfig, at: Option<&Installed>) -> Self {
         let ClientRepairConfig { deadline, attempts, concurrent, .. } = config;
@@ -55,7 +55,7 @@ mod tests {
         ))
         .expect("a section");
         let installed = Installed { product: Product::ApexOne, directory: "/srv/apex".into() };
-        let repair = Repair::of(&config, Some(&installed));
+        let repair = ClientRepair::of(&config, Some(&installed));
         assert_eq!((repair.deadline, repair.limits.attempts, repair.concurrent), (Duration::from_mins(2), 3, 1));
         let Command::Program(argv) = repair.for_client(&"PC-01".parse().expect("a host name")) else {
             panic!("a program")

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::client::ClientHost;
 use super::machine::{AttemptEnd, Listing, RepairResult, Repairs, Tried};
 use super::record::RecordFile;
-use super::repair::Repair;
+use super::repair::ClientRepair;
 use crate::blocking::{self, Work};
 use crate::platform::{self, ProgramError};
 use crate::rotation::PowerGate;
@@ -40,7 +40,7 @@ const RECORDS: &str = "client-repairs";
 #[derive(Debug)]
 pub struct Setup {
     pub agent: AgentName,
-    pub repair: Repair,
+    pub repair: ClientRepair,
     pub state_directory: PathBuf,
     pub power: PowerGate,
     /// Where lists and rotations are seen, and what becomes of repairs is told.
@@ -53,7 +53,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Repairer {
     agent: AgentName,
-    repair: Arc<Repair>,
+    repair: Arc<ClientRepair>,
     record: RecordFile,
     repairs: Repairs,
     power: PowerGate,
@@ -284,7 +284,7 @@ fn asked(agent: &AgentName) -> String {
 /// One client, for as long as its program takes.
 async fn repaired(
     agent: AgentName,
-    repair: Arc<Repair>,
+    repair: Arc<ClientRepair>,
     client: ClientHost,
     before: Option<Tried>,
 ) -> (ClientHost, Option<Tried>, Result<AttemptEnd, Trouble>) {
@@ -325,7 +325,7 @@ mod tests {
         let repair = serde_yaml::from_str("{command: [deliver, '{client}']}").expect("a section");
         let power = PowerGate::new(&power).watching(Arc::clone(&board));
         let (agent, state_directory) = ("av".parse().expect("a name"), root.join("state"));
-        Repairer::open(Setup { agent, repair: Repair::of(&repair, None), state_directory, power, board, rotates }).await
+        Repairer::open(Setup { agent, repair: ClientRepair::of(&repair, None), state_directory, power, board, rotates }).await
     }
 
     async fn obstacle(repairer: &Repairer) -> Option<&'static str> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{AgentConfig, ClientRepairConfig, Config};
-use crate::converge::{Repair, Setup};
+use crate::converge::{ClientRepair, Setup};
 use crate::installation::Installed;
 use crate::rotation::PowerGate;
 use crate::rotation::agent::Agent;
@@ -18,7 +18,7 @@ pub(super) fn setups(config: &Config, installed: &[Installed], rotates: bool, bo
         let found = |product| installed.iter().find(|at| at.product == product).map(|at| at.directory.clone());
         Setup {
             agent: agent.name.clone(),
-            repair: Repair::of(repair, Installed::of(agent, found).as_ref()),
+            repair: ClientRepair::of(repair, Installed::of(agent, found).as_ref()),
             state_directory: config.state_directory(),
             power: PowerGate::new(&config.power).watching(Arc::clone(board)),
             board: Arc::clone(board),
