@@ -325,7 +325,7 @@ mod tests {
         let repair = serde_yaml::from_str("{command: [deliver, '{client}']}").expect("a section");
         let power = PowerGate::new(&power).watching(Arc::clone(&board));
         let (agent, state_directory) = ("av".parse().expect("a name"), root.join("state"));
-        Repairer::open(Setup { agent, repair: ClientRepair::of(&repair, None), state_directory, power, board, rotates }).await
+        Repairer::open(Setup { agent, repair: ClientRepair::of(&repair, None).expect("a repair"), state_directory, power, board, rotates }).await
     }
 
     async fn obstacle(repairer: &Repairer) -> Option<&'static str> {

@@ -16,14 +16,15 @@ pub(super) fn setups(config: &Config, installed: &[Installed], rotates: bool, bo
     let repaired = agents.filter_map(|agent| Some((agent, agent.clients.as_ref()?.repair.as_ref()?)));
     let setup = |(agent, repair): (&AgentConfig, &ClientRepairConfig)| {
         let found = |product| installed.iter().find(|at| at.product == product).map(|at| at.directory.clone());
-        Setup {
+        let repair = ClientRepair::of(repair, Installed::of(agent, found).as_ref())?;
+        Some(Setup {
             agent: agent.name.clone(),
-            repair: ClientRepair::of(repair, Installed::of(agent, found).as_ref()),
+            repair,
             state_directory: config.state_directory(),
             power: PowerGate::new(&config.power).watching(Arc::clone(board)),
             board: Arc::clone(board),
             rotates,
-        }
+        })
     };
-    repaired.map(setup).collect()
+    repaired.filter_map(setup).collect()
 }
