@@ -80,18 +80,21 @@ impl Installed {
 }
 
 /// The program that gives a client the certificate, with the places of what it delivers; the client's name is not in it yet. The
-/// configuration was checked when it was read.
-pub(crate) fn client_repair_command(config: &ClientRepairConfig, at: Option<&Installed>) -> Command {
+/// configuration was checked when it was read. None where it is to be given a place in a directory that is not known.
+pub(crate) fn client_repair_command(config: &ClientRepairConfig, at: Option<&Installed>) -> Option<Command> {
     let filled = |command: Command, placeholder, path: &Path| command.with(placeholder, &path.to_string_lossy());
     let mut command = Command::Program(config.command.clone());
     if let Some((at, clients)) = at.and_then(|at| Some((at, at.product.facts().clients?))) {
         command = filled(command, CERTIFICATE, &below(&at.directory, clients.certificate));
         command = filled(command, FILES, &below(&at.directory, clients.files));
     }
-    match &config.password_file {
+    if command.names(CERTIFICATE) || command.names(FILES) {
+        return None;
+    }
+    Some(match &config.password_file {
         Some(file) => filled(command, PASSWORD_FILE, file),
         None => command,
-    }
+    })
 }
 
 /// A file that a product's facts name, its parts divided by slashes.

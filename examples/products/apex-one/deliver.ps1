@@ -16,9 +16,14 @@ $session = New-PSSession -ComputerName $Client
 try {
     # A directory of its own, which administrators alone may write to: what lies there is run.
     $place = Invoke-Command -Session $session {
+        $ErrorActionPreference = 'Stop'
         $place = Join-Path $env:SystemRoot "Temp\kagiban-$([guid]::NewGuid())"
         New-Item -ItemType Directory -Path $place | Out-Null
         & icacls $place /inheritance:r /grant '*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F' | Out-Null
+        if ($LASTEXITCODE -ne 0) {
+            Remove-Item -LiteralPath $place
+            throw "icacls ended with $LASTEXITCODE"
+        }
         $place
     }
     $is64 = Invoke-Command -Session $session { [Environment]::Is64BitOperatingSystem }
@@ -32,6 +37,7 @@ try {
     $password = if ($PasswordFile) { Get-Content -LiteralPath $PasswordFile -TotalCount 1 } else { $null }
     $status = Invoke-Command -Session $session -ArgumentList $place, $program, (Split-Path -Leaf $Certificate), $password {
         param($place, $program, $file, $password)
+        $ErrorActionPreference = 'Stop'
         try {
             Set-Location -LiteralPath $place
             $arguments = @('-e', (Join-Path $place $file))
@@ -43,6 +49,8 @@ try {
             Remove-Item -LiteralPath $place -Recurse -Force
         }
     }
+    # Nothing would be taken for 0.
+    if ($status -isnot [int]) { throw "$program did not run on $Client" }
     exit $status
 }
 finally {

@@ -97,6 +97,15 @@ pub enum RepairResult {
     CutOff,
 }
 
+/// Why a newer list is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedFor {
+    /// An attempt was made since it was begun. It may name clients that have the certificate meanwhile, so that nobody is begun by it.
+    Attempt,
+    /// A pause is over since. That holds up no other client.
+    Pause,
+}
+
 impl RepairResult {
     pub const ALL: [Self; 5] = [Self::Repaired, Self::StillListed, Self::Failed, Self::TimedOut, Self::CutOff];
 
@@ -180,10 +189,13 @@ impl Repairs {
         self.tried.iter().filter(move |(_, tried)| stays(tried)).map(|(client, _)| client)
     }
 
-    /// Whether a list is wanted that is newer than one that was begun at this time: an attempt has ended since, or a pause is over.
-    pub fn wants_list(&self, begun: Timestamp, now: Timestamp) -> bool {
+    /// Why a list is wanted that is newer than one that was begun at this time; none where none is.
+    pub fn wants_list(&self, begun: Timestamp, now: Timestamp) -> Option<WantedFor> {
         let is_over = |tried: &Tried| begun < tried.pause_ends() && tried.pause_ends() <= now;
-        self.tried.values().any(|tried| begun <= tried.last_change(now) || is_over(tried))
+        if self.tried.values().any(|tried| begun <= tried.last_change(now)) {
+            return Some(WantedFor::Attempt);
+        }
+        self.tried.values().any(is_over).then_some(WantedFor::Pause)
     }
 }
 

@@ -16,5 +16,5 @@ mod repair;
 mod repairer;
 
 pub use client::{ClientHost, NoHostName};
-pub use repair::Repair;
+pub use repair::ClientRepair;
 pub use repairer::{Repairer, Setup};

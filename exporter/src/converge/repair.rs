@@ -10,7 +10,7 @@ use crate::platform::Command;
 
 /// How clients of one agent are repaired.
 #[derive(Clone, Debug)]
-pub struct Repair {
+pub struct ClientRepair {
     /// [`CLIENT`] is in it still.
     command: Command,
     pub deadline: Duration,
@@ -19,12 +19,12 @@ pub struct Repair {
     pub concurrent: usize,
 }
 
-impl Repair {
-    /// Of an agent that is installed there.
-    pub fn of(config: &ClientRepairConfig, at: Option<&Installed>) -> Self {
+impl ClientRepair {
+    /// Of an agent that is installed there. None where its program is to be given a place in a directory that is not known.
+    pub fn of(config: &ClientRepairConfig, at: Option<&Installed>) -> Option<Self> {
         let ClientRepairConfig { deadline, attempts, concurrent, .. } = config;
-        let (command, limits) = (client_repair_command(config, at), Limits { attempts: *attempts });
-        Self { command, deadline: deadline.as_duration(), limits, concurrent: *concurrent }
+        let (command, limits) = (client_repair_command(config, at)?, Limits { attempts: *attempts });
+        Some(Self { command, deadline: deadline.as_duration(), limits, concurrent: *concurrent })
     }
 
     /// The program, for whoever judges it before it is run.
@@ -55,7 +55,7 @@ mod tests {
         ))
         .expect("a section");
         let installed = Installed { product: Product::ApexOne, directory: "/srv/apex".into() };
-        let repair = Repair::of(&config, Some(&installed));
+        let repair = ClientRepair::of(&config, Some(&installed)).expect("its places are known");
         assert_eq!((repair.deadline, repair.limits.attempts, repair.concurrent), (Duration::from_mins(2), 3, 1));
         let Command::Program(argv) = repair.for_client(&"PC-01".parse().expect("a host name")) else {
             panic!("a program")
@@ -65,5 +65,16 @@ mod tests {
             ["PC-01".to_owned(), place("PCCSRV/Pccnt/Common/OfcNTCer.dat"), place("PCCSRV/Admin/Utility/IpXfer")];
         assert_eq!(argv[1..4], expected);
         assert!(argv[4].ends_with("unload") && argv[5] == "x{client}", "{argv:?}");
+    }
+
+    #[test]
+    fn a_command_that_needs_a_directory_that_is_not_known_is_none() {
+        for (arguments, is_one) in
+            [("'{client}'", true), ("'{client}', '{certificate}'", false), ("'{client}', '{files}'", false)]
+        {
+            let config: ClientRepairConfig =
+                serde_yaml::from_str(&format!("{{command: [deliver, {arguments}]}}")).expect("a section");
+            assert_eq!(ClientRepair::of(&config, None).is_some(), is_one, "{arguments}");
+        }
     }
 }

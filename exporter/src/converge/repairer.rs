@@ -15,21 +15,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::client::ClientHost;
-use super::machine::{AttemptEnd, Listing, RepairResult, Repairs, Tried};
+use super::machine::{AttemptEnd, Listing, RepairResult, Repairs, Tried, WantedFor};
 use super::record::RecordFile;
-use super::repair::Repair;
+use super::repair::ClientRepair;
 use crate::blocking::{self, Work};
 use crate::platform::{self, ProgramError};
 use crate::rotation::PowerGate;
 use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
-use crate::snapshot::{Board, Label, RepairsSeen, SourceId, SourceKind, Trouble};
+use crate::snapshot::{Board, Label, Pass, RepairsSeen, SourceId, SourceKind, Trouble};
 use crate::sources::clients::MOST_KEPT;
 use crate::sources::{Wakes, unexposed};
 
 /// How often it is looked whether there is a newer list.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// A list that is asked for and does not come is asked for again.
+/// A list that is asked for and does not come is asked for again. Pauses end at any time: they have none made more often than that, since
+/// each has the server look through all of its clients.
 const ASK_AGAIN: Duration = Duration::from_mins(10);
+/// After a round that this host was to blame for, such as by a program that is not there; each further rest is twice as long.
+const FIRST_REST: Duration = Duration::from_mins(1);
+/// So long it takes at most until it is seen that the cause is gone.
+const LONGEST_REST: Duration = Duration::from_mins(10);
 /// A small file, synced; a disk that writes back gigabytes may take seconds.
 const RECORD_WITHIN: Duration = Duration::from_secs(20);
 
@@ -40,7 +45,7 @@ const RECORDS: &str = "client-repairs";
 #[derive(Debug)]
 pub struct Setup {
     pub agent: AgentName,
-    pub repair: Repair,
+    pub repair: ClientRepair,
     pub state_directory: PathBuf,
     pub power: PowerGate,
     /// Where lists and rotations are seen, and what becomes of repairs is told.
@@ -53,7 +58,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Repairer {
     agent: AgentName,
-    repair: Arc<Repair>,
+    repair: Arc<ClientRepair>,
     record: RecordFile,
     repairs: Repairs,
     power: PowerGate,
@@ -64,8 +69,20 @@ pub struct Repairer {
     /// Of the newest list: their names are none of hosts, and reach no program.
     nameless: BTreeSet<Label>,
     trouble: Option<Trouble>,
+    rest: Rest,
     told: Option<RepairsSeen>,
 }
+
+/// None is begun for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rest {
+    length: Duration,
+    until: Option<Instant>,
+}
+
+/// When a list was last asked for, and than which it was to be newer.
+#[derive(Debug, Default)]
+struct Asked(Option<(Timestamp, Instant)>);
 
 impl Repairer {
     /// Goes on from what an earlier run has written down.
@@ -94,6 +111,7 @@ impl Repairer {
             results,
             nameless: BTreeSet::new(),
             trouble: None,
+            rest: Rest::default(),
             told: None,
         };
         repairer.tell(None);
@@ -105,7 +123,7 @@ impl Repairer {
         let list_of = SourceId::own(SourceKind::Clients, Label::new(self.agent.as_str()));
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut heeded, mut asked) = (None, None::<(Timestamp, Instant)>);
+        let (mut heeded, mut asked) = (None, Asked::default());
         let work = async {
             loop {
                 ticks.tick().await;
@@ -116,9 +134,7 @@ impl Repairer {
                     self.heed(&list, Timestamp::now()).await;
                 }
                 self.round(&list).await;
-                let is_asked = |(of, at): (Timestamp, Instant)| of == list.begun && at.elapsed() < ASK_AGAIN;
-                if self.wants_list(&list) && !asked.is_some_and(is_asked) {
-                    asked = Some((list.begun, Instant::now()));
+                if self.wants_list(&list).is_some_and(|wanted| asked.ask(wanted, list.begun, Instant::now())) {
                     wakes.wake(&list_of);
                 }
             }
@@ -128,9 +144,7 @@ impl Repairer {
 
     /// The newest list, with those whose names are none of hosts set apart.
     fn listed(&mut self) -> Option<Listing> {
-        let id = SourceId::own(SourceKind::Clients, Label::new(self.agent.as_str()));
-        let snapshot = self.board.snapshot();
-        let pass = snapshot.sources.get(&id)?.pass.as_deref()?;
+        let pass = self.newest()?;
         let lacking = pass.clients()?.lacking.as_ref()?;
         let (mut names, mut nameless, mut kept) = (BTreeSet::new(), BTreeSet::new(), 0);
         for name in lacking.named.iter().chain(&lacking.others) {
@@ -141,9 +155,17 @@ impl Repairer {
             }
         }
         self.nameless = nameless;
-        // Before the program was begun: who was repaired since may be in it.
-        let took = SignedDuration::try_from(pass.took).unwrap_or(SignedDuration::ZERO);
-        Some(Listing { begun: pass.ended - took, names, is_complete: kept < MOST_KEPT })
+        Some(Listing { begun: begun(&pass), names, is_complete: kept < MOST_KEPT })
+    }
+
+    fn newest(&self) -> Option<Arc<Pass>> {
+        let id = SourceId::own(SourceKind::Clients, Label::new(self.agent.as_str()));
+        self.board.snapshot().sources.get(&id)?.pass.clone()
+    }
+
+    /// No other look at the clients has ended since.
+    fn is_newest(&self, list: &Listing) -> bool {
+        self.newest().is_some_and(|pass| begun(&pass) == list.begun)
     }
 
     /// Takes what a list says of the attempts before it.
@@ -162,62 +184,74 @@ impl Repairer {
         self.tell(self.trouble.clone());
     }
 
-    fn wants_list(&self, list: &Listing) -> bool {
+    fn wants_list(&self, list: &Listing) -> Option<WantedFor> {
         self.repairs.wants_list(list.begun, Timestamp::now())
     }
 
-    /// Repairs those that are due by this list, as long as nothing forbids it. Returns how many were begun.
-    async fn round(&mut self, list: &Listing) -> usize {
-        // An older one may name those that were repaired since.
-        if self.wants_list(list) {
-            return 0;
+    /// Repairs those that are due by this list, as long as nothing forbids it and there is no newer one.
+    async fn round(&mut self, list: &Listing) {
+        if self.wants_list(list) == Some(WantedFor::Attempt) || !self.rest.is_over(Instant::now()) {
+            return;
         }
         let mut waiting = self.repairs.due(list, self.repair.limits, Timestamp::now()).into_iter().peekable();
         if waiting.peek().is_none() {
             self.tell(None);
-            return 0;
+            return;
         }
-        let (mut running, mut begun, mut trouble) = (FuturesUnordered::new(), 0, None);
+        let mut running = FuturesUnordered::new();
+        let mut free: BTreeSet<usize> = (1..=self.repair.concurrent).collect();
+        // What forbids it may pass at any time; what is broken is not tried over and over.
+        let (mut forbidden, mut broken, mut has_run) = (None, None, false);
         loop {
-            while trouble.is_none() && running.len() < self.repair.concurrent {
+            while forbidden.is_none() && broken.is_none() && self.is_newest(list) {
+                let Some(&slot) = free.first() else { break };
                 let Some(client) = waiting.next() else { break };
-                match self.begin(&client).await {
+                if let Err(why) = self.check_allowed().await {
+                    forbidden = Some(why);
+                    break;
+                }
+                match self.begin(&client, slot).await {
                     Ok(before) => {
-                        begun += 1;
-                        running.push(repaired(self.agent.clone(), Arc::clone(&self.repair), client, before));
+                        free.remove(&slot);
+                        running.push(repaired(self.agent.clone(), slot, Arc::clone(&self.repair), client, before));
                     }
-                    Err(why) => trouble = Some(why),
+                    Err(why) => broken = Some(why),
                 }
             }
-            let Some((client, before, ended)) = running.next().await else { break };
+            let Some((slot, client, before, ended)) = running.next().await else { break };
+            free.insert(slot);
             match ended {
-                Ok(how) => self.repairs.end(&client, how, Timestamp::now()),
+                Ok(how) => {
+                    has_run = true;
+                    self.repairs.end(&client, how, Timestamp::now());
+                }
                 // The program is not there, or this host has no process for it: no client is to blame.
                 Err(why) => {
-                    begun -= 1;
                     self.repairs.take_back(&client, before);
-                    trouble.get_or_insert(why);
+                    broken.get_or_insert(why);
                 }
             }
             if let Err(why) = self.save().await {
-                trouble.get_or_insert(why);
+                broken.get_or_insert(why);
             }
         }
-        self.tell(trouble);
-        begun
+        if broken.is_some() {
+            self.rest = self.rest.longer(Instant::now());
+        } else if has_run {
+            self.rest = Rest::default();
+        }
+        self.tell(broken.or(forbidden));
     }
 
-    /// Asks whether another client may be begun, and writes down that it is.
-    async fn begin(&mut self, client: &ClientHost) -> Result<Option<Tried>, Trouble> {
-        self.check_allowed().await?;
-        let asked = asked(&self.agent);
+    /// Looks at the program, and writes down that a client is begun.
+    async fn begin(&mut self, client: &ClientHost, slot: usize) -> Result<Option<Tried>, Trouble> {
+        let asked = asked(&self.agent, slot);
         unexposed(CLIENT_REPAIR_COMMAND, &asked, self.repair.command()).await?;
         let before = self.repairs.begin(client, Timestamp::now());
         if let Err(trouble) = self.save().await {
             self.repairs.take_back(client, before);
             return Err(trouble);
         }
-        info!(agent = %self.agent, %client, "a client is given the certificate");
         Ok(before)
     }
 
@@ -276,21 +310,55 @@ impl Repairer {
     }
 }
 
-/// No name of an agent has a space: programs that hang take nothing from what starts the service.
-fn asked(agent: &AgentName) -> String {
-    format!("{agent} clients")
+impl Rest {
+    fn is_over(self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+
+    fn longer(self, now: Instant) -> Self {
+        let length = (self.length * 2).clamp(FIRST_REST, LONGEST_REST);
+        Self { length, until: Some(now + length) }
+    }
+}
+
+impl Asked {
+    /// Whether a list is asked for now.
+    fn ask(&mut self, wanted: WantedFor, newer_than: Timestamp, now: Instant) -> bool {
+        let is_early = self.0.is_some_and(|(than, at)| {
+            (wanted == WantedFor::Pause || than == newer_than) && now.duration_since(at) < ASK_AGAIN
+        });
+        if !is_early {
+            self.0 = Some((newer_than, now));
+        }
+        !is_early
+    }
+}
+
+/// Before the program was begun that has made it: who was repaired since may be in it.
+fn begun(pass: &Pass) -> Timestamp {
+    pass.ended - SignedDuration::try_from(pass.took).unwrap_or(SignedDuration::ZERO)
+}
+
+/// What the commands of one of those that run at once are counted under. No name of an agent has a space: programs that hang take nothing
+/// from what starts the service, nor from the list, nor from each other. On Windows also one that runs counts.
+fn asked(agent: &AgentName, slot: usize) -> String {
+    format!("{agent} client {slot}")
 }
 
 /// One client, for as long as its program takes.
 async fn repaired(
     agent: AgentName,
-    repair: Arc<Repair>,
+    slot: usize,
+    repair: Arc<ClientRepair>,
     client: ClientHost,
     before: Option<Tried>,
-) -> (ClientHost, Option<Tried>, Result<AttemptEnd, Trouble>) {
-    let ran = platform::run(&asked(&agent), &repair.for_client(&client), repair.deadline).await;
+) -> (usize, ClientHost, Option<Tried>, Result<AttemptEnd, Trouble>) {
+    let ran = platform::run(&asked(&agent, slot), &repair.for_client(&client), repair.deadline).await;
     let ended = match ran {
-        Ok(()) => Ok(AttemptEnd::Done),
+        Ok(()) => {
+            info!(%agent, %client, "the program that repairs a client has ended well; the next list says what came of it");
+            Ok(AttemptEnd::Done)
+        }
         Err(error) => {
             info!(%agent, %client, reason = error.reason(), %error, "the program that repairs a client did not do its work");
             match error {
@@ -307,14 +375,17 @@ async fn repaired(
             }
         }
     };
-    (client, before, ended)
+    (slot, client, before, ended)
 }
 
 #[cfg(test)]
 mod tests {
+    use kagiban_agents::Product;
+
     use super::*;
     use crate::config::PowerConfig;
-    use crate::snapshot::RotationSeen;
+    use crate::snapshot::{ClientName, ClientsSeen, LackingClients, Observation, RotationSeen};
+    use crate::sources::clients::asked as list_asked;
 
     async fn repairer(root: &std::path::Path, rotates: bool) -> Repairer {
         let scheduled = root.join("scheduled");
@@ -322,10 +393,19 @@ mod tests {
             serde_yaml::from_str(&format!("{{assume: mains, scheduledShutdownFile: '{}'}}", scheduled.display()))
                 .expect("a section");
         let board = Arc::<Board>::default();
-        let repair = serde_yaml::from_str("{command: [deliver, '{client}']}").expect("a section");
+        let repair =
+            serde_yaml::from_str("{command: [no-such-program, '{client}'], concurrent: 8}").expect("a section");
         let power = PowerGate::new(&power).watching(Arc::clone(&board));
         let (agent, state_directory) = ("av".parse().expect("a name"), root.join("state"));
-        Repairer::open(Setup { agent, repair: Repair::of(&repair, None), state_directory, power, board, rotates }).await
+        Repairer::open(Setup {
+            agent,
+            repair: ClientRepair::of(&repair, None).expect("a repair"),
+            state_directory,
+            power,
+            board,
+            rotates,
+        })
+        .await
     }
 
     async fn obstacle(repairer: &Repairer) -> Option<&'static str> {
@@ -351,6 +431,115 @@ mod tests {
         }
         std::fs::write(root.path().join("scheduled"), b"USEC=1\n").expect("written");
         assert_eq!(obstacle(&repairer).await, Some("power_unsafe"));
+    }
+
+    /// A list that was begun at that time, with those names.
+    fn publish(repairer: &Repairer, begun: Timestamp, names: &[&str]) {
+        let id = SourceId::own(SourceKind::Clients, Label::new("av"));
+        let named = names.iter().map(|name| ClientName::parse(name).expect("a name")).collect();
+        let lacking = Some(LackingClients { count: names.len(), named, others: Vec::new() });
+        let (agent, product) = (Label::new("av"), Product::ApexOne);
+        let observation = Observation::Clients(ClientsSeen { agent, product, lacking, listed_at: Some(begun) });
+        repairer.board.expect([(id.clone(), &[][..])]);
+        repairer.board.publish(&id, Pass { observation, trouble: None, ended: begun, took: Duration::ZERO });
+    }
+
+    fn trouble(repairer: &Repairer) -> Option<&'static str> {
+        repairer.trouble.as_ref().map(|trouble| trouble.reason)
+    }
+
+    /// Each attempt is two writes to the disk, and a line of the log.
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_no_attempt_and_is_not_tried_over_and_over() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        publish(&repairer, Timestamp::now(), &["PC-01", "PC-02"]);
+        let list = repairer.listed().expect("a list");
+        repairer.round(&list).await;
+        assert_eq!((trouble(&repairer), repairer.repairs.clone()), (Some("not_started"), Repairs::default()));
+        let rest = repairer.rest;
+        assert!(!rest.is_over(Instant::now()));
+        repairer.round(&list).await;
+        assert_eq!((repairer.rest, trouble(&repairer)), (rest, Some("not_started")), "no second round was begun");
+        repairer.rest.until = Some(Instant::now());
+        repairer.round(&list).await;
+        assert_eq!(repairer.rest.length, FIRST_REST * 2);
+    }
+
+    #[test]
+    fn a_rest_doubles_up_to_the_longest() {
+        let now = Instant::now();
+        let rests = std::iter::successors(Some(Rest::default()), |rest| Some(rest.longer(now))).skip(1).take(6);
+        assert_eq!(rests.map(|rest| rest.length.as_secs() / 60).collect::<Vec<_>>(), [1, 2, 4, 8, 10, 10]);
+        let first = Rest::default().longer(now);
+        assert!(Rest::default().is_over(now) && !first.is_over(now) && first.is_over(now + FIRST_REST));
+    }
+
+    /// It may take hours.
+    #[tokio::test]
+    async fn a_round_ends_when_there_is_a_newer_list() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        let now = Timestamp::now();
+        publish(&repairer, now - SignedDuration::from_secs(1), &["PC-01"]);
+        let older = repairer.listed().expect("a list");
+        publish(&repairer, now, &["PC-02"]);
+        repairer.round(&older).await;
+        assert_eq!(trouble(&repairer), None, "nobody is begun by the older one");
+        let newer = repairer.listed().expect("a list");
+        repairer.round(&newer).await;
+        assert_eq!(trouble(&repairer), Some("not_started"));
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_has_ended_holds_up_no_other_client() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        let now = Timestamp::now();
+        let minutes_ago = |minutes| now - SignedDuration::from_mins(minutes);
+        let off: ClientHost = "PC-01".parse().expect("a name");
+        repairer.repairs.begin(&off, minutes_ago(61));
+        repairer.repairs.end(&off, AttemptEnd::Failed, minutes_ago(60));
+        publish(&repairer, minutes_ago(30), &["PC-01", "PC-02"]);
+        let list = repairer.listed().expect("a list");
+        assert_eq!(repairer.wants_list(&list), Some(WantedFor::Pause));
+        repairer.round(&list).await;
+        assert_eq!(trouble(&repairer), Some("not_started"), "the other was begun");
+        repairer.rest = Rest::default();
+        repairer.repairs.end(&off, AttemptEnd::Failed, minutes_ago(20));
+        repairer.tell(None);
+        repairer.round(&list).await;
+        assert_eq!(trouble(&repairer), None, "an attempt since then does");
+    }
+
+    #[test]
+    fn pauses_that_end_have_a_list_made_every_ten_minutes_at_most_and_an_attempt_has_one_made_at_once() {
+        let (mut asked, start) = (Asked::default(), Instant::now());
+        for (minute, wanted, newer_than, is_asked) in [
+            (0, WantedFor::Pause, 0, true),
+            (1, WantedFor::Pause, 0, false),
+            // It has come, and a pause ended since.
+            (3, WantedFor::Pause, 1, false),
+            (4, WantedFor::Attempt, 1, true),
+            (5, WantedFor::Attempt, 1, false),
+            (6, WantedFor::Attempt, 5, true),
+            (15, WantedFor::Pause, 7, false),
+            (16, WantedFor::Pause, 7, true),
+            (26, WantedFor::Attempt, 7, true),
+        ] {
+            let newer_than = Timestamp::from_second(newer_than).expect("a time");
+            let now = start + Duration::from_mins(minute);
+            assert_eq!(asked.ask(wanted, newer_than, now), is_asked, "{minute}");
+        }
+    }
+
+    /// On Windows whatever runs counts as left, and four of one name keep each further look from being made.
+    #[test]
+    fn each_of_those_that_run_at_once_is_counted_apart_and_so_is_the_list() {
+        let agent: AgentName = "av".parse().expect("a name");
+        let names: BTreeSet<_> = (1..=8).map(|slot| asked(&agent, slot)).chain([list_asked(&agent)]).collect();
+        assert_eq!(names.len(), 9);
+        assert!(names.iter().all(|name| name != agent.as_str()));
     }
 
     #[tokio::test]

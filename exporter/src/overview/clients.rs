@@ -13,14 +13,17 @@ pub(crate) fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
     listed.chain(snapshot.repairs.iter().filter_map(|(agent, seen)| stay(agent, seen)))
 }
 
-/// Those that every attempt was made on.
+/// Those that every attempt was made on, or that none can be made on.
 fn stay(agent: &Label, seen: &RepairsSeen) -> Option<Item> {
     let RepairsSeen { not_repaired, names, .. } = seen;
     let mut named: Vec<_> = names.iter().take(MAX_NAMED).map(ToString::to_string).collect();
     let more = not_repaired.saturating_sub(named.len());
     named.extend((more > 0).then(|| format!("{more} more")));
     let clients = Count(*not_repaired, "client");
-    let said = format!("{clients} without it after every attempt of clients.repair: {}", named.join(", "));
+    let said = format!(
+        "{clients} without it after every attempt of clients.repair, or with a name that is none of a host, on which none can be made: {}",
+        named.join(", ")
+    );
     let item = || item(Topic::Agent, Severity::Warning, format!("Repairs of the clients of {agent}"), said);
     (*not_repaired > 0).then(|| item().fix_by(Some(fix::NOT_REPAIRED)))
 }
@@ -85,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_stay_after_every_attempt_need_a_person() {
+    fn clients_that_stay_need_a_person_and_not_each_of_them_is_said_to_have_been_tried() {
         let board = Board::default();
         let names = ["PC-01", "PC-02"].map(Label::new).to_vec();
         for (not_repaired, said) in [(0, None), (2, Some("2 clients without it")), (9, Some("PC-01, PC-02, 7 more"))] {
@@ -94,6 +97,7 @@ mod tests {
             let bad = attention::items(&board.snapshot(), None, NOW);
             assert_eq!(bad.len(), usize::from(said.is_some()), "{bad:?}");
             assert!(said.is_none_or(|said| bad[0].said.contains(said)), "{bad:?}");
+            assert!(bad.iter().all(|bad| bad.said.contains("or with a name that is none of a host")), "{bad:?}");
         }
     }
 

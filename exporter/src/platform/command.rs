@@ -47,7 +47,7 @@ impl Command {
         }
     }
 
-    /// The same with what its arguments stand for.
+    /// The same with what its arguments stand for; the program itself is no placeholder.
     #[must_use]
     pub fn with(&self, placeholder: &str, value: &str) -> Self {
         let Self::Program(argv) = self else { return self.clone() };

@@ -752,7 +752,10 @@ impl Resolver<'_> {
     fn resolve_client_repair(&self, installed: Option<&Installed>) -> Result<Option<Command>, AgentConfigError> {
         let Some(repair) = self.0.clients.as_ref().and_then(|clients| clients.repair.as_ref()) else { return Ok(None) };
         self.optional("clients.repair.passwordFile", repair.password_file.as_deref())?;
-        Ok(Some(client_repair_command(repair, installed)))
+        let unknown = "names {certificate} or {files}, and the product's directory is not known; name it under `directory`, or \
+                       write the paths";
+        let command = client_repair_command(repair, installed);
+        command.map(Some).ok_or_else(|| self.invalid(CLIENT_REPAIR_COMMAND, unknown))
     }
 
     fn command(&self, key: &'static str, argv: Option<Vec<String>>) -> Result<Command, AgentConfigError> {
@@ -1099,6 +1102,23 @@ mod tests {
         assert_eq!((file.path.as_path(), file.alias.as_deref()), (expected.as_path(), Some("securekey")));
         assert!(place("").to_string().to_lowercase().contains("server"), "the server's comes first");
         assert_eq!(place("endpoint: {address: 'a:1'}").to_string(), "a:1");
+    }
+
+    /// Its program would be given the word as it stands.
+    #[test]
+    fn a_repair_of_clients_whose_places_are_not_known_is_refused() {
+        let agent = |rest: &str| {
+            resolve(&format!(
+                "name: c\nproduct: apex-one\n{rest}verify: {{certificateFile: /c/server.dat}}\nrenew: {{command: [/bin/renew]}}\nclients:\n  \
+                 list: {{command: [list, '{{list}}']}}\n  repair: {{command: [deliver, '{{client}}', '{{files}}']}}\n"
+            ))
+        };
+        let known = agent("directory: /srv/apex\n").expect("it is known").client_repair.expect("a repair");
+        assert!(!known.to_string().contains("{files}"), "{known}");
+        if Installed::usual(Product::ApexOne).next().is_none() {
+            let refused = agent("").expect_err("it is not known");
+            assert!(refused.contains("clients.repair.command") && refused.contains("`directory`"), "{refused}");
+        }
     }
 
     /// Who may write it says which certificate the agent has.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::error;
 
 use crate::config::{AgentConfig, ClientRepairConfig, Config};
-use crate::converge::{Repair, Setup};
+use crate::converge::{ClientRepair, Setup};
 use crate::installation::Installed;
 use crate::rotation::PowerGate;
 use crate::rotation::agent::Agent;
@@ -23,14 +23,15 @@ pub(super) fn setups(config: &Config, installed: &[Installed], rotates: bool, bo
     });
     let setup = |(agent, repair): (&AgentConfig, &ClientRepairConfig)| {
         let found = |product| installed.iter().find(|at| at.product == product).map(|at| at.directory.clone());
-        Setup {
+        let repair = ClientRepair::of(repair, Installed::of(agent, found).as_ref())?;
+        Some(Setup {
             agent: agent.name.clone(),
-            repair: Repair::of(repair, Installed::of(agent, found).as_ref()),
+            repair,
             state_directory: config.state_directory(),
             power: PowerGate::new(&config.power).watching(Arc::clone(board)),
             board: Arc::clone(board),
             rotates,
-        }
+        })
     };
-    repaired.map(setup).collect()
+    repaired.filter_map(setup).collect()
 }

@@ -39,9 +39,16 @@ fn only_a_list_that_was_made_after_it_says_what_came_of_an_attempt() {
     assert_eq!(due(&repairs, &list(0, &["a", "b"]), 0), ["a", "b"]);
     attempt(&mut repairs, "a", 10, AttemptEnd::Failed);
     attempt(&mut repairs, "b", 10, AttemptEnd::Done);
-    assert!(
-        repairs.wants_list(at(0), at(11)) && repairs.wants_list(at(11), at(11)) && !repairs.wants_list(at(12), at(12))
-    );
+    for (begun, now, wanted) in [
+        (0, 11, Some(WantedFor::Attempt)),
+        (11, 11, Some(WantedFor::Attempt)),
+        (12, 12, None),
+        (12, 9 + HOUR, None),
+        (12, 10 + HOUR, Some(WantedFor::Pause)),
+        (10 + HOUR, 10 + HOUR, None),
+    ] {
+        assert_eq!(repairs.wants_list(at(begun), at(now)), wanted, "{begun} {now}");
+    }
     // Begun while they were repaired: it may have looked at them before that.
     assert_eq!(repairs.heed(&list(11, &[]), at(20)), BTreeMap::new());
     // The one has failed, says its program, and the other has done its work.
@@ -182,7 +189,7 @@ proptest! {
                 repairs = serde_json::from_slice(&serde_json::to_vec(&repairs).expect("json")).expect("read");
                 listed = None;
             }
-            let is_wanted = |listed: &Listing| minute % 60 == 0 || repairs.wants_list(listed.begun, now);
+            let is_wanted = |listed: &Listing| minute % 60 == 0 || repairs.wants_list(listed.begun, now).is_some();
             if listed.as_ref().is_none_or(is_wanted) {
                 let names = (0..kinds.len()).filter(|index| gone_at[*index].is_none_or(|gone| gone > minute)).map(name);
                 let made = Listing { begun: now, names: names.collect(), is_complete: true };

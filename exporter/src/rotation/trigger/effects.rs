@@ -431,7 +431,6 @@ fn filled(
     with_password(&command, password_file, reason)
 }
 
-/// The program itself is no placeholder.
 /// The password is read when it is needed, and stands nowhere else.
 fn with_password(command: &Command, file: Option<&Path>, reason: &'static str) -> Result<Command, RotationFailure> {
     let (Command::Program(_), Some(file)) = (command, file) else { return Ok(command.clone()) };

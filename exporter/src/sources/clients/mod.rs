@@ -143,8 +143,7 @@ impl ClientList {
         state_directory: &Path,
         at_most: Duration,
     ) -> Result<LackingClients, Trouble> {
-        // No name of an agent has a space: a list that hangs takes nothing from what starts the service.
-        let asked = format!("{agent} clients");
+        let asked = asked(agent);
         program::unexposed(LIST_COMMAND, &asked, &self.command).await?;
         let place = ListPlace::make(state_directory, agent).await?;
         let command = self.command.with(CLIENT_LIST, &place.file().to_string_lossy());
@@ -169,6 +168,12 @@ impl ClientList {
             )),
         }
     }
+}
+
+/// What the commands of a list are counted under. No name of an agent has a space: a list that hangs takes nothing from what starts the
+/// service.
+pub(crate) fn asked(agent: &AgentName) -> String {
+    format!("{agent} clients")
 }
 
 /// The product's own program, where it has one.

@@ -53,7 +53,12 @@ fn stay(not_repaired: u64, names: &[String], remedy: Option<&str>) -> String {
     let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
     let stay = counted(not_repaired, "stays", "stay");
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; the vendor's next step: {remedy}"));
-    format!("{stay} without its certificate after every attempt to repair them: {}{more}{remedy}", named.join(", "))
+    // The host does not tell them apart.
+    format!(
+        "{stay} without its certificate after every attempt to repair them, or with a name that is none of a host, on which no attempt can \
+         be made: {}{more}{remedy}",
+        named.join(", ")
+    )
 }
 
 fn counted(count: u64, one: &str, more: &str) -> String {

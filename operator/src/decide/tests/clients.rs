@@ -52,8 +52,8 @@ fn a_server_tells_whether_its_clients_match_and_is_ready_all_the_same() {
             (
                 "False",
                 "ClientsStay",
-                "1 client stays without its certificate after every attempt to repair them: PC-01; the vendor's next step: where that \
-                 does not help: install the agent again",
+                "1 client stays without its certificate after every attempt to repair them, or with a name that is none of a host, on \
+                 which no attempt can be made: PC-01; the vendor's next step: where that does not help: install the agent again",
             ),
         ),
         (
