@@ -23,7 +23,6 @@ use crate::platform::{self, ProgramError};
 use crate::rotation::PowerGate;
 use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
 use crate::snapshot::{Board, Label, RepairsSeen, SourceId, SourceKind, Trouble};
-use crate::sources::clients::MOST_KEPT;
 use crate::sources::{Wakes, unexposed};
 
 /// How often it is looked whether there is a newer list.
@@ -32,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_mins(10);
 /// A small file, synced; a disk that writes back gigabytes may take seconds.
 const RECORD_WITHIN: Duration = Duration::from_secs(20);
+
+const COLUMN_UNKNOWN: &str =
+    "the list does not tell which of its columns has the names of the clients; set clients.list.column";
 
 /// Below the state directory.
 const RECORDS: &str = "client-repairs";
@@ -63,6 +65,10 @@ pub struct Repairer {
     results: BTreeMap<&'static str, u64>,
     /// Of the newest list: their names are none of hosts, and reach no program.
     nameless: BTreeSet<Label>,
+    /// Of the newest list: those that it does not name.
+    unnamed: usize,
+    /// Of the newest list: it does not tell which column has the names.
+    is_column_unknown: bool,
     trouble: Option<Trouble>,
     told: Option<RepairsSeen>,
 }
@@ -93,6 +99,8 @@ impl Repairer {
             rotates,
             results,
             nameless: BTreeSet::new(),
+            unnamed: 0,
+            is_column_unknown: false,
             trouble: None,
             told: None,
         };
@@ -131,19 +139,31 @@ impl Repairer {
         let id = SourceId::own(SourceKind::Clients, Label::new(self.agent.as_str()));
         let snapshot = self.board.snapshot();
         let pass = snapshot.sources.get(&id)?.pass.as_deref()?;
-        let lacking = pass.clients()?.lacking.as_ref()?;
-        let (mut names, mut nameless, mut kept) = (BTreeSet::new(), BTreeSet::new(), 0);
+        let seen = pass.clients()?;
+        if !seen.is_for_repair {
+            self.withdraw();
+            return None;
+        }
+        let lacking = snapshot.lacking(seen)?;
+        let (mut names, mut nameless) = (BTreeSet::new(), BTreeSet::new());
         for name in lacking.named.iter().chain(&lacking.others) {
-            kept += 1;
             match name.as_str().parse::<ClientHost>() {
                 Ok(host) => _ = names.insert(host),
                 Err(_) => _ = nameless.insert(Label::new(name.as_str())),
             }
         }
-        self.nameless = nameless;
+        (self.nameless, self.unnamed, self.is_column_unknown) = (nameless, lacking.nameless, lacking.is_column_unknown);
         // Before the program was begun: who was repaired since may be in it.
         let took = SignedDuration::try_from(pass.took).unwrap_or(SignedDuration::ZERO);
-        Some(Listing { begun: pass.ended - took, names, is_complete: kept < MOST_KEPT })
+        Some(Listing { begun: pass.ended - took, names, is_complete: lacking.is_complete })
+    }
+
+    /// The configuration in force has no `clients.repair` any more, which the one of the start had: nobody is repaired, and nobody stays.
+    fn withdraw(&mut self) {
+        if self.told.take().is_some() {
+            info!(agent = %self.agent, "clients.repair is not in the configuration any more: no further client is repaired");
+            self.board.forget_repairs(&Label::new(self.agent.as_str()));
+        }
     }
 
     /// Takes what a list says of the attempts before it.
@@ -174,7 +194,7 @@ impl Repairer {
         }
         let mut waiting = self.repairs.due(list, self.repair.limits, Timestamp::now()).into_iter().peekable();
         if waiting.peek().is_none() {
-            self.tell(None);
+            self.tell(self.is_column_unknown.then(|| Trouble::new("names_unknown", COLUMN_UNKNOWN)));
             return 0;
         }
         let (mut running, mut begun, mut trouble) = (FuturesUnordered::new(), 0, None);
@@ -263,7 +283,7 @@ impl Repairer {
         let staying: BTreeSet<_> = staying.chain(self.nameless.iter().cloned()).collect();
         let seen = RepairsSeen {
             results: self.results.clone(),
-            not_repaired: staying.len(),
+            not_repaired: staying.len() + self.unnamed,
             names: staying.into_iter().take(MAX_TOLD_CLIENTS).collect(),
             trouble: trouble.clone(),
         };
@@ -312,9 +332,11 @@ async fn repaired(
 
 #[cfg(test)]
 mod tests {
+    use kagiban_agents::Product;
+
     use super::*;
     use crate::config::PowerConfig;
-    use crate::snapshot::RotationSeen;
+    use crate::snapshot::{ClientsSeen, LackingClients, Observation, Pass, RotationSeen};
 
     async fn repairer(root: &std::path::Path, rotates: bool) -> Repairer {
         let scheduled = root.join("scheduled");
@@ -351,6 +373,60 @@ mod tests {
         }
         std::fs::write(root.path().join("scheduled"), b"USEC=1\n").expect("written");
         assert_eq!(obstacle(&repairer).await, Some("power_unsafe"));
+    }
+
+    fn publish(repairer: &Repairer, lacking: LackingClients, is_for_repair: bool) {
+        let agent = Label::new("av");
+        let id = SourceId::own(SourceKind::Clients, agent.clone());
+        let changes = repairer.board.certificate_changes(&agent);
+        repairer.board.expect([(id.clone(), &[][..])]);
+        let (product, lacking) = (Product::ApexOne, Some(lacking));
+        let seen = ClientsSeen { agent, product, lacking, listed_at: None, changes, is_for_repair };
+        let (ended, took) = (Timestamp::now(), Duration::ZERO);
+        repairer.board.publish(&id, Pass { observation: Observation::Clients(seen), trouble: None, ended, took });
+    }
+
+    fn told(repairer: &Repairer) -> Option<(usize, Option<&'static str>)> {
+        let seen = repairer.board.snapshot().repairs.get(&Label::new("av")).cloned()?;
+        Some((seen.not_repaired, seen.trouble.map(|trouble| trouble.reason)))
+    }
+
+    #[tokio::test]
+    async fn those_whom_the_list_does_not_name_stay_and_why_is_told() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        let unknown = LackingClients { count: 3, nameless: 3, is_column_unknown: true, ..LackingClients::default() };
+        for (lacking, expected) in [
+            (unknown, (3, Some("names_unknown"))),
+            (LackingClients { count: 1, nameless: 1, ..LackingClients::default() }, (1, None)),
+            (LackingClients { is_complete: true, ..LackingClients::default() }, (0, None)),
+        ] {
+            publish(&repairer, lacking, true);
+            let list = repairer.listed().expect("a list");
+            repairer.heed(&list, Timestamp::now()).await;
+            assert_eq!(repairer.round(&list).await, 0);
+            assert_eq!(told(&repairer), Some(expected));
+        }
+    }
+
+    /// The list of a configuration without `clients.repair` leaves names out.
+    #[tokio::test]
+    async fn nobody_is_repaired_by_a_list_of_before_a_rotation_nor_once_the_configuration_has_no_repair() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), true).await;
+        let list = || LackingClients { is_complete: true, ..LackingClients::default() };
+        publish(&repairer, list(), true);
+        assert!(repairer.listed().is_some_and(|list| list.is_complete));
+        publish(&repairer, LackingClients { is_complete: false, ..list() }, true);
+        assert!(repairer.listed().is_some_and(|list| !list.is_complete));
+        let committed =
+            RotationSeen { generation: 1, state: Some(RotationState::Committed), ..RotationSeen::default() };
+        repairer.board.note_rotation(&Label::new("av"), None, Some(committed));
+        assert!(repairer.listed().is_none());
+        publish(&repairer, list(), true);
+        assert!(repairer.listed().is_some() && told(&repairer).is_some());
+        publish(&repairer, list(), false);
+        assert!(repairer.listed().is_none() && told(&repairer).is_none());
     }
 
     #[tokio::test]
