@@ -169,19 +169,20 @@ pub struct AgentReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientsReport {
-    /// How many do not have it. Absent where the newest list could not be made, and before the first since the exporter was started.
+    /// How many do not have it. Absent where the newest list could not be made, before the first since the exporter was started, while a
+    /// rotation of the server is on its way, and after it until the next list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<u64>,
     /// When the list was made that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<Timestamp>,
-    /// How many stay without it: every attempt to repair them was made, or none can be.
+    /// How many stay without it: every attempt to repair them was made, or none can be, as of those whom the list does not name.
     #[serde(default)]
     pub not_repaired: u64,
     /// The first [`MAX_TOLD_CLIENTS`] of those, in order.
     #[serde(default, deserialize_with = "first::<_, _, MAX_TOLD_CLIENTS>")]
     pub names: Vec<String>,
-    /// Why the newest list could not be made.
+    /// Why the newest list could not be made, or does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

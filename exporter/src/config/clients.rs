@@ -31,11 +31,29 @@ pub struct ClientListConfig {
     pub deadline: Interval,
     /// An empty file says that every client has the certificate; by default it says that the program has failed.
     pub empty_is_none: bool,
+    /// Which column has the names of the clients; by default the heading tells it.
+    pub column: Option<ListColumn>,
+}
+
+/// A column of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum ListColumn {
+    /// From 1.
+    Number(usize),
+    /// What its heading says.
+    Heading(String),
 }
 
 impl Default for ClientListConfig {
     fn default() -> Self {
-        Self { command: None, interval: DEFAULT_INTERVAL, deadline: DEFAULT_DEADLINE, empty_is_none: false }
+        Self {
+            command: None,
+            interval: DEFAULT_INTERVAL,
+            deadline: DEFAULT_DEADLINE,
+            empty_is_none: false,
+            column: None,
+        }
     }
 }
 

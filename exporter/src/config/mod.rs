@@ -47,7 +47,7 @@ pub use agents::{
 pub use certificates::CertificateRule;
 pub use client_repair::ClientRepairConfig;
 pub(crate) use client_repair::{CERTIFICATE, CLIENT, FILES, PASSWORD_FILE};
-pub use clients::{ClientListConfig, ClientsConfig};
+pub use clients::{ClientListConfig, ClientsConfig, ListColumn};
 pub use compat::CompatSet;
 pub use feeds::LoadConfig;
 pub use file::{ConfigError, WebFile, load, load_default, load_web, parse};

@@ -23,7 +23,6 @@ use crate::platform::{self, ProgramError};
 use crate::rotation::PowerGate;
 use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
 use crate::snapshot::{Board, Label, Pass, RepairsSeen, SourceId, SourceKind, Trouble};
-use crate::sources::clients::MOST_KEPT;
 use crate::sources::{Wakes, unexposed};
 
 /// How often it is looked whether there is a newer list.
@@ -37,6 +36,9 @@ const FIRST_REST: Duration = Duration::from_mins(1);
 const LONGEST_REST: Duration = Duration::from_mins(10);
 /// A small file, synced; a disk that writes back gigabytes may take seconds.
 const RECORD_WITHIN: Duration = Duration::from_secs(20);
+
+const COLUMN_UNKNOWN: &str =
+    "the list does not tell which of its columns has the names of the clients; set clients.list.column";
 
 /// Below the state directory.
 const RECORDS: &str = "client-repairs";
@@ -68,6 +70,10 @@ pub struct Repairer {
     results: BTreeMap<&'static str, u64>,
     /// Of the newest list: their names are none of hosts, and reach no program.
     nameless: BTreeSet<Label>,
+    /// Of the newest list: those that it does not name.
+    unnamed: usize,
+    /// Of the newest list: it does not tell which column has the names.
+    is_column_unknown: bool,
     trouble: Option<Trouble>,
     rest: Rest,
     told: Option<RepairsSeen>,
@@ -110,6 +116,8 @@ impl Repairer {
             rotates,
             results,
             nameless: BTreeSet::new(),
+            unnamed: 0,
+            is_column_unknown: false,
             trouble: None,
             rest: Rest::default(),
             told: None,
@@ -144,18 +152,23 @@ impl Repairer {
 
     /// The newest list, with those whose names are none of hosts set apart.
     fn listed(&mut self) -> Option<Listing> {
+        let snapshot = self.board.snapshot();
         let pass = self.newest()?;
-        let lacking = pass.clients()?.lacking.as_ref()?;
-        let (mut names, mut nameless, mut kept) = (BTreeSet::new(), BTreeSet::new(), 0);
+        let seen = pass.clients()?;
+        if !seen.is_for_repair {
+            self.withdraw();
+            return None;
+        }
+        let lacking = snapshot.lacking(seen)?;
+        let (mut names, mut nameless) = (BTreeSet::new(), BTreeSet::new());
         for name in lacking.named.iter().chain(&lacking.others) {
-            kept += 1;
             match name.as_str().parse::<ClientHost>() {
                 Ok(host) => _ = names.insert(host),
                 Err(_) => _ = nameless.insert(Label::new(name.as_str())),
             }
         }
-        self.nameless = nameless;
-        Some(Listing { begun: begun(&pass), names, is_complete: kept < MOST_KEPT })
+        (self.nameless, self.unnamed, self.is_column_unknown) = (nameless, lacking.nameless, lacking.is_column_unknown);
+        Some(Listing { begun: begun(&pass), names, is_complete: lacking.is_complete })
     }
 
     fn newest(&self) -> Option<Arc<Pass>> {
@@ -166,6 +179,14 @@ impl Repairer {
     /// No other look at the clients has ended since.
     fn is_newest(&self, list: &Listing) -> bool {
         self.newest().is_some_and(|pass| begun(&pass) == list.begun)
+    }
+
+    /// The configuration in force has no `clients.repair` any more, which the one of the start had: nobody is repaired, and nobody stays.
+    fn withdraw(&mut self) {
+        if self.told.take().is_some() {
+            info!(agent = %self.agent, "clients.repair is not in the configuration any more: no further client is repaired");
+            self.board.forget_repairs(&Label::new(self.agent.as_str()));
+        }
     }
 
     /// Takes what a list says of the attempts before it.
@@ -195,7 +216,7 @@ impl Repairer {
         }
         let mut waiting = self.repairs.due(list, self.repair.limits, Timestamp::now()).into_iter().peekable();
         if waiting.peek().is_none() {
-            self.tell(None);
+            self.tell(self.is_column_unknown.then(|| Trouble::new("names_unknown", COLUMN_UNKNOWN)));
             return;
         }
         let mut running = FuturesUnordered::new();
@@ -297,7 +318,7 @@ impl Repairer {
         let staying: BTreeSet<_> = staying.chain(self.nameless.iter().cloned()).collect();
         let seen = RepairsSeen {
             results: self.results.clone(),
-            not_repaired: staying.len(),
+            not_repaired: staying.len() + self.unnamed,
             names: staying.into_iter().take(MAX_TOLD_CLIENTS).collect(),
             trouble: trouble.clone(),
         };
@@ -435,13 +456,9 @@ mod tests {
 
     /// A list that was begun at that time, with those names.
     fn publish(repairer: &Repairer, begun: Timestamp, names: &[&str]) {
-        let id = SourceId::own(SourceKind::Clients, Label::new("av"));
         let named = names.iter().map(|name| ClientName::parse(name).expect("a name")).collect();
-        let lacking = Some(LackingClients { count: names.len(), named, others: Vec::new() });
-        let (agent, product) = (Label::new("av"), Product::ApexOne);
-        let observation = Observation::Clients(ClientsSeen { agent, product, lacking, listed_at: Some(begun) });
-        repairer.board.expect([(id.clone(), &[][..])]);
-        repairer.board.publish(&id, Pass { observation, trouble: None, ended: begun, took: Duration::ZERO });
+        let lacking = LackingClients { count: names.len(), named, is_complete: true, ..LackingClients::default() };
+        publish_seen(repairer, lacking, true, begun);
     }
 
     fn trouble(repairer: &Repairer) -> Option<&'static str> {
@@ -540,6 +557,64 @@ mod tests {
         let names: BTreeSet<_> = (1..=8).map(|slot| asked(&agent, slot)).chain([list_asked(&agent)]).collect();
         assert_eq!(names.len(), 9);
         assert!(names.iter().all(|name| name != agent.as_str()));
+    }
+
+    fn publish_lacking(repairer: &Repairer, lacking: LackingClients, is_for_repair: bool) {
+        publish_seen(repairer, lacking, is_for_repair, Timestamp::now());
+    }
+
+    fn publish_seen(repairer: &Repairer, lacking: LackingClients, is_for_repair: bool, ended: Timestamp) {
+        let agent = Label::new("av");
+        let id = SourceId::own(SourceKind::Clients, agent.clone());
+        let changes = repairer.board.certificate_changes(&agent);
+        repairer.board.expect([(id.clone(), &[][..])]);
+        let (product, lacking) = (Product::ApexOne, Some(lacking));
+        let seen = ClientsSeen { agent, product, lacking, listed_at: Some(ended), changes, is_for_repair };
+        let took = Duration::ZERO;
+        repairer.board.publish(&id, Pass { observation: Observation::Clients(seen), trouble: None, ended, took });
+    }
+
+    fn told(repairer: &Repairer) -> Option<(usize, Option<&'static str>)> {
+        let seen = repairer.board.snapshot().repairs.get(&Label::new("av")).cloned()?;
+        Some((seen.not_repaired, seen.trouble.map(|trouble| trouble.reason)))
+    }
+
+    #[tokio::test]
+    async fn those_whom_the_list_does_not_name_stay_and_why_is_told() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        let unknown = LackingClients { count: 3, nameless: 3, is_column_unknown: true, ..LackingClients::default() };
+        for (lacking, expected) in [
+            (unknown, (3, Some("names_unknown"))),
+            (LackingClients { count: 1, nameless: 1, ..LackingClients::default() }, (1, None)),
+            (LackingClients { is_complete: true, ..LackingClients::default() }, (0, None)),
+        ] {
+            publish_lacking(&repairer, lacking, true);
+            let list = repairer.listed().expect("a list");
+            repairer.heed(&list, Timestamp::now()).await;
+            repairer.round(&list).await;
+            assert_eq!(told(&repairer), Some(expected));
+        }
+    }
+
+    /// The list of a configuration without `clients.repair` leaves names out.
+    #[tokio::test]
+    async fn nobody_is_repaired_by_a_list_of_before_a_rotation_nor_once_the_configuration_has_no_repair() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), true).await;
+        let list = || LackingClients { is_complete: true, ..LackingClients::default() };
+        publish_lacking(&repairer, list(), true);
+        assert!(repairer.listed().is_some_and(|list| list.is_complete));
+        publish_lacking(&repairer, LackingClients { is_complete: false, ..list() }, true);
+        assert!(repairer.listed().is_some_and(|list| !list.is_complete));
+        let committed =
+            RotationSeen { generation: 1, state: Some(RotationState::Committed), ..RotationSeen::default() };
+        repairer.board.note_rotation(&Label::new("av"), None, Some(committed));
+        assert!(repairer.listed().is_none());
+        publish_lacking(&repairer, list(), true);
+        assert!(repairer.listed().is_some() && told(&repairer).is_some());
+        publish_lacking(&repairer, list(), false);
+        assert!(repairer.listed().is_none() && told(&repairer).is_none());
     }
 
     #[tokio::test]

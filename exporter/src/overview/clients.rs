@@ -9,7 +9,7 @@ const MAX_NAMED: usize = 5;
 /// What needs a person, and what does not. Of a list that did not come, the source's trouble tells.
 pub(crate) fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
     let seen = snapshot.passes().filter_map(|(_, pass)| pass.clients());
-    let listed = seen.filter_map(|seen| Some(listed(seen, seen.lacking.as_ref()?)));
+    let listed = seen.filter_map(|seen| Some(listed(seen, snapshot.lacking(seen)?)));
     listed.chain(snapshot.repairs.iter().filter_map(|(agent, seen)| stay(agent, seen)))
 }
 
@@ -38,6 +38,8 @@ fn listed(seen: &ClientsSeen, lacking: &LackingClients) -> Item {
     named.extend((more > 0).then(|| if named.is_empty() { more.to_string() } else { format!("{more} more") }));
     let clients = Count(lacking.count, "client");
     let said = format!("{clients} without the server's certificate, by its own list: {}", named.join(", "));
+    let unknown = "; it does not tell which column has their names: set clients.list.column";
+    let said = if lacking.is_column_unknown { format!("{said}{unknown}") } else { said };
     item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix::clients(seen.product)))
 }
 
@@ -57,7 +59,8 @@ mod tests {
         let (board, id) = (Board::default(), SourceId::own(SourceKind::Clients, Label::new("av")));
         board.expect([(id.clone(), &["failed"][..])]);
         let trouble = lacking.is_none().then(|| Trouble::new("failed", "it ended with 1"));
-        let seen = ClientsSeen { agent: Label::new("av"), product: Product::ApexOne, lacking, listed_at: None };
+        let (agent, product) = (Label::new("av"), Product::ApexOne);
+        let seen = ClientsSeen { agent, product, lacking, listed_at: None, changes: 0, is_for_repair: false };
         board.publish(&id, Pass { observation: Observation::Clients(seen), trouble, ended: NOW, took: Duration::ZERO });
         let snapshot = board.snapshot();
         [attention::items(&snapshot, None, NOW), working::items(&snapshot, None, NOW)]
@@ -65,7 +68,7 @@ mod tests {
 
     fn lacking(count: usize, named: usize) -> Option<LackingClients> {
         let named = (0..named).map(|at| ClientName::parse(&format!("PC-{at}")).expect("a name")).collect();
-        Some(LackingClients { count, named, others: Vec::new() })
+        Some(LackingClients { count, named, ..LackingClients::default() })
     }
 
     #[test]
@@ -85,6 +88,17 @@ mod tests {
             assert!(bad[0].said.ends_with(said), "{bad:?}");
             assert!(bad[0].fix.as_ref().is_some_and(|fix| fix.contains("explain apex-one")), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_list_that_does_not_tell_who_its_clients_are_is_told_with_what_to_do() {
+        let [bad, _] = told(Some(LackingClients { is_column_unknown: true, ..lacking(3, 0).expect("a list") }));
+        assert!(
+            bad[0]
+                .said
+                .ends_with("own list: 3; it does not tell which column has their names: set clients.list.column"),
+            "{bad:?}"
+        );
     }
 
     #[test]

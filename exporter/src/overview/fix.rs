@@ -191,9 +191,7 @@ fn of_clients(reason: &str) -> Option<&'static str> {
             "let nobody but administrators write the program of clients.list.command and the directories above it"
         }
         "failed" | "not_written" => "run the program by hand as the account of kagiban-exporter, and see what it says",
-        "in_use" => {
-            "wait: a rotation, or another kagiban-exporter, asks for the list, and it is asked for again by itself"
-        }
+        "in_use" => "wait: another kagiban-exporter asks for the list, and it is asked for again by itself",
         "no_space" => "make room where the state directory lies: what is written to a full disk is cut",
         "not_started" | "not_runnable" => "correct clients.list.command or directory in the configuration",
         "state_directory" => {

@@ -10,7 +10,7 @@ use crate::snapshot::{ClientsSeen, LackingClients, Snapshot};
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "kagiban_clients_without_certificate",
-        help: "How many clients of the product do not have the certificate of their server, by the list of the last look; absent where that did not bring one.",
+        help: "How many clients of the product do not have the certificate of their server, by the list of the last look; absent where that did not bring one, while a rotation of the server is on its way, and after it until the next list.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             listed(snapshot, |seen, lacking| {
@@ -55,7 +55,7 @@ fn each(snapshot: &Snapshot, put: impl FnMut(&ClientsSeen) -> fmt::Result) -> fm
 }
 
 fn listed(snapshot: &Snapshot, mut put: impl FnMut(&ClientsSeen, &LackingClients) -> fmt::Result) -> fmt::Result {
-    each(snapshot, |seen| seen.lacking.as_ref().map_or(Ok(()), |lacking| put(seen, lacking)))
+    each(snapshot, |seen| snapshot.lacking(seen).map_or(Ok(()), |lacking| put(seen, lacking)))
 }
 
 #[cfg(test)]
@@ -63,11 +63,12 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use kagiban_agents::Product;
+    use kagiban_crds::host_api::RotationState;
 
     use super::super::only;
     use super::super::table::encode;
     use super::*;
-    use crate::snapshot::{Board, ClientName, Label, Observation, Pass, SourceId, SourceKind, Trouble};
+    use crate::snapshot::{Board, ClientName, Label, Observation, Pass, RotationSeen, SourceId, SourceKind, Trouble};
 
     const AT: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -76,8 +77,10 @@ pub(super) mod tests {
         ClientsSeen {
             agent: Label::new("av"),
             product: Product::ApexOne,
-            lacking: Some(LackingClients { count: 5, named, others: Vec::new() }),
+            lacking: Some(LackingClients { count: 5, named, ..LackingClients::default() }),
             listed_at: Some(AT),
+            changes: 0,
+            is_for_repair: false,
         }
     }
 
@@ -116,5 +119,8 @@ pub(super) mod tests {
                 r#"clients_listed_timestamp_seconds{agent="av"} 1750000000"#,
             ]
         );
+        let renewed = RotationSeen { generation: 1, state: Some(RotationState::Committed), ..RotationSeen::default() };
+        board.note_rotation(&Label::new("av"), None, Some(renewed));
+        assert_eq!(told(&board, &id, seen()), [r#"clients_listed_timestamp_seconds{agent="av"} 1750000000"#]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{Label, Pass, Snapshot, SourceId, SourceKind, SourceState, to_shutdown};
+use super::{AgentRotations, Label, Pass, Snapshot, SourceId, SourceKind, SourceState, to_shutdown};
 use crate::config::PowerConfig;
 use crate::shutdown::{BootId, HostStateReport, LatchRecord, Load, Machine, Origin};
 
@@ -154,8 +154,13 @@ impl Board {
     /// Whether a rotation of the agent goes on.
     pub fn is_rotated(&self, agent: &Label) -> bool {
         let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = snapshot.rotations.get(agent).and_then(|rotations| rotations.known.as_ref());
-        known.and_then(|known| known.state).is_some_and(|state| !state.is_decided())
+        snapshot.rotations.get(agent).is_some_and(AgentRotations::is_on_its_way)
+    }
+
+    /// How often a rotation of the agent was seen to change; what a list of its clients is told to be of.
+    pub fn certificate_changes(&self, agent: &Label) -> u64 {
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.rotations.get(agent).map_or(0, |rotations| rotations.changes)
     }
 
     /// Returns once something has changed since the last call; many changes are one.

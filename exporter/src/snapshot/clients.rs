@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kagiban_agents::Product;
 
-use super::Label;
+use super::{AgentRotations, Label, Snapshot};
 
 /// An agent whose server was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,19 @@ pub struct ClientsSeen {
     pub lacking: Option<LackingClients>,
     /// When a list last came, in this look or in one before it.
     pub listed_at: Option<Timestamp>,
+    /// `AgentRotations::changes` when the look was begun.
+    pub changes: u64,
+    /// Whether the configuration that the look was made for has these clients repaired.
+    pub is_for_repair: bool,
+}
+
+impl Snapshot {
+    /// What a list says of the certificate that the server has now: nothing while a rotation of the agent is on its way, and nothing where
+    /// one has begun or ended since the list was begun.
+    pub fn lacking<'a>(&self, seen: &'a ClientsSeen) -> Option<&'a LackingClients> {
+        let counts = |rotations: &AgentRotations| !rotations.is_on_its_way() && rotations.changes == seen.changes;
+        seen.lacking.as_ref().filter(|_| self.rotations.get(&seen.agent).is_none_or(counts))
+    }
 }
 
 /// Those whose certificate is not the server's.
@@ -30,6 +43,13 @@ pub struct LackingClients {
     pub named: Vec<ClientName>,
     /// The names after those, of an agent whose clients are repaired: they are told nowhere one by one.
     pub others: Vec<ClientName>,
+    /// How many of them the list does not name, or by what no host is called.
+    pub nameless: usize,
+    /// Nothing tells which column of the list has the names: all are nameless.
+    pub is_column_unknown: bool,
+    /// Whether a host that is neither among `named` nor among `others` is not listed. False where names were left out, and where it is by
+    /// guess that they are names.
+    pub is_complete: bool,
 }
 
 impl LackingClients {

@@ -56,6 +56,11 @@ impl Board {
         self.write(|snapshot| _ = snapshot.repairs.insert(agent.clone(), seen));
     }
 
+    /// Notes that they are repaired no more.
+    pub fn forget_repairs(&self, agent: &Label) {
+        self.write(|snapshot| _ = snapshot.repairs.remove(agent));
+    }
+
     /// Notes how long a stop of this program may take.
     pub fn note_stop_timeout(&self, longest: Duration) {
         self.write(|snapshot| snapshot.stop_timeout = Some(longest));

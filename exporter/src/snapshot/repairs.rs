@@ -6,6 +6,9 @@ use kagiban_crds::host_api::{ClientsReport, Failure};
 
 use super::{Label, Snapshot, SourceId, SourceKind, Trouble};
 
+/// Why a list that came does not count.
+const RENEWED: &str = "a rotation of the server is on its way or has ended since; they are listed anew after it";
+
 /// Of one agent, since this program was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairsSeen {
@@ -29,12 +32,16 @@ impl Snapshot {
         let pass = listing.pass.as_deref();
         let seen = pass.and_then(|pass| pass.clients());
         let failure = pass.and_then(|pass| pass.trouble.as_ref());
+        let failure = failure.map(|why| Failure { reason: why.reason.to_owned(), message: why.message.to_string() });
+        let lacking = seen.and_then(|seen| self.lacking(seen));
+        let is_old = lacking.is_none() && seen.is_some_and(|seen| seen.lacking.is_some());
+        let renewed = || Failure { reason: "renewed".to_owned(), message: RENEWED.to_owned() };
         Some(ClientsReport {
-            listed: seen.and_then(|seen| seen.lacking.as_ref()).map(|lacking| count(lacking.count)),
+            listed: lacking.map(|lacking| count(lacking.count)),
             listed_at: seen.and_then(|seen| seen.listed_at),
             not_repaired: repairs.map_or(0, |seen| count(seen.not_repaired)),
             names: names.unwrap_or_default(),
-            failure: failure.map(|why| Failure { reason: why.reason.to_owned(), message: why.message.to_string() }),
+            failure: failure.or_else(|| is_old.then(renewed)),
         })
     }
 }
@@ -45,9 +52,10 @@ mod tests {
 
     use jiff::Timestamp;
     use kagiban_agents::Product;
+    use kagiban_crds::host_api::RotationState;
 
     use super::*;
-    use crate::snapshot::{Board, ClientsSeen, LackingClients, Observation, Pass};
+    use crate::snapshot::{Board, ClientsSeen, LackingClients, Observation, Pass, RotationSeen};
 
     const AT: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -61,7 +69,10 @@ mod tests {
         assert_eq!(report(), ClientsReport::default());
         let publish = |lacking: Option<LackingClients>, trouble| {
             let listed_at = lacking.is_some().then_some(AT);
-            let seen = ClientsSeen { agent: agent.clone(), product: Product::ApexOne, lacking, listed_at };
+            let changes = board.certificate_changes(&agent);
+            let agent = agent.clone();
+            let seen =
+                ClientsSeen { agent, product: Product::ApexOne, lacking, listed_at, changes, is_for_repair: true };
             let observation = Observation::Clients(seen);
             board.publish(&id, Pass { observation, trouble, ended: AT, took: Duration::ZERO });
         };
@@ -74,5 +85,60 @@ mod tests {
         let failed = report();
         assert_eq!((failed.listed, failed.listed_at), (None, Some(AT)));
         assert_eq!(failed.failure.map(|why| why.reason).as_deref(), Some("timed_out"));
+    }
+
+    /// It would be told that all clients have a certificate that none of them was given yet.
+    #[test]
+    fn a_list_of_before_a_rotation_counts_no_more_and_neither_does_one_that_was_begun_in_it() {
+        let (board, agent) = (Board::default(), Label::new("av"));
+        let id = SourceId::own(SourceKind::Clients, agent.clone());
+        board.expect([(id.clone(), &[][..])]);
+        let note = |generation, state| {
+            let decided_at = Some(AT).filter(|_| state != RotationState::Renewing);
+            let seen = RotationSeen { generation, state: Some(state), decided_at, ..RotationSeen::default() };
+            board.note_rotation(&agent, None, Some(seen));
+        };
+        let publish = |changes| {
+            let lacking = Some(LackingClients { is_complete: true, ..LackingClients::default() });
+            let agent = agent.clone();
+            let seen = ClientsSeen {
+                agent,
+                product: Product::ApexOne,
+                lacking,
+                listed_at: Some(AT),
+                changes,
+                is_for_repair: true,
+            };
+            board.publish(
+                &id,
+                Pass { observation: Observation::Clients(seen), trouble: None, ended: AT, took: Duration::ZERO },
+            );
+        };
+        let told = || {
+            let report = board.snapshot().clients_report(&agent).expect("they are listed");
+            (report.listed, report.failure.map(|why| why.reason))
+        };
+        let renewed = (None, Some("renewed".to_owned()));
+        note(1, RotationState::Committed);
+        let before = board.certificate_changes(&agent);
+        publish(before);
+        assert_eq!(told(), (Some(0), None));
+        board.note_rotation(&agent, Some(Trouble::new("reading", "")), None);
+        note(1, RotationState::Committed);
+        assert_eq!(told(), (Some(0), None), "nothing has changed");
+        note(2, RotationState::Renewing);
+        assert_eq!(told(), renewed);
+        let meanwhile = board.certificate_changes(&agent);
+        publish(meanwhile);
+        assert_eq!(told(), renewed);
+        note(2, RotationState::Committed);
+        assert_eq!(told(), renewed);
+        publish(before);
+        assert_eq!(told(), renewed, "it was begun before, and came late");
+        publish(board.certificate_changes(&agent));
+        assert_eq!(told(), (Some(0), None));
+        // Of which nobody has seen the middle.
+        note(3, RotationState::Committed);
+        assert_eq!(told(), renewed);
     }
 }

@@ -17,6 +17,11 @@ pub struct AgentRotations {
     pub known: Option<RotationSeen>,
     /// How many rotations came to which end since this program was started.
     pub decided: BTreeMap<RotationState, u64>,
+    /// How often a rotation was seen to begin, to go on or to end since this program was started: of what was seen at another count than
+    /// this one, the agent may have had another certificate.
+    pub changes: u64,
+    /// How the newest stood when it was last known.
+    standing: Option<(u64, Option<RotationState>, Option<Timestamp>)>,
 }
 
 /// How an agent's newest rotation stands.
@@ -54,7 +59,18 @@ impl AgentRotations {
         {
             *self.decided.entry(state).or_default() += 1;
         }
+        if let Some(now) = &known {
+            let now = (now.generation, now.state, now.decided_at);
+            // At the first sight an earlier run's may just have been finished, and one that there never was has changed nothing.
+            let is_new = self.standing.map_or(now.1.is_some(), |before| before != now);
+            self.changes += u64::from(is_new);
+            self.standing = Some(now);
+        }
         (self.trouble, self.known) = (trouble, known);
+    }
+
+    pub fn is_on_its_way(&self) -> bool {
+        self.known.as_ref().and_then(|seen| seen.state).is_some_and(|state| !state.is_decided())
     }
 
     pub fn is_frozen(&self) -> bool {

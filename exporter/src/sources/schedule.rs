@@ -31,7 +31,7 @@ const OUTSIDE_LOOKS_AT_ONCE: usize = 128;
 /// A look that takes longer holds up others. A handshake around the world takes less than one second.
 const QUICK_LOOK: Duration = Duration::from_secs(2);
 
-/// Between two looks whether a rotation has ended, and after how long its end is waited for no more.
+/// Between two looks whether a rotation has changed or ended, and after how long its end is waited for no more.
 const LOOK_AT_ROTATION: Duration = Duration::from_secs(2);
 const LONGEST_ROTATION: Duration = Duration::from_hours(1);
 
@@ -81,19 +81,23 @@ pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: Canc
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_took = None;
     let mut said = Said::default();
+    let mut listed_at = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
             () = source.wake.notified() => {}
+            () = outdated(&board, &source.id.name, listed_at) => {}
         }
         if source.id.kind == SourceKind::Clients {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = no_rotation(&board, &source.id.name) => {}
             }
+            // Before the program is begun: what changes from now on may not be in its list.
+            listed_at = Some(board.certificate_changes(&source.id.name));
         }
-        let pass = tokio::select! {
+        let mut pass = tokio::select! {
             () = stop.cancelled() => return,
             pass = one_pass(&mut source, &gate, last_took.unwrap_or_default()) => pass,
         };
@@ -102,7 +106,18 @@ pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: Canc
         }
         last_took = Some(pass.took);
         said.about(&source.id, &pass);
+        if let (Observation::Clients(seen), Some(changes)) = (&mut pass.observation, listed_at) {
+            seen.changes = changes;
+        }
         board.publish(&source.id, pass);
+    }
+}
+
+/// Returns once a rotation of the agent was seen to change since the list that was begun at this count; never where none was begun.
+async fn outdated(board: &Board, agent: &Label, listed_at: Option<u64>) {
+    let Some(listed_at) = listed_at else { return std::future::pending().await };
+    while board.certificate_changes(agent) == listed_at {
+        tokio::time::sleep(LOOK_AT_ROTATION).await;
     }
 }
 
@@ -314,6 +329,20 @@ mod tests {
 
     use super::*;
     use crate::snapshot::RotationSeen;
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_listed_anew_when_a_rotation_has_changed_since_and_not_before() {
+        let (board, agent) = (Arc::new(Board::default()), Label::new("av"));
+        let within = async |listed_at| {
+            let outdated = outdated(&board, &agent, listed_at);
+            tokio::time::timeout(Duration::from_hours(1), outdated).await.is_ok()
+        };
+        assert!(!within(None).await && !within(Some(0)).await, "nothing was rotated");
+        let seen = RotationSeen { generation: 1, state: Some(RotationState::Committed), ..RotationSeen::default() };
+        board.note_rotation(&agent, None, Some(seen));
+        assert!(within(Some(0)).await);
+        assert!(!within(Some(1)).await);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn clients_are_not_listed_while_a_rotation_of_their_agent_goes_on_unless_it_goes_on_for_long() {

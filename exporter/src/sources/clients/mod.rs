@@ -1,8 +1,8 @@
 //! Which clients of a product do not have its certificate: its own program writes a list of them, for which it is run.
 //!
 //! ```text
-//!   ClientSource (schedule) ──┐                 ┌─ ListPlace: a lock, and a file that was not there before
-//!   rotation ─────────────────┴─> ClientList ───┼─ the program, by its exit status
+//!                                               ┌─ ListPlace: a lock, and a file that was not there before
+//!   ClientSource (schedule) ────> ClientList ───┼─ the program, by its exit status
 //!                                    ask        └─ reader: bytes ──> LackingClients
 //! ```
 //!
@@ -21,10 +21,10 @@ use kagiban_agents::ClientFacts;
 use kagiban_crds::AgentName;
 
 use self::place::ListPlace;
-use self::reader::NoList;
+use self::reader::{MAX_COLUMNS, NoList};
 pub(super) use self::source::ClientSource;
 use super::program;
-use crate::config::{AgentConfig, ClientListConfig, ClientsConfig, Interval};
+use crate::config::{AgentConfig, ClientListConfig, ClientsConfig, Interval, ListColumn};
 use crate::installation::{CLIENT_LIST, Installed};
 use crate::platform::{self, Command, NoProgram, ProgramError};
 use crate::snapshot::{LackingClients, Trouble};
@@ -60,12 +60,12 @@ const STATE_DIRECTORY: &str = "state_directory";
 /// The setting of the program that writes the list.
 pub const LIST_COMMAND: &str = "clients.list.command";
 
-/// No question holds a rotation longer.
+/// A program that takes longer hangs.
 const LONGEST_DEADLINE: Duration = Duration::from_hours(1);
 /// What is told of the others is their number.
 const MOST_NAMED: usize = 1000;
 /// Names that are kept where clients are repaired, told one by one or not.
-pub(crate) const MOST_KEPT: usize = 4096;
+const MOST_KEPT: usize = 4096;
 
 /// How an agent's server is asked which of its clients do not have its certificate.
 #[derive(Clone, Debug)]
@@ -78,6 +78,9 @@ pub struct ClientList {
     /// How many names are kept.
     kept: usize,
     empty_is_none: bool,
+    column: Option<ListColumn>,
+    /// The clients are repaired.
+    is_for_repair: bool,
 }
 
 /// Why a configuration of it is none.
@@ -95,6 +98,8 @@ pub enum ClientsConfigError {
     NoDirectory,
     #[error("list.deadline: must be one hour at most")]
     Deadline,
+    #[error("list.column: must be a word of the list's heading, or a number from 1 to {MAX_COLUMNS}")]
+    Column,
     #[error("most: must be 1000 at most; the others are counted")]
     Most,
 }
@@ -106,7 +111,7 @@ impl ClientList {
     /// See [`ClientsConfigError`].
     pub fn of(agent: &AgentConfig, at: Option<&Installed>) -> Result<Option<Self>, ClientsConfigError> {
         let Some(ClientsConfig { list, most, repair }) = &agent.clients else { return Ok(None) };
-        let ClientListConfig { command, interval, deadline, empty_is_none } = list;
+        let ClientListConfig { command, interval, deadline, empty_is_none, column } = list;
         let argv = match command {
             Some(command) => command.clone(),
             None => usual(agent, at)?,
@@ -119,12 +124,21 @@ impl ClientList {
         if deadline > LONGEST_DEADLINE {
             return Err(ClientsConfigError::Deadline);
         }
+        let is_column = match column {
+            None => true,
+            Some(ListColumn::Number(number)) => (1..=MAX_COLUMNS).contains(number),
+            Some(ListColumn::Heading(word)) => reader::is_word(word),
+        };
+        if !is_column {
+            return Err(ClientsConfigError::Column);
+        }
         if *most > MOST_NAMED {
             return Err(ClientsConfigError::Most);
         }
         let (interval, most, empty_is_none) = (interval.as_duration(), *most, *empty_is_none);
-        let kept = if repair.is_some() { MOST_KEPT } else { most };
-        Ok(Some(Self { command, deadline, interval, most, kept, empty_is_none }))
+        let (column, is_for_repair) = (column.clone(), repair.is_some());
+        let kept = if is_for_repair { MOST_KEPT } else { most };
+        Ok(Some(Self { command, deadline, interval, most, kept, empty_is_none, column, is_for_repair }))
     }
 
     /// The program that is run, with the word that stands for its file.
@@ -132,22 +146,16 @@ impl ClientList {
         &self.command
     }
 
-    /// Has the program write the list once, for `at_most` if that is less than its own deadline, and reads it. Two never run at once for one
-    /// agent, whoever asks. It is written to a file in the state directory that nobody else may read, and that is gone afterwards.
+    /// Has the program write the list once, and reads it. Two never run at once for one agent, whoever asks. It is written to a file in the state directory that nobody else may read, and that is gone afterwards.
     ///
     /// # Errors
     /// Why nothing is known; the reason is one of a closed set.
-    pub async fn ask(
-        &self,
-        agent: &AgentName,
-        state_directory: &Path,
-        at_most: Duration,
-    ) -> Result<LackingClients, Trouble> {
+    pub async fn ask(&self, agent: &AgentName, state_directory: &Path) -> Result<LackingClients, Trouble> {
         let asked = asked(agent);
         program::unexposed(LIST_COMMAND, &asked, &self.command).await?;
         let place = ListPlace::make(state_directory, agent).await?;
         let command = self.command.with(CLIENT_LIST, &place.file().to_string_lossy());
-        let ran = platform::run(&asked, &command, self.deadline.min(at_most)).await;
+        let ran = platform::run(&asked, &command, self.deadline).await;
         // Also what a program has written that failed goes.
         let written = place.take().await;
         if let Err(error) = ran {
@@ -159,9 +167,11 @@ impl ClientList {
                 format!("{LIST_COMMAND}: {command} ended well and has written no list; run it by hand to see why"),
             )
         })?;
-        match reader::read(&written, self.kept) {
+        match reader::read(&written, self.kept, self.column.as_ref()) {
             Ok(list) => Ok(list.telling(self.most)),
-            Err(NoList::Empty) if self.empty_is_none => Ok(LackingClients::default()),
+            Err(NoList::Empty) if self.empty_is_none => {
+                Ok(LackingClients { is_complete: true, ..LackingClients::default() })
+            }
             Err(error) => Err(Trouble::new(
                 error.reason(),
                 format!("{LIST_COMMAND}: the list that {command} has written: {error}"),
@@ -187,7 +197,7 @@ fn usual(agent: &AgentConfig, at: Option<&Installed>) -> Result<Vec<String>, Cli
 #[doc(hidden)]
 pub fn fuzz_client_list(bytes: &[u8]) {
     for most in [0, 2, MOST_NAMED] {
-        if let Ok(list) = reader::read(bytes, most) {
+        if let Ok(list) = reader::read(bytes, most, None) {
             assert!(list.named.len() <= most.min(list.count));
         }
     }

@@ -2,15 +2,17 @@
 //! published a column.
 //!
 //! ```text
-//!   bytes ──decoded──> rows ──heading, or the look of their cells──> the column of the names ──> count, names
+//!   bytes ──decoded──> rows ──configuration, heading, or the look of their cells──> the column of the names ──> count, names
 //! ```
 //!
-//! What cannot be understood counts as a client without a name, and never as none: an empty list proves that every client came over.
+//! What cannot be understood counts as a client without a name, and never as none: an empty list proves that every client came over, and one
+//! without a name that its client did.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
+use crate::config::ListColumn;
 use crate::platform;
 use crate::snapshot::{ClientName, LackingClients};
 use crate::sources::rows::{self, Endless, LastCell, Rows};
@@ -20,7 +22,7 @@ use crate::sources::text::narrowed;
 const MAX_ROWS: usize = 200_000;
 /// Rows by which it is told which column has the names, where no heading tells it, and columns that are looked at.
 const SAMPLE: usize = 100;
-const MAX_COLUMNS: usize = 32;
+pub(super) const MAX_COLUMNS: usize = 32;
 
 /// What a column with a client's name is called, without spaces and in small letters: what a machine is called, and what may follow.
 const MACHINES: [&str; 22] = [
@@ -70,6 +72,11 @@ const OTHERS: [&str; 19] = [
     "ドメイン",
     "バージョン",
 ];
+/// Those of all of them that a host may be called by: one of them alone does not tell a heading from a client.
+const HOSTS_TOO: [&str; 18] = [
+    "agent", "client", "computer", "device", "domain", "fqdn", "group", "guid", "host", "ip", "mac", "machine", "name",
+    "pc", "platform", "status", "terminal", "version",
+];
 
 /// Why a file is no list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,9 +88,12 @@ pub(super) enum NoList {
     #[error("it ends in the middle of a row: its program was stopped, or still writes")]
     CutShort,
     #[error(
-        "it is no list of clients: it has one row, which is neither a heading that is known nor a client; look at what the program writes"
+        "it is no list of clients: it has one row, which is neither a heading that is known nor surely a client; look at what the program \
+         writes, and where it is the heading of an empty list, name its word under clients.list.column"
     )]
     Unknown,
+    #[error("its first row has no column that is called as clients.list.column says; look at what the program writes")]
+    NoColumn,
     #[error("it has more than {MAX_ROWS} rows")]
     TooMany,
 }
@@ -93,7 +103,7 @@ impl NoList {
         match self {
             Self::Empty => "empty",
             Self::CutShort => "cut_short",
-            Self::Unknown => "unknown_format",
+            Self::Unknown | Self::NoColumn => "unknown_format",
             Self::TooMany => "too_large",
         }
     }
@@ -103,7 +113,7 @@ impl NoList {
 ///
 /// # Errors
 /// See [`NoList`].
-pub(super) fn read(bytes: &[u8], most: usize) -> Result<LackingClients, NoList> {
+pub(super) fn read(bytes: &[u8], most: usize, configured: Option<&ListColumn>) -> Result<LackingClients, NoList> {
     let text = platform::decoded(bytes);
     if text.trim().is_empty() {
         return Err(NoList::Empty);
@@ -114,32 +124,80 @@ pub(super) fn read(bytes: &[u8], most: usize) -> Result<LackingClients, NoList> 
     }
     let separator = if text.contains('\t') && !text.contains(',') { b'\t' } else { b',' };
     let divided = Rows { separator, ..Rows::default() };
-    let shape = shape(&text, divided)?;
+    let shape = shape(&text, divided, configured)?;
     let (mut seen, mut listed, hasher) = (HashSet::new(), Named::up_to(most), RandomState::new());
-    let mut is_heading = shape.has_heading;
+    let mut is_heading = shape.heading.is_some();
     let _ = rows::each(&text, divided, |cells| {
         if is_blank(cells) || std::mem::take(&mut is_heading) {
             return;
         }
         // A row that stands there twice is one client.
         if seen.insert(hasher.hash_one(cells)) {
-            listed.take(name(cells, shape.column));
+            listed.take(shape.names.index().and_then(|at| cells.get(at)).copied());
         }
     });
-    if shape.has_heading && !shape.is_known && listed.count == 0 {
+    let is_told = shape.heading == Some(Words::Sure);
+    if shape.heading.is_some() && !is_told && listed.count == 0 {
         return Err(NoList::Unknown);
     }
-    Ok(LackingClients { count: listed.count, named: listed.names, others: Vec::new() })
+    let is_complete = !listed.is_cut
+        && match shape.names {
+            Names::Told(_) => listed.blank == 0 && (is_told || listed.count > 1),
+            Names::OnlyColumn => listed.nameless == 0 && listed.count > 1,
+            Names::Guessed(_) => false,
+            Names::Unknown => is_told && listed.count == 0,
+        };
+    Ok(LackingClients {
+        count: listed.count,
+        named: listed.names,
+        others: Vec::new(),
+        nameless: listed.nameless,
+        is_column_unknown: matches!(shape.names, Names::Unknown),
+        is_complete,
+    })
+}
+
+/// Whether a configured word can be one of a heading.
+pub(super) fn is_word(word: &str) -> bool {
+    !plain(word).is_empty()
 }
 
 /// How the rows are to be read.
 struct Shape {
-    /// The first one is a heading.
-    has_heading: bool,
-    /// By the words of its columns, and not for want of a name in it.
-    is_known: bool,
-    /// Which one has the names.
-    column: Option<usize>,
+    /// Of the first row, where that is one.
+    heading: Option<Words>,
+    names: Names,
+}
+
+/// By what a row is taken for a heading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// Its words, or the configuration's.
+    Sure,
+    /// A word that a host may be called by, or that no host can be called so.
+    Guessed,
+}
+
+/// Which column has the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// By the heading or the configuration.
+    Told(usize),
+    /// There is no other one.
+    OnlyColumn,
+    /// No other one could have them.
+    Guessed(usize),
+    Unknown,
+}
+
+impl Names {
+    const fn index(self) -> Option<usize> {
+        match self {
+            Self::Told(at) | Self::Guessed(at) => Some(at),
+            Self::OnlyColumn => Some(0),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// The clients so far.
@@ -148,34 +206,51 @@ struct Named {
     names: Vec<ClientName>,
     taken: HashSet<ClientName>,
     most: usize,
+    /// A name was left out for want of room.
+    is_cut: bool,
+    /// Rows without a name that a host can have.
+    nameless: usize,
+    /// Those of them that have nothing in its place: whoever they are may be anybody.
+    blank: usize,
 }
 
 impl Named {
     fn up_to(most: usize) -> Self {
-        Self { count: 0, names: Vec::new(), taken: HashSet::new(), most }
+        Self { count: 0, names: Vec::new(), taken: HashSet::new(), most, is_cut: false, nameless: 0, blank: 0 }
     }
 
     /// Two clients of one name are two, and named once.
-    fn take(&mut self, name: Option<ClientName>) {
+    fn take(&mut self, cell: Option<&str>) {
         self.count += 1;
-        if let Some(name) = name.filter(|name| self.names.len() < self.most && !self.taken.contains(name)) {
-            self.taken.insert(name.clone());
-            self.names.push(name);
+        let Some(name) = cell.and_then(in_cell) else {
+            self.nameless += 1;
+            self.blank += usize::from(cell.is_none_or(|cell| cell.trim().is_empty()));
+            return;
+        };
+        if self.taken.contains(&name) {
+            return;
         }
+        if self.names.len() == self.most {
+            self.is_cut = true;
+            return;
+        }
+        self.taken.insert(name.clone());
+        self.names.push(name);
     }
 }
 
 /// What a look at all rows tells of them.
-fn shape(text: &str, divided: Rows) -> Result<Shape, NoList> {
-    let (mut count, mut heading, mut widths) = (0, Vec::new(), [0; 2]);
+fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<Shape, NoList> {
+    let (mut count, mut first, mut widths, mut widest) = (0, Vec::new(), [0; 2], 0);
     let mut columns: Vec<Column> = Vec::new();
     let read = rows::each(text, divided, |cells| {
         if is_blank(cells) {
             return;
         }
         widths = [widths[1], cells.len()];
+        widest = widest.max(cells.len());
         if count == 0 {
-            heading = cells.iter().take(MAX_COLUMNS).map(|&cell| cell.to_owned()).collect();
+            first = cells.iter().take(MAX_COLUMNS).map(|&cell| cell.to_owned()).collect();
         } else if count <= SAMPLE {
             columns.resize_with(columns.len().max(cells.len().min(MAX_COLUMNS)), Column::default);
             columns.iter_mut().zip(cells).for_each(|(column, cell)| column.note(cell));
@@ -191,48 +266,78 @@ fn shape(text: &str, divided: Rows) -> Result<Shape, NoList> {
     if last < before && !text.ends_with(['\n', '\r']) {
         return Err(NoList::CutShort);
     }
-    let known = Heading::of(&heading);
-    let is_known = known.is_some();
-    let has_heading = is_known || heading.iter().all(|cell| in_cell(cell).is_none());
-    if !has_heading {
-        columns.resize_with(columns.len().max(heading.len()), Column::default);
-        columns.iter_mut().zip(&heading).for_each(|(column, cell)| column.note(cell));
+    let known = Heading::of(&first);
+    let told = known.as_ref().and_then(|known| known.names);
+    let heading = match &known {
+        Some(known) if known.is_sure => Some(Words::Sure),
+        Some(_) => Some(Words::Guessed),
+        None => first.iter().all(|cell| in_cell(cell).is_none()).then_some(Words::Guessed),
+    };
+    match configured {
+        Some(ListColumn::Heading(word)) => {
+            let at = first.iter().position(|cell| plain(cell) == plain(word)).ok_or(NoList::NoColumn)?;
+            return Ok(Shape { heading: Some(Words::Sure), names: Names::Told(at) });
+        }
+        Some(ListColumn::Number(number)) => return Ok(Shape { heading, names: Names::Told(number.saturating_sub(1)) }),
+        None => {}
     }
-    Ok(Shape { has_heading, is_known, column: known.and_then(|known| known.names).or_else(|| likeliest(&columns)) })
+    let mut rows = count.min(SAMPLE + 1);
+    if heading.is_none() {
+        columns.resize_with(columns.len().max(first.len()), Column::default);
+        columns.iter_mut().zip(&first).for_each(|(column, cell)| column.note(cell));
+    } else {
+        rows = rows.saturating_sub(1);
+    }
+    let names = match (told, heading) {
+        (Some(at), Some(Words::Sure)) => Names::Told(at),
+        (Some(at), _) => Names::Guessed(at),
+        // A word alone may be a message.
+        (None, _) if rows < 2 => Names::Unknown,
+        (None, _) if widest == 1 => Names::OnlyColumn,
+        (None, _) => only_one(&columns, rows).map_or(Names::Unknown, Names::Guessed),
+    };
+    Ok(Shape { heading, names })
 }
 
 /// What the cells of a column are, in the first rows.
 #[derive(Default)]
 struct Column {
     names: HashSet<String>,
-    addresses: usize,
+    addresses: HashSet<String>,
 }
 
 impl Column {
     fn note(&mut self, cell: &str) {
         match in_cell(cell) {
-            Some(name) if is_address(&name) => self.addresses += 1,
-            Some(name) if !is_identifier(&name) => {
-                self.names.insert(name.as_str().to_owned());
-            }
+            Some(name) if is_address(&name) => _ = self.addresses.insert(name.as_str().to_owned()),
+            Some(name) if !is_identifier(&name) => _ = self.names.insert(name.as_str().to_owned()),
             Some(_) | None => {}
         }
     }
 }
 
-/// The first of those with the most names: clients differ by their names, and share domains and versions. Else the one with addresses.
-fn likeliest(columns: &[Column]) -> Option<usize> {
-    let most = |number: fn(&Column) -> usize| {
-        let best = columns.iter().map(number).max().filter(|most| *most > 0)?;
-        columns.iter().position(|column| number(column) == best)
+/// The one that alone has names, else the one that alone has addresses. Clients differ by theirs, and share domains: it has another one in
+/// each row.
+fn only_one(columns: &[Column], rows: usize) -> Option<usize> {
+    let of = |number: fn(&Column) -> usize| {
+        let mut with =
+            columns.iter().enumerate().map(|(at, column)| (at, number(column))).filter(|(_, number)| *number > 0);
+        (with.next(), with.next())
     };
-    most(|column| column.names.len()).or_else(|| most(|column| column.addresses))
+    let names = of(|column| column.names.len());
+    let found = if names.0.is_some() { names } else { of(|column| column.addresses.len()) };
+    match found {
+        (Some((at, number)), None) if number == rows => Some(at),
+        _ => None,
+    }
 }
 
 /// A first row with words that name columns.
 struct Heading {
     /// The column with the names, where the words tell it.
     names: Option<usize>,
+    /// It is no client: two of its words name columns, or one that no host is called by.
+    is_sure: bool,
 }
 
 impl Heading {
@@ -246,11 +351,12 @@ impl Heading {
             let of = |machine: &str| cell.strip_prefix(machine).is_some_and(|rest| NAME.contains(&rest));
             MACHINES.into_iter().any(of)
         };
+        let known: Vec<_> = cells.iter().filter(|cell| is_machine(cell) || OTHERS.contains(&cell.as_str())).collect();
         let called = |word: &str| cells.iter().position(|cell| cell == word);
         let machine = cells.iter().position(is_machine);
         let names = machine.or_else(|| called("hostname")).or_else(|| called("name")).or_else(|| called("fqdn"));
-        let is_one = names.is_some() || cells.iter().any(|cell| OTHERS.contains(&cell.as_str()));
-        is_one.then_some(Self { names })
+        let is_sure = known.len() > 1 || known.iter().any(|word| !HOSTS_TOO.contains(&word.as_str()));
+        (!known.is_empty()).then_some(Self { names, is_sure })
     }
 }
 
@@ -262,12 +368,6 @@ fn plain(cell: &str) -> String {
 
 fn is_blank(cells: &[&str]) -> bool {
     cells.iter().all(|cell| cell.trim().is_empty())
-}
-
-/// The name of a row's client: that of its column, else the first one that is there.
-fn name(cells: &[&str], column: Option<usize>) -> Option<ClientName> {
-    let of_column = column.and_then(|column| in_cell(cells.get(column)?));
-    of_column.or_else(|| cells.iter().filter_map(|cell| in_cell(cell)).find(|name| !is_identifier(name)))
 }
 
 /// A name may have its domain before it.
@@ -296,7 +396,7 @@ mod tests {
     use super::*;
 
     fn listed(bytes: &[u8]) -> Result<(usize, Vec<String>), NoList> {
-        read(bytes, 100).map(|list| (list.count, list.named.iter().map(ToString::to_string).collect()))
+        read(bytes, 100, None).map(|list| (list.count, list.named.iter().map(ToString::to_string).collect()))
     }
 
     fn names(text: &str) -> Vec<String> {
@@ -332,19 +432,91 @@ mod tests {
             // Without a heading.
             ("PC-01\nPC-02", &["PC-01", "PC-02"]),
             ("PC-01,192.0.2.1\nPC-02,192.0.2.2\n", &["PC-01", "PC-02"]),
-            ("WG,192.0.2.1,PC-01\nWG,192.0.2.2,PC-02\n", &["PC-01", "PC-02"]),
-            ("3f2504e0-4f89-11d3-9a0c-0305e82c3301,14.0.12526,PC-01\n", &["PC-01"]),
+            (
+                "3f2504e0-4f89-11d3-9a0c-0305e82c3301,14.0,PC-01\n8f2504e0-4f89-11d3-9a0c-0305e82c3301,14.0,PC-02\n",
+                &["PC-01", "PC-02"],
+            ),
             ("192.0.2.1\n192.0.2.2\n", &["192.0.2.1", "192.0.2.2"]),
             ("WG\\PC-01\r\n\r\nWG\\PC-02\r\r\n", &["PC-01", "PC-02"]),
             // Of a heading that is not known.
             ("What it is,Where it is\nPC-01,192.0.2.1\nPC-02,192.0.2.2\n", &["PC-01", "PC-02"]),
-            // Where a name is missing, what else tells of the client.
-            ("Endpoint,IP address\nPC-01,192.0.2.1\n,192.0.2.2\n", &["PC-01", "192.0.2.2"]),
             // A client may be called as a column is.
             ("client,192.0.2.1\nPC-02,192.0.2.2\n", &["client", "PC-02"]),
         ] {
             assert_eq!(names(text), expected, "{text:?}");
         }
+    }
+
+    fn read_by(text: &str, column: Option<&ListColumn>) -> Result<LackingClients, NoList> {
+        read(text.as_bytes(), 100, column)
+    }
+
+    /// A list of the same columns that has become shorter would have others in their place, and its clients would be taken for repaired.
+    #[test]
+    fn where_more_columns_than_one_could_have_the_names_none_is_named_unless_the_configuration_tells_which() {
+        let lists = [
+            "WG,192.0.2.1,PC-01\nWG,192.0.2.2,PC-02\n",
+            "WG,192.0.2.1,PC-01\n",
+            "WG,192.0.2.1\nWG,192.0.2.2\n",
+            "PC-01\n",
+            "ERROR\n",
+        ];
+        for text in lists {
+            let list = read_by(text, None).expect("a list");
+            let rows = text.lines().count();
+            assert_eq!((list.count, list.nameless, list.named.len()), (rows, rows, 0), "{text:?}");
+            assert!(list.is_column_unknown && !list.is_complete, "{text:?}");
+        }
+        let third = ListColumn::Number(3);
+        for (text, names, is_complete) in
+            [(lists[0], &["PC-01", "PC-02"][..], true), (lists[1], &["PC-01"], false), (lists[4], &[], false)]
+        {
+            let list = read_by(text, Some(&third)).expect("a list");
+            let named: Vec<_> = list.named.iter().map(ClientName::as_str).collect();
+            assert_eq!((&named[..], list.is_complete, list.is_column_unknown), (names, is_complete, false), "{text:?}");
+        }
+        let word = ListColumn::Heading("Kanri name".to_owned());
+        for (text, expected) in [
+            ("No,KANRI_NAME\n1,PC-01\n", Ok((1, 1, true))),
+            ("No,Kanri Name\n", Ok((0, 0, true))),
+            ("1,PC-01\n", Err(NoList::NoColumn)),
+            ("ERROR\n", Err(NoList::NoColumn)),
+        ] {
+            let told = read_by(text, Some(&word)).map(|list| (list.count, list.named.len(), list.is_complete));
+            assert_eq!(told, expected, "{text:?}");
+        }
+    }
+
+    /// Else a client that was tried would count as repaired.
+    #[test]
+    fn a_list_is_complete_only_where_it_is_known_which_names_it_has() {
+        for (text, is_complete) in [
+            ("Endpoint\nPC-01\n", true),
+            ("Endpoint\n", true),
+            ("Domain,Computer\nWG,PC-01\n", true),
+            ("PC-01\nPC-02\n", true),
+            ("PC-01,192.0.2.1\nPC-02,192.0.2.2\n", false),
+            // A client may be called so.
+            ("PC\nPC-02\nPC-03\n", false),
+            // Whoever it is has no name in its place; of what no host is called it is known who it is not.
+            ("Endpoint,IP address\nPC-01,192.0.2.1\n,192.0.2.2\n", false),
+            ("Endpoint,IP address\nPC-01,192.0.2.1\nthe one below,192.0.2.2\n", true),
+            ("It has failed.\nPC-01\nPC-02 or so\n", false),
+        ] {
+            assert_eq!(read_by(text, None).map(|list| list.is_complete), Ok(is_complete), "{text:?}");
+        }
+        let cut =
+            |most| read(b"Endpoint\nPC-01\nPC-01\nPC-02\n", most, None).map(|list| (list.is_complete, list.nameless));
+        assert_eq!((cut(1), cut(2)), (Ok((false, 0)), Ok((true, 0))));
+    }
+
+    #[test]
+    fn a_client_that_is_called_as_a_column_is_and_stands_alone_is_no_heading() {
+        for only in ["PC\n", "CLIENT\n", "Host", "TERMINAL,WG\n", "STATUS\n"] {
+            assert_eq!(read_by(only, None).map(|list| list.count), Err(NoList::Unknown), "{only:?}");
+        }
+        let told = ListColumn::Heading("Computer".to_owned());
+        assert_eq!(read_by("Computer\n", Some(&told)).map(|list| (list.count, list.is_complete)), Ok((0, true)));
     }
 
     #[test]
@@ -364,7 +536,7 @@ mod tests {
         for other in ["The database cannot be reached.", "エラーが発生しました: 12\r\n", "\0\0\0"] {
             assert_eq!(listed(other.as_bytes()), Err(NoList::Unknown), "{other:?}");
         }
-        assert_eq!(listed(b"ERROR\n"), Ok((1, vec!["ERROR".to_owned()])));
+        assert_eq!(listed(b"ERROR\n"), Ok((1, Vec::new())));
         assert_eq!(listed("The database cannot be reached.\nCode 12\n".as_bytes()).map(|(count, _)| count), Ok(1));
     }
 
@@ -389,34 +561,41 @@ mod tests {
         let (count, named) =
             listed(b"Endpoint,GUID\nPC-01,1\nPC-01,1\nPC-01,2\nno name of a host,3\n").expect("a list");
         assert_eq!((count, named), (3, vec!["PC-01".to_owned()]));
+        let list = read_by("Endpoint\nPC-01\nno name of a host\n\"\"\n", None).expect("a list");
+        assert_eq!((list.count, list.nameless), (2, 1), "an empty row is none");
     }
 
     #[test]
     fn a_long_list_is_counted_whole_and_named_in_part_and_one_without_an_end_is_refused() {
         let rows = |number: usize| (0..number).map(|at| format!("PC-{at}\n")).collect::<String>();
-        let list = read(rows(MAX_ROWS).as_bytes(), 100).expect("a list");
+        let list = read(rows(MAX_ROWS).as_bytes(), 100, None).expect("a list");
         assert_eq!((list.count, list.named.len(), list.left_out()), (MAX_ROWS, 100, MAX_ROWS - 100));
-        assert_eq!(read(rows(MAX_ROWS + 1).as_bytes(), 100), Err(NoList::TooMany));
-        assert_eq!(read(rows(3).as_bytes(), 0).map(|list| list.left_out()), Ok(3));
-        assert_eq!(read(format!("a\n\"{}", rows(10_000)).as_bytes(), 100), Err(NoList::CutShort));
+        assert_eq!(read(rows(MAX_ROWS + 1).as_bytes(), 100, None), Err(NoList::TooMany));
+        assert_eq!(read(rows(3).as_bytes(), 0, None).map(|list| list.left_out()), Ok(3));
+        assert_eq!(read(format!("a\n\"{}", rows(10_000)).as_bytes(), 100, None), Err(NoList::CutShort));
         // A wide row, and one with a long cell.
-        assert_eq!(read(format!("PC-01{}\n", ",x".repeat(100_000)).as_bytes(), 100).map(|list| list.count), Ok(1));
-        assert_eq!(read(format!("PC-01,{}\n", "x".repeat(10_000)).as_bytes(), 100).map(|list| list.count), Ok(1));
+        assert_eq!(
+            read(format!("PC-01{}\n", ",x".repeat(100_000)).as_bytes(), 100, None).map(|list| list.count),
+            Ok(1)
+        );
+        assert_eq!(read(format!("PC-01,{}\n", "x".repeat(10_000)).as_bytes(), 100, None).map(|list| list.count), Ok(1));
     }
 
     proptest! {
         #[test]
         fn no_file_is_too_strange_to_be_read(bytes in proptest::collection::vec(any::<u8>(), 0..200), most in 0_usize..4) {
-            if let Ok(list) = read(&bytes, most) {
+            if let Ok(list) = read(&bytes, most, None) {
                 prop_assert!(list.named.len() <= most.min(list.count));
+                prop_assert!(list.nameless <= list.count && (list.is_complete || list.count > 0));
             }
         }
 
         #[test]
         fn every_client_of_a_list_is_named(names in proptest::collection::hash_set("[A-Z]{3}-[0-9]{2,5}", 1..50), heading in any::<bool>()) {
-            let head = if heading { "Endpoint,Domain\r\n" } else { "" };
-            let text: String = names.iter().map(|name| format!("{name},WORKGROUP\r\n")).collect();
-            let list = read(format!("{head}{text}").as_bytes(), 100).expect("a list");
+            prop_assume!(heading || names.len() > 1);
+            let head = if heading { "Endpoint,Version\r\n" } else { "" };
+            let text: String = names.iter().map(|name| format!("{name},14.0\r\n")).collect();
+            let list = read(format!("{head}{text}").as_bytes(), 100, None).expect("a list");
             let named: HashSet<_> = list.named.iter().map(ToString::to_string).collect();
             prop_assert_eq!((list.count, named), (names.len(), names));
         }

@@ -32,7 +32,7 @@ impl Asking {
 
     async fn asked(&self) -> Result<LackingClients, Trouble> {
         let list = ClientList::of(&self.agent, None).expect("a good configuration").expect("a list");
-        list.ask(&self.agent.name, self.state.path(), LONGEST_DEADLINE).await
+        list.ask(&self.agent.name, self.state.path()).await
     }
 
     async fn reason(&self) -> &'static str {
@@ -62,12 +62,38 @@ fn a_list_is_asked_of_a_product_that_has_one_or_of_the_program_that_is_named() {
         (named("{list: {command: ['{list}']}}"), ClientsConfigError::NoList),
         (named("{list: {command: [list, '{list}'], deadline: 61m}}"), ClientsConfigError::Deadline),
         (named("{list: {command: [list, '{list}']}, most: 1001}"), ClientsConfigError::Most),
+        (named("{list: {command: [list, '{list}'], column: 0}}"), ClientsConfigError::Column),
+        (named("{list: {command: [list, '{list}'], column: 33}}"), ClientsConfigError::Column),
+        (named("{list: {command: [list, '{list}'], column: ' - '}}"), ClientsConfigError::Column),
     ] {
         assert_eq!(of(&yaml).err(), Some(expected), "{yaml}");
     }
     assert!(of("{name: av, product: apex-one}").expect("nothing is asked").is_none());
     let list = of(&named("{list: {command: [list, '{list}']}, most: 0}")).expect("good").expect("a list");
     assert_eq!((list.deadline, list.interval), (Duration::from_mins(10), Duration::from_hours(1)));
+}
+
+#[tokio::test]
+async fn the_column_of_the_names_is_the_one_that_the_configuration_tells() {
+    for (column, expected) in [("", None), (", column: 2", Some("PC-1")), (", column: Name", None)] {
+        let list = Asking::by("printf 'WG,PC-1\\nWG,PC-2\\n' >$1", column).asked().await;
+        let first = list.ok().and_then(|list| list.named.first().map(ToString::to_string));
+        assert_eq!(first.as_deref(), expected, "{column}");
+    }
+}
+
+/// A reload may have taken `repair` out, or have put it in.
+#[test]
+fn a_list_says_whether_its_clients_are_repaired_and_is_cut_only_where_they_are_not() {
+    let text: String = (0..5).map(|at| format!("PC-{at}\n")).collect();
+    for (repair, expected) in [("", (false, false)), (", repair: {command: [deliver, '{client}']}", (true, true))] {
+        let yaml = format!(
+            "{{name: av, product: apex-one, clients: {{list: {{command: [list, '{{list}}']}}, most: 2{repair}}}}}"
+        );
+        let list = of(&yaml).expect("good").expect("a list");
+        let read = reader::read(text.as_bytes(), list.kept, None).expect("a list");
+        assert_eq!((list.is_for_repair, read.is_complete), expected, "{repair}");
+    }
 }
 
 #[test]

@@ -38,8 +38,9 @@ pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
             );
             claim(UNKNOWN, Reason::ClientsUnknown, message)
         }
-        // Its exporter was started: what was known stands until the first list.
-        (None, None) => match before {
+        // Its exporter was started: what was known stands until the first list. That all had the certificate does not: it may have been
+        // another one.
+        (None, None) => match before.filter(|before| before.status != TRUE) {
             Some(before) => Some(before.into()),
             None => claim(UNKNOWN, Reason::ClientsUnknown, "its clients were not listed yet".to_owned()),
         },
@@ -50,14 +51,17 @@ pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
 fn stay(not_repaired: u64, names: &[String], remedy: Option<&str>) -> String {
     let named: Vec<_> = names.iter().take(MAX_TOLD_CLIENTS).map(|name| bounded(name, LONGEST_NAME)).collect();
     let left_out = not_repaired.saturating_sub(u64::try_from(named.len()).unwrap_or(u64::MAX));
-    let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
+    let named = match (named.is_empty(), left_out) {
+        (true, _) => "the list names none of them".to_owned(),
+        (false, 0) => named.join(", "),
+        (false, _) => format!("{} and {left_out} more", named.join(", ")),
+    };
     let stay = counted(not_repaired, "stays", "stay");
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; the vendor's next step: {remedy}"));
     // The host does not tell them apart.
     format!(
         "{stay} without its certificate after every attempt to repair them, or with a name that is none of a host, on which no attempt can \
-         be made: {}{more}{remedy}",
-        named.join(", ")
+         be made: {named}{remedy}"
     )
 }
 

@@ -64,6 +64,15 @@ fn a_server_tells_whether_its_clients_match_and_is_ready_all_the_same() {
                 "which of its clients do not have its certificate could not be listed: timed_out: it did not end",
             ),
         ),
+        (
+            ClientsReport { not_repaired: 3, ..listed(3, &[]) },
+            (
+                "False",
+                "ClientsStay",
+                "3 clients stay without its certificate after every attempt to repair them: the list names none of them; the vendor's \
+                 next step: where that does not help: install the agent again",
+            ),
+        ),
         (ClientsReport::default(), ("Unknown", "ClientsUnknown", "its clients were not listed yet")),
     ] {
         let status = decided(&resource, &with(&report, clients), now()).status;
@@ -119,6 +128,15 @@ fn while_nothing_was_listed_since_a_start_what_was_known_stands_and_of_a_host_th
     assert_eq!(condition(&unseen, "ClientsMatch"), ("Unknown", "HostUnreachable"));
     resource.status = decided(&resource, &report, now()).status;
     assert!(told(&resource.status).is_none(), "its host lists them no more");
+}
+
+/// Between its last list and its exporter's start it may have got another certificate.
+#[test]
+fn that_all_clients_have_the_certificate_is_not_known_before_a_list_says_so() {
+    let (mut resource, report) = server();
+    resource.status = decided(&resource, &with(&report, listed(0, &[])), now()).status;
+    let started = decided(&resource, &with(&report, ClientsReport::default()), now()).status;
+    assert_eq!(condition(&started, "ClientsMatch"), ("Unknown", "ClientsUnknown"));
 }
 
 /// A host that lies fills no status.
