@@ -505,7 +505,7 @@ pub struct RotationReport {
 pub enum RepairProof {
     /// The system was started anew since the repair was begun.
     Restart,
-    /// A command of the host's own configuration says so, which did not before.
+    /// A command of the host's own configuration says so: after the repair, or before it, and then nothing was run, as the steps tell.
     Command,
     /// Nothing does: the command of the repair ended with status 0, and nobody was asked what came of it.
     Nothing,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kagiban_crds::Generation;
 
 use crate::allowance::{Allowance, Spent};
-use crate::decide::{Obstacle, Reason, Resource, Setback};
+use crate::decide::{Obstacle, Reason, Resource, Setback, TakenOrder};
 
 /// By uid; what an agent was told to begin, by agent: a resource that is made anew does not begin to count anew.
 #[derive(Debug, Default)]
@@ -43,8 +43,8 @@ struct Entry {
     waits: Option<Wait>,
     /// Status writes outside rotations, of which there may be so many.
     writes: Spent,
-    /// When the host last took an order to begin a rotation.
-    ordered: Option<Timestamp>,
+    /// The order to begin a rotation that the host last took.
+    ordered: Option<TakenOrder>,
     /// Status writes that change messages only, likewise.
     rewordings: Spent,
     told: HashMap<Reason, EventTally>,
@@ -204,12 +204,12 @@ impl Ledger {
     }
 
     /// The host took an order to begin a rotation.
-    pub(crate) fn took_order(&self, uid: &str, now: Timestamp) {
-        self.with(uid, |entry| entry.ordered = Some(now));
+    pub(crate) fn took_order(&self, uid: &str, order: TakenOrder) {
+        self.with(uid, |entry| entry.ordered = Some(order));
     }
 
-    /// When the host last took one.
-    pub(crate) fn ordered(&self, uid: &str) -> Option<Timestamp> {
+    /// The last one that it took.
+    pub(crate) fn ordered(&self, uid: &str) -> Option<TakenOrder> {
         self.with(uid, |entry| entry.ordered).flatten()
     }
 

@@ -138,7 +138,7 @@ pub struct RotationStatus {
     pub generation: u64,
     /// Why it was started.
     pub trigger: RotationTrigger,
-    /// `Requested` while the host works on it, then how it ended. The host's own report has the steps.
+    /// `Requested`; of a repair that its host took, `Renewing`; then how it ended. Its host's report has the steps.
     pub state: RotationState,
     /// When it was started.
     #[serde(deserialize_with = "time")]

@@ -1,13 +1,12 @@
 //! Whether a request is taken: pure, in the order in which its parts are looked at.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
     MAX_EPOCH_AHEAD, MAX_EPOCH_STEP, MAX_GENERATION_STEP, Refusal, RefusalReason, RotationReport, Target,
 };
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 
+use super::agent::LeafPlace;
 use super::digest::Digest;
 use super::journal::{Record, Rotation};
 use super::machine::{FrozenFiles, Phase};
@@ -30,8 +29,8 @@ pub struct AdmissionContext<'a> {
     pub lineage: Option<Lineage>,
     pub epoch: Epoch,
     pub record: &'a Record,
-    /// Where the agent keeps its certificate; none of one that serves it.
-    pub leaf_file: Option<&'a Path>,
+    /// Where the agent's certificate is seen, which ends a freeze by itself; nowhere of one that is repaired.
+    pub leaf_place: &'a LeafPlace,
     /// The host's own clock.
     pub now: Timestamp,
 }
@@ -70,26 +69,25 @@ impl AdmissionContext<'_> {
             };
         }
         if let Phase::Frozen { failure, .. } = &newest.state {
-            let message = format!(
-                "the agent is frozen ({}); {}; or end it on the host with `kagiban-exporter rotation thaw {}`",
-                failure.text(),
-                self.what_ends_a_freeze(),
-                self.agent
-            );
+            let message = format!("the agent is frozen ({}); {}", failure.text(), self.what_ends_a_freeze());
             return Admission::Refused(refuse(RefusalReason::Frozen, message));
         }
         in_progress(self.record).map_or(Admission::Proceed, Admission::Refused)
     }
 
     fn what_ends_a_freeze(&self) -> String {
-        match self.leaf_file {
-            Some(file) => format!(
+        let thaw = format!("on the host with `kagiban-exporter rotation thaw {}`", self.agent);
+        match self.leaf_place {
+            LeafPlace::File(file) => format!(
                 "put right what that names, and the freeze ends by itself once {} holds a certificate that is valid and each file of \
-                 renew.keep is what it was",
-                file.display()
+                 renew.keep is what it was; or end it {thaw}",
+                file.path.display()
             ),
-            None => "bring its service to life, and the freeze ends by itself once the service serves what is stored"
-                .to_owned(),
+            LeafPlace::Endpoint(_) => format!(
+                "bring its service to life, and the freeze ends by itself once the service serves what is stored; or end it {thaw}"
+            ),
+            // Nothing tells how an agent stands that is only looked at
+            LeafPlace::Nowhere => format!("see what the repair has done, and end the freeze {thaw}"),
         }
     }
 
@@ -276,6 +274,8 @@ pub(super) fn stopping() -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use kagiban_crds::host_api::RenewalOrder;
+
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
@@ -283,7 +283,15 @@ mod tests {
     fn asked(record: &Record, epoch: Epoch, asked: Epoch, generation: u64) -> Result<(), RefusalReason> {
         let (host, agent) = ("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
         let now = Timestamp::from_second(NOW).expect("time");
-        let door = AdmissionContext { host: &host, agent: &agent, lineage: None, epoch, record, leaf_file: None, now };
+        let door = AdmissionContext {
+            host: &host,
+            agent: &agent,
+            lineage: None,
+            epoch,
+            record,
+            leaf_place: &LeafPlace::Nowhere,
+            now,
+        };
         let target = Target {
             lineage: None,
             epoch: asked,
@@ -335,8 +343,15 @@ mod tests {
             (clock + MAX_EPOCH_AHEAD / 2 + 1, Err(RefusalReason::EpochTooFar)),
         ] {
             let (host, agent) = (&host, &agent);
-            let door =
-                AdmissionContext { host, agent, lineage: None, epoch: Epoch(1), record: &record, leaf_file: None, now };
+            let door = AdmissionContext {
+                host,
+                agent,
+                lineage: None,
+                epoch: Epoch(1),
+                record: &record,
+                leaf_place: &LeafPlace::Nowhere,
+                now,
+            };
             let target = Target {
                 lineage: None,
                 epoch: Epoch(asked),
@@ -376,7 +391,7 @@ mod tests {
                 lineage: obeyed,
                 epoch: Epoch(5),
                 record: &record,
-                leaf_file: None,
+                leaf_place: &LeafPlace::Nowhere,
                 now,
             };
             let (host, agent) = (host.clone(), agent.clone());
@@ -404,6 +419,30 @@ mod tests {
         assert_eq!(asked(&record(4), epoch, epoch, 5), Ok(()));
     }
 
+    /// Nothing but a thaw ends it: there is no certificate that could be seen again.
+    #[test]
+    fn who_asks_for_another_repair_of_a_frozen_agent_is_told_what_ends_the_freeze() {
+        use super::super::failure::RotationFailure;
+        use super::super::machine::Before;
+        use super::super::scene::{open, repaired};
+
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = repaired(root.path(), "true", "");
+        let (failure, standing) =
+            (RotationFailure::new("any", "any"), FrozenFiles::NewStands { before: Before::NotServed });
+        let agent = rotator.agent.name.clone();
+        let order = |generation| RenewalOrder {
+            target: Target { agent: agent.clone(), generation: Generation(generation), ..open().target },
+            mark: None,
+        };
+        rotator.renew(&order(1), Ok(())).expect("ordered");
+        rotator.record.rotation.as_mut().expect("a repair").state = Phase::Frozen { failure, standing };
+        let refused = rotator.renew(&order(2), Ok(())).expect_err("it is frozen");
+        assert_eq!(refused.reason, RefusalReason::Frozen);
+        let told = ["see what the repair has done", "rotation thaw skysea"].map(|told| refused.message.contains(told));
+        assert_eq!((told, refused.message.contains("by itself")), ([true; 2], false), "{}", refused.message);
+    }
+
     /// The operator shows it to a person, who acts on it.
     #[test]
     fn a_rollback_that_is_refused_says_how_the_frozen_agent_stands() {
@@ -423,7 +462,8 @@ mod tests {
             put_into(&mut rotator, Phase::Frozen { failure: RotationFailure::new("any", "any"), standing }, None);
             let (host, agent, record) = (&rotator.host.name, &rotator.agent.name, &rotator.record);
             let (epoch, now) = (record.epoch, Timestamp::from_second(NOW).expect("time"));
-            let context = AdmissionContext { host, agent, lineage: None, epoch, record, leaf_file: None, now };
+            let context =
+                AdmissionContext { host, agent, lineage: None, epoch, record, leaf_place: &LeafPlace::Nowhere, now };
             let (generation, host, agent) = (record.generation, host.clone(), agent.clone());
             let target = Target { lineage: None, epoch, generation, host, agent };
             let Admission::Refused(refusal) = context.roll_back(&target) else { panic!("{standing:?} is frozen") };

@@ -137,19 +137,19 @@ impl Rotator {
                 Ok(()) => return self.preflight().await,
                 Err(failure) => Err(failure),
             },
-            Effect::Renew if self.is_repaired() => self.run_repair().await,
+            Effect::Renew if self.is_of_repair() => self.run_repair().await,
             Effect::Renew => self.run_renewal().await,
             Effect::Prove if self.is_verified => Ok(()),
-            Effect::Prove if self.is_repaired() => self.prove_repair().await,
+            Effect::Prove if self.is_of_repair() => self.prove_repair().await,
             Effect::Prove => self.prove().await,
             // Nothing brings back what was there before.
-            Effect::Revert if self.is_repaired() => Ok(()),
+            Effect::Revert if self.is_of_repair() => Ok(()),
             Effect::Revert => {
                 let reverted = self.revert().await;
                 self.forget_start();
                 reverted
             }
-            Effect::Settle if self.is_repaired() => {
+            Effect::Settle if self.is_of_repair() => {
                 self.settle_repair().await;
                 Ok(())
             }

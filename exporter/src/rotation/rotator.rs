@@ -1,6 +1,5 @@
 //! One agent's rotations: requests come in here, and what they start is carried out by `executor`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::admission::{Admission, AdmissionContext, refuse, stopping};
-use super::agent::{Agent, Procedure};
+use super::agent::{Agent, LeafPlace, Procedure};
 use super::chores::Chores;
 use super::digest::Digest;
 use super::failure::RotationFailure;
@@ -102,7 +101,7 @@ pub(super) enum LastStart {
 pub struct RotatorStatus {
     pub record: Record,
     opened_with: Option<OpenedWith>,
-    leaf_file: Option<PathBuf>,
+    leaf_place: LeafPlace,
 }
 
 impl Rotator {
@@ -146,8 +145,8 @@ impl Rotator {
     }
 
     pub fn snapshot(&self) -> RotatorStatus {
-        let leaf_file = self.agent.leaf_place.file().map(|file| file.path.clone());
-        RotatorStatus { record: self.record.clone(), opened_with: self.opened_with.clone(), leaf_file }
+        let leaf_place = self.agent.leaf_place.clone();
+        RotatorStatus { record: self.record.clone(), opened_with: self.opened_with.clone(), leaf_place }
     }
 
     /// The newest rotation.
@@ -379,7 +378,7 @@ impl RotatorStatus {
             lineage,
             epoch,
             record: &self.record,
-            leaf_file: self.leaf_file.as_deref(),
+            leaf_place: &self.leaf_place,
             now,
         }
     }

@@ -213,8 +213,8 @@ fn newly(
     found(new).filter(|_| found(old).is_none()).map(|message| Event::warning(reason, message))
 }
 
-/// That the agent does not do its work any more, or does again.
-/// Of each change, and of no look that could not be taken in between.
+/// That the agent does not do its work any more, or does it again: each change is told, and a look that could not be taken in between
+/// is none.
 fn functional(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
     let told = |status: &'_ ManagedAgentCertificateStatus| {
         status.conditions.iter().find(|condition| condition.type_ == ConditionType::Functional.as_str()).cloned()

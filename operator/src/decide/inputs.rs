@@ -22,11 +22,18 @@ pub struct Inputs<'a> {
     pub setback: Option<&'a Setback>,
     /// For how long this process has seen the host work on a rotation without a break, since a step of ours that began it anew.
     pub works_for: Option<Duration>,
-    /// When the host last took an order of this process to begin a rotation.
-    pub ordered: Option<Timestamp>,
+    /// The order of this process to begin a rotation that the host last took.
+    pub ordered: Option<TakenOrder>,
     pub references: &'a References,
     pub policy: &'a Policy,
     pub now: Timestamp,
+}
+
+/// An order to begin a rotation, which its host has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenOrder {
+    pub generation: Generation,
+    pub at: Timestamp,
 }
 
 /// What was read of the Secrets that the resource names, as far as a decision depends on it; never what is secret in them.

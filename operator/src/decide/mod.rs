@@ -43,6 +43,7 @@ pub use events::{Event, EventKind};
 pub(crate) use gates::{SECRET_WAIT, by_power};
 pub use inputs::{
     Inputs, Observed, Obstacle, PasswordOfGeneration, PasswordVersion, Policy, References, Resource, Rival, Setback,
+    TakenOrder,
 };
 pub use ownership::{Contender, OwnershipClaim, owner};
 pub(crate) use pace::doubled;

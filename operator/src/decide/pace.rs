@@ -54,13 +54,14 @@ pub(super) fn before_another(case: &Case<'_>, trigger: RotationTrigger) -> Optio
 /// A repeat may be another renewal to it. Where we push, a repeat costs the host a key, and its agent nothing.
 pub(super) fn before_the_same(case: &Case<'_>) -> Option<Verdict> {
     match case.inputs.resource.spec.procedure {
-        Procedure::Push(_) => None,
-        Procedure::Trigger { .. } | Procedure::Repair(_) => {
-            let ordered = case.inputs.ordered?;
+        // A repair that its host took is never told again
+        Procedure::Push(_) | Procedure::Repair(_) => None,
+        Procedure::Trigger { .. } => {
+            let ordered = case.inputs.ordered?.at;
             let until = later(ordered, BETWEEN_RENEWALS);
             let message = format!(
-                "the host took an order to renew or to repair and shows nothing of it: it is told again after {} minutes; see what its exporter logs, \
-                 and whether a second one answers there",
+                "the host took an order to renew and shows nothing of it: it is told again after {} minutes; see what its exporter logs, and \
+                 whether a second one answers there",
                 BETWEEN_RENEWALS.as_secs() / 60
             );
             let lasts = clock::lasts(case.now(), ordered, until);

@@ -23,6 +23,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     let mut status = inputs.resource.status.clone();
     reword(&mut status, inputs);
     take_for_answered(&mut status, inputs);
+    note_taken(&mut status, inputs);
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, status.leaf.as_ref(), digest)
     {
@@ -66,6 +67,22 @@ fn take_for_answered(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs
     }
 }
 
+/// A repair is done once, whatever comes of it: that its host has taken it is durable, so that no process orders it again of a host that
+/// has lost its state since, perhaps by the very restart that the repair is.
+fn note_taken(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
+    match inputs.resource.spec.procedure {
+        Procedure::Push(_) | Procedure::Trigger { .. } => return,
+        Procedure::Repair(_) => {}
+    }
+    let Some(own) = status.rotation.as_mut().filter(|own| own.state == RotationState::Requested) else { return };
+    let shown = inputs.host.report().and_then(|report| report.rotation.as_ref());
+    if inputs.ordered.is_some_and(|order| order.generation.0 == own.generation)
+        || shown.is_some_and(|shown| shown.generation.0 == own.generation)
+    {
+        own.state = RotationState::Renewing;
+    }
+}
+
 /// How our rotation ended.
 enum Ending {
     /// A repair, with what proves it.
@@ -85,6 +102,10 @@ fn ending(inputs: &Inputs<'_>, own: &RotationStatus, before: Option<&LeafStatus>
     }
     if report.generation.0 >= own.generation {
         // The host has accepted this number or a higher one and shows another rotation, or none
+        return Some(lost("unknown_to_host"));
+    }
+    if own.state != RotationState::Requested {
+        // The host has taken this repair, and has lost what it knew
         return Some(lost("unknown_to_host"));
     }
     if is_out_of_reach(own.generation, highest_generation(report)) {

@@ -10,7 +10,7 @@ use kagiban_crds::{Epoch, Generation};
 use super::{Context, may_act, tell, write_status};
 use crate::act::ActError;
 use crate::cluster::{ClusterError, object};
-use crate::decide::{Event, Obstacle, References, Resource, Step, with_signed};
+use crate::decide::{Event, Obstacle, References, Resource, Step, TakenOrder, with_signed};
 use crate::fleet::HostKey;
 use crate::ledger::OrderPermit;
 
@@ -54,7 +54,7 @@ pub(super) async fn act(
             let (Some(epoch), Some(permit)) = (epoch(context), permit) else { return Ok(()) };
             let opened = context.agents.open(permit, &resource, generation, epoch).await;
             if opened.is_ok() {
-                context.ledger.took_order(uid, Timestamp::now());
+                context.ledger.took_order(uid, TakenOrder { generation, at: Timestamp::now() });
             }
             opened.map(|()| Done::Acted)
         }

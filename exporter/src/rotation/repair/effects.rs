@@ -16,8 +16,15 @@ use crate::rotation::trigger::renewal::Renewal;
 use crate::sources::function::{FunctionAnswer, LONGEST_TIMEOUT, Moment};
 
 impl Rotator {
+    /// Whether the agent is configured as one that is repaired: decides what is begun.
     pub(in crate::rotation) const fn is_repaired(&self) -> bool {
         matches!(self.agent.procedure, Procedure::Repair(_))
+    }
+
+    /// Whether what was begun is a repair, by its journal. The name may be another agent's in the configuration since: what a renewal has
+    /// left is still put back, and what a repair has done is not taken for a renewal.
+    pub(in crate::rotation) fn is_of_repair(&self) -> bool {
+        self.record.rotation.as_ref().is_some_and(|rotation| rotation.repair.is_some())
     }
 
     /// Before the power is looked at, which is last of all. What is noted is durable before the command is run, which it is not where the

@@ -183,6 +183,7 @@ impl Rotator {
         // The program of a run that has crashed may go on.
         self.await_earlier_start().await;
         self.put_kept_files_back()?;
+        self.check_looked_at()?;
         let before = match self.step() {
             Some(Renewal::Proving { before }) => *before,
             _ => None,
@@ -280,6 +281,7 @@ impl Rotator {
         if !must_serve {
             return started;
         }
+        self.check_looked_at()?;
         if self.settled(half).await.is_ok() {
             return Ok(());
         }
@@ -380,6 +382,12 @@ impl Rotator {
         }
     }
 
+    /// # Errors
+    /// Where the configuration has the agent as one that is repaired now: nothing says where its certificate would be seen.
+    fn check_looked_at(&self) -> Result<(), RotationFailure> {
+        if self.is_repaired() { self.trigger().map(drop) } else { Ok(()) }
+    }
+
     fn trigger(&self) -> Result<&Trigger, RotationFailure> {
         match &self.agent.procedure {
             Procedure::Trigger(trigger) => Ok(trigger),
@@ -464,7 +472,9 @@ mod tests {
 
     use super::*;
     use crate::rotation::journal::Record;
-    use crate::rotation::scene::{block_journal, open, renewing, unblock_journal};
+    use crate::rotation::machine::Before;
+    use crate::rotation::repair::RepairRecord;
+    use crate::rotation::scene::{block_journal, open, renewing, repaired, unblock_journal};
 
     const PATH: &str = "state/journal/web.json";
 
@@ -507,6 +517,77 @@ mod tests {
         rotator.renew(&RenewalOrder { target, ..order() }, Ok(())).expect("there is room again");
         rotator.advance(|_| {}).await;
         assert!(root.path().join("ran").exists());
+    }
+
+    const OF_ANOTHER: &str = "the configuration has the agent as one that";
+
+    /// What was begun is ended by what its journal says of it: the name may be another agent's in the configuration since.
+    #[tokio::test]
+    async fn a_renewal_of_an_agent_that_is_configured_as_repaired_now_puts_its_files_back_and_says_so() {
+        let failure = || RotationFailure::new("renew_failed", "the first cause");
+        let leaf = LeafSha256::new([7; 32]);
+        let settling = |before| Renewal::Settling { before, failure: failure(), by_order: false };
+        let reverting = Renewal::Reverting { before: Some(leaf), failure: failure(), by_order: false };
+        for (step, is_told_of, expected) in [
+            (Renewal::Renewing { before: None }, true, RotationState::RolledBack),
+            (Renewal::Proving { before: None }, true, RotationState::RolledBack),
+            (settling(None), false, RotationState::RolledBack),
+            // It was served before, and nothing says where it would be seen now.
+            (reverting, true, RotationState::Frozen),
+            (settling(Some(leaf)), true, RotationState::Frozen),
+        ] {
+            let case = format!("{step:?}");
+            let root = tempfile::tempdir().expect("directory");
+            let (mut rotator, _lock) = repaired(root.path(), "touch ran", "");
+            let file = root.path().join("owners.ini");
+            std::fs::write(&file, "the owner's").expect("write");
+            let agent = rotator.agent.name.clone();
+            let target = Target { agent: agent.clone(), ..open().target };
+            rotator.renew(&RenewalOrder { target, mark: None }, Ok(())).expect("ordered");
+            let copies = rotator.host.state_directory.backup(&agent, Generation(1));
+            let rotation = rotator.record.rotation.as_mut().expect("a rotation");
+            rotation.kept = kept::copy(&copies, std::slice::from_ref(&file), None, None).expect("copied");
+            rotation.state = Phase::Renewal { step };
+            std::fs::write(&file, "the installer's").expect("write");
+            rotator.advance(|_| {}).await;
+            let rotation = rotator.record.rotation.as_ref().expect("a rotation");
+            assert_eq!(rotation.state.reported(), expected, "{case}: {:?}", rotation.state);
+            let told = rotation.state.failure().map(|failure| failure.message).unwrap_or_default();
+            assert_eq!(told.contains(OF_ANOTHER), is_told_of, "{case}: {told}");
+            assert_eq!(std::fs::read_to_string(&file).expect("read"), "the owner's", "{case}");
+            assert!(!root.path().join("ran").exists(), "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_repair_of_an_agent_that_is_configured_as_renewed_now_runs_nothing_and_is_not_taken_back() {
+        let failure = || RotationFailure::new("not_repaired", "the first cause");
+        for (step, is_told_of) in [
+            (Renewal::Renewing { before: None }, true),
+            (Renewal::Proving { before: None }, true),
+            (Renewal::Reverting { before: None, failure: failure(), by_order: false }, false),
+            (Renewal::Settling { before: None, failure: failure(), by_order: false }, false),
+        ] {
+            let case = format!("{step:?}");
+            let root = tempfile::tempdir().expect("directory");
+            let (mut rotator, _lock) = renewing(root.path(), "touch ran", "touch back");
+            rotator.renew(&order(), Ok(())).expect("ordered");
+            let rotation = rotator.record.rotation.as_mut().expect("a rotation");
+            rotation.repair = Some(RepairRecord { boot: platform::boot_id(), ended_at: None, proof: None });
+            rotation.state = Phase::Renewal { step };
+            rotator.advance(|_| {}).await;
+            let Some(Phase::RolledBack { failure }) = state(&rotator) else { panic!("{case}: {:?}", state(&rotator)) };
+            assert_eq!(failure.text().contains(OF_ANOTHER), is_told_of, "{case}: {failure:?}");
+            assert!(!root.path().join("ran").exists() && !root.path().join("back").exists(), "{case}");
+        }
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = renewing(root.path(), "touch ran", "touch back");
+        rotator.renew(&order(), Ok(())).expect("ordered");
+        let rotation = rotator.record.rotation.as_mut().expect("a rotation");
+        rotation.repair = Some(RepairRecord { boot: platform::boot_id(), ended_at: None, proof: None });
+        rotation.state = Phase::Committed { before: Before::NotServed };
+        let refused = rotator.check_rollback().expect_err("renew.back knows nothing of it");
+        assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{refused:?}");
     }
 
     /// Holds A12.

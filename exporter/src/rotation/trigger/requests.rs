@@ -46,16 +46,16 @@ impl Rotator {
     /// # Errors
     /// A refusal where nothing could bring back what a renewal has replaced.
     pub(in crate::rotation) fn check_rollback(&self) -> Result<(), Refusal> {
+        if self.is_repaired() || self.is_of_repair() {
+            let message = "this agent is repaired, and nothing brings back what was there before";
+            return Err(refuse(RefusalReason::KeystoreRefused, message));
+        }
         match &self.agent.procedure {
             Procedure::Trigger(Trigger { back: None, .. }) => {
                 let message = "this agent has nothing that brings its certificate back: renew.back is not configured";
                 Err(refuse(RefusalReason::KeystoreRefused, message))
             }
-            Procedure::Repair(_) => {
-                let message = "this agent was repaired, and nothing brings back what was there before";
-                Err(refuse(RefusalReason::KeystoreRefused, message))
-            }
-            Procedure::Trigger(_) | Procedure::Push(_) => Ok(()),
+            Procedure::Trigger(_) | Procedure::Push(_) | Procedure::Repair(_) => Ok(()),
         }
     }
 }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::decide::case::Case;
 
-/// What is to be written down where the vendor's module was applied.
-const AFTER_MODULE: &str = "where it was the vendor's module, write `observe.moduleApplied: true`, or the new version, into the \
+/// What is to be written down where the vendor's module is applied, by this repair or since before.
+const AFTER_MODULE: &str = "where the vendor's module is there now, write `observe.moduleApplied: true`, or the new version, into the \
                             configuration of its host, so that its metrics say so";
 
 pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Vec<Condition> {
@@ -52,8 +52,14 @@ fn repaired(case: &Case<'_>, status: &ManagedAgentCertificateStatus) -> Conditio
         return claim(UNKNOWN, Reason::Rotating(trigger), trigger_words(trigger).to_owned());
     }
     let Some(HistoryEntry { generation, outcome, finished_at, reason, .. }) = status.history.first() else {
-        let message =
-            format!("nobody has asked for a repair; a new value of the annotation {ROTATE_ANNOTATION} asks for one");
+        let message = if status.handled_rotate.is_some() {
+            format!(
+                "the annotation {ROTATE_ANNOTATION} was there when this resource was first looked at, which asks for no repair, so that a fleet \
+                 may be restored from its manifests; a new value asks for one"
+            )
+        } else {
+            format!("nobody has asked for a repair; a new value of the annotation {ROTATE_ANNOTATION} asks for one")
+        };
         return claim(FALSE, Reason::NotAsked, message);
     };
     match outcome {

@@ -4,6 +4,7 @@ use kagiban_crds::host_api::RepairProof;
 use kagiban_crds::resource::RepairSpec;
 
 use super::*;
+use crate::decide::TakenOrder;
 
 /// A resource of a repair that the operator has looked at once.
 fn observed() -> Resource {
@@ -64,6 +65,9 @@ fn nothing_is_repaired_before_a_person_asks_whatever_the_resource_was_made_with(
         assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
         assert_eq!((condition(&decision.status, "Ready"), decision.status.leaf.as_ref()), (("True", "NotAsked"), None));
         assert_eq!(decision.status.handled_rotate, rotate);
+        let was_there =
+            decision.status.conditions[1].message.contains("was there when this resource was first looked at");
+        assert_eq!(was_there, rotate.is_some(), "{:?}", decision.status.conditions[1]);
         let kinds: Vec<_> = decision.status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
         assert_eq!(kinds, ["Ready", "Repaired"], "there is no certificate to tell of");
         // Years later, too.
@@ -150,6 +154,64 @@ fn a_repair_that_is_asked_for_waits_for_safe_power_and_is_told_as_owed() {
         assert!(blocked.message.contains("is owed"), "{blocked:?}");
     }
     ordered(&mut resource, "1");
+}
+
+/// The host's state was on a disk that the restart has emptied, or a snapshot was put back: whoever asked again would restart it for ever.
+#[test]
+fn a_repair_that_its_host_took_is_never_ordered_again_of_a_host_that_has_forgotten_it() {
+    // The process that gave the order, whether or not it has seen the host since; and another one after it.
+    for (is_shown, is_told_by_order) in [(true, false), (false, true), (true, true)] {
+        let mut resource = seen();
+        let generation = ordered(&mut resource, "1");
+        let order = is_told_by_order.then_some(TakenOrder { generation, at: now() });
+        let look = |resource: &Resource, host: Observed<'_>, ordered| {
+            decide(&Inputs {
+                resource,
+                host,
+                rival: None,
+                setback: None,
+                works_for: None,
+                ordered,
+                references: &References::default(),
+                policy: &Policy::default(),
+                now: now(),
+            })
+        };
+        let away = Obstacle::new(BlockedBy::HostUnreachable, "refused");
+        let working = repairing(generation.0, RotationState::Requested, None, "");
+        let next = look(&resource, if is_shown { Observed::Seen(&working) } else { Observed::Unseen(&away) }, order);
+        resource.status = next.status;
+        assert_eq!(resource.status.rotation.as_ref().expect("a repair").state, RotationState::Renewing, "durable");
+        let forgotten = look(&resource, Observed::Seen(&host(0)), None);
+        assert!(matches!(forgotten.step, Step::Idle { .. }), "{:?}", forgotten.step);
+        assert_eq!(forgotten.status.history[0].reason.as_deref(), Some("unknown_to_host"));
+        assert_eq!(reasons(&forgotten), ["RepairFailed"]);
+        resource.status = forgotten.status;
+        // The order of an earlier repair says nothing of the next, which the host may not have heard of.
+        resource.rotate = Some("2".into());
+        resource.status = look(&resource, Observed::Seen(&host(0)), order).status;
+        let again = look(&resource, Observed::Seen(&host(0)), order).step;
+        assert!(matches!(again, Step::Open { .. }), "{again:?}");
+    }
+    // Within the same process, at the first look after the order.
+    let mut resource = seen();
+    let generation = ordered(&mut resource, "1");
+    let report = host(0);
+    let inputs = Inputs {
+        resource: &resource,
+        host: Observed::Seen(&report),
+        rival: None,
+        setback: None,
+        works_for: None,
+        ordered: Some(TakenOrder { generation, at: now() }),
+        references: &References::default(),
+        policy: &Policy::default(),
+        now: now(),
+    };
+    let decision = decide(&inputs);
+    assert_eq!(decision.status.history[0].reason.as_deref(), Some("unknown_to_host"), "{:?}", decision.step);
+    // One that the host may not have heard of is told to it.
+    assert!(matches!(decide(&Inputs { ordered: None, ..inputs }).step, Step::Open { .. }));
 }
 
 /// The host restarts: it is not asked again, and nothing else is begun meanwhile.

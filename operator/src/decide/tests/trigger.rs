@@ -8,7 +8,7 @@ use x509_parser::time::ASN1Time;
 
 use super::super::renewal::later;
 use super::*;
-use crate::decide::{order_mark, request_digest};
+use crate::decide::{TakenOrder, order_mark, request_digest};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -521,7 +521,7 @@ fn an_order_that_its_host_took_and_forgot_is_given_again_after_six_minutes() {
             rival: None,
             setback: None,
             works_for: None,
-            ordered,
+            ordered: ordered.map(|at| TakenOrder { generation: Generation(1), at }),
             references: &References::default(),
             policy: &Policy::default(),
             now,
