@@ -712,7 +712,10 @@ fn table() -> Result<String> {
             says.replace_range(start..end + "{{ end }}".len(), "");
         }
         while let Some((start, end)) = says.find("{{").zip(says.find("}}")) {
-            let label = says[start..end].rsplit('.').next().unwrap_or_default().trim().to_uppercase();
+            let inner = says[start + 2..end].trim();
+            // What is counted is of no label
+            let label = if inner == "$value" { "N" } else { inner.rsplit('.').next().unwrap_or_default() };
+            let label = label.to_uppercase();
             says.replace_range(start..end + 2, &label);
         }
         let severity = word(&rule["labels"]["severity"]);

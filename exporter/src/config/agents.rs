@@ -105,7 +105,10 @@ impl AgentConfig {
             Some(_) if self.is_rotated() => Some(format!(
                 "observe: {product} is rotated; leave `observe` out, and name what else is looked at under `certificates` or `tlsEndpoints`"
             )),
-            None => Some(format!("observe: missing; {product} is looked at, so name where its alerts lie")),
+            None => {
+                let told = "name where its alerts lie (`mails`, `logs`), or `version` with `components`";
+                Some(format!("observe: missing; {product} is looked at: {told}"))
+            }
             Some(observe) => {
                 let settings = [
                     (self.directory.is_some(), "directory"),

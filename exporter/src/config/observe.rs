@@ -218,7 +218,7 @@ mod tests {
             (skysea(", clients: {}, observe: {mails: [/m]}"), "clients", "can only be looked at"),
             ("{name: web, product: tls-service, observe: {mails: [/m]}}".to_owned(), "observe", "tlsEndpoints"),
             ("{name: web, product: tls-service, repair: {command: [/c]}}".to_owned(), "repair", "is rotated"),
-            (skysea(", repair: {command: [/c]}"), "observe", "is looked at"),
+            (skysea(", repair: {command: [/c]}"), "observe", "or `version` with `components`"),
             (skysea(", observe: {mails: [/m]}, repair: {}"), "repair", "missing field `command`"),
             (skysea(", observe: {mails: [/m]}, repair: {command: [/c], url: u}"), "repair", "unknown field `url`"),
         ] {

@@ -431,14 +431,14 @@ impl Resolver<'_> {
         };
         let RepairConfig { command, timeout, proof, deadline } = repair;
         let proof = match proof {
-            None | Some(ProofConfig { restart: false, command: None, timeout: None }) => Proof::Nothing,
+            None => Proof::Nothing,
             Some(ProofConfig { restart: true, command: None, timeout: None }) => Proof::Restart,
             Some(ProofConfig { restart: false, command: Some(argv), timeout }) => {
                 let refused = |source| AgentConfigError::Proof { agent: self.0.name.clone(), source };
                 Proof::Command(FunctionCheck::of_command(argv, *timeout).map_err(refused)?)
             }
             Some(ProofConfig { .. }) => {
-                let problem = "give either `restart: true`, or `command` and perhaps its `timeout`";
+                let problem = "give either `restart: true`, or `command` and perhaps its `timeout`; where nothing proves it, leave `proof` out";
                 return Err(self.invalid("repair.proof", problem));
             }
         };
@@ -866,6 +866,9 @@ mod tests {
             ("command: [/m], deadline: 2h", "repair.deadline: must be one hour at most"),
             ("command: [/m], proof: {restart: true, command: [/p]}", "repair.proof: give either"),
             ("command: [/m], proof: {timeout: 1s}", "repair.proof: give either"),
+            // Whoever writes a proof means to have one
+            ("command: [/m], proof: {}", "repair.proof: give either"),
+            ("command: [/m], proof: {restart: false}", "repair.proof: give either"),
             ("command: [/m], proof: {command: [bin/p]}", "repair.proof: command: the program must be an absolute path"),
             ("command: [/m], proof: {command: [/p], timeout: 0s}", "repair.proof: timeout"),
         ] {

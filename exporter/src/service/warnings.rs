@@ -30,7 +30,8 @@ pub(super) struct Warning {
 pub(super) fn of(config: &Config) -> Vec<Warning> {
     let of_agents = config.agents.iter().enumerate().flat_map(|(index, agent)| of_agent(index, agent));
     let of_versions = config.agents.iter().enumerate().filter_map(|(index, agent)| of_version(index, agent));
-    of_agents.chain(of_versions).chain(of_jarsigner(config)).chain(of_power(config)).collect()
+    let unasked = of_unasked(config);
+    of_agents.chain(of_versions).chain(unasked).chain(of_jarsigner(config)).chain(of_power(config)).collect()
 }
 
 /// The files that decide what a service of this system does, which it refuses where others may exchange them.
@@ -133,9 +134,20 @@ fn of_version(index: usize, config: &AgentConfig) -> Option<Warning> {
         setting: format!("agents[{index}].observe.version"),
         message: format!(
             "{version:?} is none of those that the vendor's notice lists ({}), so nothing is told of whether it is affected; write it as the \
-             product says it",
+             product says it, without \"Ver.\"",
             listed.join(", ")
         ),
+        lets_others_act: false,
+    })
+}
+
+/// A repair is begun by an order of the operator alone, and nothing takes orders here.
+fn of_unasked(config: &Config) -> impl Iterator<Item = Warning> {
+    let takes_no_orders = config.host_api.is_none();
+    let repaired = config.agents.iter().enumerate().filter(|(_, agent)| agent.repair.is_some());
+    repaired.filter(move |_| takes_no_orders).map(|(index, _)| Warning {
+        setting: format!("agents[{index}].repair"),
+        message: "nobody can ask for it, so it is never run: this host has no `hostApi`, by which the operator orders a repair".to_owned(),
         lets_others_act: false,
     })
 }
@@ -266,13 +278,38 @@ mod tests {
 
     #[test]
     fn a_version_that_the_vendors_notice_does_not_list_is_told() {
-        for (version, is_told) in [("12.100.07p", false), ("12.101.01b", false), ("12.100.07P", true), ("13.0", true)] {
+        for (version, is_told) in [
+            ("12.100.07p", false),
+            ("12.101.01b", false),
+            ("12.100.07P", true),
+            ("13.0", true),
+            ("Ver.12.100.07p", true),
+        ] {
             let observe = format!("observe: {{version: {version:?}, components: [client]}}");
             let told = told(&format!("agents: [{{name: skysea, product: skysea, {observe}}}]\n"));
             assert_eq!(told.len(), usize::from(is_told), "{version}: {told:?}");
             assert!(
                 told.iter().all(|told| told.starts_with("agents[0].observe.version: ") && told.contains("12.100.07p"))
             );
+            // Who copies it from the notice has it with that
+            assert!(told.iter().all(|told| told.ends_with("without \"Ver.\"")), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_repair_that_nobody_can_ask_for_is_told() {
+        let observe = "observe: {version: 12.100.07p, components: [client]}";
+        let agent = |rest: &str| format!("agents: [{{name: skysea, product: skysea, {observe}{rest}}}]\n");
+        let api = "hostApi: {listenAddress: '127.0.0.1:0', certificateFile: /a, keyFile: /b, clientCaFile: /c, clientNames: [a]}\n";
+        let repair = ", repair: {command: [/bin/true]}";
+        for (yaml, is_told) in [
+            (agent(repair), true),
+            (format!("{api}power: {{assume: mains}}\n{}", agent(repair)), false),
+            (agent(""), false),
+        ] {
+            let told = told(&yaml);
+            let notes: Vec<_> = told.iter().filter(|told| told.starts_with("agents[0].repair: ")).collect();
+            assert_eq!(notes.len(), usize::from(is_told), "{yaml}: {told:?}");
         }
     }
 

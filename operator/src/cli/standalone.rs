@@ -142,7 +142,8 @@ pub struct RotateArgs {
     /// asks for nothing. By default the time.
     #[arg(long = "as", value_name = "WORD")]
     pub value: Option<String>,
-    /// End when the new certificates are verified, and with 1 where a rotation fails or takes longer than --timeout.
+    /// End when the new certificates are verified and the repairs have ended, and with 1 where one fails or takes longer than --timeout. A
+    /// repair without proof ends with 0, as "not proven".
     #[arg(long)]
     pub wait: bool,
     /// For how long, all resources together.

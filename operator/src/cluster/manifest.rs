@@ -274,7 +274,11 @@ pub(super) fn unknown_fields(object: &serde_json::Value) -> Vec<String> {
 }
 
 fn add_unknown(value: &serde_json::Value, schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
-    match (value, schema.get("properties").and_then(serde_json::Value::as_object)) {
+    // An object of which no member is named has none
+    let no_members = serde_json::Map::new();
+    let is_object = schema.get("type").is_some_and(|kind| kind == "object");
+    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+    match (value, properties.or_else(|| is_object.then_some(&no_members))) {
         (serde_json::Value::Object(fields), Some(properties)) => {
             for (key, value) in fields {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

@@ -246,8 +246,8 @@ async fn wait_for_rotation(args: &RotateArgs, word: &str) -> anyhow::Result<()> 
             let object = client.get(&format!("/resources/{namespace}/{name}")).await;
             let object = object.with_context(|| format!("{KIND}/{name}"))?;
             match rotation_of(&object, word) {
-                Asked::Verified => break print(&format!("{KIND}/{name} rotated: {}\n", leaf(&object)))?,
-                Asked::Ended(state) => bail!("{KIND}/{name}: the rotation has ended as {state}: {}", ended(&object)),
+                Asked::Done(told) => break print(&format!("{KIND}/{name} {told}\n"))?,
+                Asked::Ended(told) => bail!("{KIND}/{name}: {told}"),
                 Asked::Owed => {}
             }
             let said = on_the_way(&object);
@@ -262,12 +262,12 @@ async fn wait_for_rotation(args: &RotateArgs, word: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What became of a rotation that was asked for by a word.
+/// What became of a rotation or a repair that was asked for by a word, in words.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    /// A leaf that answers it is in force.
-    Verified,
-    /// Without one. The operator tries again, and nobody need wait for that.
+    /// A leaf that answers it is in force, or the repair has ended well.
+    Done(String),
+    /// Without one. A rotation is tried again by the operator, and nobody need wait for that; a repair is not.
     Ended(String),
     Owed,
 }
@@ -275,15 +275,31 @@ enum Asked {
 fn rotation_of(object: &Value, word: &str) -> Asked {
     let status = &object["status"];
     if status["handledRotate"] == word {
-        return Asked::Verified;
+        let is_repaired = object["spec"]["repair"].is_object();
+        return if is_repaired { repair_of(object) } else { Asked::Done(format!("rotated: {}", leaf(object))) };
     }
     let rotation = &status["rotation"];
     let is_its = rotation["rotate"] == word;
     let state = serde_json::from_value::<RotationState>(rotation["state"].clone());
     match state {
         Ok(state) if is_its && state.is_decided() && state != RotationState::Committed => {
-            Asked::Ended(rotation["state"].as_str().unwrap_or_default().to_owned())
+            let state = rotation["state"].as_str().unwrap_or_default();
+            Asked::Ended(format!("the rotation has ended as {state}: {}", ended(object)))
         }
+        _ => Asked::Owed,
+    }
+}
+
+/// A repair answers its word however it ended: how, is told by its condition alone.
+fn repair_of(object: &Value) -> Asked {
+    let Some(repaired) = conditions(object).iter().find(|condition| condition["type"] == "Repaired") else {
+        return Asked::Owed;
+    };
+    let told = || told_by(repaired);
+    match (repaired["status"].as_str(), repaired["reason"].as_str()) {
+        (Some("True"), _) => Asked::Done(format!("repaired: {}", told())),
+        (Some("Unknown"), Some("NotProven")) => Asked::Done(format!("not proven: {}", told())),
+        (Some("False"), _) => Asked::Ended(told()),
         _ => Asked::Owed,
     }
 }
@@ -312,11 +328,12 @@ fn conditions(object: &Value) -> &[Value] {
 
 fn condition(object: &Value, kind: &str) -> String {
     let found = conditions(object).iter().find(|condition| condition["type"] == kind && condition["status"] == "True");
-    let said = |found: &Value| {
-        let word = |name: &str| found[name].as_str().unwrap_or_default();
-        in_one_line(&format!("{}: {}", word("reason"), word("message")))
-    };
-    found.map(said).unwrap_or_default()
+    found.map(told_by).unwrap_or_default()
+}
+
+fn told_by(condition: &Value) -> String {
+    let word = |name: &str| condition[name].as_str().unwrap_or_default();
+    in_one_line(&format!("{}: {}", word("reason"), word("message")))
 }
 
 async fn confirm_deletions(args: &ConfirmDeletionsArgs) -> anyhow::Result<String> {
@@ -600,15 +617,47 @@ mod tests {
     #[test]
     fn a_rotation_is_waited_for_until_its_word_is_answered_or_it_has_ended_without() {
         let object = |handled: &str, word: &str, state: &str| json!({"status": {"handledRotate": handled, "rotation": {"rotate": word, "state": state}}});
+        let unknown = "for no reason that is known; `kagiban-operator describe` shows its events";
         for (object, expected) in [
-            (object("new", "new", "Committed"), Asked::Verified),
+            (object("new", "new", "Committed"), Asked::Done("rotated:  is served, valid until ".to_owned())),
             (object("old", "new", "Requested"), Asked::Owed),
-            (object("old", "new", "RolledBack"), Asked::Ended("RolledBack".to_owned())),
+            (
+                object("old", "new", "RolledBack"),
+                Asked::Ended(format!("the rotation has ended as RolledBack: {unknown}")),
+            ),
             // That of before
             (object("old", "old", "RolledBack"), Asked::Owed),
             // Its leaf is not verified yet
             (object("old", "new", "Committed"), Asked::Owed),
             (json!({}), Asked::Owed),
+        ] {
+            assert_eq!(rotation_of(&object, "new"), expected, "{object}");
+        }
+    }
+
+    /// A failed one and one without proof were printed as a certificate that is served.
+    #[test]
+    fn a_repair_that_is_waited_for_ends_as_its_condition_says() {
+        let object = |handled: &str, status: &str, reason: &str| {
+            json!({
+                "spec": {"repair": {}},
+                "status": {
+                    "handledRotate": handled,
+                    "rotation": {"rotate": "new", "state": "RolledBack"},
+                    "conditions": [{"type": "Repaired", "status": status, "reason": reason, "message": "as it is"}],
+                },
+            })
+        };
+        let told = str::to_owned;
+        for (object, expected) in [
+            (object("new", "True", "Repaired"), Asked::Done(told("repaired: Repaired: as it is"))),
+            (object("new", "Unknown", "NotProven"), Asked::Done(told("not proven: NotProven: as it is"))),
+            (object("new", "False", "RepairFailed"), Asked::Ended(told("RepairFailed: as it is"))),
+            // What it was first seen with counts as answered, and nothing is run for it
+            (object("new", "False", "NotAsked"), Asked::Ended(told("NotAsked: as it is"))),
+            // Somebody has asked for another since
+            (object("new", "Unknown", "Requested"), Asked::Owed),
+            (json!({"spec": {"repair": {}}, "status": {"handledRotate": "new"}}), Asked::Owed),
         ] {
             assert_eq!(rotation_of(&object, "new"), expected, "{object}");
         }

@@ -27,6 +27,8 @@ use violation::Violation;
 
 /// As long as what is told of one object may be: of a list with a wrong item each, every item is told.
 const MOST_ERRORS: usize = 32;
+/// For who writes there what is run: an API server says only that it is unknown.
+const OF_REPAIR: &str = ": write `repair: {}`; what is run is named by the host's configuration";
 
 /// One thing that is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +104,9 @@ impl Admission {
         if !unknown.is_empty() {
             let fields = unknown.iter().take(MOST_ERRORS);
             let fields: Vec<_> = fields.map(|field| format!("unknown field \"{field}\"")).collect();
-            let message = format!("strict decoding error: {}", fields.join(", "));
+            let is_of_repair = unknown.iter().any(|field| field.starts_with("spec.repair."));
+            let hint = if is_of_repair { OF_REPAIR } else { "" };
+            let message = format!("strict decoding error: {}{hint}", fields.join(", "));
             return Err(vec![FieldError { names_fields: true, ..FieldError::new(&unknown[0], message) }]);
         }
         let said = object.get("metadata").cloned().unwrap_or_else(|| json!({}));

@@ -58,6 +58,11 @@ fn what_is_refused_is_told_by_its_field_in_the_words_of_an_api_server() {
     for (pointer, value, expected) in [
         ("/spec/hots", json!("x"), "strict decoding error: unknown field \"spec.hots\""),
         (
+            "/spec/repair",
+            json!({"command": ["x"]}),
+            "strict decoding error: unknown field \"spec.repair.command\": write `repair: {}`",
+        ),
+        (
             "/spec/agent/product",
             json!("notepad"),
             "spec.agent.product: Unsupported value: \"notepad\": supported values: ",
