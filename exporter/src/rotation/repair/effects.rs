@@ -323,7 +323,7 @@ mod tests {
             rotation.repair = Some(RepairRecord { boot: platform::boot_id(), ended_at: None, proof: None });
             rotation.state = Phase::Renewal { step: found };
             // However often it was: a freeze would be ended by a person, where there is nothing to mend.
-            rotation.recoveries = 9;
+            rotation.recoveries = if is_ordered { 0 } else { 9 };
             match &mut rotation.repair {
                 repair if is_ordered => *repair = None,
                 Some(repair) => {

@@ -69,8 +69,9 @@ fn a_server_tells_whether_its_clients_match_and_is_ready_all_the_same() {
             (
                 "False",
                 "ClientsStay",
-                "3 clients stay without its certificate after every attempt to repair them: the list names none of them; the vendor's \
-                 next step: where that does not help: install the agent again",
+                "3 clients stay without its certificate after every attempt to repair them, or with a name that is none of a host, on \
+                 which no attempt can be made: the list names none of them; the vendor's next step: where that does not help: install \
+                 the agent again",
             ),
         ),
         (ClientsReport::default(), ("Unknown", "ClientsUnknown", "its clients were not listed yet")),
