@@ -52,6 +52,10 @@ fn swept<T: Send, F: Future<Output = String>>(
     format!("{count} faults\n{}\n", lines.into_inner().unwrap().join("\n"))
 }
 
+const fn of_program(goes_on: bool) -> &'static str {
+    if goes_on { "goes on" } else { "is killed too" }
+}
+
 fn alone<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
@@ -126,16 +130,8 @@ fn a_repair_whose_exporter_ends_in_the_middle_of_a_program_ends_decided() {
     let faults = points.flat_map(|(product, point)| [true, false].map(|goes_on| (product, point, goes_on)));
     let told = swept(faults, async |(product, point, goes_on)| {
         let rig = Rig::new(product).await;
-        rig.waits_at(point);
-        rig.ended_in_program().await;
-        if goes_on {
-            rig.goes_on();
-        } else {
-            rig.program_is_killed();
-        }
-        let report = rig.found_again().await;
-        let of_program = if goes_on { "goes on" } else { "is killed too" };
-        let line = rig.judged(&report, &format!("the exporter ends in {point}, the program {of_program}"));
+        let report = rig.ended_in(point, goes_on).await;
+        let line = rig.judged(&report, &format!("the exporter ends in {point}, the program {}", of_program(goes_on)));
         assert_eq!(rig.found_again().await, report, "another start changes nothing");
         rig.is_taken_again(&report).await;
         line
@@ -150,16 +146,8 @@ fn a_repair_whose_exporter_ends_while_it_brings_back_ends_decided() {
     let told = swept(faults, async |(point, goes_on)| {
         let rig = Rig::new(Product::AntiVirus).await;
         rig.at("c-half", "exit 3");
-        rig.waits_at(point);
-        rig.ended_in_program().await;
-        if goes_on {
-            rig.goes_on();
-        } else {
-            rig.program_is_killed();
-        }
-        let report = rig.found_again().await;
-        let of_program = if goes_on { "goes on" } else { "is killed too" };
-        let line = rig.judged(&report, &format!("the exporter ends in {point}, the program {of_program}"));
+        let report = rig.ended_in(point, goes_on).await;
+        let line = rig.judged(&report, &format!("the exporter ends in {point}, the program {}", of_program(goes_on)));
         rig.is_taken_again(&report).await;
         line
     });
@@ -180,7 +168,7 @@ fn a_repair_whose_exporter_ends_again_and_again_is_given_up_and_the_users_script
             rig.ended_in_program().await;
             rig.ended_in_recovery(3).await;
             if !goes_on {
-                rig.program_is_killed();
+                rig.program_is_killed().await;
             }
             let frozen = rig.found_again().await;
             assert_eq!(frozen.state, RotationState::Frozen, "{frozen:#?}");
@@ -190,8 +178,8 @@ fn a_repair_whose_exporter_ends_again_and_again_is_given_up_and_the_users_script
                 rig.program_has_ended().await;
             }
             let report = rig.found_again().await;
-            let of_program = if goes_on { "goes on" } else { "is killed too" };
-            rig.judged(&report, &format!("the exporter ends four times in {point}, the program {of_program}"))
+            let what = format!("the exporter ends four times in {point}, the program {}", of_program(goes_on));
+            rig.judged(&report, &what)
         },
     );
     insta::assert_snapshot!("ends_again_and_again", told);

@@ -181,9 +181,11 @@ impl Rig {
         fs::write(self.root().join("go"), "").unwrap();
     }
 
-    pub(crate) fn program_is_killed(&self) {
+    /// And is gone: the kernel ends it when it comes to it.
+    pub(crate) async fn program_is_killed(&self) {
         let killed = std::process::Command::new("kill").args(["-9", &self.waiting()]).status().unwrap();
         assert!(killed.success());
+        self.program_has_ended().await;
     }
 
     pub(crate) async fn program_has_ended(&self) {
@@ -248,6 +250,18 @@ impl Rig {
             () = rotator.advance(|_| {}) => panic!("the end is not in the middle: {:#?}", rotator.report()),
             () = waits => {}
         }
+    }
+
+    /// The exporter ends in the middle of the program, which goes on or is killed too; and there is another one.
+    pub(crate) async fn ended_in(&self, point: &str, goes_on: bool) -> RotationReport {
+        self.waits_at(point);
+        self.ended_in_program().await;
+        if goes_on {
+            self.goes_on();
+        } else {
+            self.program_is_killed().await;
+        }
+        self.found_again().await
     }
 
     /// And in its recoveries, while they wait for the program.
