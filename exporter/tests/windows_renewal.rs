@@ -8,12 +8,11 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use kagiban_crds::host_api::{RotationReport, RotationState};
 use kagiban_exporter::platform::run_commands_by;
 use kagiban_exporter::rotation::agent::Agent;
-use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory, StateDirectoryError, StateDirectoryLock};
+use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectoryLock};
 use rcgen::ExtendedKeyUsagePurpose;
 use support::pki::Authority;
 use support::{AGENT, HOST, host, renewal, rollback};
@@ -72,12 +71,7 @@ impl Server {
     }
 
     async fn rotator(&self) -> (Rotator, StateDirectoryLock) {
-        let (state, lock) = loop {
-            match StateDirectory::open(&self.directory.path().join("state")) {
-                Err(StateDirectoryError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
-                opened => break opened.unwrap(),
-            }
-        };
+        let (state, lock) = support::state_directory(&self.directory.path().join("state")).await;
         let power = PowerGate::new(&serde_yaml::from_str("{assume: mains}").unwrap());
         let home = self.home();
         let agent = serde_yaml::from_str(&format!(

@@ -14,7 +14,7 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationReport, RotationState};
 use kagiban_exporter::config::AgentConfig;
 use kagiban_exporter::rotation::agent::Agent;
-use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory, StateDirectoryError, StateDirectoryLock};
+use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectoryLock};
 use support::pki::Authority;
 use support::service::{INI, Store, free_address, served_at};
 use support::{AGENT, host};
@@ -78,12 +78,7 @@ impl Scene {
     }
 
     async fn rotator(&self) -> (Rotator, StateDirectoryLock) {
-        let (state, lock) = loop {
-            match StateDirectory::open(&self.directory.path().join("state")) {
-                Err(StateDirectoryError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
-                opened => break opened.unwrap(),
-            }
-        };
+        let (state, lock) = support::state_directory(&self.directory.path().join("state")).await;
         let power = PowerGate::new(&serde_yaml::from_str("{assume: mains}").unwrap());
         let agent = Agent::resolve(&self.agent).unwrap();
         (Rotator::recover(Host::new(host(), state, power), agent).await.unwrap(), lock)

@@ -3,7 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::process::Program;
 
 /// Short beside what is waited for (a JVM's start, an API server's), long beside what a check costs.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -25,4 +28,20 @@ pub fn for_some<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> R
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Until a status is as wanted; else it fails with the last one, and with what the programs have logged.
+pub fn for_status<const N: usize>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Result<Value>,
+    wanted: impl Fn(&Value) -> bool,
+    programs: [&Program; N],
+) -> Result<Value> {
+    let mut last = Value::Null;
+    let seen = for_some(deadline, || {
+        last = look().ok()?;
+        wanted(&last).then(|| last.clone())
+    });
+    seen.with_context(|| format!("not seen: {what}: {last:#}\n{}", programs.map(Program::log_text).join("\n")))
 }

@@ -45,15 +45,9 @@ impl Stage {
     }
 
     fn wait_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let (mut last, name) = (Value::Null, self.name()?);
-        let seen = wait::for_some(DEADLINE, || {
-            last = self.standalone.status_of(name).ok()?;
-            wanted(&last).then(|| last.clone())
-        });
-        seen.with_context(|| {
-            let logs = [self.operator.program.log_text(), self.host.exporter.program.log_text()];
-            format!("{what}: the status is another: {last:#}\n{}", logs.join("\n"))
-        })
+        let name = self.name()?;
+        let look = || self.standalone.status_of(name);
+        wait::for_status(DEADLINE, what, look, wanted, [&self.operator.program, &self.host.exporter.program])
     }
 }
 

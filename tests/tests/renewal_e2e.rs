@@ -166,18 +166,7 @@ impl Stage {
     }
 
     fn wait_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let mut last = Value::Null;
-        let seen = wait::for_some(DEADLINE, || {
-            last = self.status().ok()?;
-            wanted(&last).then(|| last.clone())
-        });
-        seen.with_context(|| {
-            format!(
-                "not seen: {what}: {last:#}\n{}\n{}",
-                self.operator.program.log_text(),
-                self.exporter.program.log_text()
-            )
-        })
+        wait::for_status(DEADLINE, what, || self.status(), wanted, [&self.operator.program, &self.exporter.program])
     }
 
     fn wait_committed(&self, generation: u64) -> Result<Value> {

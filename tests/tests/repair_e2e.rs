@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::exporter::Exporter;
 use kagiban_tests::kubectl::Kubectl;
@@ -89,15 +89,8 @@ impl Stage {
     }
 
     fn wait_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let mut last = Value::Null;
-        let seen = wait::for_some(DEADLINE, || {
-            last = self.kubectl.json(&["get", "mac", RESOURCE]).ok()?["status"].take();
-            wanted(&last).then(|| last.clone())
-        });
-        seen.with_context(|| {
-            let logs = [self.operator.program.log_text(), self.exporter.program.log_text()];
-            format!("not seen: {what}: {last:#}\n{}", logs.join("\n"))
-        })
+        let look = || Ok(self.kubectl.json(&["get", "mac", RESOURCE])?["status"].take());
+        wait::for_status(DEADLINE, what, look, wanted, [&self.operator.program, &self.exporter.program])
     }
 
     /// Until Ready is so, for that reason.

@@ -22,7 +22,7 @@ use crate::blocking::{self, Work};
 use crate::platform::{self, ProgramError};
 use crate::rotation::PowerGate;
 use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
-use crate::snapshot::{Board, Label, Pass, RepairsSeen, SourceId, SourceKind, Trouble};
+use crate::snapshot::{Board, Label, Pass, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble};
 use crate::sources::{Wakes, unexposed};
 
 /// How often it is looked whether there is a newer list.
@@ -60,6 +60,8 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Repairer {
     agent: AgentName,
+    /// What lists its clients.
+    source: SourceId,
     repair: Arc<ClientRepair>,
     record: RecordFile,
     repairs: Repairs,
@@ -68,15 +70,24 @@ pub struct Repairer {
     rotates: bool,
     /// Since this program was started.
     results: BTreeMap<&'static str, u64>,
-    /// Of the newest list: their names are none of hosts, and reach no program.
-    nameless: BTreeSet<Label>,
-    /// Of the newest list: those that it does not name.
-    unnamed: usize,
-    /// Of the newest list: it does not tell which column has the names.
-    is_column_unknown: bool,
+    /// The newest list that counted.
+    newest: Option<Newest>,
     trouble: Option<Trouble>,
     rest: Rest,
     told: Option<RepairsSeen>,
+}
+
+/// A list, taken apart.
+#[derive(Debug)]
+struct Newest {
+    pass: Arc<Pass>,
+    list: Arc<Listing>,
+    /// Their names are none of hosts, and reach no program.
+    nameless: BTreeSet<Label>,
+    /// How many it does not name.
+    unnamed: usize,
+    /// It does not tell which column has the names.
+    is_column_unknown: bool,
 }
 
 /// None is begun for a while.
@@ -107,6 +118,7 @@ impl Repairer {
             };
         let results = RepairResult::ALL.map(|result| (result.as_str(), 0)).into();
         let mut repairer = Self {
+            source: SourceId::own(SourceKind::Clients, Label::new(agent.as_str())),
             agent,
             repair: Arc::new(repair),
             record,
@@ -115,9 +127,7 @@ impl Repairer {
             board,
             rotates,
             results,
-            nameless: BTreeSet::new(),
-            unnamed: 0,
-            is_column_unknown: false,
+            newest: None,
             trouble: None,
             rest: Rest::default(),
             told: None,
@@ -128,7 +138,6 @@ impl Repairer {
 
     /// Until told to stop. What runs then is waited for no longer, and killed at its deadline: to repair a client twice harms nobody.
     pub async fn run(mut self, wakes: Wakes, stop: CancellationToken) {
-        let list_of = SourceId::own(SourceKind::Clients, Label::new(self.agent.as_str()));
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut heeded, mut asked) = (None, Asked::default());
@@ -143,42 +152,37 @@ impl Repairer {
                 }
                 self.round(&list).await;
                 if self.wants_list(&list).is_some_and(|wanted| asked.ask(wanted, list.begun, Instant::now())) {
-                    wakes.wake(&list_of);
+                    wakes.wake(&self.source);
                 }
             }
         };
         let _: Option<()> = stop.run_until_cancelled(work).await;
     }
 
-    /// The newest list, with those whose names are none of hosts set apart.
-    fn listed(&mut self) -> Option<Listing> {
-        let snapshot = self.board.snapshot();
-        let pass = self.newest()?;
-        let seen = pass.clients()?;
-        if !seen.is_for_repair {
+    /// The newest list, as long as it counts. It is taken apart once.
+    fn listed(&mut self) -> Option<Arc<Listing>> {
+        let (pass, counts) = self.board.read(|snapshot| {
+            let pass = snapshot.sources.get(&self.source)?.pass.clone()?;
+            let counts = snapshot.lacking(pass.clients()?).is_some();
+            Some((pass, counts))
+        })?;
+        if !pass.clients()?.is_for_repair {
             self.withdraw();
             return None;
         }
-        let lacking = snapshot.lacking(seen)?;
-        let (mut names, mut nameless) = (BTreeSet::new(), BTreeSet::new());
-        for name in lacking.named.iter().chain(&lacking.others) {
-            match name.as_str().parse::<ClientHost>() {
-                Ok(host) => _ = names.insert(host),
-                Err(_) => _ = nameless.insert(Label::new(name.as_str())),
-            }
+        if !counts {
+            return None;
         }
-        (self.nameless, self.unnamed, self.is_column_unknown) = (nameless, lacking.nameless, lacking.is_column_unknown);
-        Some(Listing { begun: begun(&pass), names, is_complete: lacking.is_complete })
-    }
-
-    fn newest(&self) -> Option<Arc<Pass>> {
-        let id = SourceId::own(SourceKind::Clients, Label::new(self.agent.as_str()));
-        self.board.snapshot().sources.get(&id)?.pass.clone()
+        if self.newest.as_ref().is_none_or(|newest| !Arc::ptr_eq(&newest.pass, &pass)) {
+            self.newest = Newest::of(pass);
+        }
+        self.newest.as_ref().map(|newest| Arc::clone(&newest.list))
     }
 
     /// No other look at the clients has ended since.
     fn is_newest(&self, list: &Listing) -> bool {
-        self.newest().is_some_and(|pass| begun(&pass) == list.begun)
+        let begun_at = |snapshot: &Snapshot| Some(begun(snapshot.sources.get(&self.source)?.pass.as_deref()?));
+        self.board.read(begun_at) == Some(list.begun)
     }
 
     /// The configuration in force has no `clients.repair` any more, which the one of the start had: nobody is repaired, and nobody stays.
@@ -216,7 +220,8 @@ impl Repairer {
         }
         let mut waiting = self.repairs.due(list, self.repair.limits, Timestamp::now()).into_iter().peekable();
         if waiting.peek().is_none() {
-            self.tell(self.is_column_unknown.then(|| Trouble::new("names_unknown", COLUMN_UNKNOWN)));
+            let is_column_unknown = self.newest.as_ref().is_some_and(|newest| newest.is_column_unknown);
+            self.tell(is_column_unknown.then(|| Trouble::new("names_unknown", COLUMN_UNKNOWN)));
             return;
         }
         let mut running = FuturesUnordered::new();
@@ -282,10 +287,11 @@ impl Repairer {
         if !self.rotates {
             return Ok(());
         }
-        let snapshot = self.board.snapshot();
-        let rotations = snapshot.rotations.get(self.agent.as_str());
-        let known = rotations.and_then(|rotations| rotations.known.as_ref());
-        match known.map(|seen| seen.state) {
+        let known = self.board.read(|snapshot| {
+            let seen = snapshot.rotations.get(self.agent.as_str())?.known.as_ref()?;
+            Some(seen.state)
+        });
+        match known {
             Some(None | Some(RotationState::Committed | RotationState::RolledBack)) => Ok(()),
             Some(Some(RotationState::Frozen)) => {
                 Err(Trouble::new("frozen", "a rotation of this agent is frozen; see to that first"))
@@ -315,10 +321,12 @@ impl Repairer {
             _ => {}
         }
         let staying = self.repairs.staying(self.repair.limits).map(|client| Label::new(client.as_str()));
-        let staying: BTreeSet<_> = staying.chain(self.nameless.iter().cloned()).collect();
+        let nameless = self.newest.iter().flat_map(|newest| &newest.nameless);
+        let staying: BTreeSet<_> = staying.chain(nameless.cloned()).collect();
+        let unnamed = self.newest.as_ref().map_or(0, |newest| newest.unnamed);
         let seen = RepairsSeen {
             results: self.results.clone(),
-            not_repaired: staying.len() + self.unnamed,
+            not_repaired: staying.len() + unnamed,
             names: staying.into_iter().take(MAX_TOLD_CLIENTS).collect(),
             trouble: trouble.clone(),
         };
@@ -352,6 +360,23 @@ impl Asked {
             self.0 = Some((newer_than, now));
         }
         !is_early
+    }
+}
+
+impl Newest {
+    /// None of a look that brought no list.
+    fn of(pass: Arc<Pass>) -> Option<Self> {
+        let lacking = pass.clients()?.lacking.as_ref()?;
+        let (mut names, mut nameless) = (BTreeSet::new(), BTreeSet::new());
+        for name in lacking.named.iter().chain(&lacking.others) {
+            match name.as_str().parse::<ClientHost>() {
+                Ok(host) => _ = names.insert(host),
+                Err(_) => _ = nameless.insert(Label::new(name.as_str())),
+            }
+        }
+        let (unnamed, is_column_unknown) = (lacking.nameless, lacking.is_column_unknown);
+        let list = Arc::new(Listing { begun: begun(&pass), names, is_complete: lacking.is_complete });
+        Some(Self { pass, list, nameless, unnamed, is_column_unknown })
     }
 }
 

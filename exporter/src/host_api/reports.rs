@@ -57,6 +57,9 @@ impl WatchedAgent {
         let CertificateSightings { stored, served, certificate, .. } = self.see(&agent).await;
         let record = self.worker.snapshot()?.record;
         let Speaker { lineage, epoch } = host.speaker();
+        let power = host.power.report().await;
+        let name = Label::new(agent.name.as_str());
+        let (function, clients) = board.read(|seen| (seen.function(&name), seen.clients_report(&name)));
         Ok(AgentReport {
             host: host.name.clone(),
             name: agent.name.clone(),
@@ -65,15 +68,15 @@ impl WatchedAgent {
             epoch,
             lineage,
             generation: record.generation,
-            power: host.power.report().await,
+            power,
             stored,
             served,
             kept_in: agent.leaf_place.file().map(|file| file.path.display().to_string()),
             certificate,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
             committed: record.rotation.as_ref().and_then(rotation::Rotation::last_committed),
-            function: board.snapshot().function(&Label::new(agent.name.as_str())).map(|function| function.report),
-            clients: board.snapshot().clients_report(&Label::new(agent.name.as_str())),
+            function: function.map(|function| function.report),
+            clients,
         })
     }
 
@@ -116,7 +119,7 @@ fn not_read(blocked: &Blocked) -> Sighting {
 
 pub(super) async fn host<'a>(host: &Host, board: &Board, agents: impl Iterator<Item = &'a WatchedAgent>) -> HostReport {
     let Speaker { lineage, epoch } = host.speaker();
-    let shutdown = board.snapshot().shutdown;
+    let shutdown = board.read(|seen| seen.shutdown.clone());
     HostReport {
         host: host.name.clone(),
         boot_id: platform::boot_id(),

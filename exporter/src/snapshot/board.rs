@@ -148,19 +148,22 @@ impl Board {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read(Clone::clone)
+    }
+
+    /// What a quick look at it tells, of one moment and without a copy of all. Whoever writes to the board waits meanwhile.
+    pub fn read<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+        look(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether a rotation of the agent goes on.
     pub fn is_rotated(&self, agent: &Label) -> bool {
-        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot.rotations.get(agent).is_some_and(AgentRotations::is_on_its_way)
+        self.read(|snapshot| snapshot.rotations.get(agent).is_some_and(AgentRotations::is_on_its_way))
     }
 
     /// How often a rotation of the agent was seen to change; what a list of its clients is told to be of.
     pub fn certificate_changes(&self, agent: &Label) -> u64 {
-        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot.rotations.get(agent).map_or(0, |rotations| rotations.changes)
+        self.read(|snapshot| snapshot.rotations.get(agent).map_or(0, |rotations| rotations.changes))
     }
 
     /// Returns once something has changed since the last call; many changes are one.

@@ -66,7 +66,8 @@ impl LackingClients {
     }
 }
 
-/// What a client is called: a host name or an address, which is fit for a label and for an argument of a program.
+/// What a client is called: a host name, of whatever letters, or an address. It is fit for a label; what a program is told is narrower
+/// still ([`crate::converge::ClientHost`]).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientName(Arc<str>);
 

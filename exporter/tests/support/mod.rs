@@ -144,16 +144,8 @@ impl World {
         self.state_directory().await.1
     }
 
-    /// The lock of a rotator that was dropped lives on in a child that another test forked and that has not yet become
-    /// its program.
     async fn state_directory(&self) -> (StateDirectory, StateDirectoryLock) {
-        for _ in 0..100 {
-            match StateDirectory::open(&self.state()) {
-                Err(StateDirectoryError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
-                opened => return opened.unwrap(),
-            }
-        }
-        panic!("the state directory stays locked")
+        state_directory(&self.state()).await
     }
 
     /// Where the agent's journal says that its rotation stands.
@@ -174,6 +166,18 @@ impl World {
     pub fn sign(&self, csr: &str) -> (String, LeafSha256) {
         self.issuer.sign(csr)
     }
+}
+
+/// The lock of a rotator that was dropped lives on in a child that another test forked and that has not yet become
+/// its program.
+pub async fn state_directory(path: &Path) -> (StateDirectory, StateDirectoryLock) {
+    for _ in 0..100 {
+        match StateDirectory::open(path) {
+            Err(StateDirectoryError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the state directory stays locked")
 }
 
 /// Generation 1, until its journal has been written `edges` times since the chain was accepted; then its program is gone. The new leaf,
