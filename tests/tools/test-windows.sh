@@ -36,14 +36,15 @@ here=$PWD
 [ -d "$target/$triple/debug/deps" ] || say "builds Rust's standard library and nine crates with their dependencies for Windows: about 14 min on 2 cores, 4 GB"
 # Every program with tests, but those of the exporter that speak to Linux (its sockets, signals and programs) and the model of
 # rotations, which knows no system and counts for minutes.
-programs=(--lib --bins --test=every_system --test=host_api_edge --test=renewal_model --test=windows_renewal --test=windows_rotation)
+programs=(--lib --bins --test=refused --test=every_system --test=host_api_edge --test=renewal_model --test=windows_renewal --test=windows_rotation)
 for crate in "${crates[@]}"; do
     [ "$crate" = exporter ] && continue
     for test in "$crate"/tests/*.rs "$crate"/tests/*/main.rs; do
         [ ! -e "$test" ] || programs+=("--test=$(basename "${test%/main.rs}" .rs)")
     done
 done
-tests/tools/windows-programs.sh >/dev/null && cargo_for_windows test --no-run --message-format=json-render-diagnostics "${crates[@]/#/--package=kagiban-}" "${programs[@]}" \
+# In one go, the doubles too: built alone, the programs have other features of their dependencies, and those are built twice.
+cargo_for_windows test --no-run --message-format=json-render-diagnostics "${crates[@]/#/--package=kagiban-}" --package=kagiban-windows-double "${programs[@]}" \
     >"$work/built.json" || fail 'it does not build for Windows; the lines above say why'
 [ "${1:-}" != --no-run ] || exit 0
 # A line for each: crate, target, the directory that cargo would run it in, program.

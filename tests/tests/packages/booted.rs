@@ -86,8 +86,11 @@ fn what_the_package_enables_is_up_after_a_boot_serves_reloads_and_stops() -> Res
     let root = installed("booted")?;
     let host = Booted::boot(&root)?;
     ensure!(host.property(METRICS, "ActiveState")? == "active", "{}", host.journal());
-    let told = host.within(|| http::get(metrics(), "/metrics"))?.body;
-    ensure!(told.contains(r#"kagiban_source_up{source_kind="host",source_name="system"} 1"#), "{told}");
+    // It is ready before every source has been looked at for the first time.
+    let up =
+        |told: http::Response| told.body.contains(r#"kagiban_source_up{source_kind="host",source_name="system"} 1"#);
+    wait::until(DEADLINE, || host.within(|| http::get(metrics(), "/metrics")).is_ok_and(up))
+        .with_context(|| format!("the host is not looked at: {}", host.journal()))?;
 
     // The limits of the unit are those of the process.
     let id = host.property(METRICS, "MainPID")?;
