@@ -45,7 +45,6 @@ demo:
 	@ONCE='$(ONCE)' WINDOWS='$(WINDOWS)' CLUSTER='$(CLUSTER)' PRODUCTS='$(PRODUCTS)' $(TARGET)/debug/demo
 
 test: prepare
-	$(CARGO) build --workspace --bins --locked
 	@# In a directory of its own, beside any other suite; fails when something of it is left.
 	CARGO="$(CARGO)" tests/tools/suite.sh tests/tools/run-tests.sh
 
