@@ -41,7 +41,7 @@ prepare:
 demo:
 	@tests/tools/prepare.sh demo $(if $(CLUSTER),etcd kube-apiserver kubectl,$(if $(DEMO_USE_KUBECONFIG),kubectl))
 	@[ -z '$(WINDOWS)' ] || tests/tools/windows-programs.sh
-	@$(CARGO) build --workspace --bin demo --bin kagiban-exporter --bin kagiban-operator $(if $(PRODUCTS),--bin certificate-manager-double) --locked
+	@$(CARGO) build --workspace --bin demo --bin kagiban-exporter --bin kagiban-operator $(if $(PRODUCTS),--bin certificate-manager-double --bin ipxfer-double) --locked
 	@ONCE='$(ONCE)' WINDOWS='$(WINDOWS)' CLUSTER='$(CLUSTER)' PRODUCTS='$(PRODUCTS)' $(TARGET)/debug/demo
 
 test: prepare

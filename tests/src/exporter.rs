@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 
 use crate::ports::{Port, on_ports};
 use crate::process::Program;
@@ -36,11 +37,7 @@ impl Exporter {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let file = directory.join("exporter.yaml");
-        // What one test's host has seen must not be known to the next one's.
-        let own = format!("stateDirectory: {}\n", directory.join("state").display());
-        let state = if config.contains("stateDirectory:") { "" } else { &own };
-        fs::write(&file, format!("{state}{config}"))?;
+        let file = write_config(directory, config)?;
         let ours = tools::ours("kagiban-exporter")?;
         on_ports(|[port]| {
             let mut command = Command::new(&ours);
@@ -52,6 +49,12 @@ impl Exporter {
             program.wait_ready_on(port.number(), DEADLINE, ready)?;
             Ok(Self { program, port })
         })
+    }
+
+    /// Has it load `config`, which is `directory`'s from now on.
+    pub fn reload(&self, directory: &Path, config: &str) -> Result<()> {
+        write_config(directory, config)?;
+        self.program.signal(Signal::HUP)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -68,6 +71,15 @@ impl Exporter {
         let found = wait::for_some(DEADLINE, || self.metrics().ok().filter(|metrics| wanted(metrics)));
         found.with_context(|| format!("not seen: {what}\n{}", self.metrics().unwrap_or_default()))
     }
+}
+
+fn write_config(directory: &Path, config: &str) -> Result<PathBuf> {
+    let file = directory.join("exporter.yaml");
+    // What one test's host has seen must not be known to the next one's.
+    let own = format!("stateDirectory: {}\n", directory.join("state").display());
+    let state = if config.contains("stateDirectory:") { "" } else { &own };
+    fs::write(&file, format!("{state}{config}"))?;
+    Ok(file)
 }
 
 /// The value of the only sample of this name that has all these labels, each written as `name="value"`.

@@ -45,12 +45,7 @@ impl Site {
             fs::write(own.join("name"), name)?;
             fs::write(own.join("server"), site.server().display().to_string())?;
         }
-        let script = "#!/bin/sh\nset -e\nhome=\"${0%/*}/clients/$1\"\n[ ! -e \"$home/off\" ]\n\
-                      [ ! -e \"$home/schedules\" ] || touch \"${0%/*}/scheduled\"\n\
-                      mkdir -p \"$home/temp\"\ncp \"$2\" \"$3/Ipxfer_x64.exe\" \"$home/temp/\"\ncd \"$home/temp\"\n\
-                      exec ./Ipxfer_x64.exe -e \"$home/temp/OfcNTCer.dat\"\n";
-        fs::write(site.root.join("deliver"), script)?;
-        fs::set_permissions(site.root.join("deliver"), fs::Permissions::from_mode(0o755))?;
+        fs::copy(tools::workspace().join("tests/doubles/apex-one/deliver"), site.root.join("deliver"))?;
         Ok(site)
     }
 

@@ -1,8 +1,11 @@
 //! `make demo`: one PowerChute keystore rotated end to end, line by line, with everything real but the UPS agent; from directories, or
 //! with `CLUSTER=1` from an API server. With `PRODUCTS=1` the other products of the vendors' notices follow, each on a host of its own.
 
+mod clients;
+mod outcome;
 mod products;
 mod progress;
+mod seen;
 
 use std::env;
 use std::fs;
@@ -26,7 +29,8 @@ use kagiban_tests::standalone::Standalone;
 use kagiban_tests::wine::Wine;
 use serde_json::Value;
 
-use crate::products::{Outcome, play_products};
+use crate::outcome::Outcome;
+use crate::products::{found, play_products};
 use crate::progress::Progress;
 
 const NAMESPACE: &str = "kagiban-demo";
@@ -65,20 +69,21 @@ fn demo(say: &Progress, directory: &Path) -> Result<()> {
     rotate(say, directory, &Keeper::Standalone(standalone.clone()), start).map(drop)
 }
 
-/// PowerChute Serial Shutdown first, whose agent takes a certificate; then those that make their own, and one that is only looked at.
+/// PowerChute Serial Shutdown first, whose agent takes a certificate; then those that make their own, and one that is repaired when a person
+/// asks.
 fn demo_of_products(say: &Progress, directory: &Path) -> Result<()> {
     let first = directory.join("powerchute-serial-shutdown");
     fs::create_dir(&first)?;
     let standalone = Standalone::new(&first)?;
     say.line("without a cluster: manifests, Secrets and what the operator keeps are directories of this machine");
     let start = || Operator::start_standalone(&first, &standalone, RESYNC, &[]);
-    let leaf = rotate(say, &first, &Keeper::Standalone(standalone.clone()), start)?;
+    let Rotated { before, leaf, others } = rotate(say, &first, &Keeper::Standalone(standalone.clone()), start)?;
     let first = Outcome {
         product: "powerchute-serial-shutdown",
-        found: "a keystore that ends in 9 days".to_owned(),
-        affected: "its console, in 9 days".to_owned(),
-        repaired: "keystore merged, service restarted".to_owned(),
-        proof: format!("{leaf:.12} is served"),
+        found: found(&before)?,
+        affected: seen::affected(&before),
+        repaired: format!("{ALIAS} replaced, beside {}", others.join(", ")),
+        proof: format!("leaf {leaf:.12} is served"),
     };
     play_products(say, directory, first)
 }
@@ -102,12 +107,22 @@ fn demo_in_a_cluster(say: &Progress, directory: &Path) -> Result<()> {
     rotated
 }
 
+/// What came of it.
+struct Rotated {
+    /// The metrics of its host as it was found.
+    before: String,
+    /// That is served now.
+    leaf: String,
+    /// The aliases of the keystore's other entries.
+    others: Vec<String>,
+}
+
 fn rotate(
     say: &Progress,
     directory: &Path,
     keeper: &Keeper,
     start_operator: impl FnOnce() -> Result<Operator>,
-) -> Result<String> {
+) -> Result<Rotated> {
     let fleet = Fleet::new()?;
     let installation = Installation {
         store_type: StoreType::Jks,
@@ -138,6 +153,7 @@ fn rotate(
         host.metrics_address(),
         host.url()
     ));
+    let metrics = host.metrics()?;
     let operator = start_operator()?;
     say.line("kagiban-operator watches");
 
@@ -169,7 +185,8 @@ fn rotate(
     // A visitor may have rotated again.
     let leaf = host.agent.served()?.leaf_sha256();
     say.last(&format!("verified {leaf} on {address}"));
-    Ok(leaf)
+    let others = listing.entries.into_keys().filter(|alias| alias != ALIAS).collect();
+    Ok(Rotated { before: metrics, leaf, others })
 }
 
 /// Whether somebody has said so on the command line of make.
