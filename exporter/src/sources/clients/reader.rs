@@ -2,7 +2,7 @@
 //! published a column.
 //!
 //! ```text
-//!   bytes ──decoded──> rows ──configuration, heading, or the look of their cells──> the column of the names ──> count, names
+//!   bytes ──decoded──> text ──separator──> rows ──configuration, heading, or the look of their cells──> the column of the names ──> count, names
 //! ```
 //!
 //! What cannot be understood counts as a client without a name, and never as none: an empty list proves that every client came over, and one
@@ -92,6 +92,10 @@ pub(super) enum NoList {
          writes, and where it is the heading of an empty list, name its word under clients.list.column"
     )]
     Unknown,
+    #[error("it is in more than one encoding, or in none that is known; have its program write all of it in one")]
+    Garbled,
+    #[error("neither commas nor tabs divide all of its rows alike, and it has both; look at what the program writes")]
+    Undivided,
     #[error("its first row has no column that is called as clients.list.column says; look at what the program writes")]
     NoColumn,
     #[error("it has more than {MAX_ROWS} rows")]
@@ -103,7 +107,7 @@ impl NoList {
         match self {
             Self::Empty => "empty",
             Self::CutShort => "cut_short",
-            Self::Unknown | Self::NoColumn => "unknown_format",
+            Self::Garbled | Self::Undivided | Self::Unknown | Self::NoColumn => "unknown_format",
             Self::TooMany => "too_large",
         }
     }
@@ -122,8 +126,10 @@ pub(super) fn read(bytes: &[u8], most: usize, configured: Option<&ListColumn>) -
     if text.ends_with('\u{fffd}') {
         return Err(NoList::CutShort);
     }
-    let separator = if text.contains('\t') && !text.contains(',') { b'\t' } else { b',' };
-    let divided = Rows { separator, ..Rows::default() };
+    if is_garbled(bytes, &text) {
+        return Err(NoList::Garbled);
+    }
+    let divided = divided(&text)?;
     let shape = shape(&text, divided, configured)?;
     let (mut seen, mut listed, hasher) = (HashSet::new(), Named::up_to(most), RandomState::new());
     let mut is_heading = shape.heading.is_some();
@@ -155,6 +161,43 @@ pub(super) fn read(bytes: &[u8], most: usize, configured: Option<&ListColumn>) -
         is_column_unknown: matches!(shape.names, Names::Unknown),
         is_complete,
     })
+}
+
+/// Rows that are written in another encoding than the others, as where a program appends to what another has written: in the one of the
+/// whole their names are other names, and whoever is called so would count as repaired.
+fn is_garbled(bytes: &[u8], text: &str) -> bool {
+    // The latter are two line ends of one byte each, or of the other order of bytes, in UTF-16.
+    let is_none = |c: char| {
+        c == '\u{fffd}' || c.is_control() && !"\t\r\n".contains(c) || ['\u{0a0d}', '\u{0d0a}', '\u{0a00}'].contains(&c)
+    };
+    // Half a row of UTF-8 is no character of CP932, or a rare one; a whole one with Japanese in it is no accident.
+    let is_japanese = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| line.chars().any(|c| c >= '\u{3000}'));
+    let is_utf_16 = bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    let is_mixed =
+        || !is_utf_16 && std::str::from_utf8(bytes).is_err() && bytes.split(|byte| *byte == b'\n').any(is_japanese);
+    text.chars().any(is_none) || is_mixed()
+}
+
+/// By the one that divides every row alike, where both occur; a tab, where both do: it is in a cell more rarely than a comma.
+fn divided(text: &str) -> Result<Rows, NoList> {
+    let by = |separator| Rows { separator, ..Rows::default() };
+    let (tabs, commas) = (by(b'\t'), by(b','));
+    match (text.contains('\t'), text.contains(',')) {
+        (true, true) => [tabs, commas].into_iter().find(|rows| divides_alike(text, *rows)).ok_or(NoList::Undivided),
+        (true, false) => Ok(tabs),
+        (false, _) => Ok(commas),
+    }
+}
+
+/// Into as many cells, of which there are more than one.
+fn divides_alike(text: &str, rows: Rows) -> bool {
+    let (mut width, mut is_alike) = (None, true);
+    let read = rows::each(text, rows, |cells| {
+        if !is_blank(cells) {
+            is_alike &= cells.len() > 1 && *width.get_or_insert(cells.len()) == cells.len();
+        }
+    });
+    read.is_ok() && width.is_some() && is_alike
 }
 
 /// Whether a configured word can be one of a heading.
@@ -204,7 +247,8 @@ impl Names {
 struct Named {
     count: usize,
     names: Vec<ClientName>,
-    taken: HashSet<ClientName>,
+    /// In small letters: capital ones make no other host (RFC 4343).
+    taken: HashSet<String>,
     most: usize,
     /// A name was left out for want of room.
     is_cut: bool,
@@ -227,14 +271,15 @@ impl Named {
             self.blank += usize::from(cell.is_none_or(|cell| cell.trim().is_empty()));
             return;
         };
-        if self.taken.contains(&name) {
+        let folded = name.as_str().to_ascii_lowercase();
+        if self.taken.contains(&folded) {
             return;
         }
         if self.names.len() == self.most {
             self.is_cut = true;
             return;
         }
-        self.taken.insert(name.clone());
+        self.taken.insert(folded);
         self.names.push(name);
     }
 }
@@ -309,7 +354,7 @@ impl Column {
     fn note(&mut self, cell: &str) {
         match in_cell(cell) {
             Some(name) if is_address(&name) => _ = self.addresses.insert(name.as_str().to_owned()),
-            Some(name) if !is_identifier(&name) => _ = self.names.insert(name.as_str().to_owned()),
+            Some(name) if !is_identifier(&name) => _ = self.names.insert(name.as_str().to_ascii_lowercase()),
             Some(_) | None => {}
         }
     }
@@ -529,12 +574,52 @@ mod tests {
         }
     }
 
+    /// The names would be in another column, or in none.
+    #[test]
+    fn rows_are_divided_by_what_divides_all_of_them_alike() {
+        for (text, expected) in [
+            ("Endpoint\tSite\nPC-01\tTokyo, Japan\nPC-02\tOsaka\n", &["PC-01", "PC-02"][..]),
+            ("Endpoint,Site\nPC-01,Tokyo\tJapan\nPC-02,Osaka\n", &["PC-01", "PC-02"]),
+            ("Site\tEndpoint\nTokyo, Japan\tPC-01\nOsaka, Japan\tPC-02\n", &["PC-01", "PC-02"]),
+            ("Endpoint\tSite\tNote\nPC-01\tTokyo, Japan\ta, b, c\n", &["PC-01"]),
+            // Each has one cell less.
+            ("Endpoint,Site,Note\nPC-01,Tokyo\nPC-02\n", &["PC-01", "PC-02"]),
+        ] {
+            assert_eq!(names(text), expected, "{text:?}");
+        }
+        for text in ["Endpoint\tSite, Note\nPC-01\n", "Endpoint,Site\nPC-01\tTokyo\n", "a, b\nc\td\n"] {
+            assert_eq!(read_by(text, None).map(|list| list.count), Err(NoList::Undivided), "{text:?}");
+        }
+        assert_eq!(NoList::Undivided.reason(), "unknown_format");
+    }
+
+    /// A client of the rows that cannot be read would count as repaired.
+    #[test]
+    fn a_list_in_more_than_one_encoding_is_refused() {
+        let cp932 = |text: &str| SHIFT_JIS.encode(text).0.into_owned();
+        let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let utf_8 = |text: &str| text.as_bytes().to_vec();
+        for (name, bytes) in [
+            ("UTF-8, then CP932", [utf_8("端末,場所\r\nPC-01,本社\r\n"), cp932("PC-02,本社\r\n")].concat()),
+            ("CP932, then UTF-8", [cp932("端末,場所\r\nPC-01,本社\r\n"), utf_8("経理-02,本社\r\n")].concat()),
+            ("UTF-16, then ASCII", [utf_16("Endpoint\r\nPC-01\r\n"), utf_8("PC-02\r\nPC-03\r\n")].concat()),
+            ("with a mark, then ASCII", [utf_16("\u{feff}Endpoint\r\nPC-01\r\n"), utf_8("PC-2\r\n")].concat()),
+            ("ASCII, then UTF-16", [utf_8("Endpoint\r\nPC-1\r\n"), utf_16("PC-02\r\n")].concat()),
+            ("none", b"Endpoint\r\nPC-01\r\n\xff\xfd\r\n".to_vec()),
+        ] {
+            assert_eq!(listed(&bytes).map_err(NoList::reason), Err("unknown_format"), "{name}");
+        }
+        let kana = cp932("端末,場所\r\nPC-01,ﾎﾝｼｬ\r\nPC-02,ｼｮｳｶﾞｲ\r\n");
+        assert_eq!(listed(&kana).map(|(count, _)| count), Ok(2));
+    }
+
     /// An empty list is a proof: no failure may be taken for one.
     #[test]
     fn what_is_no_list_is_never_the_list_of_no_client() {
-        for other in ["The database cannot be reached.", "エラーが発生しました: 12\r\n", "\0\0\0"] {
+        for other in ["The database cannot be reached.", "エラーが発生しました: 12\r\n"] {
             assert_eq!(listed(other.as_bytes()), Err(NoList::Unknown), "{other:?}");
         }
+        assert_eq!(listed(b"\0\0\0"), Err(NoList::Garbled));
         assert_eq!(listed(b"ERROR\n"), Ok((1, Vec::new())));
         assert_eq!(listed("The database cannot be reached.\nCode 12\n".as_bytes()).map(|(count, _)| count), Ok(1));
     }
@@ -561,6 +646,8 @@ mod tests {
         let (count, named) =
             listed(b"Endpoint,GUID\nPC-01,1\nPC-01,1\nPC-01,2\nno name of a host,3\n").expect("a list");
         assert_eq!((count, named), (3, vec!["PC-01".to_owned()]));
+        let (count, named) = listed(b"Endpoint\nPC-01\npc-01\nPc-02\n").expect("a list");
+        assert_eq!((count, named), (3, vec!["PC-01".to_owned(), "Pc-02".to_owned()]));
         let list = read_by("Endpoint\nPC-01\nno name of a host\n\"\"\n", None).expect("a list");
         assert_eq!((list.count, list.nameless), (2, 1), "an empty row is none");
     }
