@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kagiban_process::threads::{Unanswered, within};
+use tokio::time::sleep;
 
 /// Of one agent. Then none of its commands is run before one of them has ended.
 pub(super) const MAX_LEFT: usize = 8;
@@ -17,6 +18,21 @@ pub(super) static LEFT: Left = Left::new();
 
 /// How long a look at a command may take: milliseconds, where no file system hangs.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
+
+/// Between two looks whether what was killed has ended.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Whether nothing is left of what was run under this name. What was killed and has not ended is waited for, for so long.
+pub async fn is_gone(agent: &str, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        match LEFT.of(agent) {
+            0 => return true,
+            _ if Instant::now() >= until => return false,
+            _ => sleep(POLL).await,
+        }
+    }
+}
 
 /// By the names of agents.
 pub(super) struct Left(Mutex<BTreeMap<String, OfAgent>>);
@@ -38,12 +54,17 @@ impl Left {
     /// Reaps those that have ended meanwhile. None when `most` or more of the agent's are left.
     pub(super) fn admit(&self, agent: &str, most: usize) -> Option<AtWork> {
         self.with(|all| {
-            for left in all.values_mut() {
-                left.killed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-            }
-            all.retain(|_, left| left.count() > 0);
+            reap(all);
             let left = all.entry(agent.to_owned()).or_default();
             (left.count() < most).then(|| AtWork(Arc::clone(&left.at_work)))
+        })
+    }
+
+    /// How much of the agent's is left.
+    fn of(&self, agent: &str) -> usize {
+        self.with(|all| {
+            reap(all);
+            all.get(agent).map_or(0, OfAgent::count)
         })
     }
 
@@ -61,6 +82,13 @@ impl Left {
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<String, OfAgent>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn reap(all: &mut BTreeMap<String, OfAgent>) {
+    for left in all.values_mut() {
+        left.killed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+    all.retain(|_, left| left.count() > 0);
 }
 
 impl OfAgent {

@@ -52,6 +52,7 @@ pub use kagiban_files::{
 };
 pub use kagiban_process::system::{Request, Requests, forbid_dumps, receive_at};
 pub use kagiban_service::{Lifecycle, REGISTERS_ITSELF, announce, asked_by_manager};
+pub use left::is_gone;
 pub use listeners::ListenersError;
 pub use manager::HandoverError;
 pub use output::decoded;
@@ -72,9 +73,9 @@ pub use system::{
     default_state_directory, event_records, exposed_file, exposed_part, has_event_provider, host_api_service_writes,
     host_name, inherited_sockets, installed_package, is_clock_synchronized, is_managed_stop, is_running, is_shortage,
     jar_seal, listeners, lock, may_read_by_right, occupants, open_elsewhere, own_account, pending_reboots,
-    power_status, queued_start, refuses_exposed, run, run_by_manager, run_commands_by, scheduled_shutdown_file,
-    services_of, spawn, started_process, state_directory_of_running_unit, system_authorities, system_trust,
-    unit_behind, usage,
+    power_status, queued_start, refuses_exposed, run, run_by_manager, run_commands_by, run_while_awaited,
+    scheduled_shutdown_file, services_of, spawn, started_process, state_directory_of_running_unit, system_authorities,
+    system_trust, unit_behind, usage,
 };
 pub use trust::SystemTrust;
 pub use trusted::{check_trusted_way, check_way, read_trusted};

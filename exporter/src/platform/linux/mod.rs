@@ -43,7 +43,7 @@ pub use lock::{FileLock, lock, open_elsewhere};
 pub use packages::installed_package;
 pub use power_status::power_status;
 pub use process::{host_name, is_running, is_shortage, started_process, usage};
-pub use program::{check_program, exposed_file, exposed_part, refuses_exposed, run, spawn};
+pub use program::{check_program, exposed_file, exposed_part, refuses_exposed, run, run_while_awaited, spawn};
 pub use reboot::pending_reboots;
 pub use services_of::services_of;
 pub use shutdown::ShutdownWatch;

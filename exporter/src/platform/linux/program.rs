@@ -16,6 +16,7 @@ use super::executable::{can_be_run, check_format, check_unexposed, check_way, ex
 use super::started_process;
 use super::supervise::{
     DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised, supervised_question,
+    supervised_while_awaited,
 };
 use super::systemd::argv;
 use crate::platform::FileError;
@@ -39,6 +40,15 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// See [`ProgramError`]; a status other than zero is one.
 pub async fn run(agent: &str, command: &Command, deadline: Duration) -> Result<(), ProgramError> {
     spawn(agent, command, deadline)?.wait().await
+}
+
+/// The same of a command that is for whoever waits alone: it is killed, with its process group, as soon as this is dropped or this process
+/// has ended, however it ended.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_while_awaited(agent: &str, command: &Command, deadline: Duration) -> Result<(), ProgramError> {
+    spawn_by(agent, &argv(command), deadline, supervised_while_awaited)?.wait().await
 }
 
 /// Asks a program: runs it as [`run`] does, and reads what it prints, on its standard error too, in English where it can. What it has

@@ -8,7 +8,8 @@
 //! its descriptors yet, and runs the command when the file system answers, however late. The launcher has none of the exporter's
 //! descriptors: an exporter that ends leaves its lock and its ports to the next one. A launcher whose supervisor has ended is
 //! killed by the kernel before an instruction of the command runs, and a supervisor whose exporter has ended, or waits no more,
-//! kills a launcher that is not the command yet. A command that runs goes on without the exporter, until its deadline.
+//! kills a launcher that is not the command yet. A command that runs goes on without the exporter, until its deadline; one that is
+//! for whoever waits alone is killed then.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Read, Write};
@@ -29,6 +30,8 @@ const LAUNCHER: &str = "launch-command";
 /// The same of a command whose output is read. It goes through their standard error, where neither of them writes.
 const SUPERVISOR_OF_QUESTION: &str = "supervise-question";
 const LAUNCHER_OF_QUESTION: &str = "launch-question";
+/// Of a command that is killed once nobody waits for it any more.
+const SUPERVISOR_WHILE_AWAITED: &str = "supervise-while-awaited";
 
 /// What a service command needs to find its tools and to speak; nothing of ours is for its eyes.
 const KEPT_ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
@@ -107,6 +110,11 @@ pub(super) fn supervised(argv: &[String], deadline: Duration) -> io::Result<(Chi
     start(own(SUPERVISOR, deadline, argv), None)
 }
 
+/// The same of a command that is killed, with its group, once the socket is closed: its exporter has ended, or waits no more.
+pub(super) fn supervised_while_awaited(argv: &[String], deadline: Duration) -> io::Result<(Child, UnixStream)> {
+    start(own(SUPERVISOR_WHILE_AWAITED, deadline, argv), None)
+}
+
 /// The same of a command that writes its output, and its complaints, to `output`. They are in English.
 pub(super) fn supervised_question(
     argv: &[String],
@@ -144,11 +152,12 @@ fn own(role: &str, time: Duration, argv: impl IntoIterator<Item = impl AsRef<OsS
 /// descriptor of this program is open then.
 pub fn command_process(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter();
-    let (role, is_question): (fn(&Order) -> _, _) = match arguments.next()?.to_str()? {
-        SUPERVISOR => (supervise, false),
-        LAUNCHER => (launch, false),
-        SUPERVISOR_OF_QUESTION => (supervise, true),
-        LAUNCHER_OF_QUESTION => (launch, true),
+    let (role, kind): (fn(&Order) -> _, _) = match arguments.next()?.to_str()? {
+        SUPERVISOR => (supervise, Kind::Command),
+        SUPERVISOR_WHILE_AWAITED => (supervise, Kind::WhileAwaited),
+        LAUNCHER => (launch, Kind::Command),
+        SUPERVISOR_OF_QUESTION => (supervise, Kind::Question),
+        LAUNCHER_OF_QUESTION => (launch, Kind::Question),
         _ => return None,
     };
     let mut number = || arguments.next()?.to_str()?.parse::<u64>().ok();
@@ -156,18 +165,27 @@ pub fn command_process(arguments: impl IntoIterator<Item = OsString>) -> Option<
     let order = parent.zip(number()).map(|(parent, milliseconds)| Order {
         parent,
         time: Duration::from_millis(milliseconds),
-        is_question,
+        kind,
         argv: arguments.collect(),
     });
     // By hand, there is nobody to tell.
     Some(order.map_or(ExitCode::FAILURE, |order| role(&order).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)))
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Once it runs it goes on without its exporter.
+    Command,
+    /// It does not.
+    WhileAwaited,
+    /// Its output is read.
+    Question,
+}
+
 struct Order {
     parent: u32,
     time: Duration,
-    /// Its output is read.
-    is_question: bool,
+    kind: Kind,
     argv: Vec<OsString>,
 }
 
@@ -193,7 +211,10 @@ fn supervise(order: &Order) -> io::Result<()> {
     }
     let (launcher, theirs) = UnixStream::pair()?;
     launcher.set_read_timeout(Some(POLL))?;
-    let launcher_role = if order.is_question { LAUNCHER_OF_QUESTION } else { LAUNCHER };
+    let launcher_role = match order.kind {
+        Kind::Question => LAUNCHER_OF_QUESTION,
+        Kind::Command | Kind::WhileAwaited => LAUNCHER,
+    };
     let mut command = own(launcher_role, MAX_BUSY.min(order.time / 2), &order.argv);
     let spawned = command.stdin(OwnedFd::from(theirs)).spawn();
     drop(command);
@@ -241,7 +262,8 @@ impl Supervisor<'_> {
                 self.tell(SupervisorMessage::Ended(status.into_raw()));
                 return Ok(());
             }
-            let is_unwanted = stage == Stage::Launched && is_closed(&mut self.exporter);
+            let ends_unawaited = stage == Stage::Launched || self.order.kind == Kind::WhileAwaited;
+            let is_unwanted = ends_unawaited && is_closed(&mut self.exporter);
             if stage != Stage::Killed && (is_unwanted || Instant::now() >= self.deadline) {
                 kill(&self.command);
                 stage = Stage::Killed;
@@ -304,7 +326,7 @@ fn launch(order: &Order) -> io::Result<()> {
     let (program, arguments) = order.argv.split_first().ok_or(ErrorKind::InvalidInput)?;
     loop {
         let mut command = Command::new(program);
-        if order.is_question {
+        if order.kind == Kind::Question {
             command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
         }
         let error = command.args(arguments).stdin(Stdio::null()).process_group(0).exec();
@@ -429,6 +451,23 @@ mod tests {
             sleep(Duration::from_secs(if ends { 0 } else { 4 }));
             assert_eq!(mark.exists(), ends, "{deadline} s");
         }
+    }
+
+    #[test]
+    fn a_command_that_is_run_while_it_is_awaited_is_killed_with_what_it_started_once_nobody_waits() {
+        let directory = tempfile::tempdir().expect("directory");
+        let [begun, mark] = ["begun", "mark"].map(|name| directory.path().join(name));
+        let script = format!("(sleep 3; touch {}) & touch {}; wait", mark.display(), begun.display());
+        let argv = argv(&["sh", "-c", &script]);
+        let (mut child, mut words) = supervised_while_awaited(&argv, Duration::from_secs(60)).expect("supervised");
+        assert!(matches!(heard(&mut words), Some(SupervisorMessage::Begun(_))));
+        while !begun.exists() {
+            sleep(POLL);
+        }
+        drop(words);
+        child.wait().expect("it ends");
+        sleep(Duration::from_secs(4));
+        assert!(!mark.exists());
     }
 
     /// A script that makes a mark, and who writes it.

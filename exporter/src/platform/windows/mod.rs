@@ -37,7 +37,8 @@ pub use packages::installed_package;
 pub use power_status::power_status;
 pub use process::{is_running, is_shortage, started_process, usage};
 pub use program::{
-    check_program, command_process, exposed_file, exposed_part, refuses_exposed, run, run_commands_by, spawn,
+    check_program, command_process, exposed_file, exposed_part, refuses_exposed, run, run_commands_by,
+    run_while_awaited, spawn,
 };
 pub use reboot::pending_reboots;
 pub use service::{

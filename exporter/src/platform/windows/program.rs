@@ -69,6 +69,22 @@ pub async fn run(agent: &str, command: &Command, deadline: Duration) -> Result<(
     spawn(agent, command, deadline)?.wait().await
 }
 
+/// The same of a program that is for whoever waits alone: it is killed, with all that it has started, as soon as this is dropped or this
+/// process has ended, however it ended.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_while_awaited(agent: &str, command: &Command, deadline: Duration) -> Result<(), ProgramError> {
+    spawn_by(agent, command, deadline, Unawaited::IsKilled)?.wait().await
+}
+
+/// What becomes of a program that runs and that nobody waits for any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unawaited {
+    GoesOn,
+    IsKilled,
+}
+
 /// A command that runs, or is about to.
 #[derive(Debug)]
 pub struct RunningProgram {
@@ -85,6 +101,15 @@ pub struct RunningProgram {
 /// # Errors
 /// When there is no thread for it.
 pub fn spawn(agent: &str, command: &Command, deadline: Duration) -> Result<RunningProgram, ProgramError> {
+    spawn_by(agent, command, deadline, Unawaited::GoesOn)
+}
+
+fn spawn_by(
+    agent: &str,
+    command: &Command,
+    deadline: Duration,
+    unawaited: Unawaited,
+) -> Result<RunningProgram, ProgramError> {
     let until = tokio::time::Instant::now() + deadline;
     let not_started = |source| ProgramError::NotStarted { program: command.to_string(), source };
     let too_many = || io::Error::other(format!("{MAX_LEFT} of this agent's commands hang and do not end"));
@@ -95,7 +120,7 @@ pub fn spawn(agent: &str, command: &Command, deadline: Duration) -> Result<Runni
         let (agent, command) = (agent.to_owned(), command.clone());
         move || {
             let result = match command {
-                Command::Program(argv) => run_program(&agent, &argv, deadline, || !tell.is_closed(), begin),
+                Command::Program(argv) => run_program(&agent, &argv, deadline, unawaited, || !tell.is_closed(), begin),
                 Command::Service { name, verb } => {
                     drop(begin);
                     service_control::carry_out(&name, verb, deadline, || !tell.is_closed()).map_err(Into::into)
@@ -140,6 +165,7 @@ fn run_program(
     agent: &str,
     argv: &[String],
     deadline: Duration,
+    unawaited: Unawaited,
     is_wanted: impl Fn() -> bool,
     begin: mpsc::Sender<StartedProcess>,
 ) -> Result<(), ProgramError> {
@@ -151,7 +177,12 @@ fn run_program(
         return Err(not_started(io::Error::other("it did not begin before its timeout, because a file system hangs")));
     }
     let mut child = command.spawn().map_err(not_started)?;
-    let job = Job::of(&child).and_then(|job| sys::resume(&child).map(|()| job));
+    let job = Job::of(&child).and_then(|job| {
+        if unawaited == Unawaited::IsKilled {
+            job.end_with_us(true)?;
+        }
+        sys::resume(&child).map(|()| job)
+    });
     let job = match job {
         Ok(job) => job,
         Err(error) => {
@@ -163,20 +194,26 @@ fn run_program(
         let _ = begin.send(process);
     }
     drop(begin);
-    let ended = |child: &mut Child, until: Instant| loop {
+    let ended = |child: &mut Child, until: Instant, is_waited_for: &dyn Fn() -> bool| loop {
         match child.try_wait() {
-            Ok(None) if Instant::now() < until => thread::sleep(POLL),
+            Ok(None) if Instant::now() < until && is_waited_for() => thread::sleep(POLL),
             ended => return ended,
         }
     };
-    match ended(&mut child, until) {
-        Ok(Some(status)) if status.success() => return Ok(()),
-        Ok(Some(status)) => return Err(ProgramError::Failed { program, status: status.to_string() }),
+    match ended(&mut child, until, &|| unawaited == Unawaited::GoesOn || is_wanted()) {
+        Ok(Some(status)) => {
+            // What it has started in the background lives on.
+            if unawaited == Unawaited::IsKilled {
+                let _ = job.end_with_us(false);
+            }
+            let failed = || ProgramError::Failed { program, status: status.to_string() };
+            return status.success().then_some(()).ok_or_else(failed);
+        }
         Ok(None) => {}
         Err(source) => return Err(ProgramError::Lost { program, source }),
     }
     let _ = job.end();
-    if !matches!(ended(&mut child, Instant::now() + END_OF_KILLED), Ok(Some(_))) {
+    if !matches!(ended(&mut child, Instant::now() + END_OF_KILLED, &|| true), Ok(Some(_))) {
         LEFT.keep(agent, child);
     }
     Err(ProgramError::TimedOut { program, deadline })
@@ -428,6 +465,25 @@ mod tests {
         assert_eq!(super::super::is_running(&process), Some(true));
         assert_eq!(running.wait().await.expect_err("it hangs").reason(), "timed_out");
         assert_eq!(super::super::is_running(&process), Some(false));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_run_while_it_is_awaited_is_killed_with_what_it_started_once_nobody_waits() {
+        let directory = tempfile::tempdir().expect("directory");
+        let late = directory.path().join("late").display().to_string();
+        let hung = own(&["leaves-behind", &late, "hangs"]);
+        let begun = async {
+            while !Path::new(&format!("{late}.begun")).exists() {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::select! {
+            ended = run_while_awaited("unawaited", &hung, LONG) => panic!("{ended:?}"),
+            () = begun => {}
+        }
+        assert!(super::super::super::is_gone("unawaited", LONG).await);
+        thread::sleep(Duration::from_secs(8));
+        assert!(!Path::new(&late).exists());
     }
 
     #[tokio::test]

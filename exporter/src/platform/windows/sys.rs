@@ -42,7 +42,11 @@ use windows_sys::Win32::System::EventLog::{
     EvtQueryReverseDirection, EvtRender, EvtRenderContextValues, EvtRenderEventValues, EvtVarTypeFileTime,
     EvtVarTypeUInt16, EvtVarTypeUInt64,
 };
-use windows_sys::Win32::System::JobObjects::{AssignProcessToJobObject, CreateJobObjectW, TerminateJobObject};
+use windows_sys::Win32::System::JobObjects::{
+    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation, SetInformationJobObject,
+    TerminateJobObject,
+};
 use windows_sys::Win32::System::Power::{GetSystemPowerStatus, SYSTEM_POWER_STATUS};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Registry::RegQueryValueExW;
@@ -156,6 +160,22 @@ impl Job {
         // SAFETY: both handles are open.
         done(unsafe { AssignProcessToJobObject(job.as_raw_handle(), process.as_raw_handle()) })?;
         Ok(Self(job))
+    }
+
+    /// Whether they end with this process too, and when this is dropped.
+    pub(super) fn end_with_us(&self, whether: bool) -> io::Result<()> {
+        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+        limits.BasicLimitInformation.LimitFlags = if whether { JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE } else { 0 };
+        let length = u32::try_from(size_of_val(&limits)).unwrap_or_default();
+        // SAFETY: the handle is open; it is given a structure of the kind that it is told, and how long that is.
+        done(unsafe {
+            SetInformationJobObject(
+                self.0.as_raw_handle(),
+                JobObjectExtendedLimitInformation,
+                (&raw const limits).cast(),
+                length,
+            )
+        })
     }
 
     pub(super) fn end(&self) -> io::Result<()> {
