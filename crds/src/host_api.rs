@@ -182,6 +182,13 @@ pub struct ClientsReport {
     /// The first [`MAX_TOLD_CLIENTS`] of those, in order.
     #[serde(default, deserialize_with = "first::<_, _, MAX_TOLD_CLIENTS>")]
     pub names: Vec<String>,
+    /// How many of those no attempt was ever made on, since none can be: the list does not name them, or by what leads to no other host.
+    /// Absent from hosts that do not tell them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub never_tried: Option<u64>,
+    /// What keeps further clients from being repaired now. Absent while nothing does, and where none is repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Failure>,
     /// Why the newest list could not be made, or does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -673,7 +680,8 @@ pub enum RefusalReason {
     KeystoreRefused,
     /// 423: the power state forbids it.
     PowerUnsafe,
-    /// 429: more requests than the host takes, at once or in a minute.
+    /// 429: more requests than the host takes, at once or in a minute; or clients of the agent are being given the certificate that the order
+    /// would replace.
     Busy,
     /// 500
     Internal,

@@ -245,7 +245,7 @@ async fn work(
     let wakes = Wakes::default();
     let mut watches = Watches::start(sources, traps, secret_files, &wakes, &board);
     let mut parts = JoinSet::new();
-    for setup in repairs::setups(&config, &installed, rotations.is_some(), &board) {
+    for setup in repairs::setups(&config, &installed, &host, rotations.map(Rotations::deliveries), &board) {
         let (wakes, stop) = (wakes.clone(), stop.clone());
         parts.spawn(async move { Repairer::open(setup).await.run(wakes, stop).await });
     }

@@ -94,6 +94,18 @@ impl Site {
         record["clients"].get(name).cloned()
     }
 
+    /// A list that was made after its attempt leaves it out.
+    fn is_thought_repaired(&self, name: &str) -> bool {
+        self.tried(name).is_some_and(|tried| tried["absentSince"].is_string())
+    }
+
+    /// Whether IpXfer still runs there.
+    fn goes_on(&self, name: &str) -> bool {
+        let programs = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let files = programs.filter_map(|process| fs::read_link(process.path().join("exe")).ok());
+        files.into_iter().any(|file| file.starts_with(self.client(name)))
+    }
+
     fn wait_tried(&self, name: &str, how: &str) -> Result<()> {
         let ended = || self.tried(name).is_some_and(|tried| tried["ended"]["how"] == how);
         wait::until(DEADLINE, ended).with_context(|| format!("{name}: {how}, and not {:?}", self.tried(name)))
@@ -104,9 +116,8 @@ fn without_certificate(metrics: &str) -> Option<f64> {
     sample(metrics, "kagiban_clients_without_certificate", &[r#"agent="apex-one""#])
 }
 
-/// So many were repaired, and so many are listed.
-fn stand(metrics: &str, done: f64, listed: f64) -> bool {
-    repaired(metrics, "repaired") == Some(done) && without_certificate(metrics) == Some(listed)
+fn held(metrics: &str, reason: &str) -> Option<f64> {
+    sample(metrics, "kagiban_clients_repair_held", &[&format!("reason={reason:?}")])
 }
 
 fn repaired(metrics: &str, result: &str) -> Option<f64> {
@@ -118,14 +129,35 @@ fn clients_are_repaired_until_only_those_stay_that_cannot_be() -> Result<()> {
     let site = Site::new("clients")?;
     site.tell("PC-02", "off")?;
     let exporter = site.start("")?;
-    let metrics = exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    let metrics = exporter.metrics_when("one stays", |metrics| without_certificate(metrics) == Some(1.0))?;
     assert_eq!(repaired(&metrics, "failed"), Some(0.0), "it may be late");
     assert_eq!(sample(&metrics, "kagiban_clients_not_repaired", &[]), Some(0.0), "it has attempts left");
     let tried = site.tried("PC-02").context("it was tried")?;
     assert_eq!((&tried["attempts"], &tried["ended"]["how"]), (&1.into(), &"failed".into()));
-    assert_eq!((site.tried("PC-01"), site.tried("PC-03")), (None, None), "whoever is repaired is forgotten");
+    let are_thought_repaired = || site.is_thought_repaired("PC-01") && site.is_thought_repaired("PC-03");
+    wait::until(DEADLINE, are_thought_repaired)?;
+    assert_eq!(repaired(&exporter.metrics()?, "repaired"), Some(0.0), "one list may be wrong");
+    assert!(!site.is_thought_repaired("PC-02"));
     assert_eq!(site.lists(), 2, "once at the start, and once after the round");
     Ok(())
+}
+
+/// The first one left it out an hour ago.
+#[test]
+fn a_client_that_a_second_list_leaves_out_is_repaired_and_forgotten() -> Result<()> {
+    let site = Site::new("clients-twice")?;
+    fs::write(site.server().join("double/agents"), format!("PC-02 {NONE}\n"))?;
+    site.tell("PC-02", "off")?;
+    let at = |hours| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    let tried = format!(
+        r#"{{"attempts":1,"begun":"{0}","ended":{{"at":"{0}","how":"done"}},"counted":false,"absentSince":"{1}"}}"#,
+        at(2),
+        at(1)
+    );
+    write_record(&site.root.join("state"), &format!(r#"{{"clients":{{"PC-01":{tried}}}}}"#))?;
+    let exporter = site.start("")?;
+    exporter.metrics_when("it is repaired", |metrics| repaired(metrics, "repaired") == Some(1.0))?;
+    wait::until(DEADLINE, || site.tried("PC-01").is_none())
 }
 
 /// What a program ends with proves nothing.
@@ -134,7 +166,7 @@ fn a_client_whose_program_ends_well_and_does_nothing_is_not_taken_for_repaired()
     let site = Site::new("clients-nothing")?;
     site.tell("PC-02", "double/does-nothing")?;
     let exporter = site.start("")?;
-    exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    exporter.metrics_when("one stays", |metrics| without_certificate(metrics) == Some(1.0))?;
     let tried = site.tried("PC-02").context("it was tried")?;
     assert_eq!((&tried["ended"]["how"], &tried["counted"]), (&"done".into(), &false.into()));
     assert_eq!(site.runs("PC-02"), 1, "it is not tried again at once");
@@ -146,7 +178,7 @@ fn a_client_whose_program_hangs_holds_up_the_others_for_no_longer_than_its_deadl
     let site = Site::new("clients-hang")?;
     site.tell("PC-01", "double/hangs")?;
     let exporter = site.start("deadline: 2s")?;
-    exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    exporter.metrics_when("one stays", |metrics| without_certificate(metrics) == Some(1.0))?;
     site.wait_tried("PC-01", "timedOut")
 }
 
@@ -160,7 +192,7 @@ fn no_more_are_repaired_at_once_than_the_configuration_says() -> Result<()> {
     let both = || site.runs("PC-01") == 1 && site.runs("PC-02") == 1;
     wait::until(DEADLINE, || both() || site.runs("PC-03") > 0)?;
     ensure!(both() && site.tried("PC-03").is_none(), "the third was begun beside two");
-    exporter.metrics_when("two stay", |metrics| stand(metrics, 1.0, 2.0))?;
+    exporter.metrics_when("two stay", |metrics| without_certificate(metrics) == Some(2.0))?;
     Ok(())
 }
 
@@ -169,11 +201,11 @@ fn when_the_power_becomes_unsafe_no_further_client_is_begun_until_it_is_safe() -
     let site = Site::new("clients-power")?;
     site.tell("PC-01", "schedules")?;
     let exporter = site.start("")?;
-    exporter.metrics_when("the first is repaired", |metrics| stand(metrics, 1.0, 2.0))?;
+    exporter.metrics_when("the first is repaired", |metrics| without_certificate(metrics) == Some(2.0))?;
     wait::until(DEADLINE, || exporter.program.log_text().contains("power_unsafe"))?;
     assert_eq!((site.tried("PC-02"), site.tried("PC-03")), (None, None));
     fs::remove_file(site.root.join("scheduled"))?;
-    exporter.metrics_when("all are repaired", |metrics| stand(metrics, 3.0, 0.0))?;
+    exporter.metrics_when("all are repaired", |metrics| without_certificate(metrics) == Some(0.0))?;
     Ok(())
 }
 
@@ -183,15 +215,46 @@ fn an_exporter_that_is_killed_in_the_middle_goes_on_with_the_others_and_begins_n
     let site = Site::new("clients-killed")?;
     site.tell("PC-01", "double/hangs")?;
     let mut exporter = site.start("deadline: 1m")?;
-    wait::until(DEADLINE, || site.runs("PC-01") == 1)?;
+    wait::until(DEADLINE, || site.runs("PC-01") == 1 && site.goes_on("PC-01"))?;
     exporter.program.kill()?;
     drop(exporter);
+    wait::until(DEADLINE / 4, || !site.goes_on("PC-01")).context("its program goes on")?;
     let tried = site.tried("PC-01").context("it was written down")?;
     assert_eq!((&tried["attempts"], tried.get("ended")), (&1.into(), None));
 
     let exporter = site.start("deadline: 1m")?;
-    exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    exporter.metrics_when("one stays", |metrics| without_certificate(metrics) == Some(1.0))?;
     assert_eq!((site.runs("PC-01"), site.tried("PC-01")), (1, Some(tried)), "its pause is not over");
+    Ok(())
+}
+
+/// It would go on beside those that the next one begins.
+#[test]
+fn an_exporter_that_is_stopped_leaves_no_program_of_a_repair_behind_and_its_client_is_cut_off() -> Result<()> {
+    let site = Site::new("clients-stopped")?;
+    site.tell("PC-01", "double/hangs")?;
+    let mut exporter = site.start("deadline: 30m")?;
+    wait::until(DEADLINE, || site.runs("PC-01") == 1 && site.goes_on("PC-01"))?;
+    exporter.program.terminate(DEADLINE)?;
+    ensure!(!site.goes_on("PC-01"), "its program goes on");
+    let tried = site.tried("PC-01").context("it was written down")?;
+    assert_eq!((&tried["attempts"], tried.get("ended")), (&1.into(), None));
+    Ok(())
+}
+
+#[test]
+fn of_two_exporters_with_one_state_directory_one_repairs_and_the_other_says_why_it_does_not() -> Result<()> {
+    let site = Site::new("clients-two")?;
+    site.tell("PC-01", "double/hangs")?;
+    let mut first = site.start("deadline: 30m")?;
+    wait::until(DEADLINE, || site.runs("PC-01") == 1)?;
+    let second = site.start("deadline: 30m")?;
+    second.metrics_when("it is held", |metrics| held(metrics, "in_use") == Some(1.0))?;
+    assert_eq!((site.tried("PC-02"), site.tried("PC-03")), (None, None));
+    first.program.terminate(DEADLINE)?;
+    second.metrics_when("it repairs the others", |metrics| without_certificate(metrics) == Some(1.0))?;
+    assert_eq!(held(&second.metrics()?, "in_use"), Some(0.0));
+    assert_eq!(site.runs("PC-01"), 1, "its pause is not over");
     Ok(())
 }
 
@@ -204,7 +267,7 @@ fn a_client_whose_attempts_are_used_up_stays_and_is_told() -> Result<()> {
     let tried = format!(r#"{{"attempts":3,"begun":"{at}","ended":{{"at":"{at}","how":"failed"}},"counted":false}}"#);
     write_record(&site.root.join("state"), &format!(r#"{{"clients":{{"PC-02":{tried}}}}}"#))?;
     let exporter = site.start("")?;
-    let metrics = exporter.metrics_when("one stays", |metrics| stand(metrics, 2.0, 1.0))?;
+    let metrics = exporter.metrics_when("one stays", |metrics| without_certificate(metrics) == Some(1.0))?;
     assert_eq!(sample(&metrics, "kagiban_clients_not_repaired", &[]), Some(1.0), "{metrics}");
     assert_eq!(repaired(&metrics, "failed"), Some(1.0), "{metrics}");
     let tried = site.tried("PC-02").context("it is remembered")?;

@@ -1,15 +1,17 @@
 //! Which clients are repaired next, which stay, and when the list is made anew: pure.
 //!
 //! ```text
-//!   list ──due──> begun ──> ended ──list, made after it──> not there any more: repaired, and forgotten
-//!            ^                │
+//!   list ──due──> begun ──> ended ──list, made after it──> not there any more: thought repaired ──list, much later──> repaired, forgotten
+//!            ^                │                                                    │
+//!            │                │ <──────────────────── there again ─────────────────┘
 //!            │                └── still there when the pause is over: without effect, and due again
 //!            └── pauses of 1, 2, 4, 8, 16 and 24 hours           │
 //!                                                                 └── after the last attempt: it stays, and is tried once a day
 //! ```
 //!
-//! Only a list says that a client is repaired: a program that ends well may have done nothing. A client that is off is the usual reason for
-//! a failure, so that no attempt follows another within an hour.
+//! Only lists say that a client is repaired: a program that ends well may have done nothing. One list may be wrong for once, such as of a
+//! client that is off and falls out of it for a while; so two in a row have to leave it out that surely name everybody. A client that is off
+//! is the usual reason for a failure, so that no attempt follows another within an hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +24,9 @@ use super::client::ClientHost;
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 /// What is off over night is on the next day. So often those are tried that stay.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24);
+/// Between the two lists that a client is repaired by: whatever has made the first one wrong is over by then. The pause after the first
+/// attempt is longer, and has a list made when it ends.
+const SURE_AFTER: SignedDuration = SignedDuration::from_mins(20);
 /// Repaired with one list; then the list is made anew, so that nobody is tried for long whom the server has meanwhile.
 pub const MOST_OF_ONE_LIST: usize = 16;
 /// Clients that are remembered: more than a server of the largest kind has without its certificate for long. What is beyond is begun when
@@ -64,6 +69,9 @@ pub struct Tried {
     ended: Option<Ended>,
     /// It was counted as one without effect.
     counted: bool,
+    /// When the first list was begun that left it out after its attempt: it is thought repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    absent_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +95,7 @@ pub enum AttemptEnd {
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RepairResult {
-    /// The client is not listed any more.
+    /// Two lists in a row have left the client out.
     Repaired,
     /// It is, although the program ended well.
     StillListed,
@@ -130,8 +138,10 @@ impl Repairs {
             if let Some(ended) = &mut tried.ended {
                 ended.at = ended.at.min(now);
             }
+            tried.absent_since = tried.absent_since.map(|since| since.min(now));
             let is_later = tried.last_change(now) < list.begun;
             if list.names.contains(client) {
+                tried.absent_since = None;
                 if is_later && !tried.counted && list.begun >= tried.pause_ends() {
                     tried.counted = true;
                     *results.entry(tried.without_effect()).or_default() += 1;
@@ -139,7 +149,10 @@ impl Repairs {
                 return true;
             }
             // Of a list that leaves names out nobody knows; whoever was not seen for long is not waited for.
-            let is_gone = is_later && list.is_complete;
+            let is_absent = is_later && list.is_complete;
+            let since = tried.absent_since.or(is_absent.then_some(list.begun));
+            let is_gone = is_absent && since.is_some_and(|since| list.begun.duration_since(since) >= SURE_AFTER);
+            tried.absent_since = since;
             if is_gone && !tried.counted {
                 *results.entry(RepairResult::Repaired).or_default() += 1;
             }
@@ -162,8 +175,12 @@ impl Repairs {
 
     /// An attempt begins. What was known before is returned, for one that turns out not to have been possible.
     pub fn begin(&mut self, client: &ClientHost, now: Timestamp) -> Option<Tried> {
-        let attempts = self.tried.get(client).map_or(0, |tried| tried.attempts).saturating_add(1);
-        self.tried.insert(client.clone(), Tried { attempts, begun: now, ended: None, counted: false })
+        // With its key, which is to be as the list writes the name now.
+        let before = self.tried.remove(client);
+        let attempts = before.as_ref().map_or(0, |tried| tried.attempts).saturating_add(1);
+        let tried = Tried { attempts, begun: now, ended: None, counted: false, absent_since: None };
+        self.tried.insert(client.clone(), tried);
+        before
     }
 
     pub fn end(&mut self, client: &ClientHost, how: AttemptEnd, at: Timestamp) {
@@ -180,11 +197,11 @@ impl Repairs {
         };
     }
 
-    /// Those that every attempt was made on without effect.
+    /// Those that every attempt was made on without effect, but for whom the newest list leaves out.
     pub fn staying(&self, limits: Limits) -> impl Iterator<Item = &ClientHost> {
         let stays = move |tried: &Tried| {
             let all = tried.attempts.saturating_sub(u32::from(!tried.counted));
-            all >= limits.attempts
+            all >= limits.attempts && tried.absent_since.is_none()
         };
         self.tried.iter().filter(move |(_, tried)| stays(tried)).map(|(client, _)| client)
     }

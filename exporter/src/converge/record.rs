@@ -1,12 +1,13 @@
 //! What is remembered of the attempts, in the state directory: a program that is started again begins no client anew.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::machine::Repairs;
 use crate::checksum;
-use crate::platform::{self, FileError, Links, WriteError};
+use crate::platform::{self, FileError, FileLock, Links, WriteError};
 
 /// As many clients as are remembered, each with a name of the longest kind.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
@@ -33,6 +34,18 @@ pub(super) enum RecordError {
 impl RecordFile {
     pub(super) const fn at(path: PathBuf) -> Self {
         Self(path)
+    }
+
+    /// The lock beside it, for whoever reads it and writes it; none while another program holds that. It blocks.
+    ///
+    /// # Errors
+    /// When the lock cannot be made, in its directory or at all.
+    pub(super) fn lock(&self) -> io::Result<Option<FileLock>> {
+        if let Some(directory) = self.0.parent() {
+            platform::create_private_directory(directory).map_err(io::Error::other)?;
+        }
+        // A name of an agent has no dot.
+        platform::lock(&self.0.with_extension("lock"))
     }
 
     /// Nothing where there is no file. It blocks.

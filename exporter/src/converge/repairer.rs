@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{MAX_TOLD_CLIENTS, RotationState};
+use kagiban_crds::{AgentName, HostName};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,11 +19,12 @@ use super::machine::{AttemptEnd, Listing, RepairResult, Repairs, Tried, WantedFo
 use super::record::RecordFile;
 use super::repair::ClientRepair;
 use crate::blocking::{self, Work};
-use crate::platform::{self, ProgramError};
-use crate::rotation::PowerGate;
+use crate::platform::{self, FileLock, ProgramError};
 use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
-use crate::snapshot::{Board, Label, Pass, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble};
+use crate::rotation::{Deliveries, Delivery, Hindrance, PowerGate};
+use crate::snapshot::{Board, HELD_FOR, Label, Pass, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble};
 use crate::sources::{Wakes, unexposed};
+use crate::trouble::one_of;
 
 /// How often it is looked whether there is a newer list.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -36,9 +37,15 @@ const FIRST_REST: Duration = Duration::from_mins(1);
 const LONGEST_REST: Duration = Duration::from_mins(10);
 /// A small file, synced; a disk that writes back gigabytes may take seconds.
 const RECORD_WITHIN: Duration = Duration::from_secs(20);
+/// For programs that were killed to end; what a file system holds is not waited for.
+const END_OF_KILLED: Duration = Duration::from_secs(5);
 
 const COLUMN_UNKNOWN: &str =
     "the list does not tell which of its columns has the names of the clients; set clients.list.column";
+
+/// What of the programs' reasons is not told by a word of its own.
+const NOT_STARTED: &str = "not_started";
+const IN_USE: &str = "another kagiban-exporter repairs these clients, with the same state directory; stop one of them";
 
 /// Below the state directory.
 const RECORDS: &str = "client-repairs";
@@ -50,6 +57,10 @@ pub struct Setup {
     pub repair: ClientRepair,
     pub state_directory: PathBuf,
     pub power: PowerGate,
+    /// Beside which orders the clients are given the certificate.
+    pub deliveries: Deliveries,
+    /// This host, which repairs itself under no name.
+    pub host: HostName,
     /// Where lists and rotations are seen, and what becomes of repairs is told.
     pub board: Arc<Board>,
     /// Whether the agent is rotated on this host, and rotations are to be asked.
@@ -64,8 +75,12 @@ pub struct Repairer {
     source: SourceId,
     repair: Arc<ClientRepair>,
     record: RecordFile,
+    /// Held for as long as this program may begin a client, or one is given the certificate: nobody else begins one meanwhile.
+    lock: Option<FileLock>,
     repairs: Repairs,
     power: PowerGate,
+    deliveries: Deliveries,
+    host: HostName,
     board: Arc<Board>,
     rotates: bool,
     /// Since this program was started.
@@ -82,7 +97,7 @@ pub struct Repairer {
 struct Newest {
     pass: Arc<Pass>,
     list: Arc<Listing>,
-    /// Their names are none of hosts, and reach no program.
+    /// Their names are none of hosts, or this one's, and reach no program.
     nameless: BTreeSet<Label>,
     /// How many it does not name.
     unnamed: usize,
@@ -104,26 +119,19 @@ struct Asked(Option<(Timestamp, Instant)>);
 impl Repairer {
     /// Goes on from what an earlier run has written down.
     pub async fn open(setup: Setup) -> Self {
-        let Setup { agent, repair, state_directory, power, board, rotates } = setup;
+        let Setup { agent, repair, state_directory, power, deliveries, host, board, rotates } = setup;
         let record = RecordFile::at(state_directory.join(RECORDS).join(format!("{agent}.json")));
-        let file = record.clone();
-        let read = blocking::run(Work::State, Instant::now() + RECORD_WITHIN, move || file.read()).await;
-        let repairs =
-            match read.map_err(|blocked| blocked.to_string()).map(|read| read.map_err(|error| error.to_string())) {
-                Ok(Ok(repairs)) => repairs,
-                Ok(Err(error)) | Err(error) => {
-                    warn!(%agent, %error, "which clients were tried before is not known; they are begun anew");
-                    Repairs::default()
-                }
-            };
         let results = RepairResult::ALL.map(|result| (result.as_str(), 0)).into();
         let mut repairer = Self {
             source: SourceId::own(SourceKind::Clients, Label::new(agent.as_str())),
             agent,
             repair: Arc::new(repair),
             record,
-            repairs,
+            lock: None,
+            repairs: Repairs::default(),
             power,
+            deliveries,
+            host,
             board,
             rotates,
             results,
@@ -132,11 +140,13 @@ impl Repairer {
             rest: Rest::default(),
             told: None,
         };
-        repairer.tell(None);
+        let alone = repairer.be_alone().await;
+        repairer.tell(alone.err());
         repairer
     }
 
-    /// Until told to stop. What runs then is waited for no longer, and killed at its deadline: to repair a client twice harms nobody.
+    /// Until told to stop. What runs then is killed with what it has started; its client counts as cut off, and is due again after its
+    /// pause. Nobody else begins one before that.
     pub async fn run(mut self, wakes: Wakes, stop: CancellationToken) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -146,6 +156,10 @@ impl Repairer {
                 ticks.tick().await;
                 // While none could be made, nobody knows who lacks the certificate.
                 let Some(list) = self.listed() else { continue };
+                if let Err(trouble) = self.be_alone().await {
+                    self.tell(Some(trouble));
+                    continue;
+                }
                 if heeded != Some(list.begun) {
                     heeded = Some(list.begun);
                     self.heed(&list, Timestamp::now()).await;
@@ -157,6 +171,43 @@ impl Repairer {
             }
         };
         let _: Option<()> = stop.run_until_cancelled(work).await;
+        self.see_all_gone().await;
+    }
+
+    /// Takes the lock, where it is not held yet, and goes on from what whoever had it before has written down.
+    async fn be_alone(&mut self) -> Result<(), Trouble> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let file = self.record.clone();
+        let take = move || file.lock().map(|lock| lock.map(|lock| (lock, file.read())));
+        let taken = blocking::run(Work::State, Instant::now() + RECORD_WITHIN, take).await;
+        let failed = |why: &dyn std::fmt::Display| {
+            Trouble::new("record", format!("the lock beside {}: {why}", self.record.path().display()))
+        };
+        let (lock, read) = match taken {
+            Ok(Ok(Some(taken))) => taken,
+            Ok(Ok(None)) => return Err(Trouble::new("in_use", IN_USE)),
+            Ok(Err(error)) => return Err(failed(&error)),
+            Err(blocked) => return Err(failed(&blocked)),
+        };
+        self.lock = Some(lock);
+        self.repairs = read.unwrap_or_else(|error| {
+            warn!(agent = %self.agent, %error, "which clients were tried before is not known; they are begun anew");
+            Repairs::default()
+        });
+        Ok(())
+    }
+
+    /// Waits for those that were killed.
+    async fn see_all_gone(&self) {
+        let until = Instant::now() + END_OF_KILLED;
+        for slot in 1..=self.repair.concurrent {
+            let left = until.saturating_duration_since(Instant::now());
+            if !platform::is_gone(&asked(&self.agent, slot), left).await {
+                warn!(agent = %self.agent, "a program that repairs a client was killed and does not end: a file system hangs");
+            }
+        }
     }
 
     /// The newest list, as long as it counts. It is taken apart once.
@@ -174,7 +225,7 @@ impl Repairer {
             return None;
         }
         if self.newest.as_ref().is_none_or(|newest| !Arc::ptr_eq(&newest.pass, &pass)) {
-            self.newest = Newest::of(pass);
+            self.newest = Newest::of(pass, &self.host);
         }
         self.newest.as_ref().map(|newest| Arc::clone(&newest.list))
     }
@@ -187,6 +238,8 @@ impl Repairer {
 
     /// The configuration in force has no `clients.repair` any more, which the one of the start had: nobody is repaired, and nobody stays.
     fn withdraw(&mut self) {
+        // Another program may have it.
+        self.lock = None;
         if self.told.take().is_some() {
             info!(agent = %self.agent, "clients.repair is not in the configuration any more: no further client is repaired");
             self.board.forget_repairs(&Label::new(self.agent.as_str()));
@@ -232,14 +285,18 @@ impl Repairer {
             while forbidden.is_none() && broken.is_none() && self.is_newest(list) {
                 let Some(&slot) = free.first() else { break };
                 let Some(client) = waiting.next() else { break };
-                if let Err(why) = self.check_allowed().await {
-                    forbidden = Some(why);
-                    break;
-                }
+                let delivery = match self.check_allowed().await {
+                    Ok(delivery) => delivery,
+                    Err(why) => {
+                        forbidden = Some(why);
+                        break;
+                    }
+                };
                 match self.begin(&client, slot).await {
                     Ok(before) => {
                         free.remove(&slot);
-                        running.push(repaired(self.agent.clone(), slot, Arc::clone(&self.repair), client, before));
+                        let (agent, repair) = (self.agent.clone(), Arc::clone(&self.repair));
+                        running.push(repaired(agent, slot, repair, client, before, delivery));
                     }
                     Err(why) => broken = Some(why),
                 }
@@ -281,24 +338,30 @@ impl Repairer {
         Ok(before)
     }
 
-    /// As for a rotation: nothing is begun but on mains, nor beside one.
-    async fn check_allowed(&self) -> Result<(), Trouble> {
+    /// As for a rotation: nothing is begun but on mains, nor beside one. For as long as it is held none begins.
+    async fn check_allowed(&self) -> Result<Delivery, Trouble> {
         self.power.check().await.map_err(|power| Trouble::new("power_unsafe", power.message))?;
-        if !self.rotates {
-            return Ok(());
-        }
         let known = self.board.read(|snapshot| {
             let seen = snapshot.rotations.get(self.agent.as_str())?.known.as_ref()?;
             Some(seen.state)
         });
         match known {
-            Some(None | Some(RotationState::Committed | RotationState::RolledBack)) => Ok(()),
+            _ if !self.rotates => {}
+            Some(None | Some(RotationState::Committed | RotationState::RolledBack)) => {}
             Some(Some(RotationState::Frozen)) => {
-                Err(Trouble::new("frozen", "a rotation of this agent is frozen; see to that first"))
+                return Err(Trouble::new("frozen", "a rotation of this agent is frozen; see to that first"));
             }
-            Some(Some(_)) => Err(Trouble::new("rotation_in_progress", "a rotation of this agent is on its way")),
-            None => Err(Trouble::new("rotation_unknown", "how the rotations of this agent stand is not known yet")),
+            Some(Some(_)) => return Err(rotated()),
+            None => {
+                return Err(Trouble::new("rotation_unknown", "how the rotations of this agent stand is not known yet"));
+            }
         }
+        self.deliveries.begin(&self.agent).map_err(|hindrance| match hindrance {
+            Hindrance::Rotated => rotated(),
+            Hindrance::Ordered => {
+                Trouble::new("rotation_ordered", "an order to rotate this agent waits until no client is begun")
+            }
+        })
     }
 
     async fn save(&self) -> Result<(), Trouble> {
@@ -310,9 +373,10 @@ impl Repairer {
         }
     }
 
-    /// What the metrics and the host API are told. What keeps clients from being repaired is in the log when it changes.
+    /// What the page, the metrics and the host API are told. What keeps clients from being repaired is in the log too, when it changes.
     fn tell(&mut self, trouble: Option<Trouble>) {
-        let agent = &self.agent;
+        let of_set = |why: Trouble| Trouble { reason: one_of(&HELD_FOR, why.reason, NOT_STARTED), ..why };
+        let (agent, trouble) = (&self.agent, trouble.map(of_set));
         match &trouble {
             Some(now) if self.trouble.as_ref().map(|before| before.reason) != Some(now.reason) => {
                 warn!(%agent, reason = now.reason, detail = %now.message, "no further client is repaired; it is tried again");
@@ -324,9 +388,11 @@ impl Repairer {
         let nameless = self.newest.iter().flat_map(|newest| &newest.nameless);
         let staying: BTreeSet<_> = staying.chain(nameless.cloned()).collect();
         let unnamed = self.newest.as_ref().map_or(0, |newest| newest.unnamed);
+        let never_tried = self.newest.as_ref().map_or(0, |newest| newest.nameless.len()) + unnamed;
         let seen = RepairsSeen {
             results: self.results.clone(),
             not_repaired: staying.len() + unnamed,
+            never_tried,
             names: staying.into_iter().take(MAX_TOLD_CLIENTS).collect(),
             trouble: trouble.clone(),
         };
@@ -365,19 +431,23 @@ impl Asked {
 
 impl Newest {
     /// None of a look that brought no list.
-    fn of(pass: Arc<Pass>) -> Option<Self> {
+    fn of(pass: Arc<Pass>, own: &HostName) -> Option<Self> {
         let lacking = pass.clients()?.lacking.as_ref()?;
         let (mut names, mut nameless) = (BTreeSet::new(), BTreeSet::new());
         for name in lacking.named.iter().chain(&lacking.others) {
             match name.as_str().parse::<ClientHost>() {
-                Ok(host) => _ = names.insert(host),
-                Err(_) => _ = nameless.insert(Label::new(name.as_str())),
+                Ok(host) if !host.is_here(own) => _ = names.insert(host),
+                Ok(_) | Err(_) => _ = nameless.insert(Label::new(name.as_str())),
             }
         }
         let (unnamed, is_column_unknown) = (lacking.nameless, lacking.is_column_unknown);
         let list = Arc::new(Listing { begun: begun(&pass), names, is_complete: lacking.is_complete });
         Some(Self { pass, list, nameless, unnamed, is_column_unknown })
     }
+}
+
+fn rotated() -> Trouble {
+    Trouble::new("rotation_in_progress", "a rotation of this agent is on its way")
 }
 
 /// Before the program was begun that has made it: who was repaired since may be in it.
@@ -391,15 +461,17 @@ fn asked(agent: &AgentName, slot: usize) -> String {
     format!("{agent} client {slot}")
 }
 
-/// One client, for as long as its program takes.
+/// One client, for as long as its program takes. What would be left of that when nobody waits any more is killed.
 async fn repaired(
     agent: AgentName,
     slot: usize,
     repair: Arc<ClientRepair>,
     client: ClientHost,
     before: Option<Tried>,
+    delivery: Delivery,
 ) -> (usize, ClientHost, Option<Tried>, Result<AttemptEnd, Trouble>) {
-    let ran = platform::run(&asked(&agent, slot), &repair.for_client(&client), repair.deadline).await;
+    let ran = platform::run_while_awaited(&asked(&agent, slot), &repair.for_client(&client), repair.deadline).await;
+    drop(delivery);
     let ended = match ran {
         Ok(()) => {
             info!(%agent, %client, "the program that repairs a client has ended well; the next list says what came of it");
@@ -448,6 +520,8 @@ mod tests {
             repair: ClientRepair::of(&repair, None).expect("a repair"),
             state_directory,
             power,
+            deliveries: Deliveries::default(),
+            host: "apex-01.example.com".parse().expect("a host name"),
             board,
             rotates,
         })
@@ -477,6 +551,58 @@ mod tests {
         }
         std::fs::write(root.path().join("scheduled"), b"USEC=1\n").expect("written");
         assert_eq!(obstacle(&repairer).await, Some("power_unsafe"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_begun_once_an_order_to_rotate_has_come_and_an_order_waits_for_what_is_begun() {
+        let root = tempfile::tempdir().expect("directory");
+        let repairer = repairer(root.path(), false).await;
+        let (deliveries, agent) = (repairer.deliveries.clone(), repairer.agent.clone());
+        let delivery = repairer.check_allowed().await.expect("nothing forbids it");
+        deliveries.check(&agent).expect_err("a client is begun");
+        drop(delivery);
+        assert_eq!(obstacle(&repairer).await, Some("rotation_ordered"));
+        deliveries.check(&agent).expect("none is any more");
+        deliveries.note_rotation(&agent, true);
+        assert_eq!(obstacle(&repairer).await, Some("rotation_in_progress"));
+        deliveries.note_rotation(&agent, false);
+        assert_eq!(obstacle(&repairer).await, None);
+    }
+
+    /// Two would give the same client the certificate at once, and each would write down what it knows over what the other does.
+    #[tokio::test]
+    async fn of_two_exporters_with_one_state_directory_one_repairs_and_the_other_goes_on_from_where_it_ends() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut first = repairer(root.path(), false).await;
+        let mut second = repairer(root.path(), false).await;
+        assert_eq!((trouble(&first), trouble(&second)), (None, Some("in_use")));
+        assert_eq!(second.be_alone().await.map_err(|trouble| trouble.reason), Err("in_use"));
+        let client: ClientHost = "PC-01".parse().expect("a name");
+        first.repairs.begin(&client, Timestamp::now());
+        first.save().await.expect("written");
+        let known = first.repairs.clone();
+        // It waits for what it has killed first.
+        first.see_all_gone().await;
+        drop(first);
+        assert!(second.be_alone().await.is_ok() && second.repairs == known);
+        // The configuration has none to repair any more.
+        second.withdraw();
+        assert!(second.lock.is_none());
+    }
+
+    /// The program would repair the server.
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_host_is_handed_to_no_program_and_stays() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        publish(&repairer, Timestamp::now(), &["localhost", "127.0.0.1", "APEX-01", "PC-01", "pc-01"]);
+        let list = repairer.listed().expect("a list");
+        let names: Vec<_> = list.names.iter().map(ClientHost::as_str).collect();
+        assert_eq!((names, list.is_complete), (vec!["PC-01"], true));
+        repairer.tell(None);
+        let seen = repairer.told.expect("it is told");
+        assert_eq!((seen.not_repaired, seen.never_tried), (3, 3));
+        assert_eq!(seen.names, ["127.0.0.1", "APEX-01", "localhost"].map(Label::new));
     }
 
     /// A list that was begun at that time, with those names.

@@ -1,27 +1,40 @@
 //! Which clients of a product do not have its certificate.
 
 use super::{Count, Item, Severity, Topic, fix, item};
-use crate::snapshot::{ClientsSeen, Label, LackingClients, RepairsSeen, Snapshot};
+use crate::snapshot::{ClientsSeen, Label, LackingClients, RepairsSeen, Snapshot, Trouble};
 
 /// Clients that a sentence names; the metrics have more.
 const MAX_NAMED: usize = 5;
+/// Why none is repaired for as long as something lasts that nobody has to mend.
+const PASSES: [&str; 4] = ["power_unsafe", "rotation_in_progress", "rotation_ordered", "rotation_unknown"];
 
 /// What needs a person, and what does not. Of a list that did not come, the source's trouble tells.
 pub(crate) fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
     let seen = snapshot.passes().filter_map(|(_, pass)| pass.clients());
     let listed = seen.filter_map(|seen| Some(listed(seen, snapshot.lacking(seen)?)));
-    listed.chain(snapshot.repairs.iter().filter_map(|(agent, seen)| stay(agent, seen)))
+    let repairs = snapshot.repairs.iter();
+    listed.chain(repairs.flat_map(|(agent, seen)| stay(agent, seen).into_iter().chain(held(agent, seen))))
+}
+
+/// What keeps further ones from being repaired. What passes by itself needs nobody.
+fn held(agent: &Label, seen: &RepairsSeen) -> Option<Item> {
+    let Trouble { reason, message } = seen.trouble.as_ref()?;
+    let severity = if PASSES.contains(reason) { Severity::Fine } else { Severity::Warning };
+    let said = format!("no further client is repaired now: {message} ({reason}); it is tried again");
+    Some(item(Topic::Agent, severity, format!("Repairs of the clients of {agent}"), said))
 }
 
 /// Those that every attempt was made on, or that none can be made on.
 fn stay(agent: &Label, seen: &RepairsSeen) -> Option<Item> {
-    let RepairsSeen { not_repaired, names, .. } = seen;
+    let RepairsSeen { not_repaired, never_tried, names, .. } = seen;
     let mut named: Vec<_> = names.iter().take(MAX_NAMED).map(ToString::to_string).collect();
     let more = not_repaired.saturating_sub(named.len());
     named.extend((more > 0).then(|| format!("{more} more")));
     let clients = Count(*not_repaired, "client");
+    let tried = not_repaired.saturating_sub(*never_tried);
     let said = format!(
-        "{clients} without it after every attempt of clients.repair, or with a name that is none of a host, on which none can be made: {}",
+        "{clients} without it, {tried} after every attempt of clients.repair and {never_tried} on which none can be made, since \
+         they have no name that leads to another host: {}",
         named.join(", ")
     );
     let item = || item(Topic::Agent, Severity::Warning, format!("Repairs of the clients of {agent}"), said);
@@ -40,7 +53,8 @@ fn listed(seen: &ClientsSeen, lacking: &LackingClients) -> Item {
     let said = format!("{clients} without the server's certificate, by its own list: {}", named.join(", "));
     let unknown = "; it does not tell which column has their names: set clients.list.column";
     let said = if lacking.is_column_unknown { format!("{said}{unknown}") } else { said };
-    item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix::clients(seen.product)))
+    let fix = if seen.is_for_repair { fix::REPAIRED_BY_ITSELF.to_owned() } else { fix::clients(seen.product) };
+    item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
 }
 
 #[cfg(test)]
@@ -52,15 +66,19 @@ mod tests {
     use super::super::samples::NOW;
     use super::super::{attention, working};
     use super::*;
-    use crate::snapshot::{Board, ClientName, Observation, Pass, SourceId, SourceKind, Trouble};
+    use crate::snapshot::{Board, ClientName, Observation, Pass, SourceId, SourceKind};
 
     /// What needs a person, and what does not.
     fn told(lacking: Option<LackingClients>) -> [Vec<Item>; 2] {
+        told_of(lacking, false)
+    }
+
+    fn told_of(lacking: Option<LackingClients>, is_for_repair: bool) -> [Vec<Item>; 2] {
         let (board, id) = (Board::default(), SourceId::own(SourceKind::Clients, Label::new("av")));
         board.expect([(id.clone(), &["failed"][..])]);
         let trouble = lacking.is_none().then(|| Trouble::new("failed", "it ended with 1"));
         let (agent, product) = (Label::new("av"), Product::ApexOne);
-        let seen = ClientsSeen { agent, product, lacking, listed_at: None, changes: 0, is_for_repair: false };
+        let seen = ClientsSeen { agent, product, lacking, listed_at: None, changes: 0, is_for_repair };
         board.publish(&id, Pass { observation: Observation::Clients(seen), trouble, ended: NOW, took: Duration::ZERO });
         let snapshot = board.snapshot();
         [attention::items(&snapshot, None, NOW), working::items(&snapshot, None, NOW)]
@@ -106,12 +124,33 @@ mod tests {
         let board = Board::default();
         let names = ["PC-01", "PC-02"].map(Label::new).to_vec();
         for (not_repaired, said) in [(0, None), (2, Some("2 clients without it")), (9, Some("PC-01, PC-02, 7 more"))] {
-            let seen = RepairsSeen { not_repaired, names: names.clone(), ..RepairsSeen::default() };
+            let seen = RepairsSeen { not_repaired, never_tried: 1, names: names.clone(), ..RepairsSeen::default() };
             board.note_repairs(&Label::new("av"), seen);
             let bad = attention::items(&board.snapshot(), None, NOW);
             assert_eq!(bad.len(), usize::from(said.is_some()), "{bad:?}");
             assert!(said.is_none_or(|said| bad[0].said.contains(said)), "{bad:?}");
-            assert!(bad.iter().all(|bad| bad.said.contains("or with a name that is none of a host")), "{bad:?}");
+            assert!(bad.iter().all(|bad| bad.said.contains("and 1 on which none can be made")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn where_clients_are_repaired_nobody_is_told_to_do_it_by_hand() {
+        let [bad, _] = told_of(lacking(2, 2), true);
+        let fix = bad[0].fix.as_ref().expect("what happens next");
+        assert!(fix.contains("by itself") && fix.contains("an hour") && !fix.contains("by hand"), "{fix}");
+    }
+
+    #[test]
+    fn what_keeps_clients_from_being_repaired_is_told_and_needs_a_person_unless_it_passes() {
+        let board = Board::default();
+        for (reason, needs_a_person) in [("in_use", true), ("record", true), ("power_unsafe", false)] {
+            let trouble = Some(Trouble::new(reason, "that is why"));
+            board.note_repairs(&Label::new("av"), RepairsSeen { trouble, ..RepairsSeen::default() });
+            let snapshot = board.snapshot();
+            let [bad, good] = [attention::items(&snapshot, None, NOW), working::items(&snapshot, None, NOW)];
+            let (told, other) = if needs_a_person { (bad, good) } else { (good, bad) };
+            assert!(other.is_empty() && told.len() == 1, "{reason}: {told:?} {other:?}");
+            assert!(told[0].said.contains("that is why") && told[0].said.contains(reason), "{told:?}");
         }
     }
 

@@ -48,6 +48,12 @@ pub(crate) fn clients(product: Product) -> String {
         "wait for those that are switched off; give the others the certificate by hand, as `kagiban-operator explain {product}` tells, or by a program under `clients.repair`; see {page}"
     )
 }
+/// The same, where the configuration has them repaired.
+pub(crate) const REPAIRED_BY_ITSELF: &str = concat!(
+    "nothing at first: a running exporter gives it to them by itself, by clients.repair, on mains and beside no rotation of the agent; one that \
+     was tried is tried again an hour later, then after two, four and so on, and once a day in the end; see ",
+    online!("docs/products/apex-one.md")
+);
 /// Clients stay without the certificate, whatever was tried.
 pub(crate) const NOT_REPAIRED: &str = concat!(
     "install the agent on them again, as the vendor's notice says; see ",

@@ -1,12 +1,12 @@
 //! `kagiban_client_repairs_*`: what came of the repairs of a server's clients. Nothing is here where none is repaired.
 
 use super::table::{Family, Kind};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{HELD_FOR, Snapshot};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "kagiban_client_repairs",
-        help: "Attempts to give a client the server's certificate, each once, when a list has said what came of it: `repaired`, `still_listed` though the program ended well, `failed`, `timed_out`, `cut_off` by the end of the exporter.",
+        help: "Attempts to give a client the server's certificate, each once, when lists have said what came of it: `repaired`, when two in a row have left the client out, `still_listed` though the program ended well, `failed`, `timed_out`, `cut_off` by the end of the exporter.",
         kind: Kind::Counter,
         samples: |snapshot, out| {
             snapshot.repairs.iter().try_for_each(|(agent, seen)| {
@@ -18,11 +18,61 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_clients_not_repaired",
-        help: "How many clients stay without the server's certificate: every attempt was made on them, or their names are none of hosts.",
+        help: "How many clients stay without the server's certificate: every attempt was made on them, or none can be.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             let mut repairs = snapshot.repairs.iter();
             repairs.try_for_each(|(agent, seen)| out.put(&[("agent", agent.as_str())], seen.not_repaired))
         },
     },
+    Family {
+        name: "kagiban_clients_never_tried",
+        help: "How many of the clients that stay no attempt was ever made on, since none can be: the list does not name them, or by what leads to no other host.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            let mut repairs = snapshot.repairs.iter();
+            repairs.try_for_each(|(agent, seen)| out.put(&[("agent", agent.as_str())], seen.never_tried))
+        },
+    },
+    Family {
+        name: "kagiban_clients_repair_held",
+        help: "Whether further clients are kept from being repaired for this reason; at most one is 1.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            snapshot.repairs.iter().try_for_each(|(agent, seen)| {
+                let held = seen.trouble.as_ref().map(|trouble| trouble.reason);
+                let mut reasons = HELD_FOR.into_iter();
+                reasons.try_for_each(|reason| {
+                    out.put(&[("agent", agent.as_str()), ("reason", reason)], held == Some(reason))
+                })
+            })
+        },
+    },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::only;
+    use super::super::table::encode;
+    use super::*;
+    use crate::snapshot::{Board, Label, RepairsSeen, Trouble};
+
+    #[test]
+    fn clients_that_were_never_tried_are_counted_apart_and_one_reason_at_most_holds_up_the_others() {
+        let board = Board::default();
+        let told = |trouble: Option<Trouble>| {
+            let seen = RepairsSeen { not_repaired: 3, never_tried: 1, trouble, ..RepairsSeen::default() };
+            board.note_repairs(&Label::new("av"), seen);
+            let text = encode(FAMILIES, &only(&board.snapshot()));
+            let not_zero = |line: &&str| !line.starts_with('#') && !line.ends_with(" 0");
+            text.lines().filter(not_zero).map(|line| line.replace("kagiban_clients_", "")).collect::<Vec<_>>()
+        };
+        let stay = [r#"not_repaired{agent="av"} 3"#, r#"never_tried{agent="av"} 1"#];
+        assert_eq!(told(None), stay);
+        for reason in HELD_FOR {
+            let held = format!("repair_held{{agent=\"av\",reason=\"{reason}\"}} 1");
+            assert_eq!(told(Some(Trouble::new(reason, "")))[2..], [held]);
+        }
+        assert!(HELD_FOR.is_sorted());
+    }
+}

@@ -8,6 +8,7 @@ use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{Agent, AgentConfigError};
+use super::deliveries::Deliveries;
 use super::fences::{Fence, FenceError, FenceFile};
 use super::journal::Record;
 use super::lineage::LineageFile;
@@ -21,6 +22,8 @@ pub struct Host {
     pub name: HostName,
     pub state_directory: StateDirectory,
     pub power: PowerGate,
+    /// Of the certificates that are replaced here.
+    pub(super) deliveries: Deliveries,
     /// A lock that is never held while a file is read or written: whoever answers a request asks for it.
     speaker: Arc<Mutex<Speaker>>,
     /// For the threads of agents, which may wait for a disk.
@@ -73,12 +76,19 @@ impl Host {
             name,
             state_directory,
             power,
+            deliveries: Deliveries::default(),
             speaker: Arc::new(Mutex::new(files.speaker())),
             files: Arc::new(Mutex::new(files)),
             undecided: Arc::default(),
             stop: CancellationToken::new(),
             refuses_exposed: platform::refuses_exposed(),
         }
+    }
+
+    /// The same, beside those who give the agents' certificates to their clients.
+    #[must_use]
+    pub fn beside(self, deliveries: Deliveries) -> Self {
+        Self { deliveries, ..self }
     }
 
     /// The same, obeying the installation of the operator that the configuration names.
@@ -146,6 +156,7 @@ impl Host {
 
     /// Which rotation of an agent is not decided yet.
     pub(super) fn note_undecided(&self, agent: &AgentName, generation: Option<Generation>) {
+        self.deliveries.note_rotation(agent, generation.is_some());
         let mut undecided = self.held_undecided();
         match generation {
             Some(generation) => undecided.insert(agent.clone(), generation),

@@ -17,6 +17,7 @@ pub mod agent;
 pub(crate) mod backoff;
 mod chores;
 pub mod conflicts;
+mod deliveries;
 mod digest;
 pub mod drain;
 mod executor;
@@ -50,6 +51,7 @@ mod upkeep;
 mod worker;
 mod workers;
 
+pub use deliveries::{Deliveries, Delivery, Hindrance};
 pub use host::{Host, Speaker};
 pub use journal::{JournalError, Record, Rotation};
 pub use leaf_file::{LeafFile, LeafFileError};

@@ -178,6 +178,7 @@ impl Rotator {
                 self.look_before_rollback().await?;
             }
             self.power().await?;
+            self.host.deliveries.check(&self.agent.name)?;
             kept_look.or_else(|| Some(Instant::now()))
         } else {
             None

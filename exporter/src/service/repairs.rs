@@ -2,17 +2,24 @@
 
 use std::sync::Arc;
 
+use kagiban_crds::HostName;
 use tracing::error;
 
 use crate::config::{AgentConfig, ClientRepairConfig, Config};
 use crate::converge::{ClientRepair, Setup};
 use crate::installation::Installed;
-use crate::rotation::PowerGate;
 use crate::rotation::agent::Agent;
+use crate::rotation::{Deliveries, PowerGate};
 use crate::snapshot::Board;
 
-/// `rotates` says whether agents are rotated on this host.
-pub(super) fn setups(config: &Config, installed: &[Installed], rotates: bool, board: &Arc<Board>) -> Vec<Setup> {
+/// Beside the orders to rotate agents, where they are rotated on this host.
+pub(super) fn setups(
+    config: &Config,
+    installed: &[Installed],
+    host: &HostName,
+    orders: Option<&Deliveries>,
+    board: &Arc<Board>,
+) -> Vec<Setup> {
     let repaired = config.rotated_agents().filter_map(|agent| Some((agent, agent.clients.as_ref()?.repair.as_ref()?)));
     let repaired = repaired.filter(|(agent, _)| match Agent::as_written(agent) {
         Ok(_) => true,
@@ -29,8 +36,10 @@ pub(super) fn setups(config: &Config, installed: &[Installed], rotates: bool, bo
             repair,
             state_directory: config.state_directory(),
             power: PowerGate::new(&config.power).watching(Arc::clone(board)),
+            deliveries: orders.cloned().unwrap_or_default(),
+            host: host.clone(),
             board: Arc::clone(board),
-            rotates,
+            rotates: orders.is_some(),
         })
     };
     repaired.filter_map(setup).collect()

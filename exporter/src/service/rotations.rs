@@ -29,9 +29,9 @@ use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
 use crate::rotation::backoff::Backoff;
 use crate::rotation::{
-    AgentRefusal, AgentStatus, BAD_CONFIGURATION, Host, NO_THREAD, PowerGate, RefusedAgents, StateDirectory,
-    StateDirectoryError, StateDirectoryLock, UNKNOWN_WITHIN, Worker, WorkerEnded, Workers, is_read, is_unfinished,
-    is_unknown,
+    AgentRefusal, AgentStatus, BAD_CONFIGURATION, Deliveries, Host, NO_THREAD, PowerGate, RefusedAgents,
+    StateDirectory, StateDirectoryError, StateDirectoryLock, UNKNOWN_WITHIN, Worker, WorkerEnded, Workers, is_read,
+    is_unfinished, is_unknown,
 };
 use crate::snapshot::{Board, Label};
 
@@ -72,6 +72,7 @@ pub struct Rotations {
     finish: CancellationToken,
     stop: CancellationToken,
     phase: watch::Receiver<Readiness>,
+    deliveries: Deliveries,
     /// Ends when every worker has ended.
     task: JoinHandle<()>,
 }
@@ -105,8 +106,9 @@ impl Rotations {
     pub fn start(setup: Setup, board: Arc<Board>, stop: CancellationToken) -> Self {
         let finish = CancellationToken::new();
         let (publish, phase) = watch::channel(Readiness::Opening);
-        let task = tokio::spawn(run(setup, board, finish.clone(), stop.clone(), publish));
-        Self { finish, stop, phase, task }
+        let deliveries = Deliveries::default();
+        let task = tokio::spawn(run(setup, board, deliveries.clone(), finish.clone(), stop.clone(), publish));
+        Self { finish, stop, phase, deliveries, task }
     }
 
     /// Returns once the files of every agent are whole, or known to be beyond help, or after [`FILES_DEADLINE`].
@@ -129,6 +131,11 @@ impl Rotations {
     /// From now on services are stopped, started and looked at.
     pub fn finish(&self) {
         self.finish.cancel();
+    }
+
+    /// Beside whom agents' certificates are replaced.
+    pub const fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 
     /// The workers once requests may be taken; none when the program is to end before.
@@ -213,6 +220,7 @@ fn names(agents: &[&AgentName]) -> String {
 async fn run(
     setup: Setup,
     board: Arc<Board>,
+    deliveries: Deliveries,
     finish: CancellationToken,
     stop: CancellationToken,
     publish: watch::Sender<Readiness>,
@@ -232,6 +240,7 @@ async fn run(
         host,
         gate: PowerGate::new(&power).watching(Arc::clone(&board)),
         lineage,
+        deliveries,
         stop: stop.clone(),
         configured: well.chain(refused.iter().map(|refused| refused.name.as_str().to_owned())).collect(),
     };
@@ -341,6 +350,7 @@ struct Opening {
     host: HostName,
     gate: PowerGate,
     lineage: Option<Lineage>,
+    deliveries: Deliveries,
     stop: CancellationToken,
     /// The names of all agents that are configured, well or badly.
     configured: BTreeSet<String>,
@@ -413,7 +423,7 @@ impl Opening {
         let (state_directory, lock) = StateDirectory::open(&self.state_directory)?;
         let orphans = shown::left_by_others(&state_directory, &self.configured);
         let host = Host::new(self.host.clone(), state_directory, self.gate.clone());
-        let host = host.obeying(self.lineage.clone()).until(self.stop.clone());
+        let host = host.beside(self.deliveries.clone()).obeying(self.lineage.clone()).until(self.stop.clone());
         Ok(Opened { host, lock, orphans })
     }
 }

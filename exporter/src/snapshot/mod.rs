@@ -37,7 +37,7 @@ pub use pass::{
     SkippedFiles, UpsSeen, UpsTrouble,
 };
 pub use release::{CertificateEnd, ReleaseSeen};
-pub use repairs::RepairsSeen;
+pub use repairs::{HELD_FOR, RepairsSeen};
 pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 
 use std::collections::BTreeMap;

@@ -9,6 +9,24 @@ use super::{Label, Snapshot, SourceId, SourceKind, Trouble};
 /// Why a list that came does not count.
 const RENEWED: &str = "a rotation of the server is on its way or has ended since; they are listed anew after it";
 
+/// Every reason that further clients may be kept from being repaired for.
+pub const HELD_FOR: [&str; 14] = [
+    "busy",
+    "exposed",
+    "frozen",
+    "in_use",
+    "names_unknown",
+    "not_runnable",
+    "not_started",
+    "panic",
+    "power_unsafe",
+    "record",
+    "rotation_in_progress",
+    "rotation_ordered",
+    "rotation_unknown",
+    "timeout",
+];
+
 /// Of one agent, since this program was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairsSeen {
@@ -16,9 +34,11 @@ pub struct RepairsSeen {
     pub results: BTreeMap<&'static str, u64>,
     /// Clients that stay without the certificate: every attempt was made on them, or none can be.
     pub not_repaired: usize,
+    /// Those of them that none can be made on, and none ever was.
+    pub never_tried: usize,
     /// The first of them, in order.
     pub names: Vec<Label>,
-    /// What keeps further clients from being repaired now.
+    /// What keeps further clients from being repaired now, by a reason of [`HELD_FOR`].
     pub trouble: Option<Trouble>,
 }
 
@@ -32,7 +52,8 @@ impl Snapshot {
         let pass = listing.pass.as_deref();
         let seen = pass.and_then(|pass| pass.clients());
         let failure = pass.and_then(|pass| pass.trouble.as_ref());
-        let failure = failure.map(|why| Failure { reason: why.reason.to_owned(), message: why.message.to_string() });
+        let told = |why: &Trouble| Failure { reason: why.reason.to_owned(), message: why.message.to_string() };
+        let failure = failure.map(told);
         let lacking = seen.and_then(|seen| self.lacking(seen));
         let is_old = lacking.is_none() && seen.is_some_and(|seen| seen.lacking.is_some());
         let renewed = || Failure { reason: "renewed".to_owned(), message: RENEWED.to_owned() };
@@ -41,6 +62,8 @@ impl Snapshot {
             listed_at: seen.and_then(|seen| seen.listed_at),
             not_repaired: repairs.map_or(0, |seen| count(seen.not_repaired)),
             names: names.unwrap_or_default(),
+            never_tried: repairs.map(|seen| count(seen.never_tried)),
+            held: repairs.and_then(|seen| seen.trouble.as_ref()).map(told),
             failure: failure.or_else(|| is_old.then(renewed)),
         })
     }
@@ -78,9 +101,15 @@ mod tests {
         };
         publish(Some(LackingClients { count: 7, ..LackingClients::default() }), None);
         assert_eq!((report().listed, report().listed_at, report().not_repaired), (Some(7), Some(AT), 0));
+        assert_eq!((report().never_tried, report().held), (None, None), "nobody repairs them");
         let seen = RepairsSeen { not_repaired: 2, names: vec![Label::new("PC-01")], ..RepairsSeen::default() };
-        board.note_repairs(&agent, seen);
+        board.note_repairs(&agent, RepairsSeen { never_tried: 1, ..seen.clone() });
         assert_eq!((report().not_repaired, report().names), (2, vec!["PC-01".to_owned()]));
+        assert_eq!((report().never_tried, report().held), (Some(1), None));
+        let trouble = Some(Trouble::new("in_use", "another one has them"));
+        board.note_repairs(&agent, RepairsSeen { trouble, ..seen });
+        let held = Failure { reason: "in_use".to_owned(), message: "another one has them".to_owned() };
+        assert_eq!((report().never_tried, report().held), (Some(0), Some(held)));
         publish(None, Some(Trouble::new("timed_out", "it did not end")));
         let failed = report();
         assert_eq!((failed.listed, failed.listed_at), (None, Some(AT)));

@@ -2,7 +2,7 @@
 //!
 //! Reconciling, Stalled, Blocked and IssuerEnding say that something is not as it should be; they are left out when it is.
 
-mod clients;
+pub(super) mod clients;
 mod repair;
 
 use jiff::Timestamp;

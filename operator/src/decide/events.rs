@@ -3,6 +3,7 @@
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome, Procedure};
 
 use super::case::{Case, Verdict};
+use super::conditions::clients::HELD;
 use super::inputs::Obstacle;
 use super::reason::{is_told_not_functional, trigger_words};
 use super::settle::bounded;
@@ -232,7 +233,8 @@ fn clients_stay(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertifica
     let found = |status: &ManagedAgentCertificateStatus| {
         let mut conditions = status.conditions.iter();
         let condition = conditions.find(|condition| condition.type_ == ConditionType::ClientsMatch.as_str())?;
-        (condition.reason == Reason::ClientsStay.as_str()).then(|| condition.message.clone())
+        let message = (condition.reason == Reason::ClientsStay.as_str()).then(|| condition.message.clone())?;
+        Some(message.split_once(HELD).map_or_else(|| message.clone(), |(clients, _)| clients.to_owned()))
     };
     let message = found(new).filter(|now| found(old).as_ref() != Some(now))?;
     Some(Event::warning(Reason::ClientsStay, message))

@@ -52,11 +52,10 @@ fn only_a_list_that_was_made_after_it_says_what_came_of_an_attempt() {
     // Begun while they were repaired: it may have looked at them before that.
     assert_eq!(repairs.heed(&list(11, &[]), at(20)), BTreeMap::new());
     // The one has failed, says its program, and the other has done its work.
-    let results = repairs.heed(&list(12, &["b"]), at(20));
-    assert_eq!(results, BTreeMap::from([(RepairResult::Repaired, 1)]));
-    assert_eq!(due(&repairs, &list(12, &["a", "b"]), 20), ["a"], "it is listed anew, and the other may be late");
+    assert_eq!(repairs.heed(&list(12, &["b"]), at(20)), BTreeMap::new(), "it is thought repaired");
+    assert_eq!(due(&repairs, &list(12, &["a", "b"]), 20), [""; 0], "neither is begun before its pause is over");
     let results = repairs.heed(&list(10 + HOUR, &["b"]), at(10 + HOUR));
-    assert_eq!(results, BTreeMap::from([(RepairResult::StillListed, 1)]));
+    assert_eq!(results, BTreeMap::from([(RepairResult::Repaired, 1), (RepairResult::StillListed, 1)]));
     assert_eq!(due(&repairs, &list(10 + HOUR, &["b"]), 10 + HOUR), ["b"]);
     assert_eq!(repairs.heed(&list(11 + HOUR, &["b"]), at(11 + HOUR)), BTreeMap::new(), "each is counted once");
 }
@@ -84,6 +83,8 @@ fn a_client_that_is_off_uses_up_its_attempts_in_hours_then_stays_and_is_tried_on
     assert_eq!(begun, [0, 60, 180, 180 + day, 180 + 2 * day, 180 + 3 * day]);
     assert_eq!(stays_since, Some(180 + 240), "not before the pause after the last attempt");
     repairs.heed(&list(5 * 24 * HOUR, &[]), at(5 * 24 * HOUR));
+    assert!(staying(&repairs).is_empty() && repairs != Repairs::default(), "the list may be wrong for once");
+    repairs.heed(&list(5 * 24 * HOUR + HOUR, &[]), at(5 * 24 * HOUR + HOUR));
     assert!(staying(&repairs).is_empty() && repairs == Repairs::default(), "it was repaired, or has gone");
 }
 
@@ -98,6 +99,44 @@ fn an_attempt_that_this_host_was_kept_from_is_none() {
     let before = repairs.begin(&client("a"), at(HOUR));
     repairs.take_back(&client("a"), before);
     assert_eq!(repairs, known);
+}
+
+/// It was off, and fell out of the list for a while.
+#[test]
+fn a_client_that_one_list_leaves_out_and_the_next_one_names_was_not_repaired() {
+    let mut repairs = Repairs::default();
+    for attempted in [0, HOUR] {
+        attempt(&mut repairs, "a", attempted, AttemptEnd::Failed);
+    }
+    let known = repairs.clone();
+    // As often as a list is made within that while.
+    for second in [HOUR + 60, HOUR + 120, HOUR + 19 * 60] {
+        assert_eq!(repairs.heed(&list(second, &["b"]), at(second)), BTreeMap::new(), "{second}");
+        assert_eq!(due(&repairs, &list(second, &[]), second), [""; 0]);
+    }
+    let incomplete = Listing { is_complete: false, ..list(3 * HOUR, &["b"]) };
+    assert_eq!(repairs.heed(&incomplete, at(3 * HOUR)), BTreeMap::new(), "it does not name everybody");
+    let back = list(3 * HOUR + 60, &["a"]);
+    assert_eq!(repairs.heed(&back, at(3 * HOUR + 60)), BTreeMap::from([(RepairResult::Failed, 1)]));
+    assert_eq!(repairs.tried[&client("a")].attempts, known.tried[&client("a")].attempts);
+    assert_eq!(due(&repairs, &back, 3 * HOUR + 60), ["a"]);
+    // And the same from the beginning: it takes two again.
+    attempt(&mut repairs, "a", 4 * HOUR, AttemptEnd::Done);
+    assert_eq!(repairs.heed(&list(5 * HOUR, &[]), at(5 * HOUR)), BTreeMap::new());
+    assert_eq!(repairs.heed(&list(6 * HOUR, &[]), at(6 * HOUR)), BTreeMap::from([(RepairResult::Repaired, 1)]));
+    assert_eq!(repairs, Repairs::default());
+}
+
+/// The server's program writes what a computer calls itself.
+#[test]
+fn a_client_that_is_written_in_capital_letters_once_is_the_same_and_is_told_as_it_was_begun() {
+    let mut repairs = Repairs::default();
+    attempt(&mut repairs, "PC-01", 0, AttemptEnd::Failed);
+    repairs.heed(&list(HOUR, &["pc-01"]), at(HOUR));
+    assert_eq!(due(&repairs, &list(HOUR, &["pc-01"]), HOUR), ["pc-01"]);
+    attempt(&mut repairs, "pc-01", HOUR, AttemptEnd::Failed);
+    let tried: Vec<_> = repairs.tried.iter().map(|(client, tried)| (client.as_str(), tried.attempts)).collect();
+    assert_eq!(tried, [("pc-01", 2)]);
 }
 
 /// A cap on the names of a list leaves out others each time.

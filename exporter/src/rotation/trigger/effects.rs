@@ -471,12 +471,28 @@ mod tests {
     use kagiban_crds::host_api::{RefusalReason, RenewalOrder, Target};
 
     use super::*;
+    use crate::rotation::deliveries::Hindrance;
     use crate::rotation::journal::Record;
     use crate::rotation::machine::Before;
     use crate::rotation::repair::RepairRecord;
     use crate::rotation::scene::{block_journal, open, renewing, repaired, unblock_journal};
 
     const PATH: &str = "state/journal/web.json";
+
+    /// What is delivered would be the certificate of before.
+    #[tokio::test]
+    async fn a_renewal_waits_for_the_clients_that_are_given_the_certificate() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = renewing(root.path(), "touch new", "touch old");
+        let deliveries = rotator.host.deliveries.clone();
+        let delivery = deliveries.begin(&rotator.agent.name).expect("nothing is ordered");
+        let refused = rotator.renew(&order(), Ok(())).expect_err("a client is given it");
+        assert_eq!((refused.reason, rotator.record.rotation.is_none()), (RefusalReason::Busy, true), "{refused:?}");
+        assert_eq!(deliveries.begin(&rotator.agent.name).err(), Some(Hindrance::Ordered));
+        drop(delivery);
+        rotator.renew(&order(), Ok(())).expect("none is any more");
+        assert_eq!(deliveries.begin(&rotator.agent.name).err(), Some(Hindrance::Rotated));
+    }
 
     fn order() -> RenewalOrder {
         RenewalOrder { target: open().target, mark: None }

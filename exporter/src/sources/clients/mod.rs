@@ -60,6 +60,8 @@ const STATE_DIRECTORY: &str = "state_directory";
 /// The setting of the program that writes the list.
 pub const LIST_COMMAND: &str = "clients.list.command";
 
+/// For one that was killed, since nobody waited for its list any more, to end.
+const END_OF_KILLED: Duration = Duration::from_secs(5);
 /// A program that takes longer hangs.
 const LONGEST_DEADLINE: Duration = Duration::from_hours(1);
 /// What is told of the others is their number.
@@ -146,16 +148,20 @@ impl ClientList {
         &self.command
     }
 
-    /// Has the program write the list once, and reads it. Two never run at once for one agent, whoever asks. It is written to a file in the state directory that nobody else may read, and that is gone afterwards.
+    /// Has the program write the list once, and reads it. Two never run at once for one agent, whoever asks: one that nobody waits for any
+    /// more is killed. It is written to a file in the state directory that nobody else may read, and that is gone afterwards.
     ///
     /// # Errors
     /// Why nothing is known; the reason is one of a closed set.
     pub async fn ask(&self, agent: &AgentName, state_directory: &Path) -> Result<LackingClients, Trouble> {
         let asked = asked(agent);
+        if !platform::is_gone(&asked, END_OF_KILLED).await {
+            return Err(Trouble::new(IN_USE, format!("{LIST_COMMAND}: {KILLED}")));
+        }
         program::unexposed(LIST_COMMAND, &asked, &self.command).await?;
         let place = ListPlace::make(state_directory, agent).await?;
         let command = self.command.with(CLIENT_LIST, &place.file().to_string_lossy());
-        let ran = platform::run(&asked, &command, self.deadline).await;
+        let ran = platform::run_while_awaited(&asked, &command, self.deadline).await;
         // Also what a program has written that failed goes.
         let written = place.take().await;
         if let Err(error) = ran {
@@ -179,6 +185,8 @@ impl ClientList {
         }
     }
 }
+
+const KILLED: &str = "one that was killed has not ended yet, because a file system hangs; it is tried again";
 
 /// What the commands of a list are counted under. No name of an agent has a space: a list that hangs takes nothing from what starts the
 /// service.

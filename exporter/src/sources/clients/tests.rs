@@ -154,6 +154,31 @@ async fn two_lists_of_one_agent_are_never_asked_for_at_once() {
     assert_eq!(asking.reason().await, "listed");
 }
 
+/// It would run beside the one of the next look: a source that is looked at anew after a reload waits for the one before no more.
+#[tokio::test]
+async fn a_program_whose_list_nobody_waits_for_any_more_is_killed_before_another_is_begun() {
+    let mut asking = Asking::by("touch $1.begun; exec sleep 600", "");
+    asking.agent.name = "unawaited".parse().expect("a name");
+    let directory = asking.state.path().join("client-lists/unawaited");
+    let has_begun = || {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(".begun"))
+    };
+    let begun = async {
+        while !has_begun() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        asked = asking.asked() => panic!("{asked:?}"),
+        () = begun => {}
+    }
+    assert!(platform::is_gone(&asked(&asking.agent.name), Duration::from_secs(60)).await);
+    let next = Asking::by("printf 'PC-1\\n' >$1", "");
+    asking.agent.clients = next.agent.clients;
+    assert_eq!(asking.reason().await, "listed");
+}
+
 #[tokio::test]
 async fn what_a_killed_program_has_left_is_removed_and_no_list_of_a_later_question() {
     let asking = Asking::by("true", "");

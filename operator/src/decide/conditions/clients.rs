@@ -3,32 +3,36 @@
 //! A message changes with what is to be done, and not with each list: those that are being repaired are counted, those that stay are named.
 
 use kagiban_agents::guide;
-use kagiban_crds::host_api::{ClientsReport, MAX_TOLD_CLIENTS};
+use kagiban_crds::host_api::{ClientsReport, Failure, MAX_TOLD_CLIENTS};
 
 use super::{Case, ConditionClaim, ConditionType, FALSE, Observed, Reason, TRUE, UNKNOWN, Written, bounded};
 
 /// Of a client's name that is told. No name of a Windows computer is longer, and hosts may lie.
 const LONGEST_NAME: usize = 64;
+/// Of a reason, and of the words that go with it.
+const LONGEST_REASON: usize = 32;
+const LONGEST_MESSAGE: usize = 200;
+/// What comes and goes while the same clients stay: no event is told for it.
+pub(in crate::decide) const HELD: &str = "; no further client is repaired now: ";
 
 pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
     let kind = ConditionType::ClientsMatch;
     let claim = |status, reason, message| Some(ConditionClaim { kind, status, reason, message }.into());
     let before = case.inputs.resource.status.conditions.iter().find(|condition| condition.type_ == kind.as_str());
-    let ClientsReport { listed, not_repaired, names, failure, .. } = match case.inputs.host {
+    let report = match case.inputs.host {
         Observed::Seen(_) => case.report()?.clients.as_ref()?,
         Observed::Unseen(obstacle) => {
             before?;
             return claim(UNKNOWN, Reason::Blocked(obstacle.by), obstacle.message.clone());
         }
     };
+    let ClientsReport { listed, not_repaired, failure, .. } = report;
+    let held = report.held.as_ref().map_or_else(String::new, held);
     match (listed, failure) {
         (Some(0), _) => claim(TRUE, Reason::ClientsMatch, "all of its clients have its certificate".to_owned()),
-        (Some(_), _) if *not_repaired > 0 => {
-            let stay = stay(*not_repaired, names, remedy(case));
-            claim(FALSE, Reason::ClientsStay, stay)
-        }
+        (Some(_), _) if *not_repaired > 0 => claim(FALSE, Reason::ClientsStay, stay(report, remedy(case)) + &held),
         (Some(listed), _) => {
-            let message = format!("{} not have its certificate", counted(*listed, "does", "do"));
+            let message = format!("{} not have its certificate{held}", counted(*listed, "does", "do"));
             claim(FALSE, Reason::ClientsDiffer, message)
         }
         (None, Some(failure)) => {
@@ -48,7 +52,8 @@ pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
 }
 
 /// Those that stay, with what the vendor says to do then.
-fn stay(not_repaired: u64, names: &[String], remedy: Option<&str>) -> String {
+fn stay(report: &ClientsReport, remedy: Option<&str>) -> String {
+    let ClientsReport { not_repaired, never_tried, names, .. } = report;
     let named: Vec<_> = names.iter().take(MAX_TOLD_CLIENTS).map(|name| bounded(name, LONGEST_NAME)).collect();
     let left_out = not_repaired.saturating_sub(u64::try_from(named.len()).unwrap_or(u64::MAX));
     let named = match (named.is_empty(), left_out) {
@@ -56,13 +61,29 @@ fn stay(not_repaired: u64, names: &[String], remedy: Option<&str>) -> String {
         (false, 0) => named.join(", "),
         (false, _) => format!("{} and {left_out} more", named.join(", ")),
     };
-    let stay = counted(not_repaired, "stays", "stay");
+    let stay = counted(*not_repaired, "stays", "stay");
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; the vendor's next step: {remedy}"));
-    // The host does not tell them apart.
-    format!(
-        "{stay} without its certificate after every attempt to repair them, or with a name that is none of a host, on which no attempt can \
-         be made: {named}{remedy}"
-    )
+    let why = match never_tried {
+        // A host of an earlier version does not tell them apart.
+        None => {
+            "after every attempt to repair them, or with a name that is none of a host, on which no attempt can be made"
+                .to_owned()
+        }
+        Some(0) => "after every attempt to repair them".to_owned(),
+        Some(never) if never >= not_repaired => {
+            "with no name that leads to another host, so that no attempt can be made".to_owned()
+        }
+        Some(never) => {
+            format!(
+                "after every attempt to repair them, but for {never} with no name that leads to another host, on which none can be made"
+            )
+        }
+    };
+    format!("{stay} without its certificate {why}: {named}{remedy}")
+}
+
+fn held(why: &Failure) -> String {
+    format!("{HELD}{}: {}", bounded(&why.reason, LONGEST_REASON), bounded(&why.message, LONGEST_MESSAGE))
 }
 
 fn counted(count: u64, one: &str, more: &str) -> String {

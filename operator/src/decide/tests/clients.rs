@@ -21,7 +21,7 @@ fn server() -> (Resource, AgentReport) {
 fn listed(listed: u64, names: &[&str]) -> ClientsReport {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let not_repaired = names.len().try_into().expect("few");
-    ClientsReport { listed: Some(listed), listed_at: Some(now()), not_repaired, names, failure: None }
+    ClientsReport { listed: Some(listed), listed_at: Some(now()), not_repaired, names, ..ClientsReport::default() }
 }
 
 fn with(report: &AgentReport, clients: ClientsReport) -> AgentReport {
@@ -33,6 +33,10 @@ fn told(status: &ManagedAgentCertificateStatus) -> Option<(&str, &str, &str)> {
     let mut conditions = status.conditions.iter();
     let told = conditions.find(|condition| condition.type_ == "ClientsMatch")?;
     Some((&told.status, &told.reason, &told.message))
+}
+
+fn held() -> Option<Failure> {
+    Some(Failure { reason: "in_use".into(), message: "another exporter repairs them".into() })
 }
 
 fn failed() -> ClientsReport {
@@ -74,6 +78,23 @@ fn a_server_tells_whether_its_clients_match_and_is_ready_all_the_same() {
                  the agent again",
             ),
         ),
+        (
+            ClientsReport { not_repaired: 3, never_tried: Some(1), ..listed(3, &["PC-01"]) },
+            (
+                "False",
+                "ClientsStay",
+                "3 clients stay without its certificate after every attempt to repair them, but for 1 with no name that leads to \
+                 another host, on which none can be made: PC-01 and 2 more; the vendor's next step: where that does not help: install the agent again",
+            ),
+        ),
+        (
+            ClientsReport { held: held(), ..listed(2, &[]) },
+            (
+                "False",
+                "ClientsDiffer",
+                "2 clients do not have its certificate; no further client is repaired now: in_use: another exporter repairs them",
+            ),
+        ),
         (ClientsReport::default(), ("Unknown", "ClientsUnknown", "its clients were not listed yet")),
     ] {
         let status = decided(&resource, &with(&report, clients), now()).status;
@@ -89,6 +110,7 @@ fn clients_that_stay_are_an_event_that_names_them_and_it_is_told_again_only_when
     for (clients, expected) in [
         (listed(5, &[]), None),
         (listed(5, &["PC-01", "PC-02"]), stay),
+        (ClientsReport { held: held(), ..listed(5, &["PC-01", "PC-02"]) }, None),
         // Others are repaired meanwhile.
         (listed(3, &["PC-01", "PC-02"]), None),
         (ClientsReport::default(), None),
@@ -149,7 +171,8 @@ fn ten_clients_are_named_and_the_rest_is_counted_whatever_the_host_tells() {
     let status = decided(&resource, &with(&report, clients.clone()), now()).status;
     let message = told(&status).expect("it is told").2;
     assert!(message.starts_with("1234 clients stay ") && message.contains("PC-09 and 1224 more"), "{message}");
-    let hostile = ClientsReport { names: vec!["x\\n\u{202e}".repeat(100_000); 10], ..clients };
+    let held = held().map(|held| Failure { message: "x\u{202e}".repeat(100_000), ..held });
+    let hostile = ClientsReport { names: vec!["x\\n\u{202e}".repeat(100_000); 10], held, ..clients };
     let decision = decided(&resource, &with(&report, hostile), now());
     assert!(told(&decision.status).expect("it is told").2.len() <= 1024);
     assert!(decision.events.iter().all(|event| event.message.len() <= 1024 && !event.message.contains('\u{202e}')));
