@@ -14,18 +14,23 @@ pub(crate) struct Clients<'a> {
     listed: Option<BTreeSet<String>>,
     /// Those whose attempt has ended, each with how.
     tried: BTreeMap<String, String>,
+    /// Those of them whom a list has left out since: a second one much later says that they are repaired.
+    given: BTreeSet<String>,
     most: usize,
-    repaired: usize,
 }
 
 impl<'a> Clients<'a> {
     pub(crate) const fn of(host: &'a ProductHost) -> Self {
-        Self { host, listed: None, tried: BTreeMap::new(), most: 0, repaired: 0 }
+        Self { host, listed: None, tried: BTreeMap::new(), given: BTreeSet::new(), most: 0 }
     }
 
     /// Prints what is new; whether nothing more is to come before the pause of those that stay is over.
     pub(crate) fn look(&mut self, say: &Progress) -> bool {
-        let tried: BTreeMap<_, _> = self.host.tried().as_object().into_iter().flatten().filter_map(ended).collect();
+        let record = self.host.tried();
+        let record = || record.as_object().into_iter().flatten();
+        let tried: BTreeMap<_, _> = record().filter_map(ended).collect();
+        let given = record().filter(|(_, tried)| tried["absentSince"].is_string());
+        self.given = given.map(|(client, _)| client.clone()).collect();
         for (client, how) in tried.iter().filter(|(client, how)| self.tried.get(*client) != Some(how)) {
             say.line(&format!("  {client} is given it by the site's script, {how}"));
         }
@@ -41,8 +46,8 @@ impl<'a> Clients<'a> {
             self.listed.clone_from(&listed);
         }
         self.tried = tried;
-        self.repaired = seen::clients_repaired(&metrics);
-        self.repaired > 0 && listed.is_some_and(|listed| listed.iter().eq(self.tried.keys()))
+        let stay = || self.stay().map(|(client, _)| client);
+        !self.given.is_empty() && listed.is_some_and(|listed| listed.iter().eq(stay()))
     }
 
     /// Whom the renewal has not reached.
@@ -51,12 +56,16 @@ impl<'a> Clients<'a> {
     }
 
     pub(crate) fn repaired(&self) -> String {
-        format!("{} clients given it", self.repaired)
+        format!("{} clients given it", self.given.len())
     }
 
-    /// Those that stay.
+    /// Those that stay, each with how its attempt has ended.
+    fn stay(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.tried.iter().filter(|(client, _)| !self.given.contains(*client))
+    }
+
     pub(crate) fn left(&self) -> String {
-        let stay: Vec<_> = self.tried.iter().map(|(client, how)| format!("{client} ({how})")).collect();
+        let stay: Vec<_> = self.stay().map(|(client, how)| format!("{client} ({how})")).collect();
         if stay.is_empty() { "no client left".to_owned() } else { format!("left: {}", stay.join("; ")) }
     }
 }

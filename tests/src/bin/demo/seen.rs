@@ -38,12 +38,6 @@ pub(crate) fn clients(metrics: &str) -> Option<BTreeSet<String>> {
     Some(named.map(str::to_owned).collect())
 }
 
-/// How many of them were given it.
-pub(crate) fn clients_repaired(metrics: &str) -> usize {
-    let done = sample(metrics, "kagiban_client_repairs_total", &[r#"result="repaired""#]);
-    done.and_then(|done| format!("{done:.0}").parse().ok()).unwrap_or_default()
-}
-
 /// How often authentication has failed, and of how many terminals that are named.
 pub(crate) fn failures(metrics: &str) -> Option<(f64, usize)> {
     let family = "kagiban_skysea_authentication_failures{";
