@@ -24,6 +24,7 @@ pub mod clients;
 mod des_salts;
 mod files;
 pub mod function;
+mod heading;
 mod health;
 mod host;
 mod password_ini;

@@ -24,6 +24,14 @@ impl Default for Rows {
     }
 }
 
+impl Rows {
+    /// By tabs where there is no comma.
+    pub(super) fn of(text: &str) -> Self {
+        let separator = if text.contains('\t') && !text.contains(',') { b'\t' } else { b',' };
+        Self { separator, ..Self::default() }
+    }
+}
+
 /// Whether the last quotation mark has a second one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LastCell {
