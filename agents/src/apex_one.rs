@@ -5,7 +5,7 @@ use crate::facts::{Class, ClientFacts, CommandWord, ProductFacts, Renewal};
 use crate::guide::{Argument, Bits, Delivered, Directory, Guide, Installed, Sign, Tool, Use};
 use crate::notice::{Effect, Notice};
 use crate::os::Os;
-use crate::virus_buster_corp::{CERTIFICATE as CERTIFICATE_FILE, PROGRAM, RENEW};
+use crate::virus_buster_corp::{CERTIFICATE as CERTIFICATE_FILE, CLIENT_LOG, PROGRAM, RENEW};
 
 /// Nothing is backed up or brought back unless the host's configuration says so: other articles of the vendor call `-b` deprecated after
 /// XG SP3, which is older than any release of this.
@@ -19,6 +19,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     },
     keystores: &[CERTIFICATE_FILE],
     clients: Some(ClientFacts { list: |_| Some(LIST), certificate: CERTIFICATE_FILE, files: IPXFER_DIRECTORY }),
+    client_log: Some(CLIENT_LOG),
     ..ProductFacts::BY_CONFIGURATION
 };
 
@@ -66,6 +67,7 @@ pub(crate) const GUIDE: Guide = Guide {
     }],
     differences: &[
         "The notice knows `-l` of CertificateManager.exe alone. The other options stand in the notice of virus-buster-corp.",
+        "The notice says nothing of what an agent logs. That of virus-buster-corp does, and is taken to be true of its successor: an agent sends its log of failed authentications every 60 minutes.",
         "The notice does not say where the DatFHS files lie on the server.",
     ],
     ..Guide::of("apex-one", NOTICE)

@@ -1,5 +1,7 @@
 //! What is known of a product.
 
+use std::time::Duration;
+
 use crate::alert::AlertFacts;
 use crate::notice::{Mark, Notice};
 use crate::os::Os;
@@ -53,6 +55,8 @@ pub struct ProductFacts {
     pub alerts: Option<AlertFacts>,
     /// The programs on other hosts that take its certificate, where it can tell of them.
     pub clients: Option<ClientFacts>,
+    /// What those programs log of a server that they cannot authenticate, where its vendor says that they do.
+    pub client_log: Option<ClientLogFacts>,
 }
 
 impl ProductFacts {
@@ -76,6 +80,7 @@ impl ProductFacts {
         parts: &[],
         alerts: None,
         clients: None,
+        client_log: None,
     };
 }
 
@@ -159,6 +164,13 @@ pub struct ClientFacts {
     pub certificate: &'static str,
     /// The directory of the programs that go with it, written alike.
     pub files: &'static str,
+}
+
+/// What is known of the log of a product's clients. How an entry reads no vendor has published: the host's configuration says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientLogFacts {
+    /// How often a client sends its log to its server: what it has logged since is not known there.
+    pub sent_every: Duration,
 }
 
 /// Where the things of a hardening list lie, and what they are like while nobody has followed it.

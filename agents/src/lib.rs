@@ -43,8 +43,8 @@ mod virus_buster_corp;
 pub use alert::AlertFacts;
 pub use concern::{Concern, Situation};
 pub use facts::{
-    Class, ClientFacts, CommandWord, Hardening, Part, PasswordIni, ProductFacts, ReleaseMark, Renewal, ServiceCommands,
-    ServiceFacts,
+    Class, ClientFacts, ClientLogFacts, CommandWord, Hardening, Part, PasswordIni, ProductFacts, ReleaseMark, Renewal,
+    ServiceCommands, ServiceFacts,
 };
 pub use guide::{
     Argument, Bits, Component, Delivered, Directory, Guide, Installed, Length, List, Login, Misprint, Problem,

@@ -26,6 +26,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     parts: PARTS,
     alerts: None,
     clients: None,
+    client_log: None,
 };
 
 /// Of the server on Linux the notice names no package that says its release.

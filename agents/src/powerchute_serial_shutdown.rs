@@ -44,6 +44,7 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
     parts: &[],
     alerts: None,
     clients: None,
+    client_log: None,
 };
 
 /// The installer makes `Agent`; the handbook prints `agent` as well, and on Linux they are two.

@@ -1,7 +1,9 @@
 //! Virus Buster Corporate Edition (OfficeScan) 11.0 and XG: its server makes a new certificate when its own program is run, and keeps it in
 //! a file that its clients are given.
 
-use crate::facts::{Class, CommandWord, ProductFacts, Renewal};
+use std::time::Duration;
+
+use crate::facts::{Class, ClientLogFacts, CommandWord, ProductFacts, Renewal};
 use crate::guide::{Argument, Bits, Directory, Guide, Misprint, Tool, Use};
 use crate::notice::{Effect, Notice, Release};
 use crate::os::Os;
@@ -15,8 +17,12 @@ pub(crate) const FACTS: ProductFacts = ProductFacts {
         Os::Windows => &[ON_64_BIT, ON_32_BIT],
     },
     keystores: &[CERTIFICATE],
+    client_log: Some(CLIENT_LOG),
     ..ProductFacts::BY_CONFIGURATION
 };
+
+/// 認証に失敗した場合, 60分毎.
+pub(crate) const CLIENT_LOG: ClientLogFacts = ClientLogFacts { sent_every: Duration::from_secs(60 * 60) };
 
 const ON_32_BIT: &str = r"C:\Program Files\Trend Micro\Officescan";
 const ON_64_BIT: &str = r"C:\Program Files (x86)\Trend Micro\Officescan";
@@ -68,6 +74,7 @@ pub(crate) const GUIDE: Guide = Guide {
     ],
     differences: &[
         "Other articles of the vendor say that `-b` is deprecated after XG SP3. The notice, last changed on 2019-04-05, does not.",
+        "The notice says that a client logs a failure, and not how: neither where the server shows it, nor with which words or columns it is exported.",
         "What is done on a client is in another article, which the notice names without its address. That for apex-one tells the same of its agents.",
     ],
     ..Guide::of("virus-buster-corp", NOTICE)
@@ -179,6 +186,7 @@ pub(crate) mod tests {
         => fn failures_come_to_the_server_once_an_hour() {
             let goes_on: Vec<_> = GUIDE.notice.when_it_ends.iter().filter(|effect| effect.goes_on).collect();
             assert!(matches!(goes_on[..], [effect] if effect.what.contains("every 60 minutes")), "{goes_on:?}");
+            assert_eq!(FACTS_OF_PRODUCT.client_log.map(|log| log.sent_every.as_secs() / 60), Some(60));
         }
 
         "証明書のバックアップの取得方法 1", "CertificateManager is in `PCCSRV\\Admin\\Utility\\CertificateManager` of a directory for 32 and one for 64 bit."

@@ -7,7 +7,7 @@ use crate::label::Label;
 pub enum SourceKind {
     /// The directory of an agent.
     Agent,
-    /// The alerts of a product that is looked at through them.
+    /// The alerts of a product that is looked at through them, or the logs of a product's clients.
     Alerts,
     /// Which clients of a product do not have its certificate.
     Clients,

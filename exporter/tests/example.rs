@@ -27,7 +27,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     assert_eq!((config.certificates.len(), config.tls_endpoints.len()), (1, 1));
     let config = parse(&everything()).expect("every key of the example is good");
     assert_eq!(config.certificates.iter().map(|rule| rule.windows_stores.len()).collect::<Vec<_>>(), [0, 3]);
-    assert!(config.agents.len() == 4 && config.host_api.is_some() && config.power.assumes_mains());
+    assert!(config.agents.len() == 5 && config.host_api.is_some() && config.power.assumes_mains());
     assert!(config.powerchute_health.minimum_java_version.is_some() && config.powerchute_health.snmp.is_some());
     assert!(config.ups.len() == 5 && config.feeds.len() == 1 && config.snmp_traps.is_some());
     assert_eq!(config.outside_hosts.iter().map(|host| host.tls_endpoints.len() + host.ups.len()).sum::<usize>(), 3);
@@ -71,6 +71,8 @@ fn every_key_that_exists_is_in_the_example() {
         format!("agents: [{{{agent}, renew: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, clients: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, clients: {{list: {{no-such-key: 1}}}}}}]"),
+        format!("agents: [{{{agent}, clientLogs: {{no-such-key: 1}}}}]"),
+        format!("agents: [{{{agent}, clientLogs: {{columns: {{no-such-key: 1}}}}}}]"),
         format!("agents: [{{{agent}, observe: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, observe: {{falseAlert: {{no-such-key: 1}}}}}}]"),
     ];

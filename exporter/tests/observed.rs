@@ -92,3 +92,39 @@ fn a_folder_that_cannot_be_looked_at_is_told_with_its_setting_and_counts_nothing
     let (told, code) = run(&["check", "--config.file", &config, "--web.listen-address", "127.0.0.1:0"]);
     assert!(code == Some(1) && told.contains("observe.mails[0]") && told.contains("under `observe`"), "{told}");
 }
+
+#[test]
+fn what_clients_have_logged_of_their_server_is_told_by_metrics_and_in_words_until_an_hour_before_the_export() {
+    let root = tempfile::tempdir().unwrap();
+    let export = root.path().join("export.csv");
+    let at = Zoned::now().checked_sub(SignedDuration::from_mins(90)).unwrap();
+    let at = at.strftime("%Y/%m/%d %H:%M:%S").to_string();
+    let log = format!("日時,コンピュータ名,内容\r\n{at},経理-01,サーバ認証に失敗しました\r\n{at},PC-02,更新\r\n");
+    fs::write(&export, SHIFT_JIS.encode(&log).0).unwrap();
+    let config = root.path().join("exporter.yaml");
+    let text = format!(
+        "discovery: {{enabled: false}}\nshutdown: {{enabled: false}}\nstateDirectory: {:?}\nagents: [{{name: av, product: \
+         virus-buster-corp, directory: {:?}, clientLogs: {{files: [{export:?}], failureWords: [サーバ認証に失敗]}}}}]\n",
+        root.path().join("state"),
+        root.path()
+    );
+    fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+
+    let (metrics, code) = run(&["--config.file", config, "--once"]);
+    assert_eq!(code, Some(0), "{metrics}");
+    for sample in [
+        r#"kagiban_client_server_authentication_failures{agent="av",client="経理-01"} 1"#,
+        r#"kagiban_client_server_authentication_failures{agent="av",client="other"} 0"#,
+        r#"kagiban_source_up{source_kind="alerts",source_name="av"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|line| line == sample), "{sample}\n{metrics}");
+    }
+    let known = r#"kagiban_client_log_known_until_timestamp_seconds{agent="av"} "#;
+    let until = metrics.lines().find_map(|line| line.strip_prefix(known)).expect("it is known");
+    let written = fs::metadata(&export).unwrap().modified().unwrap();
+    let written = written.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(until.parse::<u64>().unwrap(), written - 60 * 60);
+    let (told, _) = run(&["check", "--config.file", config, "--web.listen-address", "127.0.0.1:0"]);
+    assert!(told.contains("1 failure to authenticate the server in 24 hours, of 経理-01 (1, the last at "), "{told}");
+}

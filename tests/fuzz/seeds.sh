@@ -116,6 +116,13 @@ log = "端末機No.,日時,ログ種別,ログ詳細,アラート項目\r\n" + r
 (logs / "utf-8-marked").write_bytes(b"\xef\xbb\xbf" + log.encode())
 (logs / "utf-16").write_bytes(b"\xff\xfe" + log.encode("utf-16-le"))
 (logs / "no-header").write_bytes(row.replace('"', "").encode("euc_jp"))
+# What clients of an anti-virus server may have logged; no vendor has published a column.
+log = ("日時,コンピュータ名,ドメイン,内容\r\n2017/06/13 09:08:07,PC-0012,本社,サーバ認証に失敗しました\r\n"
+       '2017/06/13 09:08:08,本社\\経理-01,本社,"認証に失敗, 通知を破棄"\r\n2017/06/13 09:08:09,PC-0013,本社,更新\r\n')
+(logs / "clients-cp932").write_bytes(log.encode("cp932"))
+(logs / "clients-utf-16").write_bytes(b"\xff\xfe" + log.replace(",", "\t").encode("utf-16-le"))
+(logs / "clients-two-exports").write_bytes(
+    b"title\n" + log.encode() + b"Endpoint,Date,Time,Message\nPC-9,2017-06-13,9:08:07,Authentication failed\nPC-1,2017-")
 
 # Lists of clients: what a server's own program may write.
 lists = Path(sys.argv[1], "client_list")

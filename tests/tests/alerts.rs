@@ -183,6 +183,33 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        alert: "KagibanClientsRefuseServer",
+        minute: 61,
+        alerts: 2,
+        // The exporter of one is restarted meanwhile; of the other those that are not told one by one.
+        fires: &[
+            (r#"kagiban_client_server_authentication_failures{agent="a",client="PC-01"}"#, "1x30 _x10 1x40"),
+            (r#"kagiban_client_server_authentication_failures{agent="a",client="other"}"#, "0x30 _x10 0x40"),
+            (r#"kagiban_client_server_authentication_failures{agent="b",client="other"}"#, "2x80"),
+        ],
+        silent: &[
+            &[(r#"kagiban_client_server_authentication_failures{agent="a",client="other"}"#, "0x80")],
+            // What clients log comes within an hour: no news is told before.
+            &[(r#"kagiban_client_server_authentication_failures{agent="a",client="PC-01"}"#, "0x10 1x70")],
+        ],
+    },
+    Case {
+        alert: "KagibanClientLogNotExported",
+        minute: 1681,
+        alerts: 1,
+        // Exported once, and once a day.
+        fires: &[
+            (r#"kagiban_client_log_known_until_timestamp_seconds{agent="a"}"#, "-3600x1700"),
+            (r#"kagiban_client_log_known_until_timestamp_seconds{agent="b"}"#, "-3600x1440 82800x260"),
+        ],
+        silent: &[&[(r#"kagiban_client_log_known_until_timestamp_seconds{agent="a"}"#, "0+60x1700")]],
+    },
+    Case {
         alert: "KagibanCertificateNotSeen",
         minute: 16,
         alerts: 2,

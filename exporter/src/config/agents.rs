@@ -10,6 +10,7 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 use serde::{Deserialize, Deserializer};
 
+use super::client_logs::ClientLogsConfig;
 use super::clients::ClientsConfig;
 use super::observe::ObserveConfig;
 use super::values::{Interval, absolute_path};
@@ -52,6 +53,9 @@ pub struct AgentConfig {
     /// Only of a product that is rotated, and that knows which hosts take its certificate.
     #[serde(default)]
     pub clients: Option<ClientsConfig>,
+    /// Only of a product whose clients log that they could not authenticate its server.
+    #[serde(default)]
+    pub client_logs: Option<ClientLogsConfig>,
     /// The same: what mends it when a person asks.
     #[serde(default)]
     pub repair: Option<RepairConfig>,
@@ -74,6 +78,7 @@ impl AgentConfig {
             backups: default_backups(),
             observe: None,
             clients: None,
+            client_logs: None,
             repair: None,
         }
     }
@@ -96,6 +101,14 @@ impl AgentConfig {
         let product = self.product;
         if self.is_rotated() && self.repair.is_some() {
             return Some(format!("repair: {product} is rotated, and not repaired; leave it out"));
+        }
+        if let Some(logs) = self.client_logs.as_ref().filter(|_| self.is_rotated()) {
+            let told =
+                || format!("clientLogs: no notice says that clients of {product} log such failures; leave it out");
+            let problem = if product.facts().client_log.is_some() { logs.problem() } else { Some(told()) };
+            if problem.is_some() {
+                return problem;
+            }
         }
         match &self.observe {
             None if self.is_rotated() => {
@@ -121,6 +134,7 @@ impl AgentConfig {
                     (self.verify != VerifyConfig::default(), "verify"),
                     (self.backups != default_backups(), "backups"),
                     (self.clients.is_some(), "clients"),
+                    (self.client_logs.is_some(), "clientLogs"),
                 ];
                 let of_rotations = settings.into_iter().find_map(|(is_there, setting)| is_there.then_some(setting));
                 let refused =

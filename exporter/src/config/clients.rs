@@ -35,7 +35,7 @@ pub struct ClientListConfig {
     pub column: Option<ListColumn>,
 }
 
-/// A column of a list.
+/// A column of a table that another program has written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum ListColumn {

@@ -6,6 +6,7 @@
 //!                                  observe.rs                        what of an agent is only looked at
 //!                                  clients.rs                        which of an agent's clients lack its certificate
 //!                                  client_repair.rs                  how those are given it
+//!                                  client_logs.rs                    which of them could not authenticate its server
 //!                                  named_files.rs                    which files all of that names, and under which setting
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -16,6 +17,7 @@
 
 mod agents;
 mod certificates;
+mod client_logs;
 mod client_repair;
 mod clients;
 mod compat;
@@ -45,6 +47,7 @@ pub use agents::{
     RenewConfig, RepairConfig, ServiceConfig, UpsFunction, VerifyConfig,
 };
 pub use certificates::CertificateRule;
+pub use client_logs::{ClientLogsConfig, LogColumns, MOST_COLUMNS as MOST_LOG_COLUMNS};
 pub use client_repair::ClientRepairConfig;
 pub(crate) use client_repair::{CERTIFICATE, CLIENT, FILES, PASSWORD_FILE};
 pub use clients::{ClientListConfig, ClientsConfig, ListColumn};

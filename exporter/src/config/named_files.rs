@@ -155,16 +155,16 @@ fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
     at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), NamedFileKind::Anything);
     at.add("keystore.keyFile", agent.keystore.key_file.as_deref(), NamedFileKind::Key);
     at.add("verify.certificateFile", agent.verify.certificate_file.as_deref(), NamedFileKind::Anything);
-    if let Some(observe) = &agent.observe {
+    let observed = agent.observe.iter().flat_map(|it| [("observe.mails", &it.mails), ("observe.logs", &it.logs)]);
+    let logged = agent.client_logs.iter().map(|logs| ("clientLogs.files", &logs.files));
+    for (setting, patterns) in observed.chain(logged) {
         at.source = source(SourceKind::Alerts, agent.name.as_str());
-        for (section, patterns) in [("mails", &observe.mails), ("logs", &observe.logs)] {
-            for (index, pattern) in patterns.iter().enumerate() {
-                let (path, holds) = match pattern {
-                    PathPattern::Exact(path) => (path, NamedFileKind::Folder),
-                    PathPattern::Glob { base, .. } => (base, NamedFileKind::Directory),
-                };
-                at.add(&format!("observe.{section}[{index}]"), Some(path), holds);
-            }
+        for (index, pattern) in patterns.iter().enumerate() {
+            let (path, holds) = match pattern {
+                PathPattern::Exact(path) => (path, NamedFileKind::Folder),
+                PathPattern::Glob { base, .. } => (base, NamedFileKind::Directory),
+            };
+            at.add(&format!("{setting}[{index}]"), Some(path), holds);
         }
     }
     if let Some(endpoint) = &agent.endpoint {
@@ -225,7 +225,7 @@ mod tests {
     fn every_file_that_a_configuration_names_is_known_by_its_setting() {
         let text = r#"
 certificates: [{name: fleet, paths: [/a, "/dir/*"], passwordFile: /1}]
-agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13, keep: [/f]}, verify: {certificateFile: /v}}, {name: skysea, product: skysea, observe: {mails: [/m], logs: ["/x/*.csv"]}}]
+agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}, endpoint: {address: "h:1", caFile: /p}, renew: {passwordFile: /13, keep: [/f]}, verify: {certificateFile: /v}}, {name: skysea, product: skysea, observe: {mails: [/m], logs: ["/x/*.csv"]}}, {name: av, product: apex-one, clientLogs: {files: ["/y/*.csv", /z], failureWords: [a]}}]
 tlsEndpoints: [{address: "h:1", caFile: /t}]
 probe: {allow: ["h:1"], caFile: /q}
 ups:
@@ -277,6 +277,8 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             "agents[0].endpoint.caFile /p",
             "agents[1].observe.mails[0] /m",
             "agents[1].observe.logs[0] /x",
+            "agents[2].clientLogs.files[0] /y",
+            "agents[2].clientLogs.files[1] /z",
             "hostApi.certificateFile /c",
             "hostApi.keyFile /11",
             "hostApi.clientCaFile /d",

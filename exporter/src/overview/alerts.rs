@@ -14,10 +14,9 @@ const SOON: i64 = 7 * 24 * 60 * 60;
 pub(crate) fn items(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let seen = snapshot.passes().filter_map(|(_, pass)| pass.alerts());
     seen.flat_map(|seen| {
-        let counted = seen
-            .counts
-            .iter()
-            .flat_map(|counts| [failures(seen, counts), ahead(seen, counts)].into_iter().chain(folders(seen, counts)));
+        let counted = seen.counts.iter().flat_map(|counts| {
+            [failures(seen, counts), ahead(about(seen), counts)].into_iter().chain(folders(seen, counts))
+        });
         counted.chain([engine(seen, now)]).flatten()
     })
     .collect()
@@ -35,6 +34,12 @@ fn failures(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
     if failures == 0 {
         return Some(item(Topic::Agent, Severity::Fine, about(seen), "no failed authentication in 24 hours"));
     }
+    let said = format!("{} in 24 hours, of {}", least(counts, failures, "failed authentication"), named(counts));
+    Some(item(Topic::Agent, Severity::Critical, about(seen), said).fix_by(Some(fix::AUTHENTICATION_FAILS)))
+}
+
+/// Who has failed in the last 24 hours; not all where there are many.
+pub(super) fn named(counts: &AlertCounts) -> String {
     let failing: Vec<_> = counts.senders.iter().filter(|it| it.failures > 0).collect();
     let named = failing
         .iter()
@@ -45,12 +50,11 @@ fn failures(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
     named.extend((more > 0).then(|| format!("{more} more")));
     let left_out = counts.left_out;
     named.extend((left_out.failures > 0).then(|| format!("others ({})", left_out.failures)));
-    let said = format!("{} in 24 hours, of {}", least(counts, failures, "failed authentication"), named.join(", "));
-    Some(item(Topic::Agent, Severity::Critical, about(seen), said).fix_by(Some(fix::AUTHENTICATION_FAILS)))
+    named.join(", ")
 }
 
 /// What there is at least, where not all could be read.
-fn least(counts: &AlertCounts, number: usize, of: &'static str) -> String {
+pub(super) fn least(counts: &AlertCounts, number: usize, of: &'static str) -> String {
     format!("{}{}", if counts.is_part { "at least " } else { "" }, Count(number, of))
 }
 
@@ -70,11 +74,11 @@ fn folders(seen: &AlertsSeen, counts: &AlertCounts) -> [Option<Item>; 2] {
 }
 
 /// A clock is wrong, or the zone in which times are read.
-fn ahead(seen: &AlertsSeen, counts: &AlertCounts) -> Option<Item> {
+pub(super) fn ahead(about: String, counts: &AlertCounts) -> Option<Item> {
     let said = (counts.ahead > 0).then(|| {
         format!("{} dated more than an hour ahead of this host's clock", least(counts, counts.ahead, "alert"))
     })?;
-    Some(item(Topic::Agent, Severity::Warning, about(seen), said).fix_by(Some(fix::DATED_AHEAD)))
+    Some(item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix::DATED_AHEAD)))
 }
 
 fn engine(seen: &AlertsSeen, now: Timestamp) -> Option<Item> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{FunctionReport, FunctionState};
 
 use super::shutdown::ShutdownView;
-use super::{Count, Item, Severity, Topic, alerts, certificates, clients, fix, item, products, upses};
+use super::{Count, Item, Severity, Topic, alerts, certificates, client_logs, clients, fix, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::HINTS;
 use crate::shutdown::{HostStateReport, LoadReport};
@@ -33,7 +33,7 @@ pub(crate) fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now:
     items.extend(endpoints(snapshot));
     items.extend(of_certificates(snapshot, now));
     let of_products = products::items(snapshot, now).into_iter().chain(alerts::items(snapshot, now));
-    let of_products = of_products.chain(clients::items(snapshot));
+    let of_products = of_products.chain(clients::items(snapshot)).chain(client_logs::items(snapshot, now));
     items.extend(of_products.filter(|item| item.severity != Severity::Fine));
     items.extend(of_hardening(snapshot));
     items.extend(own(snapshot, now));

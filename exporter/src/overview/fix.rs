@@ -59,9 +59,19 @@ pub(crate) const NOT_REPAIRED: &str = concat!(
     "install the agent on them again, as the vendor's notice says; see ",
     online!("docs/runbooks/KagibanClientsNotRepaired.md")
 );
+/// Clients could not authenticate their server.
+pub(crate) const CLIENTS_REFUSE: &str = concat!(
+    "see which certificate the server has, and which of its clients do not have it; see ",
+    online!("docs/runbooks/KagibanClientsRefuseServer.md")
+);
+/// The log of clients is not exported any more.
+pub(crate) const LOG_OF_CLIENTS_OLD: &str = concat!(
+    "export the log again, and see why that was not done; see ",
+    online!("docs/runbooks/KagibanClientLogNotExported.md")
+);
 /// Alerts are dated ahead.
-pub(crate) const DATED_AHEAD: &str =
-    "name the time zone of the hosts that log them under `observe.timeZone`, such as Asia/Tokyo; else set their clocks";
+pub(crate) const DATED_AHEAD: &str = "name the time zone of the hosts that log them under `observe.timeZone`, or `clientLogs.timeZone`, such as Asia/Tokyo; else set their \
+                                      clocks";
 /// A check of hardening failed.
 pub(crate) const HARDEN: &str = concat!(online!("docs/hardening.md"), " says how, check by check");
 /// Rotations of an agent are frozen.
@@ -174,11 +184,20 @@ fn of_host(reason: &str) -> Option<&'static str> {
 fn of_alerts(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "busy" | "timeout" => HANGS,
-        "not_found" => "correct the path under `observe` in the configuration, or take it out",
+        "cut_short" => {
+            "see what exports the log: it was stopped, or still writes; have it write elsewhere and move the file"
+        }
+        "not_found" => {
+            "correct the path under `observe` or `clientLogs` in the configuration, or take it out; export the log of clients there"
+        }
         "not_regular" => "name a file, or a folder of mails that has `new` and `cur`",
+        "too_large" => "export fewer days of the log, or into several files",
         "too_many_files" => "move old mails and logs away, or name fewer of them",
         "unfinished" => {
             "wait for the next looks, which go on with what was not read yet; if it stays, move old mails and logs away"
+        }
+        "unknown_format" => {
+            "look at the file, and name the columns under `clientLogs.columns`: the vendor has published none"
         }
         _ => return None,
     })

@@ -10,6 +10,7 @@
 pub(crate) mod alerts;
 pub(crate) mod attention;
 pub(crate) mod certificates;
+pub(crate) mod client_logs;
 pub(crate) mod clients;
 pub(crate) mod fix;
 pub(crate) mod products;

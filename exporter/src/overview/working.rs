@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::FunctionState;
 
 use super::shutdown::ShutdownView;
-use super::{Count, Item, Severity, Span, Topic, alerts, certificates, clients, item, products, upses};
+use super::{Count, Item, Severity, Span, Topic, alerts, certificates, client_logs, clients, item, products, upses};
 use crate::health::CheckResult;
 use crate::platform::RebootReason;
 use crate::snapshot::{Contents, FileSeen, FunctionSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
@@ -22,7 +22,7 @@ pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: T
 fn of_host(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
     let mut items: Vec<Item> = snapshot.passes().flat_map(|(id, pass)| of_pass(id, pass, now)).collect();
     let of_products = products::items(snapshot, now).into_iter().chain(alerts::items(snapshot, now));
-    let of_products = of_products.chain(clients::items(snapshot));
+    let of_products = of_products.chain(clients::items(snapshot)).chain(client_logs::items(snapshot, now));
     items.extend(of_products.filter(|item| item.severity == Severity::Fine));
     items.extend(upses::each(snapshot).filter_map(of_ups));
     items.extend(

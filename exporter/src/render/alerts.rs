@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::table::{Family, Kind};
+use super::table::{Family, Kind, Samples};
 use crate::snapshot::{AlertCounts, AlertsSeen, FolderAlerts, Snapshot};
 
-/// The label `sender` of all terminals that are not told one by one.
+/// The label `sender` or `client` of all that are not told one by one.
 const OTHER: &str = "other";
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
@@ -13,37 +13,19 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         name: "kagiban_skysea_authentication_failures",
         help: "Failed authentications in the last 24 hours, by the time of the entry, in all mails and logs together and each once; by the terminal that failed. `other` is there from the first look that succeeded on, has the terminals beyond 100, and is 0 where there are no more. Where a look fails it is what there is at least, and what is 0 is absent.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| {
-            counted(snapshot, |agent, counts| {
-                for it in counts.senders.iter().filter(|it| counts.tells(it.failures)) {
-                    out.put(&[agent, ("sender", &it.sender.to_string())], it.failures)?;
-                }
-                let left_out = Some(counts.left_out.failures).filter(|failures| counts.tells(*failures));
-                left_out.map_or(Ok(()), |failures| out.put(&[agent, ("sender", OTHER)], failures))
-            })
-        },
+        samples: |snapshot, out| counted(snapshot, |agent, counts| put_failures(out, agent, "sender", counts)),
     },
     Family {
         name: "kagiban_skysea_last_authentication_failure_timestamp_seconds",
         help: "When a terminal last failed to authenticate itself, in seconds since 1970; for 30 days, of at most 100 terminals.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| {
-            counted(snapshot, |agent, counts| {
-                let mut senders = counts.senders.iter();
-                senders.try_for_each(|it| out.put(&[agent, ("sender", &it.sender.to_string())], it.last.as_second()))
-            })
-        },
+        samples: |snapshot, out| counted(snapshot, |agent, counts| put_last(out, agent, "sender", counts)),
     },
     Family {
         name: "kagiban_skysea_senders_left_out",
         help: "How many terminals that failed to authenticate themselves in 30 days are not told one by one.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| {
-            counted(snapshot, |agent, counts| {
-                let left_out = Some(counts.left_out.senders).filter(|senders| counts.tells(*senders));
-                left_out.map_or(Ok(()), |senders| out.put(&[agent], senders))
-            })
-        },
+        samples: |snapshot, out| counted(snapshot, |agent, counts| put_left_out(out, agent, counts)),
     },
     Family {
         name: "kagiban_skysea_folder_alerts",
@@ -68,7 +50,36 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
 ];
 
-type Agent<'a> = (&'static str, &'a str);
+pub(super) type Agent<'a> = (&'static str, &'a str);
+
+/// How often each has failed, under the label of this name, and all others together.
+pub(super) fn put_failures(
+    out: &mut Samples<'_, '_>,
+    agent: Agent<'_>,
+    label: &'static str,
+    counts: &AlertCounts,
+) -> fmt::Result {
+    for it in counts.senders.iter().filter(|it| counts.tells(it.failures)) {
+        out.put(&[agent, (label, &it.sender.to_string())], it.failures)?;
+    }
+    let left_out = Some(counts.left_out.failures).filter(|failures| counts.tells(*failures));
+    left_out.map_or(Ok(()), |failures| out.put(&[agent, (label, OTHER)], failures))
+}
+
+pub(super) fn put_last(
+    out: &mut Samples<'_, '_>,
+    agent: Agent<'_>,
+    label: &'static str,
+    counts: &AlertCounts,
+) -> fmt::Result {
+    let mut senders = counts.senders.iter();
+    senders.try_for_each(|it| out.put(&[agent, (label, &it.sender.to_string())], it.last.as_second()))
+}
+
+pub(super) fn put_left_out(out: &mut Samples<'_, '_>, agent: Agent<'_>, counts: &AlertCounts) -> fmt::Result {
+    let left_out = Some(counts.left_out.senders).filter(|senders| counts.tells(*senders));
+    left_out.map_or(Ok(()), |senders| out.put(&[agent], senders))
+}
 
 fn each(snapshot: &Snapshot, mut put: impl FnMut(Agent<'_>, &AlertsSeen) -> fmt::Result) -> fmt::Result {
     let mut seen = snapshot.passes().filter_map(|(_, pass)| pass.alerts());

@@ -11,6 +11,7 @@
 
 mod alerts;
 mod certificates;
+mod client_logs;
 mod clients;
 mod compat;
 mod files;
@@ -85,6 +86,7 @@ impl Rendered {
             products::FAMILIES,
             alerts::FAMILIES,
             clients::FAMILIES,
+            client_logs::FAMILIES,
             shutdown::FAMILIES,
             repairs::FAMILIES,
             rotations::FAMILIES,

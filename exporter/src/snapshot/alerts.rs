@@ -1,4 +1,4 @@
-//! What the alerts of a product tell that is looked at through them.
+//! What the alerts of a product tell that is looked at through them, and the logs of a product's clients.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use kagiban_agents::Product;
 
-use super::{Label, ReleaseSeen};
+use super::{ClientName, Label, ReleaseSeen};
 
 /// An agent whose alerts were looked at.
 #[derive(Clone, Debug)]
@@ -22,16 +22,29 @@ pub struct AlertsSeen {
     pub counts: Option<AlertCounts>,
 }
 
+/// An agent whose clients log that they could not authenticate its server.
+#[derive(Clone, Debug)]
+pub struct ClientLogsSeen {
+    /// The configured name.
+    pub agent: Label,
+    pub product: Product,
+    /// Its senders are clients. None of its alerts is about a folder.
+    pub counts: AlertCounts,
+    /// What clients have logged after it may not have come to the server when the newest file was exported. Absent where not all could be
+    /// read.
+    pub known_until: Option<Timestamp>,
+}
+
 /// The alerts of the last 24 hours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertCounts {
-    /// The terminals that failed to authenticate themselves, the last one first.
+    /// The terminals that failed to authenticate themselves, or the clients that could not authenticate their server, the last one first.
     pub senders: Vec<SenderSeen>,
     pub left_out: LeftOutSenders,
     pub folder: FolderAlerts,
     /// Those whose own time is more than an hour ahead of our clock.
     pub ahead: usize,
-    /// Not all that lies there could be read: each number is what there is at least, and a zero tells nothing.
+    /// Not all that lies there could be read, or it is too old to tell of this window: each number is what there is at least, and a zero tells nothing.
     pub is_part: bool,
 }
 
@@ -44,8 +57,8 @@ pub struct FolderAlerts {
     pub unexplained: usize,
 }
 
-/// A terminal that failed to authenticate itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A terminal that failed to authenticate itself, or a client that could not authenticate its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SenderSeen {
     pub sender: Sender,
     /// In the last 24 hours.
@@ -60,11 +73,12 @@ pub struct LeftOutSenders {
     pub failures: usize,
 }
 
-/// Who sent what was refused: the label `sender`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Who sent what was refused, or has refused what was sent: the label `sender` or `client`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sender {
     Address(IpAddr),
-    /// What stands in the place of its address is none.
+    Client(ClientName),
+    /// What stands in the place of its address or name is none.
     Unreadable,
 }
 
@@ -84,6 +98,7 @@ impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
+            Self::Client(name) => name.fmt(f),
             Self::Unreadable => f.write_str("unreadable"),
         }
     }

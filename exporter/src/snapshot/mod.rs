@@ -25,7 +25,7 @@ mod to_shutdown;
 pub use crate::label::{Label, is_deceptive};
 pub use crate::source_id::{SourceId, SourceKind};
 pub use crate::trouble::Trouble;
-pub use alerts::{AlertCounts, AlertsSeen, FolderAlerts, LeftOutSenders, Sender, SenderSeen};
+pub use alerts::{AlertCounts, AlertsSeen, ClientLogsSeen, FolderAlerts, LeftOutSenders, Sender, SenderSeen};
 pub use board::Board;
 pub use clients::{ClientName, ClientsSeen, LackingClients};
 pub(crate) use facts::split_key_algorithm;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Fault};
 
-use super::{AlertsSeen, ClientsSeen, FunctionSeen, Label, ReleaseSeen, SeenCertificate};
+use super::{AlertsSeen, ClientLogsSeen, ClientsSeen, FunctionSeen, Label, ReleaseSeen, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
@@ -49,6 +49,7 @@ pub enum Observation {
     Release(ReleaseSeen),
     Alerts(AlertsSeen),
     Clients(ClientsSeen),
+    ClientLogs(ClientLogsSeen),
 }
 
 /// How an agent that was looked at is hardened.
@@ -340,7 +341,8 @@ impl Pass {
             | Observation::Function(_)
             | Observation::Release(_)
             | Observation::Alerts(_)
-            | Observation::Clients(_) => Vec::new(),
+            | Observation::Clients(_)
+            | Observation::ClientLogs(_) => Vec::new(),
             Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
@@ -409,12 +411,17 @@ impl Pass {
             | Observation::Reboots(_)
             | Observation::Health(_)
             | Observation::Function(_)
-            | Observation::Clients(_) => &[],
+            | Observation::Clients(_)
+            | Observation::ClientLogs(_) => &[],
         }
     }
 
     pub const fn alerts(&self) -> Option<&AlertsSeen> {
         if let Observation::Alerts(alerts) = &self.observation { Some(alerts) } else { None }
+    }
+
+    pub const fn client_logs(&self) -> Option<&ClientLogsSeen> {
+        if let Observation::ClientLogs(logs) = &self.observation { Some(logs) } else { None }
     }
 
     pub const fn clients(&self) -> Option<&ClientsSeen> {

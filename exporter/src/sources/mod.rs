@@ -3,7 +3,7 @@
 //! ```text
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
-//!                                 ├─ alerts/      mails and exported logs of a product that is looked at through them
+//!                                 ├─ alerts/      mails and exported logs of a product that is looked at through them, and the logs of a product's clients
 //!                                 ├─ clients/     which clients of a product lack its certificate, as its own program lists them
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ function/    whether an agent does its work
@@ -24,6 +24,7 @@ pub mod clients;
 mod des_salts;
 mod files;
 pub mod function;
+mod heading;
 mod health;
 mod host;
 mod password_ini;
@@ -84,6 +85,7 @@ pub struct Source {
 #[derive(Debug)]
 enum Look {
     Alerts(Box<alerts::AlertSource>),
+    ClientLogs(Box<alerts::ClientLogSource>),
     Clients(Box<clients::ClientSource>),
     Files(Box<files::FileSource>),
     Function(Box<function::FunctionSource>),
@@ -130,6 +132,7 @@ impl Source {
     async fn look(&mut self) -> (Observation, Option<Trouble>) {
         let (mut observation, trouble) = match &mut self.look {
             Look::Alerts(source) => source.look().await,
+            Look::ClientLogs(source) => source.look().await,
             Look::Clients(source) => source.look().await,
             Look::Files(source) => source.look().await,
             Look::Function(source) => source.look().await,
@@ -158,7 +161,8 @@ impl Source {
             | Observation::Reboots(_)
             | Observation::Release(_)
             | Observation::Alerts(_)
-            | Observation::Clients(_) => {}
+            | Observation::Clients(_)
+            | Observation::ClientLogs(_) => {}
         }
         (observation, trouble.map(|it| Trouble { message: self.named(&it.message), ..it }))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kagiban_crds::HostName;
 
-use super::alerts::{self, AlertSource};
+use super::alerts::{self, AlertSource, ClientLogSource};
 use super::clients::{self, ClientList, ClientSource};
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::function::{self, FunctionCheck, FunctionSource};
@@ -53,6 +53,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         sources.extend(endpoints_of_agents(config, found, host).iter().map(&tls));
     }
     sources.extend(config.agents.iter().filter_map(alert_source));
+    sources.extend(config.agents.iter().filter_map(client_log_source));
     sources.extend(config.agents.iter().filter_map(|agent| client_source(agent, found, &state_directory)));
     sources.extend(config.agents.iter().filter_map(|agent| function_source(agent, found)));
     sources.extend(release_sources(config, found));
@@ -145,6 +146,19 @@ fn alert_source(agent: &AgentConfig) -> Option<Source> {
         reasons: alerts::REASONS,
         interval: source.interval(),
         look: Look::Alerts(Box::new(source)),
+        wake: Arc::default(),
+        files: Vec::new(),
+    })
+}
+
+/// What the clients of an agent have logged: such an agent is not looked at through alerts.
+fn client_log_source(agent: &AgentConfig) -> Option<Source> {
+    let source = ClientLogSource::new(agent)?;
+    Some(Source {
+        id: SourceId::own(SourceKind::Alerts, Label::new(agent.name.as_str())),
+        reasons: alerts::REASONS,
+        interval: source.interval(),
+        look: Look::ClientLogs(Box::new(source)),
         wake: Arc::default(),
         files: Vec::new(),
     })

@@ -24,6 +24,31 @@ impl Default for Rows {
     }
 }
 
+impl Rows {
+    /// By the separator that divides every row alike, where both occur; a tab, where both do: it is in a cell more rarely than a comma.
+    /// None where neither does.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let by = |separator| Self { separator, ..Self::default() };
+        let (tabs, commas) = (by(b'\t'), by(b','));
+        match (text.contains('\t'), text.contains(',')) {
+            (true, true) => [tabs, commas].into_iter().find(|rows| rows.divide_alike(text)),
+            (true, false) => Some(tabs),
+            (false, _) => Some(commas),
+        }
+    }
+
+    /// Into as many cells, of which there are more than one.
+    fn divide_alike(self, text: &str) -> bool {
+        let (mut width, mut is_alike) = (None, true);
+        let read = each(text, self, |cells| {
+            if cells.iter().any(|cell| !cell.trim().is_empty()) {
+                is_alike &= cells.len() > 1 && *width.get_or_insert(cells.len()) == cells.len();
+            }
+        });
+        read.is_ok() && width.is_some() && is_alike
+    }
+}
+
 /// Whether the last quotation mark has a second one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LastCell {

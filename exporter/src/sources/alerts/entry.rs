@@ -27,17 +27,17 @@ pub(super) struct Entry {
     pub(super) at: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum EntryKind {
-    /// A terminal that could not authenticate itself.
+    /// A terminal that could not authenticate itself, or a client that could not authenticate its server.
     Failed(Sender),
     /// The folder of logs was touched without right, or seems so; on which machine, and whether it is the false alert of the notice there.
     Folder { machine: u64, is_false: bool },
 }
 
-/// How entries are read.
+/// How alerts are read.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(super) struct AlertReading {
     pub(super) facts: AlertFacts,
     /// That of the host which has logged them.
     pub(super) zone: TimeZone,
@@ -58,7 +58,7 @@ pub(super) struct Columns {
     account: Option<usize>,
 }
 
-impl Reading {
+impl AlertReading {
     /// What tells that a text is one of these alerts.
     pub(super) fn words(&self) -> Vec<&'static str> {
         let AlertFacts { fields, failed, sender, folder, .. } = self.facts;
@@ -112,7 +112,7 @@ impl Reading {
         let has_failed = value(kind).trim() == self.facts.failed;
         let folder = || self.folder(machine(value(computer)), value(account));
         let kind = self.kind_of(has_failed, value(detail), value(item), folder)?;
-        Some(Entry { kind, at: self.time(value(time)) })
+        Some(Entry { kind, at: time_in(value(time), &self.zone) })
     }
 
     fn kind_of(
@@ -154,9 +154,9 @@ impl Reading {
         };
         let has_failed = cells.iter().any(|cell| cell.contains(self.facts.failed));
         let kind = self.kind_of(has_failed, with(self.facts.sender), with(self.facts.folder), folder)?;
-        let of_column = columns.time.and_then(|at| self.time(cells.get(at)?));
-        let of_one_cell = || cells.iter().find_map(|cell| self.time(cell));
-        let of_two_cells = || cells.windows(2).find_map(|pair| self.time(&pair.join(" ")));
+        let of_column = columns.time.and_then(|at| time_in(cells.get(at)?, &self.zone));
+        let of_one_cell = || cells.iter().find_map(|cell| time_in(cell, &self.zone));
+        let of_two_cells = || cells.windows(2).find_map(|pair| time_in(&pair.join(" "), &self.zone));
         Some(Entry { kind, at: of_column.or_else(of_one_cell).or_else(of_two_cells) })
     }
 
@@ -169,24 +169,24 @@ impl Reading {
         let address = address.trim().split('%').next().unwrap_or_default();
         Some(address.parse().map_or(Sender::Unreadable, |address: IpAddr| Sender::Address(address.to_canonical())))
     }
+}
 
-    /// YYYY/MM/DD hh:mm:ss, with other marks between the numbers of the day and fractions of a second where there are such.
-    fn time(&self, text: &str) -> Option<Timestamp> {
-        let mut words = text.split([' ', '\t', 'T']).filter(|word| !word.is_empty());
-        let (day, clock) = (words.next()?, words.next()?);
-        let mut day = day.split(['/', '-']);
-        let (year, month, date) = (day.next()?.parse().ok()?, day.next()?.parse().ok()?, day.next()?.parse().ok()?);
-        let mut clock = clock.split(':');
-        let (hour, minute) = (clock.next()?.parse().ok()?, clock.next()?.parse().ok()?);
-        let second = clock.next().unwrap_or("0");
-        let (second, fraction) = second.split_once('.').unwrap_or((second, "0"));
-        let is_more = day.next().is_some() || clock.next().is_some() || words.next().is_some();
-        if is_more || year < FIRST_YEAR || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let told = DateTime::new(year, month, date, hour, minute, second.parse().ok()?, 0).ok()?;
-        Some(told.to_zoned(self.zone.clone()).ok()?.timestamp())
+/// YYYY/MM/DD hh:mm:ss, with other marks between the numbers of the day and fractions of a second where there are such.
+pub(super) fn time_in(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let mut words = text.split([' ', '\t', 'T']).filter(|word| !word.is_empty());
+    let (day, clock) = (words.next()?, words.next()?);
+    let mut day = day.split(['/', '-']);
+    let (year, month, date) = (day.next()?.parse().ok()?, day.next()?.parse().ok()?, day.next()?.parse().ok()?);
+    let mut clock = clock.split(':');
+    let (hour, minute) = (clock.next()?.parse().ok()?, clock.next()?.parse().ok()?);
+    let second = clock.next().unwrap_or("0");
+    let (second, fraction) = second.split_once('.').unwrap_or((second, "0"));
+    let is_more = day.next().is_some() || clock.next().is_some() || words.next().is_some();
+    if is_more || year < FIRST_YEAR || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
+    let told = DateTime::new(year, month, date, hour, minute, second.parse().ok()?, 0).ok()?;
+    Some(told.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
 #[cfg(test)]
@@ -202,9 +202,9 @@ pub(super) mod tests {
         アラート項目:SKYSEAセキュリティ通知/認証失敗\nアラート条件:\nアラート処理:メール\n\
         ----------------------------------------------------\n";
 
-    pub(in crate::sources::alerts) fn reading() -> Reading {
+    pub(in crate::sources::alerts) fn reading() -> AlertReading {
         let facts = Product::Skysea.facts().alerts.expect("it is known by its alerts");
-        Reading { facts, zone: TimeZone::get("Asia/Tokyo").expect("a zone"), false_on: Some(machine("Master")) }
+        AlertReading { facts, zone: TimeZone::get("Asia/Tokyo").expect("a zone"), false_on: Some(machine("Master")) }
     }
 
     pub(in crate::sources::alerts) fn failed(address: &str, at: Option<&str>) -> Entry {
@@ -307,7 +307,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(reading().mail(&mail.replace(from, to)), folder(name, false), "{from} as {to}");
         }
-        assert_eq!(Reading { false_on: None, ..reading() }.mail(&mail), folder("MASTER", false));
+        assert_eq!(AlertReading { false_on: None, ..reading() }.mail(&mail), folder("MASTER", false));
     }
 
     #[test]

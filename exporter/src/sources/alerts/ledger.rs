@@ -34,7 +34,7 @@ pub(super) struct Ledger {
 }
 
 /// What makes two alerts one. A server and its mails tell no more of a second: two failures of one terminal within it are one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     At(Timestamp, EntryKind),
     /// Without a time: the same text.
@@ -45,18 +45,18 @@ impl Ledger {
     /// Notes an alert of a text with this digest. One without a time that can be right is as old as what it was read from was when it was
     /// seen there first. What its time is called makes it the same alert whatever our clock says then and later.
     pub(super) fn note(&mut self, entry: &Entry, digest: u64, arrived: Timestamp, now: Timestamp) {
-        let key = entry.at.map_or(Key::Text(digest, entry.kind), |at| Key::At(at, entry.kind));
+        let key = entry.at.map_or_else(|| Key::Text(digest, entry.kind.clone()), |at| Key::At(at, entry.kind.clone()));
         let usable = entry.at.filter(|at| *at <= now + AHEAD && !self.first.contains_key(&key));
-        let at = usable.map_or_else(|| *self.first.entry(key).or_insert(arrived.min(now)), |at| at.min(now));
+        let at = usable.map_or_else(|| *self.first.entry(key.clone()).or_insert(arrived.min(now)), |at| at.min(now));
         shorten(&mut self.first);
         if at > now - WINDOW {
             self.alerts.entry(key).or_insert(at);
             shorten(&mut self.alerts);
         }
-        if let EntryKind::Failed(sender) = entry.kind
+        if let EntryKind::Failed(sender) = &entry.kind
             && at > now - KEPT
         {
-            let last = self.last.entry(sender).or_insert(at);
+            let last = self.last.entry(sender.clone()).or_insert(at);
             *last = at.max(*last);
             shorten(&mut self.last);
         }
@@ -65,28 +65,28 @@ impl Ledger {
     pub(super) fn counts(&mut self, now: Timestamp) -> AlertCounts {
         self.alerts.retain(|_, at| *at > now - WINDOW);
         self.last.retain(|_, at| *at > now - KEPT);
-        let mut failures: BTreeMap<Sender, usize> = BTreeMap::new();
+        let mut failures: BTreeMap<&Sender, usize> = BTreeMap::new();
         let (mut folder, mut ahead) = (FolderAlerts::default(), 0);
         for key in self.alerts.keys() {
             let (Key::At(_, kind) | Key::Text(_, kind)) = key;
             match kind {
-                EntryKind::Failed(sender) => *failures.entry(*sender).or_default() += 1,
+                EntryKind::Failed(sender) => *failures.entry(sender).or_default() += 1,
                 EntryKind::Folder { is_false: true, .. } => folder.false_ones += 1,
                 EntryKind::Folder { is_false: false, .. } => folder.unexplained += 1,
             }
             ahead += usize::from(matches!(key, Key::At(at, _) if *at > now + AHEAD));
         }
-        let failures = |sender| failures.get(sender).copied().unwrap_or_default();
+        let failures = |sender: &Sender| failures.get(sender).copied().unwrap_or_default();
         let mut senders: Vec<_> = self
             .last
             .iter()
-            .map(|(sender, last)| SenderSeen { sender: *sender, failures: failures(sender), last: *last })
+            .map(|(sender, last)| SenderSeen { sender: sender.clone(), failures: failures(sender), last: *last })
             .collect();
-        senders.sort_by(|one, other| other.last.cmp(&one.last).then(one.sender.cmp(&other.sender)));
+        senders.sort_by(|one, other| other.last.cmp(&one.last).then_with(|| one.sender.cmp(&other.sender)));
         senders.sort_by_key(|it| !(it.failures > 0 && self.told.contains(&it.sender)));
         let others = senders.split_off(senders.len().min(MAX_SENDERS));
-        senders.sort_by(|one, other| other.last.cmp(&one.last).then(one.sender.cmp(&other.sender)));
-        self.told = senders.iter().map(|it| it.sender).collect();
+        senders.sort_by(|one, other| other.last.cmp(&one.last).then_with(|| one.sender.cmp(&other.sender)));
+        self.told = senders.iter().map(|it| it.sender.clone()).collect();
         let left_out = LeftOutSenders { senders: others.len(), failures: others.iter().map(|it| it.failures).sum() };
         AlertCounts { senders, left_out, folder, ahead, is_part: false }
     }
@@ -98,7 +98,7 @@ pub(super) fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 }
 
 /// Of twice as many as are kept, the newer half: so that one alert more costs nothing.
-fn shorten<K: Copy + Ord>(kept: &mut BTreeMap<K, Timestamp>) {
+fn shorten<K: Ord>(kept: &mut BTreeMap<K, Timestamp>) {
     if kept.len() >= 2 * MAX_KEPT {
         let mut times: Vec<_> = kept.values().copied().collect();
         let (_, middle, _) = times.select_nth_unstable(MAX_KEPT);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn seen(counts: &AlertCounts) -> Vec<(Sender, usize)> {
-        counts.senders.iter().map(|it| (it.sender, it.failures)).collect()
+        counts.senders.iter().map(|it| (it.sender.clone(), it.failures)).collect()
     }
 
     #[test]
@@ -207,6 +207,19 @@ mod tests {
         let counts = ledger.counts(NOW);
         assert_eq!((counts.senders.len(), counts.left_out), (100, LeftOutSenders { senders: 21, failures: 21 }));
         assert_eq!(counts.senders[0].sender, sender(0));
+    }
+
+    #[test]
+    fn a_hundred_clients_are_told_one_by_one_and_the_others_together() {
+        let mut ledger = Ledger::default();
+        for number in 0..130_u8 {
+            let name = crate::snapshot::ClientName::parse(&format!("PC-{number}")).expect("a name");
+            let kind = EntryKind::Failed(Sender::Client(name));
+            ledger.note(&Entry { kind, at: Some(NOW - HOUR) }, 1, NOW, NOW);
+        }
+        let counts = ledger.counts(NOW);
+        assert_eq!((counts.senders.len(), counts.left_out), (100, LeftOutSenders { senders: 30, failures: 30 }));
+        assert_eq!(counts.failures(), 130);
     }
 
     #[test]

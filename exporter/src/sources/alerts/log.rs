@@ -1,17 +1,17 @@
 //! The rows of an exported log: CSV.
 
-use super::entry::{Columns, Entry, Reading};
+use super::entry::{AlertReading, Columns, Entry};
 use crate::sources::rows::{self, Rows};
 use crate::sources::text::{decoded, digest, narrowed};
 
 /// The alerts of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same.
-pub(super) fn entries(log: &[u8], reading: &Reading) -> Vec<(u64, Entry)> {
+pub(super) fn entries(log: &[u8], reading: &AlertReading) -> Vec<(u64, Entry)> {
     let text = narrowed(&decoded(log, None, &reading.words()));
     rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
 }
 
 /// None where a quotation mark has no second one, unless it is near the end: the log may be written to.
-fn rows(text: &str, quoted: bool, reading: &Reading) -> Option<Vec<(u64, Entry)>> {
+fn rows(text: &str, quoted: bool, reading: &AlertReading) -> Option<Vec<(u64, Entry)>> {
     let (mut entries, mut columns) = (Vec::new(), Columns::default());
     let read = rows::each(text, Rows { quoted, ..Rows::default() }, |cells| match reading.header(cells) {
         Some(header) => columns = header,
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     /// What the rows tell.
-    fn entries(log: &[u8], reading: &Reading) -> Vec<Entry> {
+    fn entries(log: &[u8], reading: &AlertReading) -> Vec<Entry> {
         super::entries(log, reading).into_iter().map(|(_, entry)| entry).collect()
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use mailparse::{MailHeaderMap, ParsedMail};
 
-use super::entry::{Entry, Reading};
+use super::entry::{AlertReading, Entry};
 use crate::sources::text::decoded;
 
 /// Mailers make two or three. The reader of mails calls itself for parts within parts, up to a hundred times, which are more than a
@@ -16,7 +16,7 @@ const MAX_PARTS: usize = 32;
 const FIRST: Timestamp = Timestamp::constant(946_684_800, 0);
 
 /// The alerts of a mail, in their order. A mail that cannot be taken apart is read as text.
-pub(super) fn entries(mail: &[u8], reading: &Reading) -> Vec<Entry> {
+pub(super) fn entries(mail: &[u8], reading: &AlertReading) -> Vec<Entry> {
     let parsed = if is_deep(mail) { None } else { mailparse::parse_mail(mail).ok() };
     let plain = parsed.as_ref().and_then(first_plain);
     let body =

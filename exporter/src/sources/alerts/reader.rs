@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
-use super::entry::{Entry, Reading};
+use super::client_log::{ClientLog, ClientLogReading, LogFault};
+use super::entry::{AlertReading, Entry};
 use super::ledger::{KEPT, Ledger, locked};
 use super::mailbox::Boxed;
 use super::{REASONS, log, mail, mailbox};
-use crate::config::{ObserveConfig, PathPattern};
+use crate::config::PathPattern;
 use crate::platform::{self, FileEnds, FileError, FileIdentity};
 use crate::snapshot::Trouble;
 use crate::sources::files::{CandidateFile, find};
@@ -45,10 +46,36 @@ pub(super) struct Reader {
     logs: Vec<PathPattern>,
     reading: Reading,
     /// The files that were read, and which they were then.
-    known: HashMap<(PathBuf, Holds), FileIdentity>,
+    known: HashMap<(PathBuf, Holds), Known>,
     /// Where the last look had read enough: the next begins there, so that no file waits for ever.
     stopped_at: Option<PathBuf>,
     ledger: Arc<Mutex<Ledger>>,
+}
+
+/// How what lies in a file is read.
+#[derive(Clone, Debug)]
+pub(super) enum Reading {
+    /// As alerts, by the words of a vendor's notice.
+    Alerts(AlertReading),
+    /// As the log of a product's clients, by the words of the configuration. No mails are named with it.
+    ClientLog(ClientLogReading),
+}
+
+/// What is known of a file that was read.
+#[derive(Clone, Debug)]
+struct Known {
+    identity: FileIdentity,
+    /// Why not all of it could be read: that stays so until it changes.
+    fault: Option<Trouble>,
+}
+
+/// What a look came to.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// What kept it from being a whole one.
+    pub(super) trouble: Option<Trouble>,
+    /// When the newest of the files changed.
+    pub(super) newest: Option<Timestamp>,
 }
 
 /// What a look may still read.
@@ -71,26 +98,33 @@ struct Place {
 }
 
 impl Reader {
-    pub(super) fn new(observe: &ObserveConfig, reading: Reading, ledger: Arc<Mutex<Ledger>>) -> Self {
-        let (mails, logs) = (observe.mails.clone(), observe.logs.clone());
+    pub(super) fn new(
+        mails: Vec<PathPattern>,
+        logs: Vec<PathPattern>,
+        reading: Reading,
+        ledger: Arc<Mutex<Ledger>>,
+    ) -> Self {
         Self { mails, logs, reading, known: HashMap::new(), stopped_at: None, ledger }
     }
 
-    /// Reads what is new; tells what kept the look from being a whole one.
-    pub(super) fn look(&mut self, now: Timestamp) -> Option<Trouble> {
+    /// Reads what is new.
+    pub(super) fn look(&mut self, now: Timestamp) -> Looked {
         let (mut places, mut trouble) = self.places(now);
         let stopped = self.stopped_at.take();
         let begins_at = places.iter().position(|place| Some(&place.file.path) == stopped.as_ref());
         places.rotate_left(begins_at.unwrap_or_default());
-        let mut known = std::mem::take(&mut self.known);
+        let (mut known, mut newest) = (std::mem::take(&mut self.known), None);
         let mut left = Budget { files: MAX_READ, bytes: MAX_BYTES };
         for Place { file, holds } in places {
             let key = (file.path.clone(), holds);
             match self.read(&file, holds, known.remove(&key), &mut left, now) {
-                Ok(Some(identity)) => {
-                    self.known.insert(key, identity);
+                Ok((read, is_settled)) => {
+                    newest = newest.max(Some(read.identity.modified));
+                    trouble = trouble.or_else(|| read.fault.clone());
+                    if is_settled {
+                        self.known.insert(key, read);
+                    }
                 }
-                Ok(None) => {}
                 // It was moved or removed while we looked.
                 Err(error) if error.reason == "not_found" && !file.must_exist => {}
                 Err(error) => {
@@ -98,7 +132,8 @@ impl Reader {
                 }
             }
         }
-        trouble
+        let newest = newest.and_then(|at| Timestamp::from_nanosecond(at).ok());
+        Looked { trouble, newest }
     }
 
     /// The files that are there, each once, and what kept the search from being a whole one.
@@ -125,20 +160,23 @@ impl Reader {
         (places, first)
     }
 
-    /// Reads a file unless it is the one that was read before; which it is, if it need not be read again.
+    /// Reads a file unless it is the one that was read before; what is known of it then, and whether it need not be read again.
     fn read(
         &mut self,
         file: &CandidateFile,
         holds: Holds,
-        before: Option<FileIdentity>,
+        before: Option<Known>,
         left: &mut Budget,
         now: Timestamp,
-    ) -> Result<Option<FileIdentity>, Trouble> {
+    ) -> Result<(Known, bool), Trouble> {
         let path = &file.path;
         let failed = |error: FileError| Trouble::new(known_reason(error.reason()), error);
         let identity = platform::identify(path).map_err(failed)?;
-        if before.is_some_and(|before| before == identity) || !file.must_exist && is_old(identity.modified, now) {
-            return Ok(Some(identity));
+        if let Some(before) = before.filter(|before| before.identity == identity) {
+            return Ok((before, true));
+        }
+        if !file.must_exist && is_old(identity.modified, now) {
+            return Ok((Known { identity, fault: None }, true));
         }
         if left.files == 0 || left.bytes < identity.size.min(MAX_END) {
             self.stopped_at.get_or_insert_with(|| path.clone());
@@ -148,33 +186,60 @@ impl Reader {
         let ends = platform::read_ends(path, 0, MAX_END).map_err(failed)?;
         left.files -= 1;
         left.bytes = left.bytes.saturating_sub(ends.tail.len() as u64);
-        self.take(&ends, holds, now);
-        Ok(is_settled(&ends.identity, now).then_some(ends.identity))
+        let fault = self.take(&ends, holds, now);
+        let fault = fault.map(|fault| Trouble::new(fault.reason(), format!("{}: {fault}", path.display())));
+        let is_settled = is_settled(&ends.identity, now);
+        Ok((Known { identity: ends.identity, fault }, is_settled))
     }
 
-    fn take(&self, ends: &FileEnds, holds: Holds, now: Timestamp) {
+    fn take(&self, ends: &FileEnds, holds: Holds, now: Timestamp) -> Option<LogFault> {
         let arrived = Timestamp::from_nanosecond(ends.identity.modified).unwrap_or(now);
-        let alerts = alerts(&ends.tail, ends.tail_at == 0, holds, &self.reading);
+        let Taken { entries, fault } = taken(&ends.tail, ends.tail_at == 0, holds, &self.reading);
         let mut ledger = locked(&self.ledger);
-        for (digest, entry) in alerts {
+        for (digest, entry) in entries {
             ledger.note(&entry, digest, arrived, now);
         }
+        fault
     }
 }
 
-/// The alerts of a file's end, each with a number that two texts do not share by chance.
-pub(super) fn alerts(bytes: &[u8], is_whole: bool, holds: Holds, reading: &Reading) -> Vec<(u64, Entry)> {
-    let mails = match holds {
+/// What is taken from a file.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Each with a number that two texts do not share by chance.
+    pub(super) entries: Vec<(u64, Entry)>,
+    pub(super) fault: Option<LogFault>,
+}
+
+/// What a file's end tells.
+pub(super) fn taken(bytes: &[u8], is_whole: bool, holds: Holds, reading: &Reading) -> Taken {
+    match (reading, holds) {
         // A row that was cut tells nothing that is not so.
-        Holds::Log => return log::entries(bytes, reading),
-        Holds::Mails if !is_whole || mailbox::is_box(bytes) => mailbox::mails(bytes, MAX_IN_BOX),
-        Holds::Mails => vec![Boxed::single(bytes)],
+        (Reading::Alerts(reading), Holds::Log) => Taken { entries: log::entries(bytes, reading), fault: None },
+        (Reading::Alerts(reading), Holds::Mails) => Taken { entries: of_mails(bytes, is_whole, reading), fault: None },
+        // Without its beginning it has no heading, and where the newest entries stand is not known.
+        (Reading::ClientLog(_), Holds::Log) if !is_whole => {
+            Taken { fault: Some(LogFault::TooLarge), ..Taken::default() }
+        }
+        (Reading::ClientLog(reading), Holds::Log) => {
+            let ClientLog { failures, fault } = reading.read(bytes);
+            Taken { entries: failures, fault }
+        }
+        (Reading::ClientLog(_), Holds::Mails) => Taken::default(),
+    }
+}
+
+fn of_mails(bytes: &[u8], is_whole: bool, reading: &AlertReading) -> Vec<(u64, Entry)> {
+    let mails = if !is_whole || mailbox::is_box(bytes) {
+        mailbox::mails(bytes, MAX_IN_BOX)
+    } else {
+        vec![Boxed::single(bytes)]
     };
     mails.into_iter().filter(|it| it.mail.len() <= MAX_MAIL).flat_map(|it| of_mail(it, reading)).collect()
 }
 
 /// An alert that does not tell when it was is as old as its mail.
-fn of_mail(boxed: Boxed<'_>, reading: &Reading) -> Vec<(u64, Entry)> {
+fn of_mail(boxed: Boxed<'_>, reading: &AlertReading) -> Vec<(u64, Entry)> {
     let sent_at = || mail::sent_at(boxed.mail).or_else(|| boxed.came_at());
     // The last mail of a box has an empty line after it once there is another.
     let of_text = digest(boxed.mail.trim_ascii_end());
@@ -250,7 +315,12 @@ fn known_reason(reason: &'static str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::config::LogColumns;
 
     #[test]
     fn a_file_is_read_once_more_where_it_changed_just_now_and_not_where_its_clock_is_ahead() {
@@ -260,5 +330,23 @@ mod tests {
             let identity = FileIdentity { device: 0, inode: 0, size: 0, modified: changed, changed };
             assert_eq!(is_settled(&identity, now), settled, "{seconds}");
         }
+    }
+    #[test]
+    fn why_a_log_of_clients_cannot_be_counted_is_told_until_it_changes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log.csv");
+        fs::write(&path, "When,Who\n").expect("a file");
+        let pattern = PathPattern::parse(&path.display().to_string()).expect("a path");
+        let reading = ClientLogReading::of(&["failed".to_owned()], LogColumns::default(), TimeZone::UTC);
+        let mut reader = Reader::new(Vec::new(), vec![pattern], Reading::ClientLog(reading), Arc::default());
+        // Late enough for the file to be settled, so that it is read once.
+        let later = Timestamp::now() + Duration::from_mins(1);
+        for _ in 0..2 {
+            let Looked { trouble, newest } = reader.look(later);
+            assert_eq!((trouble.map(|it| it.reason), newest.is_some()), (Some("unknown_format"), true));
+        }
+        assert_eq!(reader.known.len(), 1);
+        fs::write(&path, "Time,Computer\n").expect("a file");
+        assert!(reader.look(later).trouble.is_none());
     }
 }

@@ -1,23 +1,17 @@
 //! The alerts of one agent, and what its configuration says of it.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kagiban_agents::{AlertFacts, Component, Concern, Guide, guide};
 
-use super::entry::{Reading, machine};
-use super::ledger::{Ledger, locked};
-use super::reader::Reader;
-use crate::blocking::Work;
+use super::entry::{AlertReading, machine};
+use super::files::WatchedFiles;
+use super::reader::Reading;
 use crate::config::{AgentConfig, EngineStart, ObserveConfig};
 use crate::platform;
 use crate::snapshot::{AlertCounts, AlertsSeen, Label, Observation, ReleaseSeen, Trouble};
-use crate::sources::blocking::Blocking;
-
-/// A first look at thousands of mails takes a second or two.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Looks at the alerts of one agent.
 #[derive(Debug)]
@@ -25,10 +19,7 @@ pub(in crate::sources) struct AlertSource {
     agent: AgentConfig,
     observe: ObserveConfig,
     guide: Option<&'static Guide>,
-    reading: Reading,
-    /// Apart from its reader: what was seen is told while a folder hangs, too.
-    ledger: Arc<Mutex<Ledger>>,
-    reader: Blocking<Reader, Option<Trouble>>,
+    files: WatchedFiles,
 }
 
 impl AlertSource {
@@ -39,14 +30,9 @@ impl AlertSource {
         let guide = guide(agent.product.id());
         let zone = observe.time_zone.as_ref().map_or_else(TimeZone::system, |zone| zone.0.clone());
         let false_on = false_on(&releases(agent, &observe, guide), facts, &observe);
-        Some(Self {
-            agent: agent.clone(),
-            observe,
-            guide,
-            reading: Reading { facts, zone, false_on },
-            ledger: Arc::default(),
-            reader: Blocking::new(Work::Files, DEADLINE),
-        })
+        let reading = Reading::Alerts(AlertReading { facts, zone, false_on });
+        let files = WatchedFiles::new(observe.mails.clone(), observe.logs.clone(), reading);
+        Some(Self { agent: agent.clone(), observe, guide, files })
     }
 
     pub(in crate::sources) const fn interval(&self) -> Duration {
@@ -55,13 +41,9 @@ impl AlertSource {
 
     /// What the configuration says of the product, and what was seen before, is told whatever becomes of the files.
     pub(in crate::sources) async fn look(&mut self) -> (Observation, Option<Trouble>) {
-        let fresh = || Reader::new(&self.observe, self.reading.clone(), Arc::clone(&self.ledger));
-        let trouble = self.reader.run(fresh, |reader: &mut Reader| reader.look(Timestamp::now())).await;
-        let trouble = trouble.unwrap_or_else(Some);
-        let counts = self.observe.names_files().then(|| {
-            let counts = locked(&self.ledger).counts(Timestamp::now());
-            AlertCounts { is_part: trouble.is_some(), ..counts }
-        });
+        let (counts, looked) = self.files.look(Timestamp::now()).await;
+        let trouble = looked.trouble;
+        let counts = self.observe.names_files().then(|| AlertCounts { is_part: trouble.is_some(), ..counts });
         (Observation::Alerts(self.seen(counts, platform::booted_at())), trouble)
     }
 

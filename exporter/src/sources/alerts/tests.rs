@@ -5,9 +5,9 @@ use std::path::Path;
 use encoding_rs::{ISO_2022_JP, SHIFT_JIS, UTF_8};
 use proptest::prelude::*;
 
-use super::reader::{Holds, MAX_MAIL};
+use super::reader::MAX_MAIL;
 use super::*;
-use crate::snapshot::{AlertsSeen, FolderAlerts, Observation, Sender};
+use crate::snapshot::{AlertsSeen, ClientLogsSeen, FolderAlerts, Observation, Sender};
 use crate::{config, platform};
 
 /// What is told of an agent of this configuration.
@@ -271,6 +271,103 @@ fn a_terminal_without_an_address_has_a_name_of_its_own() {
     assert_eq!(Sender::Unreadable.to_string(), "unreadable");
 }
 
+/// What the clients of an agent are told to have logged.
+struct ClientScene {
+    root: tempfile::TempDir,
+    source: ClientLogSource,
+}
+
+/// Written as long ago as this many minutes.
+type Age = u64;
+
+impl ClientScene {
+    fn new(rest: &str) -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let files = root.path().join("*.csv").display().to_string();
+        let logs = format!("files: ['{files}'], failureWords: [failed], timeZone: UTC{rest}");
+        let text = format!("agents: [{{name: av, product: apex-one, clientLogs: {{{logs}}}}}]\n");
+        let config = config::parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{error}"));
+        Self { root, source: ClientLogSource::new(&config.agents[0]).expect("it has a log") }
+    }
+
+    fn export(&self, name: &str, age: Age, rows: &[String]) {
+        let path = self.root.path().join(name);
+        fs::write(&path, format!("Time,Computer,Message\n{}", rows.concat())).expect("a file");
+        let at = std::time::SystemTime::now() - std::time::Duration::from_mins(age);
+        fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(at)).expect("its time");
+    }
+
+    async fn look(&mut self) -> (ClientLogsSeen, Option<&'static str>) {
+        let (observation, trouble) = self.source.look().await;
+        let Observation::ClientLogs(seen) = observation else { panic!("{observation:?}") };
+        (seen, trouble.map(|trouble| trouble.reason))
+    }
+}
+
+/// An entry of a failure, logged as many minutes ago.
+fn refused(client: &str, minutes: i64) -> String {
+    let at = Timestamp::now().checked_sub(jiff::SignedDuration::from_mins(minutes)).expect("a time");
+    format!("{},{client},authentication failed\n", at.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d %H:%M:%S"))
+}
+
+fn clients(seen: &ClientLogsSeen) -> Vec<(String, usize)> {
+    let mut clients: Vec<_> = seen.counts.senders.iter().map(|it| (it.sender.to_string(), it.failures)).collect();
+    clients.sort();
+    clients
+}
+
+#[tokio::test]
+async fn an_entry_of_a_client_counts_once_however_often_it_is_exported_and_by_its_own_time() {
+    let mut scene = ClientScene::new("");
+    let (old, new) = ([refused("PC-01", 30 * 60), refused("PC-01", 90)], [refused("PC-02", 80), refused("PC-01", 85)]);
+    scene.export("1.csv", 60, &old);
+    scene.look().await;
+    scene.export("1.csv", 40, &[&old[..], &new].concat());
+    scene.export("2.csv", 20, &[&new[..], &old].concat());
+    let (seen, trouble) = scene.look().await;
+    assert_eq!((clients(&seen), trouble), (vec![("PC-01".to_owned(), 2), ("PC-02".to_owned(), 1)], None));
+}
+
+#[tokio::test]
+async fn what_clients_have_logged_is_known_until_an_hour_before_the_newest_export() {
+    let mut scene = ClientScene::new("");
+    let (seen, trouble) = scene.look().await;
+    assert_eq!((seen.known_until, seen.counts.tells(0), trouble), (None, false, Some("not_found")), "no file is there");
+    for (age, is_told) in [(0, true), (22 * 60, true), (24 * 60, false)] {
+        scene.export("1.csv", age, &[]);
+        let (seen, trouble) = scene.look().await;
+        let until = seen.known_until.expect("it is known").duration_until(Timestamp::now()).as_mins();
+        let hour_before = i64::try_from(age + 60).expect("a number");
+        assert!((hour_before..hour_before + 5).contains(&until), "{age}: {until}");
+        assert_eq!((seen.counts.tells(0), trouble), (is_told, None), "{age}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_understood_stays_a_trouble_and_hides_no_failure_of_another() {
+    let mut scene = ClientScene::new("");
+    scene.export("1.csv", 20, &[refused("PC-01", 90)]);
+    for (bytes, reason) in [
+        (b"Time,Computer,Message\n2026/06/0".to_vec(), "cut_short"),
+        (b"When,Who,What\n".to_vec(), "unknown_format"),
+        (vec![b'\n'; 16 * 1024 * 1024 + 1], "too_large"),
+    ] {
+        fs::write(scene.root.path().join("2.csv"), bytes).expect("a file");
+        for _ in 0..2 {
+            let (seen, trouble) = scene.look().await;
+            assert_eq!((trouble, seen.known_until), (Some(reason), None));
+            assert_eq!(clients(&seen), [("PC-01".to_owned(), 1)], "{reason}");
+            assert!(!seen.counts.tells(0), "{reason}");
+        }
+    }
+    let settled = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+    let file = fs::File::options().write(true).open(scene.root.path().join("2.csv")).expect("the file");
+    file.set_modified(settled).expect("its time");
+    assert_eq!(scene.look().await.1, Some("too_large"));
+    fs::remove_file(scene.root.path().join("2.csv")).expect("it is there");
+    assert_eq!(scene.look().await.1, None);
+}
+
 proptest! {
     #[test]
     fn a_damaged_mail_box_or_log_tells_of_terminals_or_of_none(
@@ -300,8 +397,8 @@ proptest! {
         let text: String = String::from_utf8_lossy(&bytes).split_whitespace().collect();
         let rest = &bytes[at.index(bytes.len())..];
         for (bytes, holds, is_whole) in [(&bytes[..], Holds::Mails, true), (&bytes[..], Holds::Log, false), (rest, Holds::Mails, false)] {
-            let counts = fuzz(bytes, holds).expect("a product has alerts");
-            let told: BTreeSet<_> = counts.senders.iter().map(|it| it.sender).collect();
+            let counts = alerts(bytes, holds).expect("a product has alerts");
+            let told: BTreeSet<_> = counts.senders.iter().map(|it| it.sender.clone()).collect();
             for sender in &told {
                 let stands = |address: &std::net::IpAddr| address.to_string() == "192.0.2.10" || text.contains(&address.to_string());
                 prop_assert!(!matches!(sender, Sender::Address(address) if !stands(address)), "{sender} is not in {text}");

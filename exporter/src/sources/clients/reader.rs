@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use crate::config::ListColumn;
 use crate::platform;
 use crate::snapshot::{ClientName, LackingClients};
+use crate::sources::heading::{client_in, is_blank, is_machine, plain};
 use crate::sources::rows::{self, Endless, LastCell, Rows};
-use crate::sources::text::narrowed;
 
 /// More clients than any server has.
 const MAX_ROWS: usize = 200_000;
@@ -24,32 +24,6 @@ const MAX_ROWS: usize = 200_000;
 const SAMPLE: usize = 100;
 pub(super) const MAX_COLUMNS: usize = 32;
 
-/// What a column with a client's name is called, without spaces and in small letters: what a machine is called, and what may follow.
-const MACHINES: [&str; 22] = [
-    "agent",
-    "client",
-    "computer",
-    "device",
-    "endpoint",
-    "host",
-    "machine",
-    "pc",
-    "securityagent",
-    "terminal",
-    "エンドポイント",
-    "エージェント",
-    "クライアント",
-    "コンピュータ",
-    "コンピューター",
-    "セキュリティエージェント",
-    "セキュリティエージェントのエンドポイント",
-    "デバイス",
-    "ホスト",
-    "マシン",
-    "端末",
-    "端末機",
-];
-const NAME: [&str; 6] = ["", "name", "hostname", "名", "の名前", "名称"];
 /// What other columns are called: by them a heading is known as one.
 const OTHERS: [&str; 19] = [
     "domain",
@@ -129,7 +103,7 @@ pub(super) fn read(bytes: &[u8], most: usize, configured: Option<&ListColumn>) -
     if is_garbled(bytes, &text) {
         return Err(NoList::Garbled);
     }
-    let divided = divided(&text)?;
+    let divided = Rows::of(&text).ok_or(NoList::Undivided)?;
     let shape = shape(&text, divided, configured)?;
     let (mut seen, mut listed, hasher) = (HashSet::new(), Named::up_to(most), RandomState::new());
     let mut is_heading = shape.heading.is_some();
@@ -176,28 +150,6 @@ fn is_garbled(bytes: &[u8], text: &str) -> bool {
     let is_mixed =
         || !is_utf_16 && std::str::from_utf8(bytes).is_err() && bytes.split(|byte| *byte == b'\n').any(is_japanese);
     text.chars().any(is_none) || is_mixed()
-}
-
-/// By the one that divides every row alike, where both occur; a tab, where both do: it is in a cell more rarely than a comma.
-fn divided(text: &str) -> Result<Rows, NoList> {
-    let by = |separator| Rows { separator, ..Rows::default() };
-    let (tabs, commas) = (by(b'\t'), by(b','));
-    match (text.contains('\t'), text.contains(',')) {
-        (true, true) => [tabs, commas].into_iter().find(|rows| divides_alike(text, *rows)).ok_or(NoList::Undivided),
-        (true, false) => Ok(tabs),
-        (false, _) => Ok(commas),
-    }
-}
-
-/// Into as many cells, of which there are more than one.
-fn divides_alike(text: &str, rows: Rows) -> bool {
-    let (mut width, mut is_alike) = (None, true);
-    let read = rows::each(text, rows, |cells| {
-        if !is_blank(cells) {
-            is_alike &= cells.len() > 1 && *width.get_or_insert(cells.len()) == cells.len();
-        }
-    });
-    read.is_ok() && width.is_some() && is_alike
 }
 
 /// Whether a configured word can be one of a heading.
@@ -266,7 +218,7 @@ impl Named {
     /// Two clients of one name are two, and named once.
     fn take(&mut self, cell: Option<&str>) {
         self.count += 1;
-        let Some(name) = cell.and_then(in_cell) else {
+        let Some(name) = cell.and_then(client_in) else {
             self.nameless += 1;
             self.blank += usize::from(cell.is_none_or(|cell| cell.trim().is_empty()));
             return;
@@ -315,7 +267,7 @@ fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<S
     let heading = match &known {
         Some(known) if known.is_sure => Some(Words::Sure),
         Some(_) => Some(Words::Guessed),
-        None => first.iter().all(|cell| in_cell(cell).is_none()).then_some(Words::Guessed),
+        None => first.iter().all(|cell| client_in(cell).is_none()).then_some(Words::Guessed),
     };
     match configured {
         Some(ListColumn::Heading(word)) => {
@@ -352,7 +304,7 @@ struct Column {
 
 impl Column {
     fn note(&mut self, cell: &str) {
-        match in_cell(cell) {
+        match client_in(cell) {
             Some(name) if is_address(&name) => _ = self.addresses.insert(name.as_str().to_owned()),
             Some(name) if !is_identifier(&name) => _ = self.names.insert(name.as_str().to_ascii_lowercase()),
             Some(_) | None => {}
@@ -391,33 +343,13 @@ impl Heading {
             return None;
         }
         let cells: Vec<String> = cells.iter().map(|cell| plain(cell)).collect();
-        let is_machine = |cell: &String| {
-            let of = |machine: &str| cell.strip_prefix(machine).is_some_and(|rest| NAME.contains(&rest));
-            MACHINES.into_iter().any(of)
-        };
         let known: Vec<_> = cells.iter().filter(|cell| is_machine(cell) || OTHERS.contains(&cell.as_str())).collect();
         let called = |word: &str| cells.iter().position(|cell| cell == word);
-        let machine = cells.iter().position(is_machine);
+        let machine = cells.iter().position(|cell| is_machine(cell));
         let names = machine.or_else(|| called("hostname")).or_else(|| called("name")).or_else(|| called("fqdn"));
         let is_sure = known.len() > 1 || known.iter().any(|word| !HOSTS_TOO.contains(&word.as_str()));
         (!known.is_empty()).then_some(Self { names, is_sure })
     }
-}
-
-/// A word of a heading without what is written in one way or the other.
-fn plain(cell: &str) -> String {
-    let marks = |c: &char| !c.is_whitespace() && !"_-()".contains(*c);
-    narrowed(cell).to_lowercase().chars().filter(marks).collect()
-}
-
-fn is_blank(cells: &[&str]) -> bool {
-    cells.iter().all(|cell| cell.trim().is_empty())
-}
-
-/// A name may have its domain before it.
-fn in_cell(cell: &str) -> Option<ClientName> {
-    let cell = cell.trim();
-    ClientName::parse(cell.rsplit_once('\\').map_or(cell, |(_, name)| name))
 }
 
 fn is_address(name: &ClientName) -> bool {

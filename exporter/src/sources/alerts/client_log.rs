@@ -1,0 +1,363 @@
+//! What clients have logged of a server that they could not authenticate: CSV that was exported from the server. No vendor has published a
+//! column of it, or a word.
+//!
+//! What cannot be understood is told as that, and never as a log without failures.
+
+use jiff::tz::TimeZone;
+
+use super::entry::{Entry, EntryKind, time_in};
+use crate::config::{ClientLogsConfig, ListColumn, LogColumns, MOST_LOG_COLUMNS};
+use crate::platform;
+use crate::snapshot::Sender;
+use crate::sources::heading::{client_in, is_blank, is_machine, plain};
+use crate::sources::rows::{self, LastCell, Rows};
+use crate::sources::text::{digest, narrowed};
+
+/// What a column with the time of an entry is called, as [`plain`] has it, the likeliest first. One of when the server got it is none.
+const TIMES: [&str; 12] = [
+    "date/time",
+    "datetime",
+    "dateandtime",
+    "timestamp",
+    "日時",
+    "発生日時",
+    "検出日時",
+    "ログ日時",
+    "date",
+    "日付",
+    "time",
+    "時刻",
+];
+
+/// How the log of a product's clients is read.
+#[derive(Clone, Debug)]
+pub(super) struct ClientLogReading {
+    /// Narrowed, in small letters.
+    words: Vec<String>,
+    columns: LogColumns,
+    zone: TimeZone,
+}
+
+/// What a log tells.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ClientLog {
+    /// In their order, each with the digest of its row: wherever the row comes to stand, it is the same.
+    pub(super) failures: Vec<(u64, Entry)>,
+    /// Why there may be others.
+    pub(super) fault: Option<LogFault>,
+}
+
+/// Why not all of a log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LogFault {
+    #[error(
+        "it ends in the middle of a row, or has a quotation mark without a second one: what exports it was stopped, or still writes"
+    )]
+    CutShort,
+    #[error(
+        "it has no row that names its columns: look at the file, and name the words of its heading, or the numbers of its columns, under \
+         clientLogs.columns"
+    )]
+    NoHeading,
+    #[error(
+        "a failure has no time such as 2026/06/01 08:00:00 in its column: name another one under clientLogs.columns.time, or export it so"
+    )]
+    NoTime,
+    #[error("it is larger than 16 MiB: export fewer days, or into several files")]
+    TooLarge,
+}
+
+impl LogFault {
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::CutShort => "cut_short",
+            Self::NoHeading | Self::NoTime => "unknown_format",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Which columns of a log tell what.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    client: usize,
+    time: usize,
+    /// Any, where none is named.
+    failure: Option<usize>,
+}
+
+impl ClientLogReading {
+    pub(super) fn new(config: &ClientLogsConfig) -> Self {
+        let zone = config.time_zone.as_ref().map_or_else(TimeZone::system, |zone| zone.0.clone());
+        Self::of(&config.failure_words, config.columns.clone(), zone)
+    }
+
+    pub(super) fn of(words: &[String], columns: LogColumns, zone: TimeZone) -> Self {
+        Self { words: words.iter().map(|word| written(word)).collect(), columns, zone }
+    }
+
+    /// What a log tells, of which these bytes are all there is.
+    pub(super) fn read(&self, bytes: &[u8]) -> ClientLog {
+        let text = narrowed(&platform::decoded(bytes));
+        let (whole, rest) = text.split_at(text.rfind(['\n', '\r']).map_or(0, |end| end + 1));
+        // Half a name may be that of another client.
+        let mut fault = (!rest.trim().is_empty()).then_some(LogFault::CutShort);
+        let mut columns = self.numbered();
+        let (mut failures, mut is_first) = (Vec::new(), true);
+        let read = rows::each(whole, Rows::of(whole).unwrap_or_default(), |cells| {
+            if is_blank(cells) {
+                return;
+            }
+            let may_be_heading = std::mem::take(&mut is_first);
+            if let Some(heading) = self.heading(cells) {
+                columns = Some(heading);
+            } else if let Some(columns) = columns
+                && self.is_failure(columns, cells)
+            {
+                match self.failure(columns, cells) {
+                    Some(entry) => failures.push((digest(cells), entry)),
+                    None if may_be_heading => {}
+                    None => fault = fault.or(Some(LogFault::NoTime)),
+                }
+            }
+        });
+        if read != Ok(LastCell::Closed) {
+            fault = Some(LogFault::CutShort);
+        }
+        let without_heading = columns.is_none().then_some(LogFault::NoHeading);
+        ClientLog { failures, fault: fault.or(without_heading) }
+    }
+
+    /// Where the configuration has numbers alone: then no heading is needed.
+    fn numbered(&self) -> Option<Columns> {
+        let LogColumns { client, time, failure } = &self.columns;
+        let number = |column: &ListColumn| match column {
+            ListColumn::Number(number) => Some(number.saturating_sub(1)),
+            ListColumn::Heading(_) => None,
+        };
+        let failure = match failure {
+            Some(column) => Some(number(column)?),
+            None => None,
+        };
+        Some(Columns { client: number(client.as_ref()?)?, time: number(time.as_ref()?)?, failure })
+    }
+
+    /// Where this row is one that names the columns: what it says of each that is not told by a number. A row with a time is none.
+    fn heading(&self, cells: &[&str]) -> Option<Columns> {
+        if self.numbered().is_some() || cells.iter().any(|cell| time_in(cell, &self.zone).is_some()) {
+            return None;
+        }
+        let words: Vec<_> = cells.iter().take(MOST_LOG_COLUMNS).map(|cell| plain(cell)).collect();
+        let named = |column: &ListColumn| match column {
+            ListColumn::Number(number) => Some(number.saturating_sub(1)),
+            ListColumn::Heading(word) => words.iter().position(|it| *it == plain(word)),
+        };
+        let machine = || words.iter().position(|word| is_machine(word));
+        let of_time = || TIMES.iter().find_map(|time| words.iter().position(|word| word == time));
+        let LogColumns { client, time, failure } = &self.columns;
+        Some(Columns {
+            client: client.as_ref().map_or_else(machine, named)?,
+            time: time.as_ref().map_or_else(of_time, named)?,
+            failure: match failure {
+                Some(column) => Some(named(column)?),
+                None => None,
+            },
+        })
+    }
+
+    fn is_failure(&self, columns: Columns, cells: &[&str]) -> bool {
+        let has = |cell: &&str| {
+            let cell = written(cell);
+            self.words.iter().any(|word| cell.contains(word))
+        };
+        match columns.failure {
+            Some(at) => cells.get(at).is_some_and(has),
+            None => cells.iter().any(has),
+        }
+    }
+
+    /// None where it has no time: a client's own time alone tells whether it is news.
+    fn failure(&self, columns: Columns, cells: &[&str]) -> Option<Entry> {
+        let time = cells.get(columns.time)?;
+        // The day and the time of day may stand in two cells.
+        let in_two = || time_in(&format!("{time} {}", cells.get(columns.time + 1)?), &self.zone);
+        let at = time_in(time, &self.zone).or_else(in_two)?;
+        let client = cells.get(columns.client).and_then(|cell| client_in(cell));
+        Some(Entry { kind: EntryKind::Failed(client.map_or(Sender::Unreadable, Sender::Client)), at: Some(at) })
+    }
+}
+
+/// In whatever width and case it is written.
+fn written(text: &str) -> String {
+    narrowed(text).trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::SHIFT_JIS;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::snapshot::ClientName;
+
+    const WORD: &str = "サーバ認証に失敗";
+    const HEADING: &str = "日時,コンピュータ名,ドメイン,内容\r\n";
+    const ROWS: &str = "2026/06/01 09:00:00,PC-0012,本社,サーバ認証に失敗しました\r\n\
+                        2026/06/01 09:00:01,PC-0013,本社,パターンファイルを更新しました\r\n\
+                        2026/06/01 09:00:02,本社\\経理-01,本社,\"サーバ認証に失敗, 通知を破棄\"\r\n";
+
+    fn reading(columns: LogColumns) -> ClientLogReading {
+        let words = [WORD, "Server Authentication failed"].map(str::to_owned);
+        ClientLogReading::of(&words, columns, TimeZone::get("Asia/Tokyo").expect("a zone"))
+    }
+
+    fn named(word: &str) -> Option<ListColumn> {
+        Some(ListColumn::Heading(word.to_owned()))
+    }
+
+    fn failure(client: &str, at: &str) -> Entry {
+        let sender = ClientName::parse(client).map_or(Sender::Unreadable, Sender::Client);
+        Entry { kind: EntryKind::Failed(sender), at: Some(at.parse().expect("a time")) }
+    }
+
+    fn both() -> Vec<Entry> {
+        vec![failure("PC-0012", "2026-06-01T00:00:00Z"), failure("経理-01", "2026-06-01T00:00:02Z")]
+    }
+
+    fn read_by(columns: LogColumns, bytes: &[u8]) -> (Vec<Entry>, Option<LogFault>) {
+        let ClientLog { failures, fault } = reading(columns).read(bytes);
+        (failures.into_iter().map(|(_, entry)| entry).collect(), fault)
+    }
+
+    fn read(text: &str) -> (Vec<Entry>, Option<LogFault>) {
+        read_by(LogColumns::default(), text.as_bytes())
+    }
+
+    #[test]
+    fn a_log_is_read_in_every_encoding_that_a_console_may_export() {
+        let text = format!("{HEADING}{ROWS}");
+        let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
+        let utf_16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        for (encoding, bytes) in [
+            ("UTF-8", text.as_bytes().to_vec()),
+            ("UTF-8 with a mark", marked(b"\xef\xbb\xbf", text.as_bytes().to_vec())),
+            ("UTF-16", utf_16(u16::to_le_bytes)),
+            ("UTF-16 with a mark", marked(b"\xff\xfe", utf_16(u16::to_le_bytes))),
+            ("big-endian UTF-16 with a mark", marked(b"\xfe\xff", utf_16(u16::to_be_bytes))),
+            ("CP932", SHIFT_JIS.encode(&text).0.into_owned()),
+        ] {
+            assert_eq!(read_by(LogColumns::default(), &bytes), (both(), None), "{encoding}");
+        }
+    }
+
+    #[test]
+    fn line_ends_headings_and_widths_are_taken_as_they_come() {
+        for text in [
+            format!("{HEADING}{ROWS}").replace("\r\n", "\n"),
+            format!("{HEADING}{ROWS}").replace("\r\n", "\r"),
+            format!("{HEADING}{ROWS}").replacen("\r\n", "\n", 2),
+            format!("サーバ認証ログ,,,\n\n{HEADING}{ROWS}"),
+            format!("{HEADING}{ROWS}").replace("認証に失敗", "認証に失敗").replace(':', "："),
+            format!("{HEADING}{ROWS}").replace(WORD, "ＳＥＲＶＥＲ authentication FAILED"),
+            // Two exports in one file, of which the second has its columns in another order.
+            format!(
+                "{HEADING}{}Endpoint,Date,Time,Message\n経理-01,2026-06-01,9:00:02,Server authentication failed\n",
+                &ROWS[..ROWS.find("\r\n").expect("a row") + 2]
+            ),
+            format!("{HEADING}{ROWS}").replace(", 通知", " 通知").replace(',', "\t"),
+        ] {
+            assert_eq!(read(&text), (both(), None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_column_that_no_known_word_names_is_told_by_the_configuration() {
+        let text = format!("発生,対象,ドメイン,内容\n{ROWS}");
+        assert_eq!(read(&text), (Vec::new(), Some(LogFault::NoHeading)), "nothing is taken by guess");
+        let words = LogColumns { client: named("対象"), time: named("発生"), failure: named("内容") };
+        assert_eq!(read_by(words.clone(), text.as_bytes()), (both(), None));
+        let number = |number| Some(ListColumn::Number(number));
+        let mixed = LogColumns { client: number(2), ..words.clone() };
+        assert_eq!(read_by(mixed, text.as_bytes()), (both(), None));
+        let numbers = LogColumns { client: number(2), time: number(1), failure: number(4) };
+        for text in [&text[..], ROWS, &format!("時,{WORD},x,{WORD}\n{ROWS}")] {
+            assert_eq!(read_by(numbers.clone(), text.as_bytes()), (both(), None), "{text}");
+        }
+        assert_eq!(read_by(words, format!("{HEADING}{ROWS}").as_bytes()).1, Some(LogFault::NoHeading));
+        let elsewhere = LogColumns { failure: named("ドメイン"), ..LogColumns::default() };
+        assert_eq!(read_by(elsewhere, format!("{HEADING}{ROWS}").as_bytes()), (Vec::new(), None));
+    }
+
+    #[test]
+    fn what_is_no_log_of_clients_is_never_one_without_failures() {
+        for text in ["", "\r\n", "日時,内容\n2026/06/01 09:00:00,x\n", ROWS, "<html>\n</html>\n"] {
+            assert_eq!(read(text), (Vec::new(), Some(LogFault::NoHeading)), "{text:?}");
+        }
+        assert_eq!(read(HEADING), (Vec::new(), None), "no entry");
+    }
+
+    #[test]
+    fn a_failure_without_a_time_of_its_own_is_not_counted_and_told() {
+        let text = format!("{HEADING}{ROWS}").replace("2026/06/01 09:00:00", "06/01/2026 9:00 AM");
+        assert_eq!(read(&text), (both()[1..].to_vec(), Some(LogFault::NoTime)));
+    }
+
+    #[test]
+    fn a_failure_without_a_name_of_a_client_is_one_of_somebody() {
+        let (failures, fault) = read(&format!("{HEADING}2026/06/01 09:00:00,-,x,{WORD}\n"));
+        assert_eq!((failures, fault), (vec![failure("", "2026-06-01T00:00:00Z")], None));
+    }
+
+    #[test]
+    fn a_log_that_is_cut_anywhere_names_no_other_client_and_says_so() {
+        let text = format!("{HEADING}{ROWS}");
+        for bytes in [text.as_bytes().to_vec(), SHIFT_JIS.encode(&text).0.into_owned()] {
+            for end in 0..bytes.len() - 2 {
+                let (failures, fault) = read_by(LogColumns::default(), &bytes[..end]);
+                assert!(both().starts_with(&failures), "{end}: {failures:?}");
+                let is_row_end = matches!(bytes[..end].last(), Some(b'\n' | b'\r'));
+                assert!(fault.is_some() || is_row_end, "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quotation_mark_without_a_second_one_is_told() {
+        let text = format!("{HEADING}{}\"x,y\n{}", &ROWS, "a,b,c\n".repeat(10_000));
+        assert_eq!(read(&text), (both(), Some(LogFault::CutShort)));
+        assert_eq!(read(&format!("{HEADING}{ROWS}\"x,y\n")), (both(), Some(LogFault::CutShort)));
+    }
+
+    #[test]
+    fn a_row_is_the_same_wherever_it_stands() {
+        let digests = |text: &str| {
+            let log = reading(LogColumns::default()).read(text.as_bytes());
+            log.failures.into_iter().map(|(digest, _)| digest).collect::<Vec<_>>()
+        };
+        let last = ROWS.rsplit("\r\n").nth(1).expect("a row");
+        assert_eq!(digests(&format!("{HEADING}{last}\n")), digests(&format!("{HEADING}{ROWS}"))[1..]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_log_tells_of_clients_that_stand_there_or_of_none(
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+            is_marked in any::<bool>(),
+        ) {
+            let text = format!("{HEADING}{ROWS}");
+            let mut bytes = if is_marked { [b"\xef\xbb\xbf", text.as_bytes()].concat() } else { SHIFT_JIS.encode(&text).0.into_owned() };
+            for (index, byte) in edits {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let (failures, _) = read_by(LogColumns::default(), &bytes);
+            let shown = narrowed(&platform::decoded(&bytes));
+            for entry in failures {
+                prop_assert!(entry.at.is_some());
+                if let EntryKind::Failed(Sender::Client(name)) = entry.kind {
+                    prop_assert!(shown.contains(name.as_str()), "{name} is not in {shown}");
+                }
+            }
+        }
+    }
+}
