@@ -36,8 +36,8 @@ pub struct AdmissionContext<'a> {
 }
 
 impl AdmissionContext<'_> {
-    /// A request to open a rotation; `digest` and `same_password` compare its contents to the newest rotation's.
-    pub fn open(&self, target: &Target, digest: Digest, same_password: impl FnOnce() -> bool) -> Admission {
+    /// A request to open a rotation; `digest` and `is_same` compare its contents to the newest rotation's.
+    pub fn open(&self, target: &Target, digest: Digest, is_same: impl FnOnce() -> bool) -> Admission {
         if let Err(refusal) = self.check(target) {
             return Admission::Refused(refusal);
         }
@@ -59,7 +59,7 @@ impl AdmissionContext<'_> {
         }
         let Some(newest) = &self.record.rotation else { return Admission::Proceed };
         if target.generation == newest.generation {
-            return if newest.open_digest == digest && same_password() {
+            return if newest.open_digest == digest && is_same() {
                 Admission::Replay(Box::new(newest.report()))
             } else {
                 Admission::Refused(refuse(

@@ -353,8 +353,11 @@ impl RotatorStatus {
         self.admission(host).question(&question.target)
     }
 
+    /// What one order has come to is no answer to another, which has another mark. An order without one may be of an earlier version.
     pub fn admit_renewal(&self, host: &Host, order: &RenewalOrder) -> Admission {
-        self.admission(host).open(&order.target, renewal_digest(), || true)
+        let known = self.record.rotation.as_ref().and_then(|newest| newest.mark.as_ref());
+        let same_mark = || known.is_none_or(|known| order.mark.as_ref().is_none_or(|mark| mark == known));
+        self.admission(host).open(&order.target, renewal_digest(), same_mark)
     }
 
     pub fn admit_chain(&self, host: &Host, delivery: &ChainDelivery) -> Admission {
@@ -402,7 +405,7 @@ pub(super) fn chain_digest(delivery: &ChainDelivery) -> Digest {
     Digest::of(delivery.chain.as_bytes())
 }
 
-/// An order to renew asks for nothing that could differ.
+/// An order to renew asks for nothing that could differ; whose it is its mark says.
 pub(super) fn renewal_digest() -> Digest {
     Digest::of(b"renewal")
 }

@@ -240,6 +240,25 @@ mod tests {
         }
     }
 
+    /// Two people have asked, or an operator that was restored from a backup counts anew.
+    #[tokio::test]
+    async fn an_order_of_the_same_generation_with_another_mark_is_not_answered_with_the_end_of_the_first() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = repaired(root.path(), RUN, "");
+        let marked = |mark: &str| RenewalOrder { mark: mark.parse().ok(), ..order(1) };
+        rotator.renew(&marked("a.1"), Ok(())).expect("ordered");
+        let refused = rotator.renew(&marked("a.2"), Ok(())).expect_err("of another");
+        assert_eq!(refused.reason, RefusalReason::GenerationConflict, "while it is on its way");
+        assert_eq!(ended(&mut rotator).await.state, RotationState::Committed);
+        let refused = rotator.renew(&marked("a.2"), Ok(())).expect_err("of another");
+        assert_eq!(refused.reason, RefusalReason::GenerationConflict, "{refused:?}");
+        // Whoever was not answered, and an operator of before there were marks.
+        for repeated in [marked("a.1"), order(1)] {
+            assert_eq!(rotator.renew(&repeated, Ok(())).expect("answered").state, RotationState::Committed);
+        }
+        assert_eq!(runs(root.path()), 1);
+    }
+
     #[tokio::test]
     async fn what_fails_or_does_nothing_is_told_and_not_tried_again() {
         for (command, proof, why, ran) in [
