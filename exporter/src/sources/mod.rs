@@ -26,6 +26,7 @@ mod files;
 pub mod function;
 mod health;
 mod host;
+mod https;
 mod password_ini;
 mod plan;
 mod program;
@@ -36,6 +37,7 @@ mod stores;
 mod text;
 mod tls;
 mod traps;
+mod trust;
 mod ups;
 
 #[doc(hidden)]
