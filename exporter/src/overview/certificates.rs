@@ -77,7 +77,8 @@ pub(crate) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = Placed<'_>> + '_> {
         | Observation::Function(_)
         | Observation::Release(_)
         | Observation::Alerts(_)
-        | Observation::Clients(_) => Box::new(std::iter::empty()),
+        | Observation::Clients(_)
+        | Observation::Inventory(_) => Box::new(std::iter::empty()),
         Observation::Files(seen) => Box::new(
             seen.files.iter().filter_map(|f| Some((f, f.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
                 let (place, system_trust) = (&file.path, contents.system_trust);

@@ -12,6 +12,7 @@ pub(crate) mod attention;
 pub(crate) mod certificates;
 pub(crate) mod clients;
 pub(crate) mod fix;
+mod inventory;
 pub(crate) mod products;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -116,6 +117,7 @@ impl Topic {
             | SourceKind::Alerts
             | SourceKind::Clients
             | SourceKind::Function
+            | SourceKind::Inventory
             | SourceKind::Release => Self::Agent,
             SourceKind::File => Self::File,
             SourceKind::Health => Self::Hardening,

@@ -13,8 +13,8 @@ use kagiban_crds::host_api::{FunctionSighting, FunctionState, RotationState};
 use super::table::{Family, Kind, encode};
 use super::tests::certificate;
 use super::{
-    Program, Snapshot, alerts, by_host, certificates, clients, compat, files, functions, health, only, probed, probes,
-    products, program, repairs, rotations, shutdown,
+    Program, Snapshot, alerts, by_host, certificates, clients, compat, files, functions, health, inventory, only,
+    probed, probes, products, program, repairs, rotations, shutdown,
 };
 use super::{sources, ups};
 use crate::config::CompatSet;
@@ -32,7 +32,7 @@ use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferD
 const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
 /// The tables in the order of the page.
-const TABLES: [(&str, &str, &[Family<Snapshot>]); 14] = [
+const TABLES: [(&str, &str, &[Family<Snapshot>]); 15] = [
     ("Sources and configuration", "", sources::FAMILIES),
     (
         "Certificates",
@@ -65,6 +65,11 @@ const TABLES: [(&str, &str, &[Family<Snapshot>]); 14] = [
         "Clients without the certificate",
         "The security agents of an anti-virus server are called clients here. How they are listed: [apex-one.md](products/apex-one.md#which-agents-do-not-have-the-certificate).",
         clients::FAMILIES,
+    ),
+    (
+        "Inventory of Apex Central",
+        "How it is read, and what it is good for: [apex-one.md](products/apex-one.md#apex-central).",
+        inventory::FAMILIES,
     ),
     (
         "Repairs of clients",
@@ -104,6 +109,7 @@ fn host() -> Snapshot {
         ),
         (id(SourceKind::Alerts, "skysea"), Observation::Alerts(alerts::tests::seen())),
         (id(SourceKind::Clients, "apex-one"), Observation::Clients(clients::tests::seen())),
+        (id(SourceKind::Inventory, "central.example.com"), Observation::Inventory(inventory::tests::seen())),
     ];
     // What can be seen of a host from outside: those families have the label `host`.
     let is_seen = |id: &SourceId| matches!(id.kind, SourceKind::Tls | SourceKind::Ups);

@@ -16,6 +16,7 @@ mod compat;
 mod files;
 mod functions;
 mod health;
+mod inventory;
 mod probed;
 mod probes;
 mod products;
@@ -85,6 +86,7 @@ impl Rendered {
             products::FAMILIES,
             alerts::FAMILIES,
             clients::FAMILIES,
+            inventory::FAMILIES,
             shutdown::FAMILIES,
             repairs::FAMILIES,
             rotations::FAMILIES,

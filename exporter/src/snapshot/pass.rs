@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Fault};
 
-use super::{AlertsSeen, ClientsSeen, FunctionSeen, Label, ReleaseSeen, SeenCertificate};
+use super::{AlertsSeen, ClientsSeen, FunctionSeen, InventorySeen, Label, ReleaseSeen, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
@@ -49,6 +49,7 @@ pub enum Observation {
     Release(ReleaseSeen),
     Alerts(AlertsSeen),
     Clients(ClientsSeen),
+    Inventory(InventorySeen),
 }
 
 /// How an agent that was looked at is hardened.
@@ -340,7 +341,8 @@ impl Pass {
             | Observation::Function(_)
             | Observation::Release(_)
             | Observation::Alerts(_)
-            | Observation::Clients(_) => Vec::new(),
+            | Observation::Clients(_)
+            | Observation::Inventory(_) => Vec::new(),
             Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
@@ -409,7 +411,8 @@ impl Pass {
             | Observation::Reboots(_)
             | Observation::Health(_)
             | Observation::Function(_)
-            | Observation::Clients(_) => &[],
+            | Observation::Clients(_)
+            | Observation::Inventory(_) => &[],
         }
     }
 
@@ -419,6 +422,10 @@ impl Pass {
 
     pub const fn clients(&self) -> Option<&ClientsSeen> {
         if let Observation::Clients(clients) = &self.observation { Some(clients) } else { None }
+    }
+
+    pub const fn inventory(&self) -> Option<&InventorySeen> {
+        if let Observation::Inventory(inventory) = &self.observation { Some(inventory) } else { None }
     }
 
     /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not, nor could a UPS

@@ -33,7 +33,8 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
             | Observation::Reboots(_)
             | Observation::Release(_)
             | Observation::Alerts(_)
-            | Observation::Clients(_) => OriginStatus::Gone,
+            | Observation::Clients(_)
+            | Observation::Inventory(_) => OriginStatus::Gone,
         };
         (origin, status)
     });
@@ -81,7 +82,8 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatu
         | Observation::Reboots(_)
         | Observation::Release(_)
         | Observation::Alerts(_)
-        | Observation::Clients(_) => Vec::new(),
+        | Observation::Clients(_)
+        | Observation::Inventory(_) => Vec::new(),
     }
 }
 

@@ -189,7 +189,8 @@ impl Said {
             | Observation::Upses(_)
             | Observation::Release(_)
             | Observation::Alerts(_)
-            | Observation::Clients(_) => {}
+            | Observation::Clients(_)
+            | Observation::Inventory(_) => {}
             Observation::Function(seen) => self.about_function(seen),
             Observation::Reboots(reboots) => self.about_reboots(reboots),
         }
