@@ -66,6 +66,9 @@ fn agents(body: String) -> Says {
     to_agents(move |part| (part == 0).then(|| ok(&body)))
 }
 
+/// Replies are read on one thread, as in the program: a test that has it long would keep it from another.
+static THREAD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 struct Double {
     directory: tempfile::TempDir,
     port: u16,
@@ -204,6 +207,7 @@ fn is_signed(first: &str, head: &str, now: i64) -> bool {
 
 #[tokio::test]
 async fn both_lists_make_an_inventory_and_nothing_but_two_gets_without_a_body_is_ever_sent() {
+    let _thread = THREAD.lock().await;
     let entries = [agent("PC-01", "normal"), agent("pc-01", "normal"), agent("経理-02", "isolated"), agent("", "")];
     let double = Double::of(agents(list(&entries))).await;
     let seen = double.look().await.expect("an inventory");
@@ -222,6 +226,7 @@ async fn both_lists_make_an_inventory_and_nothing_but_two_gets_without_a_body_is
 
 #[tokio::test]
 async fn a_key_that_is_wrong_or_a_clock_that_is_off_is_told_with_what_to_do_and_a_new_key_is_taken_at_the_next_look() {
+    let _thread = THREAD.lock().await;
     let double = Double::of(agents(list(&[]))).await;
     std::fs::write(double.path("key"), "another").expect("written");
     let mut source = double.source("60s");
@@ -244,6 +249,7 @@ async fn a_key_that_is_wrong_or_a_clock_that_is_off_is_told_with_what_to_do_and_
 
 #[tokio::test]
 async fn a_key_or_a_ca_that_is_not_there_is_told_and_nothing_is_asked() {
+    let _thread = THREAD.lock().await;
     let double = Double::of(agents(list(&[]))).await;
     std::fs::write(double.path("key"), "\n").expect("written");
     assert_eq!(double.refusal().await.reason, "key_unreadable");
@@ -257,9 +263,10 @@ async fn a_key_or_a_ca_that_is_not_there_is_told_and_nothing_is_asked() {
 
 #[tokio::test]
 async fn a_server_that_nobody_vouches_for_is_told_no_token() {
+    let _thread = THREAD.lock().await;
     let other_name = Double::called("central.example.com", 0, agents(list(&[]))).await;
     let refused = other_name.refusal().await;
-    assert!(refused.reason == "tls" && refused.message.as_str().contains("not valid for name"), "{refused:?}");
+    assert!(refused.reason == "tls" && refused.message.as_str().contains("NotValidForName"), "{refused:?}");
     let (one, other) = (Double::of(agents(list(&[]))).await, Double::of(agents(list(&[]))).await);
     std::fs::copy(other.path("ca.pem"), one.path("ca.pem")).expect("copied");
     assert_eq!(one.refusal().await.reason, "tls");
@@ -268,6 +275,7 @@ async fn a_server_that_nobody_vouches_for_is_told_no_token() {
 
 #[tokio::test]
 async fn whatever_else_is_answered_is_no_inventory_and_is_told_by_its_reason() {
+    let _thread = THREAD.lock().await;
     let elsewhere = Double::of(agents(list(&[]))).await;
     let to = format!("Location: https://127.0.0.1:{}{AGENTS}\r\n", elsewhere.port);
     for (bytes, reason) in [
@@ -297,6 +305,7 @@ async fn whatever_else_is_answered_is_no_inventory_and_is_told_by_its_reason() {
 
 #[tokio::test]
 async fn a_list_without_an_end_ends_with_its_bound_or_its_deadline() {
+    let _thread = THREAD.lock().await;
     const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n{\"result_code\":1,\"result_content\":[";
     let endless = |piece: Vec<u8>| to_agents(move |part| Some(if part == 0 { HEAD.to_vec() } else { piece.clone() }));
     let many = Double::of(endless(b"{},".repeat(16 * 1024))).await.refusal().await;
@@ -307,8 +316,10 @@ async fn a_list_without_an_end_ends_with_its_bound_or_its_deadline() {
     }));
     let long = long.await.refusal().await;
     assert!(long.reason == "too_large" && long.message.as_str().contains("67108864 bytes"), "{long:?}");
-    for slow in [endless(b" ".to_vec()), to_agents(|part| Some(if part == 0 { b"HTTP/1.1 200 OK\r\nX: ".to_vec() } else { b"x".to_vec() }))]
-    {
+    for slow in [
+        endless(b" ".to_vec()),
+        to_agents(|part| Some(if part == 0 { b"HTTP/1.1 200 OK\r\nX: ".to_vec() } else { b"x".to_vec() })),
+    ] {
         let double = Double::of(slow).await;
         let late = of(&mut double.source("1s")).await.expect_err("it has no end");
         assert!(late.reason == "timeout" && late.message.as_str().contains("apexCentral.timeout"), "{late:?}");
@@ -320,6 +331,7 @@ async fn a_list_without_an_end_ends_with_its_bound_or_its_deadline() {
 
 #[tokio::test]
 async fn a_hundred_thousand_agents_are_counted() {
+    let _thread = THREAD.lock().await;
     let entries: Vec<_> = (0..100_000).map(|at| agent(&format!("PC-{}", at % 99_000), "normal")).collect();
     let seen = Double::of(agents(list(&entries))).await.look().await.expect("an inventory");
     assert_eq!((seen.agents, seen.repeated.count, seen.repeated.first.len()), (100_000, 1_000, 100));
