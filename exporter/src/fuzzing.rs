@@ -21,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     ("event_log", event_log),
     ("event_log_text", event_log_text),
     ("first_flight", first_flight),
+    ("inventory", inventory),
     ("keystore", keystore),
     ("nis", nis),
     ("nut", nut),
@@ -50,6 +51,11 @@ pub fn alert_log(bytes: &[u8]) {
 /// A list of clients that a product's own program has written.
 pub fn client_list(bytes: &[u8]) {
     crate::sources::fuzz_client_list(bytes);
+}
+
+/// A list of agents, or of servers, that Apex Central has sent.
+pub fn inventory(bytes: &[u8]) {
+    crate::sources::fuzz_inventory(bytes);
 }
 
 /// The version of a program for Windows.

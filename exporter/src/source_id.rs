@@ -19,6 +19,8 @@ pub enum SourceKind {
     Health,
     /// What the host says of its own going down.
     Host,
+    /// The agents of all servers of a product, as the console above them lists them.
+    Inventory,
     /// Which release a part of a product is.
     Release,
     /// A TLS endpoint.
@@ -53,6 +55,7 @@ impl SourceKind {
             Self::Function => "function",
             Self::Health => "health",
             Self::Host => "host",
+            Self::Inventory => "inventory",
             Self::Release => "release",
             Self::Tls => "tls",
             Self::Ups => "ups",

@@ -34,6 +34,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     assert!(config.shutdown.enabled && config.shutdown.event_logs.len() == 1);
     assert_eq!(config.shutdown.windows_event_log, Some(true));
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
+    assert!(config.apex_central.is_some());
     assert!(config.probe.is_some_and(|probe| probe.allows("10.1.2.3", 1)));
     assert!(!config.compat.is_empty());
 }
@@ -62,6 +63,7 @@ fn every_key_that_exists_is_in_the_example() {
         "ups: [{powerchuteWeb: {no-such-key: 1}}]".to_owned(),
         "shutdown: {no-such-key: 1}".to_owned(),
         "outsideHosts: [{no-such-key: 1}]".to_owned(),
+        "apexCentral: {no-such-key: 1}".to_owned(),
         "hostApi: {no-such-key: 1}".to_owned(),
         "agents: [{no-such-key: 1}]".to_owned(),
         format!("agents: [{{{agent}, keystore: {{no-such-key: 1}}}}]"),

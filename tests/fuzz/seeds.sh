@@ -135,4 +135,23 @@ japanese = "コンピュータ名,ドメイン,IPアドレス\r\n経理-01,本�
 (lists / "no-heading").write_bytes(b"WG\\PC-01,192.0.2.1,14.0.12526\nWG\\PC-02,192.0.2.2,14.0.12526\n")
 (lists / "tabs").write_bytes(b"IP address\tEndpoint Name\n2001:db8::1\tPC-01\n")
 (lists / "heading-alone").write_bytes(b"Endpoint\r\n")
+
+# Lists of Apex Central: the documented fields, with invented values.
+lists = Path(sys.argv[1], "inventory")
+lists.mkdir(exist_ok=True)
+import json
+def agent(host, server, isolation="normal", product="SLF_PRODUCT_OFFICESCAN_CE"):
+    return {"entity_id": f"00000000-0000-0000-0000-{len(host):012}", "product": product, "managing_server_id": server, "ad_domain": "",
+            "folder_path": "Workgroup", "ip_address_list": "192.0.2.1,2001:db8::1", "mac_address_list": "00-00-5E-00-53-01", "host_name": host,
+            "isolation_status": isolation, "capabilities": ["cmd_uninstall_agent", "cmd_relocate_agent"]}
+def reply(content, code=1):
+    return json.dumps({"result_code": code, "result_description": "Operation successful", "result_content": content}, ensure_ascii=False).encode()
+one, two = "00000000-0000-0000-0000-00000000000A", "00000000-0000-0000-0000-00000000000B"
+(lists / "agents").write_bytes(reply([agent("PC-01", one), agent("pc-01", two), agent("経理-02", one, "isolated"), agent("", two, "", "P")]))
+(lists / "servers").write_bytes(reply([{"entity_id": one, "product": "SLF_PRODUCT_OFFICESCAN_CE", "ad_domain": "", "ip_address_list": "",
+                                        "host_name": "apex-01", "capabilities": []}]))
+(lists / "refused").write_bytes(reply("", -1))
+(lists / "other-fields").write_bytes(b'{"a":[{}],"result_content":[{"host_name":null,"new":{"b":[1]}}],"result_code":1}')
+(lists / "cut").write_bytes(reply([agent("PC-01", one)])[:150])
+(lists / "page").write_bytes(b"<html>a login page</html>")
 PY

@@ -210,6 +210,16 @@ const CASES: &[Case] = &[
         silent: &[&[(r#"kagiban_client_log_known_until_timestamp_seconds{agent="a"}"#, "0+60x1700")]],
     },
     Case {
+        alert: "KagibanInventoryNotRead",
+        minute: 1441,
+        alerts: 1,
+        fires: &[(r#"kagiban_source_up{source_kind="inventory",source_name="a"}"#, "0x1500")],
+        silent: &[
+            &[(r#"kagiban_source_up{source_kind="inventory",source_name="a"}"#, "0x1400 1x100")],
+            &[(r#"kagiban_source_up{source_kind="clients",source_name="a"}"#, "0x1500")],
+        ],
+    },
+    Case {
         alert: "KagibanCertificateNotSeen",
         minute: 16,
         alerts: 2,

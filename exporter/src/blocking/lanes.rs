@@ -56,6 +56,8 @@ pub enum Work {
     Config,
     /// Whether something is where it usually is: products, JVMs, the system's CA bundle, an earlier run's journals.
     Search,
+    /// A long list, while it comes.
+    Inventory,
     /// What is told to the service manager.
     Manager,
 }
@@ -69,7 +71,7 @@ const OF_AGENTS: usize = 6 * AGENTS;
 const OF_OUTSIDE_HOSTS: usize = 16;
 
 /// Every kind, with the most threads that it holds. A kind whose sources are many has more: each source that hangs holds one.
-const LIMITS: [(Work, usize); 22] = [
+const LIMITS: [(Work, usize); 23] = [
     (Work::Files, 12),
     (Work::Health, 2 * AGENTS),
     (Work::Host, 4),
@@ -93,6 +95,7 @@ const LIMITS: [(Work, usize); 22] = [
     (Work::Config, 2),
     // Each part of the usual places, and the state directory at the start.
     (Work::Search, 5),
+    (Work::Inventory, 1),
     (Work::Manager, 1),
 ];
 
@@ -173,6 +176,7 @@ impl Work {
             Self::Render => "render",
             Self::Config => "config",
             Self::Search => "search",
+            Self::Inventory => "inventory",
             Self::Manager => "manager",
         }
     }

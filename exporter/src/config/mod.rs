@@ -1,7 +1,7 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs, outside.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs, outside.rs, apex_central.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  observe.rs                        what of an agent is only looked at
 //!                                  clients.rs                        which of an agent's clients lack its certificate
@@ -16,6 +16,7 @@
 //! `examples/exporter.yaml` documents every key.
 
 mod agents;
+mod apex_central;
 mod certificates;
 mod client_logs;
 mod client_repair;
@@ -46,6 +47,7 @@ pub use agents::{
     Account, AgentConfig, BackupConfig, BackupFormat, FunctionConfig, HttpFunctionConfig, KeystoreConfig, ProofConfig,
     RenewConfig, RepairConfig, ServiceConfig, UpsFunction, VerifyConfig,
 };
+pub use apex_central::{ApexCentralConfig, CentralUrl};
 pub use certificates::CertificateRule;
 pub use client_logs::{ClientLogsConfig, LogColumns, MOST_COLUMNS as MOST_LOG_COLUMNS};
 pub use client_repair::ClientRepairConfig;
@@ -94,6 +96,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// Hosts where nothing may be installed.
     pub outside_hosts: Vec<OutsideHost>,
+    /// Its inventory of agents; by default none is read.
+    pub apex_central: Option<ApexCentralConfig>,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,

@@ -90,6 +90,12 @@ impl Config {
                 of_ups(&mut Section::new(&mut files, place("ups", at)), host.clone(), ups);
             }
         }
+        if let Some(central) = &self.apex_central {
+            let mut at = Section::new(&mut files, "apexCentral".to_owned());
+            at.source = source(SourceKind::Inventory, &central.name());
+            at.add("apiKeyFile", Some(&central.api_key_file), NamedFileKind::Secret);
+            at.add("caFile", central.ca_file.as_deref(), NamedFileKind::Authorities);
+        }
         for (index, agent) in self.agents.iter().enumerate() {
             of_agent(&mut Section::new(&mut files, format!("agents[{index}]")), agent);
         }
@@ -239,6 +245,7 @@ powerchuteHealth:
 shutdown: {eventLogs: [/e]}
 outsideHosts:
   - {host: w, tlsEndpoints: [{address: "h:1", caFile: /o}], ups: [{name: a, snmp: {address: "h:1", version: v2c, communityFile: /12}}]}
+apexCentral: {url: "https://h", applicationId: a, apiKeyFile: /14, caFile: /u}
 hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clientCaFile: /d, clientCrlFile: /l, clientNames: [a]}
 "#;
         let config = super::super::parse(&native(text), Path::new("c")).expect("a configuration");
@@ -267,6 +274,8 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
             "shutdown.eventLogs[0] /e",
             "outsideHosts[0].tlsEndpoints[0].caFile /o",
             "outsideHosts[0].ups[0].snmp.communityFile /12",
+            "apexCentral.apiKeyFile /14",
+            "apexCentral.caFile /u",
             "agents[0].passwordFile /2",
             "agents[0].renew.passwordFile /13",
             "agents[0].renew.keep[0] /f",
@@ -286,7 +295,7 @@ hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clien
         ];
         assert_eq!(named, expected.map(native));
         let secrets: Vec<_> = config.secret_files().into_iter().map(|file| file.path).collect();
-        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/12", "/2", "/13", "/11"]
+        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/12", "/14", "/2", "/13", "/11"]
             .map(|path| PathBuf::from(native(path)));
         assert_eq!(secrets, numbered);
     }

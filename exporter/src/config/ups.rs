@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use super::values::{Interval, SourceName, absolute_path, address};
+use super::values::{Interval, SourceName, absolute_path, address, required_path};
 
 /// One UPS, or every UPS of one upsd. Exactly one of the backends is named.
 #[derive(Clone, Debug, Deserialize)]
@@ -305,10 +305,6 @@ impl SnmpConfig {
             SnmpVersion::V3 => Ok(()),
         }
     }
-}
-
-fn required_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-    absolute_path(deserializer)?.ok_or_else(|| serde::de::Error::custom("an absolute path is needed"))
 }
 
 #[cfg(test)]

@@ -208,6 +208,10 @@ pub(super) fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     })
 }
 
+pub(super) fn required_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    absolute_path(deserializer)?.ok_or_else(|| de::Error::custom("an absolute path is needed"))
+}
+
 /// `host:port`, or `[v6]:port`.
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     in_place(deserializer, "an address as host:port", |text| {

@@ -78,7 +78,8 @@ pub(crate) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = Placed<'_>> + '_> {
         | Observation::Release(_)
         | Observation::Alerts(_)
         | Observation::Clients(_)
-        | Observation::ClientLogs(_) => Box::new(std::iter::empty()),
+        | Observation::ClientLogs(_)
+        | Observation::Inventory(_) => Box::new(std::iter::empty()),
         Observation::Files(seen) => Box::new(
             seen.files.iter().filter_map(|f| Some((f, f.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
                 let (place, system_trust) = (&file.path, contents.system_trust);

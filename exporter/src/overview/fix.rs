@@ -113,6 +113,7 @@ pub(crate) fn of_source(kind: SourceKind, reason: &str) -> Option<&'static str> 
         SourceKind::Alerts => of_alerts(reason).or(of_all),
         SourceKind::Clients => of_clients(reason).or(of_all),
         SourceKind::Function => of_function(reason).or(of_all),
+        SourceKind::Inventory => of_inventory(reason).or(of_all),
         SourceKind::Release => of_release(reason).or(of_all),
         SourceKind::Host => of_host(reason).or(of_all),
         SourceKind::Tls => of_endpoint(reason).or(of_all),
@@ -226,6 +227,36 @@ fn of_clients(reason: &str) -> Option<&'static str> {
         "too_large" => "see what the program writes: it is more than the list of any server's clients",
         "unknown_format" => {
             "see what the program writes, and send us a list without its names: the vendor has published no columns"
+        }
+        _ => return None,
+    })
+}
+
+/// What can be said of any; the message has more, such as by how much a clock is off.
+fn of_inventory(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "busy" => "look-ups or files hang; see whether the name servers of this host and its file systems answer",
+        "ca_unreadable" => "correct apexCentral.caFile: a readable file with certificates in PEM",
+        "connect" => "correct apexCentral.url; see that no firewall is between",
+        "cut_short" => "see the server's log, and any proxy between: the list ended before it was whole",
+        "dns" => "correct the name in apexCentral.url, or see that the name servers of this host answer",
+        "key_unreadable" => {
+            "make apexCentral.apiKeyFile a file of the exporter's account with mode 0600, the API key in its first line"
+        }
+        "not_http" | "unknown_format" => {
+            "see what answers at apexCentral.url: it is not the Automation API of Apex Central"
+        }
+        "redirect" => "write the server's own address under apexCentral.url: no redirect is followed",
+        "refused" => "look the result code up in the vendor's guide to the Automation API",
+        "status" => "see the log of Apex Central, and that apexCentral.url is its own",
+        "timeout" => "raise apexCentral.timeout, or see why the server takes so long for its lists",
+        "tls" => {
+            "correct apexCentral.caFile, or the name in url: the certificate has to be for it, in its time and of an authority that is trusted"
+        }
+        "too_large" => "see what answers at apexCentral.url: it lists more than any console manages",
+        "unauthorized" => {
+            "compare applicationId and apiKeyFile with the console's Automation API Access Settings, and the clocks of both hosts: a token \
+             counts for seconds"
         }
         _ => return None,
     })

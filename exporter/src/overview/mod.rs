@@ -13,6 +13,7 @@ pub(crate) mod certificates;
 pub(crate) mod client_logs;
 pub(crate) mod clients;
 pub(crate) mod fix;
+mod inventory;
 pub(crate) mod products;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -117,6 +118,7 @@ impl Topic {
             | SourceKind::Alerts
             | SourceKind::Clients
             | SourceKind::Function
+            | SourceKind::Inventory
             | SourceKind::Release => Self::Agent,
             SourceKind::File => Self::File,
             SourceKind::Health => Self::Hardening,

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::FunctionState;
 
 use super::shutdown::ShutdownView;
-use super::{Count, Item, Severity, Span, Topic, alerts, certificates, client_logs, clients, item, products, upses};
+use super::{
+    Count, Item, Severity, Span, Topic, alerts, certificates, client_logs, clients, inventory, item, products, upses,
+};
 use crate::health::CheckResult;
 use crate::platform::RebootReason;
 use crate::snapshot::{Contents, FileSeen, FunctionSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
@@ -49,6 +51,7 @@ fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
         // Of one that does not, `attention` tells, also where a rotation has seen it.
         SourceKind::Function => pass.function().and_then(of_function).map(fine).into_iter().collect(),
         // Of what alerts and lists tell, `products`, `alerts` and `clients` speak.
+        SourceKind::Inventory => pass.inventory().map(inventory::sentence).map(fine).into_iter().collect(),
         SourceKind::Alerts | SourceKind::Clients | SourceKind::Release | SourceKind::Ups => Vec::new(),
     }
 }

@@ -49,6 +49,17 @@ impl Endpoint {
         self.server_name.as_deref().unwrap_or_else(host)
     }
 
+    /// What a service is asked for, as a browser writes it: by the name that its certificate is for, which a virtual host goes by.
+    ///
+    /// # Errors
+    /// [`ProbeError::Address`] when the address has no port.
+    pub(crate) fn http_host(&self) -> Result<String, ProbeError> {
+        let (_, port) = self.host_and_port()?;
+        let name = self.shown_name();
+        let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+        Ok(if port == 443 { name } else { format!("{name}:{port}") })
+    }
+
     /// The two halves of the address.
     ///
     /// # Errors
@@ -133,6 +144,20 @@ mod tests {
         assert_eq!(endpoint("[::1]:443").host_and_port().ok(), Some(("::1", 443)));
         for wrong in ["ups-01", ":443", "::1:443", "[::1:443", "ups-01:", "ups-01:70000", "[]:1"] {
             assert!(endpoint(wrong).host_and_port().is_err(), "{wrong} was taken");
+        }
+    }
+
+    #[test]
+    fn a_service_is_asked_by_its_name_with_a_port_that_is_not_the_usual_one() {
+        for (address, name, expected) in [
+            ("127.0.0.1:8443", Some("web.example.com"), "web.example.com:8443"),
+            ("127.0.0.1:443", Some("web.example.com"), "web.example.com"),
+            ("web.example.com:443", None, "web.example.com"),
+            ("[2001:db8::1]:8443", None, "[2001:db8::1]:8443"),
+            ("[2001:db8::1]:443", None, "[2001:db8::1]"),
+        ] {
+            let endpoint = Endpoint { address: address.to_owned(), server_name: name.map(str::to_owned) };
+            assert_eq!(endpoint.http_host().expect("an address"), expected, "{address}");
         }
     }
 

@@ -13,8 +13,8 @@ use kagiban_crds::host_api::{FunctionSighting, FunctionState, RotationState};
 use super::table::{Family, Kind, encode};
 use super::tests::certificate;
 use super::{
-    Program, Snapshot, alerts, by_host, certificates, client_logs, clients, compat, files, functions, health, only,
-    probed, probes, products, program, repairs, rotations, shutdown,
+    Program, Snapshot, alerts, by_host, certificates, client_logs, clients, compat, files, functions, health,
+    inventory, only, probed, probes, products, program, repairs, rotations, shutdown,
 };
 use super::{sources, ups};
 use crate::config::CompatSet;
@@ -32,7 +32,7 @@ use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, TransferD
 const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
 /// The tables in the order of the page.
-const TABLES: [(&str, &str, &[Family<Snapshot>]); 15] = [
+const TABLES: [(&str, &str, &[Family<Snapshot>]); 16] = [
     ("Sources and configuration", "", sources::FAMILIES),
     (
         "Certificates",
@@ -70,6 +70,11 @@ const TABLES: [(&str, &str, &[Family<Snapshot>]); 15] = [
         "Clients that refuse their server",
         "What is counted, and what is not known: [virus-buster-corp.md](products/virus-buster-corp.md#clients-that-refuse-the-server).",
         client_logs::FAMILIES,
+    ),
+    (
+        "Inventory of Apex Central",
+        "How it is read, and what it is good for: [apex-one.md](products/apex-one.md#apex-central).",
+        inventory::FAMILIES,
     ),
     (
         "Repairs of clients",
@@ -110,6 +115,7 @@ fn host() -> Snapshot {
         (id(SourceKind::Alerts, "skysea"), Observation::Alerts(alerts::tests::seen())),
         (id(SourceKind::Alerts, "virus-buster"), Observation::ClientLogs(client_logs::tests::seen())),
         (id(SourceKind::Clients, "apex-one"), Observation::Clients(clients::tests::seen())),
+        (id(SourceKind::Inventory, "central.example.com"), Observation::Inventory(inventory::tests::seen())),
     ];
     // What can be seen of a host from outside: those families have the label `host`.
     let is_seen = |id: &SourceId| matches!(id.kind, SourceKind::Tls | SourceKind::Ups);

@@ -17,6 +17,7 @@ mod compat;
 mod files;
 mod functions;
 mod health;
+mod inventory;
 mod probed;
 mod probes;
 mod products;
@@ -87,6 +88,7 @@ impl Rendered {
             alerts::FAMILIES,
             clients::FAMILIES,
             client_logs::FAMILIES,
+            inventory::FAMILIES,
             shutdown::FAMILIES,
             repairs::FAMILIES,
             rotations::FAMILIES,

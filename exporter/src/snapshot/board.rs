@@ -142,6 +142,7 @@ impl Board {
             | SourceKind::File
             | SourceKind::Function
             | SourceKind::Health
+            | SourceKind::Inventory
             | SourceKind::Release
             | SourceKind::Tls => {}
         }

@@ -14,6 +14,7 @@ mod board;
 mod clients;
 mod facts;
 mod function;
+mod inventory;
 mod loads;
 mod pass;
 mod program;
@@ -31,6 +32,7 @@ pub use clients::{ClientName, ClientsSeen, LackingClients};
 pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use function::{AgentFunction, FunctionSeen};
+pub use inventory::{InventorySeen, IsolatedAgent, Named, RepeatedName, ServerAgents, UNKNOWN_ISOLATION};
 pub use loads::Unlisted;
 pub use pass::{
     Backend, Contents, FileSeen, FilesSeen, Flaws, HealthSeen, KEY_NOT_PROVEN, Observation, Pass, ProbeSeen, Served,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Fault};
 
-use super::{AlertsSeen, ClientLogsSeen, ClientsSeen, FunctionSeen, Label, ReleaseSeen, SeenCertificate};
+use super::{
+    AlertsSeen, ClientLogsSeen, ClientsSeen, FunctionSeen, InventorySeen, Label, ReleaseSeen, SeenCertificate,
+};
 use crate::health::CheckSeen;
 use crate::platform::{RebootReason, SystemTrust};
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
@@ -50,6 +52,7 @@ pub enum Observation {
     Alerts(AlertsSeen),
     Clients(ClientsSeen),
     ClientLogs(ClientLogsSeen),
+    Inventory(InventorySeen),
 }
 
 /// How an agent that was looked at is hardened.
@@ -342,7 +345,8 @@ impl Pass {
             | Observation::Release(_)
             | Observation::Alerts(_)
             | Observation::Clients(_)
-            | Observation::ClientLogs(_) => Vec::new(),
+            | Observation::ClientLogs(_)
+            | Observation::Inventory(_) => Vec::new(),
             Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
@@ -412,7 +416,8 @@ impl Pass {
             | Observation::Health(_)
             | Observation::Function(_)
             | Observation::Clients(_)
-            | Observation::ClientLogs(_) => &[],
+            | Observation::ClientLogs(_)
+            | Observation::Inventory(_) => &[],
         }
     }
 
@@ -426,6 +431,10 @@ impl Pass {
 
     pub const fn clients(&self) -> Option<&ClientsSeen> {
         if let Observation::Clients(clients) = &self.observation { Some(clients) } else { None }
+    }
+
+    pub const fn inventory(&self) -> Option<&InventorySeen> {
+        if let Observation::Inventory(inventory) = &self.observation { Some(inventory) } else { None }
     }
 
     /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not, nor could a UPS

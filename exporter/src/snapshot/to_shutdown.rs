@@ -34,7 +34,8 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
             | Observation::Release(_)
             | Observation::Alerts(_)
             | Observation::Clients(_)
-            | Observation::ClientLogs(_) => OriginStatus::Gone,
+            | Observation::ClientLogs(_)
+            | Observation::Inventory(_) => OriginStatus::Gone,
         };
         (origin, status)
     });
@@ -83,7 +84,8 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, OriginStatu
         | Observation::Release(_)
         | Observation::Alerts(_)
         | Observation::Clients(_)
-        | Observation::ClientLogs(_) => Vec::new(),
+        | Observation::ClientLogs(_)
+        | Observation::Inventory(_) => Vec::new(),
     }
 }
 

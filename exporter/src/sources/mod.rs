@@ -10,6 +10,7 @@
 //!                                 ├─ health/      how one PowerChute agent is hardened
 //!                                 ├─ release/     which release a part of a product is
 //!                                 ├─ host/        what the host says of its own going down
+//!                                 ├─ inventory/   the agents of all servers of a product, as the console above them lists them
 //!                                 ├─ stores       certificate stores of the system
 //!                                 ├─ tls          one endpoint: probe
 //!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
@@ -27,6 +28,8 @@ pub mod function;
 mod heading;
 mod health;
 mod host;
+mod https;
+mod inventory;
 mod password_ini;
 mod plan;
 mod program;
@@ -37,6 +40,7 @@ mod stores;
 mod text;
 mod tls;
 mod traps;
+mod trust;
 mod ups;
 
 #[doc(hidden)]
@@ -46,6 +50,8 @@ pub use clients::fuzz_client_list;
 pub(crate) use host::check_application_log;
 #[doc(hidden)]
 pub use host::{fuzz_event_log, fuzz_event_log_text};
+#[doc(hidden)]
+pub use inventory::fuzz_inventory;
 pub use plan::plan;
 #[cfg(test)]
 pub(crate) use plan::reasons;
@@ -91,6 +97,7 @@ enum Look {
     Function(Box<function::FunctionSource>),
     Health(Box<health::HealthSource>),
     Host(Box<host::HostSource>),
+    Inventory(Box<inventory::InventorySource>),
     Release(Box<release::ReleaseSource>),
     Stores(stores::StoreSource),
     Tls(tls::TlsSource),
@@ -138,6 +145,7 @@ impl Source {
             Look::Function(source) => source.look().await,
             Look::Health(source) => source.look().await,
             Look::Host(source) => source.look().await,
+            Look::Inventory(source) => source.look().await,
             Look::Release(source) => source.look().await,
             Look::Stores(source) => source.look().await,
             Look::Tls(source) => source.look().await,
@@ -162,7 +170,8 @@ impl Source {
             | Observation::Release(_)
             | Observation::Alerts(_)
             | Observation::Clients(_)
-            | Observation::ClientLogs(_) => {}
+            | Observation::ClientLogs(_)
+            | Observation::Inventory(_) => {}
         }
         (observation, trouble.map(|it| Trouble { message: self.named(&it.message), ..it }))
     }

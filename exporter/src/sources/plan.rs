@@ -11,12 +11,15 @@ use super::clients::{self, ClientList, ClientSource};
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::function::{self, FunctionCheck, FunctionSource};
 use super::health::{self, AgentPaths, HealthSource, HealthTarget};
+use super::inventory::{self, InventorySource};
 use super::release::{self, ReleaseSource};
 use super::stores::StoreSource;
 use super::tls::{self, TlsSource, TrustCache};
 use super::ups::UpsSource;
 use super::{Look, Source, agent, host as host_source, names_of};
-use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
+use crate::config::{
+    AgentConfig, ApexCentralConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig,
+};
 use crate::discovery::Discovered;
 use crate::installation::{Installed, local_endpoint};
 use crate::probe::{Authorities, Endpoint};
@@ -57,6 +60,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
     sources.extend(config.agents.iter().filter_map(|agent| client_source(agent, found, &state_directory)));
     sources.extend(config.agents.iter().filter_map(|agent| function_source(agent, found)));
     sources.extend(release_sources(config, found));
+    sources.extend(config.apex_central.iter().map(|central| inventory_source(central, system)));
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
     }
@@ -82,7 +86,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
 
 /// Every reason that a source of each kind can fail for, but of UPSes, which have a type of their own.
 #[cfg(test)]
-pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 9] {
+pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 10] {
     [
         (SourceKind::Agent, files::REASONS),
         (SourceKind::Alerts, alerts::REASONS),
@@ -91,6 +95,7 @@ pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 9] {
         (SourceKind::Function, function::REASONS),
         (SourceKind::Health, health::REASONS),
         (SourceKind::Host, host_source::REASONS),
+        (SourceKind::Inventory, inventory::REASONS),
         (SourceKind::Release, release::REASONS),
         (SourceKind::Tls, tls::REASONS),
     ]
@@ -177,6 +182,17 @@ fn client_source(agent: &AgentConfig, found: &Discovered, state_directory: &Path
         wake: Arc::default(),
         files: Vec::new(),
     })
+}
+
+fn inventory_source(config: &ApexCentralConfig, system: Option<&Authorities>) -> Source {
+    Source {
+        id: SourceId::own(SourceKind::Inventory, Label::new(&config.name())),
+        reasons: inventory::REASONS,
+        interval: config.interval.as_duration(),
+        look: Look::Inventory(Box::new(InventorySource::new(config, system))),
+        wake: Arc::default(),
+        files: Vec::new(),
+    }
 }
 
 /// Of the parts of products whose vendor's notice tells releases apart: of those that were found, and those that are configured.

@@ -190,7 +190,8 @@ impl Said {
             | Observation::Release(_)
             | Observation::Alerts(_)
             | Observation::Clients(_)
-            | Observation::ClientLogs(_) => {}
+            | Observation::ClientLogs(_)
+            | Observation::Inventory(_) => {}
             Observation::Function(seen) => self.about_function(seen),
             Observation::Reboots(reboots) => self.about_reboots(reboots),
         }

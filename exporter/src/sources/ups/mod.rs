@@ -22,7 +22,6 @@ mod nut;
 #[cfg(test)]
 mod peer;
 pub(super) mod snmp;
-mod trust;
 mod web;
 mod windows_power;
 mod wire;

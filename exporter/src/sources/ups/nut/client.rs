@@ -19,10 +19,10 @@ use crate::blocking::Work;
 use crate::config::NutConfig;
 use crate::from_files::{FromFiles, of_file};
 use crate::password_file::{self, PasswordFileError};
-use crate::probe::{Authorities, Endpoint, RootsError};
+use crate::probe::{Authorities, Endpoint, OwnCertificate, RootsError};
 use crate::snapshot::{Label, UpsTrouble};
+use crate::sources::trust;
 use crate::sources::ups::Read;
-use crate::sources::ups::trust;
 use crate::sources::ups::wire::{self, Limits, Wire, WireError};
 use crate::ups::Reading;
 
@@ -153,7 +153,9 @@ impl Tls {
         let failed = |detail: String| NutError::Tls { address: address.clone(), detail };
         let (authorities, made) =
             self.authorities.clone().ok_or_else(|| NutError::NoTrust { address: address.clone() })?;
-        let config = made.current(until, move || authorities.make(trust::client_config)).await?;
+        let config = made
+            .current(until, move || authorities.make(|read| trust::client_config(read, OwnCertificate::Bytes)))
+            .await?;
         let name: ServerName<'static> = self.endpoint.expected_name().map_err(|error| failed(error.to_string()))?;
         upsd.command("STARTTLS", "STARTTLS\n").await?;
         let stream = upsd.wire.into_stream();

@@ -20,10 +20,10 @@ use crate::config::PowerchuteWebConfig;
 use crate::from_files::{FilesUnavailable, FromFiles};
 use crate::password_file::{self, PasswordFileError};
 use crate::platform;
-use crate::probe::{Authorities, Endpoint, RootsError, dial};
+use crate::probe::{Authorities, Endpoint, OwnCertificate, RootsError, dial};
 use crate::snapshot::{Trouble, UpsTrouble};
 use crate::sources::schedule::panicked;
-use crate::sources::ups::trust;
+use crate::sources::trust;
 use crate::ups::{Reading, UpsFault};
 
 /// One small file, synced.
@@ -138,7 +138,12 @@ impl Client {
     async fn tls(&self) -> Result<Arc<ClientConfig>, WebError> {
         let no_trust = || WebError::NoTrust { address: self.endpoint.address.clone() };
         let authorities = self.authorities.clone().ok_or_else(no_trust)?;
-        Ok(self.tls.current(self.files_until(), move || authorities.make(trust::client_config)).await?)
+        Ok(self
+            .tls
+            .current(self.files_until(), move || {
+                authorities.make(|read| trust::client_config(read, OwnCertificate::Bytes))
+            })
+            .await?)
     }
 }
 

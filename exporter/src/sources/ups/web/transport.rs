@@ -5,29 +5,22 @@ use std::sync::Arc;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use kagiban_serving::{Budgeted, ByteBudget};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
 use super::error::WebError;
 use super::ledger::AgentId;
 use super::page::UiPage;
 use crate::probe::{Dialled, Endpoint, dial_again};
+use crate::sources::https::{Https, NoHttps};
 
 /// The product's pages are some tens of kilobytes.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
-/// Room for the head of an answer; the product's are below 2 KiB.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-const MAX_HEADERS: usize = 64;
 /// Of a page with its head and all that comes before it, as it is sent.
 const MAX_RECEIVED_BYTES: u64 = 2 << 20;
 /// Jetty's session ids have about fifty characters.
@@ -48,13 +41,7 @@ pub(super) struct Transport {
     dialled: Option<TcpStream>,
     /// Whoever has it is logged on.
     session: Option<Zeroizing<String>>,
-    connection: Option<Connection>,
-}
-
-struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    received: ByteBudget,
-    _task: AbortOnDropHandle<()>,
+    connection: Option<Https<Full<Bytes>>>,
 }
 
 /// What came back.
@@ -172,7 +159,7 @@ impl Transport {
         step: &'static str,
     ) -> Result<Response<Incoming>, WebError> {
         let ready = match &mut self.connection {
-            Some(connection) => connection.sender.ready().await.is_ok(),
+            Some(connection) => connection.http.sender.ready().await.is_ok(),
             None => false,
         };
         if !ready {
@@ -184,30 +171,20 @@ impl Transport {
         };
         let connection = self.connection.insert(connection);
         connection.received.renew(MAX_RECEIVED_BYTES);
-        let answered = connection.sender.send_request(request).await;
+        let answered = connection.http.sender.send_request(request).await;
         answered.map_err(|error| self.broken(step, &error))
     }
 
-    async fn connect(&mut self, step: &'static str) -> Result<Connection, WebError> {
+    async fn connect(&mut self, step: &'static str) -> Result<Https<Full<Bytes>>, WebError> {
         let stream = match self.dialled.take() {
             Some(stream) => stream,
             None => dial_again(&self.endpoint, self.peer, tokio::time::Instant::now() + CONNECT_WITHIN).await?,
         };
-        let received = ByteBudget::new(MAX_RECEIVED_BYTES);
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
-        let stream = connector
-            .connect(self.name.clone(), Budgeted::new(stream, received.clone()))
-            .await
-            .map_err(|error| WebError::Tls { address: self.address().to_owned(), detail: error.to_string() })?;
-        let mut http = http1::Builder::new();
-        http.max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
-        let (sender, connection) =
-            http.handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(step, &error))?;
-        let task = tokio::spawn(async move {
-            // What ends it ends the request too, which tells.
-            let _ = connection.await;
-        });
-        Ok(Connection { sender, received, _task: AbortOnDropHandle::new(task) })
+        let connected = Https::over(stream, self.name.clone(), &self.tls, MAX_RECEIVED_BYTES).await;
+        connected.map_err(|error| match error {
+            NoHttps::Tls(error) => WebError::Tls { address: self.address().to_owned(), detail: error.to_string() },
+            NoHttps::Http(error) => self.broken(step, &error),
+        })
     }
 
     async fn page(&mut self, body: Incoming, step: &'static str) -> Result<UiPage, WebError> {

@@ -1,0 +1,64 @@
+//! What the console above a product's servers lists.
+
+use super::Count;
+use crate::snapshot::{InventorySeen, UNKNOWN_ISOLATION};
+
+/// Names that a sentence has; the metrics have more.
+const MAX_NAMED: usize = 3;
+
+/// In one sentence. Nothing of it is a fault: somebody has isolated an agent on purpose.
+pub(crate) fn sentence(seen: &InventorySeen) -> String {
+    let servers = seen.servers.len();
+    let more = if seen.agents_left_out() > 0 { " or more" } else { "" };
+    let mut said = format!("lists {} of {}{more}", Count(seen.agents, "agent"), Count(servers, "server"));
+    let names = |all: Vec<&str>, count: usize| {
+        let mut named: Vec<String> = all.into_iter().take(MAX_NAMED).map(str::to_owned).collect();
+        named.extend((count > named.len()).then(|| format!("{} more", count - named.len())));
+        named.join(", ")
+    };
+    if seen.isolated.count > 0 {
+        let all = seen.isolated.first.iter().map(|it| it.client.as_str()).collect();
+        said += &format!(
+            "; {} isolated or on the way to it or from it: {}",
+            seen.isolated.count,
+            names(all, seen.isolated.count)
+        );
+    }
+    if seen.repeated.count > 0 {
+        let all = seen.repeated.first.iter().map(|it| it.client.as_str()).collect();
+        let what = Count(seen.repeated.count, "host name");
+        said += &format!("; {what} more than once: {}", names(all, seen.repeated.count));
+    }
+    let untold = seen.by_isolation.get(UNKNOWN_ISOLATION).filter(|untold| **untold == seen.agents && seen.agents > 0);
+    if untold.is_some() {
+        said += "; it tells of none whether it is isolated";
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{ClientName, IsolatedAgent, Label, Named, ServerAgents};
+
+    #[test]
+    fn an_inventory_is_told_in_one_sentence_with_the_first_names() {
+        let server = ServerAgents { server_id: Label::new("B-1"), server: None, product: Label::new("P"), agents: 7 };
+        let usual = InventorySeen {
+            agents: 7,
+            servers: vec![server],
+            by_isolation: [(Label::new("normal"), 7)].into(),
+            ..InventorySeen::default()
+        };
+        assert_eq!(sentence(&usual), "lists 7 agents of 1 server");
+        let client = |at: usize| ClientName::parse(&format!("PC-{at}")).expect("a name");
+        let first = (0..5).map(|at| IsolatedAgent { client: client(at), status: Label::new("isolated") }).collect();
+        let isolated = InventorySeen { agents: 9, isolated: Named { count: 6, first }, ..usual.clone() };
+        assert_eq!(
+            sentence(&isolated),
+            "lists 9 agents of 1 server or more; 6 isolated or on the way to it or from it: PC-0, PC-1, PC-2, 3 more"
+        );
+        let untold = InventorySeen { by_isolation: [(Label::new(UNKNOWN_ISOLATION), 7)].into(), ..usual };
+        assert!(sentence(&untold).ends_with("; it tells of none whether it is isolated"));
+    }
+}
