@@ -10,7 +10,7 @@ const MAX_NAMED: usize = 3;
 pub(crate) fn sentence(seen: &InventorySeen) -> String {
     let servers = seen.servers.len();
     let more = if seen.agents_left_out() > 0 { " or more" } else { "" };
-    let mut said = format!("lists {} of {}{more}", Count(seen.agents, "agent"), Count(servers, "server"));
+    let mut said = vec![format!("lists {} of {}{more}", Count(seen.agents, "agent"), Count(servers, "server"))];
     let names = |all: Vec<&str>, count: usize| {
         let mut named: Vec<String> = all.into_iter().take(MAX_NAMED).map(str::to_owned).collect();
         named.extend((count > named.len()).then(|| format!("{} more", count - named.len())));
@@ -18,22 +18,19 @@ pub(crate) fn sentence(seen: &InventorySeen) -> String {
     };
     if seen.isolated.count > 0 {
         let all = seen.isolated.first.iter().map(|it| it.client.as_str()).collect();
-        said += &format!(
-            "; {} isolated or on the way to it or from it: {}",
-            seen.isolated.count,
-            names(all, seen.isolated.count)
-        );
+        let names = names(all, seen.isolated.count);
+        said.push(format!("{} isolated or on the way to it or from it: {names}", seen.isolated.count));
     }
     if seen.repeated.count > 0 {
         let all = seen.repeated.first.iter().map(|it| it.client.as_str()).collect();
-        let what = Count(seen.repeated.count, "host name");
-        said += &format!("; {what} more than once: {}", names(all, seen.repeated.count));
+        let names = names(all, seen.repeated.count);
+        said.push(format!("{} more than once: {names}", Count(seen.repeated.count, "host name")));
     }
-    let untold = seen.by_isolation.get(UNKNOWN_ISOLATION).filter(|untold| **untold == seen.agents && seen.agents > 0);
-    if untold.is_some() {
-        said += "; it tells of none whether it is isolated";
+    let untold = seen.by_isolation.get(UNKNOWN_ISOLATION).copied().unwrap_or_default();
+    if untold > 0 && untold == seen.agents {
+        said.push("it tells of none whether it is isolated".to_owned());
     }
-    said
+    said.join("; ")
 }
 
 #[cfg(test)]

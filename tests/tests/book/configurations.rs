@@ -14,8 +14,18 @@ use serde_yaml::Value;
 use crate::pages;
 
 /// What only the configuration of the exporter has at its beginning.
-const OF_THE_EXPORTER: [&str; 9] =
-    ["agents", "ups", "certificates", "tlsEndpoints", "outsideHosts", "hostApi", "probe", "compat", "power"];
+const OF_THE_EXPORTER: [&str; 10] = [
+    "agents",
+    "apexCentral",
+    "certificates",
+    "compat",
+    "hostApi",
+    "outsideHosts",
+    "power",
+    "probe",
+    "tlsEndpoints",
+    "ups",
+];
 
 #[test]
 fn every_configuration_and_every_resource_in_the_documentation_is_taken() -> Result<()> {

@@ -65,7 +65,7 @@ impl Central {
         let key = self.key(until).await?;
         let tls = self.tls(until).await?;
         let most = self.most;
-        let servers = self.list(Question::Servers, &key, &tls, until, |pieces| reply::servers(pieces)).await?;
+        let servers = self.list(Question::Servers, &key, &tls, until, reply::servers).await?;
         let agents = self.list(Question::Agents, &key, &tls, until, move |pieces| reply::agents(pieces, most)).await?;
         Ok(agents.under(&servers))
     }
