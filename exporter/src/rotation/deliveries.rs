@@ -88,11 +88,11 @@ impl Deliveries {
         Err(refuse(RefusalReason::Busy, message))
     }
 
-    /// Whether a rotation of the agent is not decided yet. An order that was taken waits no more.
+    /// Whether a rotation of the agent is not decided yet. An order that was taken waits no more, and neither does one that has decided it.
     pub(crate) fn note_rotation(&self, agent: &AgentName, is_rotated: bool) {
         let mut all = self.held();
         let of = all.entry(agent.clone()).or_default();
-        if is_rotated {
+        if is_rotated || of.is_rotated {
             of.waits_since = None;
         }
         of.is_rotated = is_rotated;
@@ -132,6 +132,10 @@ mod tests {
         assert_eq!(deliveries.begin(&agent).err(), Some(Hindrance::Rotated));
         deliveries.note_rotation(&agent, false);
         assert!(deliveries.begin(&agent).is_ok(), "it was taken, and is decided");
+        deliveries.note_rotation(&agent, true);
+        deliveries.check(&agent).expect("a rotation is given up");
+        deliveries.note_rotation(&agent, false);
+        assert!(deliveries.begin(&agent).is_ok(), "it is decided");
     }
 
     #[tokio::test(start_paused = true)]

@@ -178,7 +178,6 @@ impl Rotator {
                 self.look_before_rollback().await?;
             }
             self.power().await?;
-            self.host.deliveries.check(&self.agent.name)?;
             kept_look.or_else(|| Some(Instant::now()))
         } else {
             None
@@ -198,7 +197,8 @@ impl Rotator {
             Procedure::Trigger(_) | Procedure::Push(_) | Procedure::Repair(_) => Event::Ordered,
         };
         let begun = if is_waited_for() {
-            self.give_up(ordered(failure), ready, Some(&order.target))
+            let may_begin = self.host.deliveries.check(&self.agent.name);
+            may_begin.and_then(|()| self.give_up(ordered(failure), ready, Some(&order.target)))
         } else {
             self.looked_at = looked_at;
             Err(refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun"))

@@ -468,7 +468,7 @@ mod tests {
     use std::path::Path;
 
     use kagiban_crds::Generation;
-    use kagiban_crds::host_api::{RefusalReason, RenewalOrder, Target};
+    use kagiban_crds::host_api::{RefusalReason, RenewalOrder, RollbackOrder, Target};
 
     use super::*;
     use crate::rotation::deliveries::Hindrance;
@@ -481,7 +481,7 @@ mod tests {
 
     /// What is delivered would be the certificate of before.
     #[tokio::test]
-    async fn a_renewal_waits_for_the_clients_that_are_given_the_certificate() {
+    async fn a_renewal_and_a_rollback_wait_for_the_clients_that_are_given_the_certificate() {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, _lock) = renewing(root.path(), "touch new", "touch old");
         let deliveries = rotator.host.deliveries.clone();
@@ -492,6 +492,12 @@ mod tests {
         drop(delivery);
         rotator.renew(&order(), Ok(())).expect("none is any more");
         assert_eq!(deliveries.begin(&rotator.agent.name).err(), Some(Hindrance::Rotated));
+        rotator.record.rotation.as_mut().expect("a rotation").state = Phase::Committed { before: Before::NotServed };
+        rotator.save_record();
+        let _delivery = deliveries.begin(&rotator.agent.name).expect("it is decided");
+        let rollback = RollbackOrder { target: open().target };
+        let refused = rotator.roll_back(&rollback, || true).await.expect_err("a client is given it");
+        assert_eq!(refused.reason, RefusalReason::Busy, "{refused:?}");
     }
 
     fn order() -> RenewalOrder {
