@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use kagiban_crds::host_api::{MAX_TOLD_CLIENTS, RotationState};
+use kagiban_crds::host_api::{MAX_TOLD_CLIENTS, PowerState, RotationState};
 use kagiban_crds::{AgentName, HostName};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,9 @@ use crate::blocking::{self, Work};
 use crate::platform::{self, FileLock, ProgramError};
 use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
 use crate::rotation::{Deliveries, Delivery, Hindrance, PowerGate};
-use crate::snapshot::{Board, HELD_FOR, Label, Pass, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble};
+use crate::snapshot::{
+    AgentRotations, Board, HELD_FOR, Label, Pass, READING, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble,
+};
 use crate::sources::{Wakes, unexposed};
 use crate::trouble::one_of;
 
@@ -155,7 +157,13 @@ impl Repairer {
             loop {
                 ticks.tick().await;
                 // While none could be made, nobody knows who lacks the certificate.
-                let Some(list) = self.listed() else { continue };
+                let Some(list) = self.listed() else {
+                    // What held repairs up may be over meanwhile, and is told anew by the next list.
+                    if self.lock.is_some() && self.told.is_some() {
+                        self.tell(None);
+                    }
+                    continue;
+                };
                 if let Err(trouble) = self.be_alone().await {
                     self.tell(Some(trouble));
                     continue;
@@ -340,21 +348,9 @@ impl Repairer {
 
     /// As for a rotation: nothing is begun but on mains, nor beside one. For as long as it is held none begins.
     async fn check_allowed(&self) -> Result<Delivery, Trouble> {
-        self.power.check().await.map_err(|power| Trouble::new("power_unsafe", power.message))?;
-        let known = self.board.read(|snapshot| {
-            let seen = snapshot.rotations.get(self.agent.as_str())?.known.as_ref()?;
-            Some(seen.state)
-        });
-        match known {
-            _ if !self.rotates => {}
-            Some(None | Some(RotationState::Committed | RotationState::RolledBack)) => {}
-            Some(Some(RotationState::Frozen)) => {
-                return Err(Trouble::new("frozen", "a rotation of this agent is frozen; see to that first"));
-            }
-            Some(Some(_)) => return Err(rotated()),
-            None => {
-                return Err(Trouble::new("rotation_unknown", "how the rotations of this agent stand is not known yet"));
-            }
+        self.power.check().await.map_err(|power| Trouble::new(power_reason(power.state), power.message))?;
+        if self.rotates {
+            self.board.read(|snapshot| check_rotations(snapshot.rotations.get(self.agent.as_str())))?;
         }
         self.deliveries.begin(&self.agent).map_err(|hindrance| match hindrance {
             Hindrance::Rotated => rotated(),
@@ -402,6 +398,33 @@ impl Repairer {
             self.told = Some(seen);
         }
         self.trouble = trouble;
+    }
+}
+
+/// A battery passes by itself. For the others a person may be needed, such as where no UPS can be asked.
+const fn power_reason(state: PowerState) -> &'static str {
+    match state {
+        PowerState::OnBattery | PowerState::LowBattery => "on_battery",
+        PowerState::Mains | PowerState::ShutdownPending | PowerState::Unknown | PowerState::Stale => "power_unsafe",
+    }
+}
+
+/// Nothing is begun beside a rotation, nor before it is known whether there is one.
+fn check_rotations(rotations: Option<&AgentRotations>) -> Result<(), Trouble> {
+    let seen = rotations.and_then(|rotations| rotations.known.as_ref());
+    match seen.map(|seen| seen.state) {
+        Some(None | Some(RotationState::Committed | RotationState::RolledBack)) => Ok(()),
+        Some(Some(RotationState::Frozen)) => {
+            Err(Trouble::new("frozen", "a rotation of this agent is frozen; see to that first"))
+        }
+        Some(Some(_)) => Err(rotated()),
+        None => match rotations.and_then(|rotations| rotations.trouble.as_ref()) {
+            Some(Trouble { reason, message }) if *reason != READING => Err(Trouble::new(
+                "rotation_unread",
+                format!("how the rotations of this agent stand cannot be known: {message} ({reason})"),
+            )),
+            _ => Err(Trouble::new("rotation_unknown", "how the rotations of this agent stand is not known yet")),
+        },
     }
 }
 
@@ -538,6 +561,10 @@ mod tests {
         let root = tempfile::tempdir().expect("directory");
         let repairer = repairer(root.path(), true).await;
         assert_eq!(obstacle(&repairer).await, Some("rotation_unknown"), "its journal was not read yet");
+        for (reason, expected) in [(READING, "rotation_unknown"), ("unreadable", "rotation_unread")] {
+            repairer.board.note_rotation(&Label::new("av"), Some(Trouble::new(reason, "its journal")), None);
+            assert_eq!(obstacle(&repairer).await, Some(expected), "{reason}");
+        }
         for (state, expected) in [
             (None, None),
             (Some(RotationState::Renewing), Some("rotation_in_progress")),
@@ -551,6 +578,7 @@ mod tests {
         }
         std::fs::write(root.path().join("scheduled"), b"USEC=1\n").expect("written");
         assert_eq!(obstacle(&repairer).await, Some("power_unsafe"));
+        assert_eq!(power_reason(PowerState::OnBattery), "on_battery");
     }
 
     #[tokio::test]

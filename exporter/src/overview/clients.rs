@@ -6,7 +6,7 @@ use crate::snapshot::{ClientsSeen, Label, LackingClients, RepairsSeen, Snapshot,
 /// Clients that a sentence names; the metrics have more.
 const MAX_NAMED: usize = 5;
 /// Why none is repaired for as long as something lasts that nobody has to mend.
-const PASSES: [&str; 4] = ["power_unsafe", "rotation_in_progress", "rotation_ordered", "rotation_unknown"];
+const PASSES: [&str; 4] = ["on_battery", "rotation_in_progress", "rotation_ordered", "rotation_unknown"];
 
 /// What needs a person, and what does not. Of a list that did not come, the source's trouble tells.
 pub(crate) fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
@@ -143,7 +143,14 @@ mod tests {
     #[test]
     fn what_keeps_clients_from_being_repaired_is_told_and_needs_a_person_unless_it_passes() {
         let board = Board::default();
-        for (reason, needs_a_person) in [("in_use", true), ("record", true), ("power_unsafe", false)] {
+        for (reason, needs_a_person) in [
+            ("in_use", true),
+            ("record", true),
+            ("power_unsafe", true),
+            ("rotation_unread", true),
+            ("on_battery", false),
+            ("rotation_unknown", false),
+        ] {
             let trouble = Some(Trouble::new(reason, "that is why"));
             board.note_repairs(&Label::new("av"), RepairsSeen { trouble, ..RepairsSeen::default() });
             let snapshot = board.snapshot();

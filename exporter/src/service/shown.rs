@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use crate::rotation::{AgentStatus, Record, RefusedAgents, StateDirectory, Worker};
-use crate::snapshot::{Board, FailureSeen, Label, RotationSeen, Trouble};
+use crate::snapshot::{Board, FailureSeen, Label, READING, RotationSeen, Trouble};
 
 /// The board, as the rotations write on it.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Shown {
     }
 
     pub(super) fn reading(&self, agent: &AgentName) {
-        let trouble = Trouble::new("reading", "its journal is being read");
+        let trouble = Trouble::new(READING, "its journal is being read");
         self.board.note_rotation(&Label::new(agent.as_str()), Some(trouble), None);
     }
 
@@ -91,7 +91,7 @@ impl Shown {
 
 fn told(status: &AgentStatus) -> (Option<Trouble>, Option<RotationSeen>) {
     match status {
-        AgentStatus::Reading => (Some(Trouble::new("reading", "its journal is being read")), None),
+        AgentStatus::Reading => (Some(Trouble::new(READING, "its journal is being read")), None),
         AgentStatus::Unread { reason, message } => (Some(Trouble::new(reason, message)), None),
         AgentStatus::Failed { message } => (Some(Trouble::new("panic", message)), None),
         AgentStatus::Known(snapshot) => (None, Some(seen(&snapshot.record))),

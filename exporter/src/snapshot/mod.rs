@@ -40,7 +40,7 @@ pub use pass::{
 };
 pub use release::{CertificateEnd, ReleaseSeen};
 pub use repairs::{HELD_FOR, RepairsSeen};
-pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
+pub use rotation::{AgentRotations, FailureSeen, READING, RotationSeen};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

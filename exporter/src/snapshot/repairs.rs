@@ -10,7 +10,7 @@ use super::{Label, Snapshot, SourceId, SourceKind, Trouble};
 const RENEWED: &str = "a rotation of the server is on its way or has ended since; they are listed anew after it";
 
 /// Every reason that further clients may be kept from being repaired for.
-pub const HELD_FOR: [&str; 14] = [
+pub const HELD_FOR: [&str; 16] = [
     "busy",
     "exposed",
     "frozen",
@@ -18,12 +18,14 @@ pub const HELD_FOR: [&str; 14] = [
     "names_unknown",
     "not_runnable",
     "not_started",
+    "on_battery",
     "panic",
     "power_unsafe",
     "record",
     "rotation_in_progress",
     "rotation_ordered",
     "rotation_unknown",
+    "rotation_unread",
     "timeout",
 ];
 

@@ -24,6 +24,9 @@ pub struct AgentRotations {
     standing: Option<(u64, Option<RotationState>, Option<Timestamp>)>,
 }
 
+/// The reason of the trouble that is there until an agent's journal was read.
+pub const READING: &str = "reading";
+
 /// How an agent's newest rotation stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RotationSeen {
