@@ -81,7 +81,8 @@ fn ten_thousand_resources_take_little_memory() {
     let before = resident();
     (0..RESOURCES).for_each(put);
     fleet.apply(Event::InitDone);
-    let taken = resident() - before;
+    // A machine that runs short of memory takes some of what was there before.
+    let taken = resident().saturating_sub(before);
     assert_eq!(fleet.summaries().len(), RESOURCES as usize);
     assert!(taken < LIMIT, "{} KiB", taken / 1024);
 }

@@ -186,16 +186,27 @@ const CASES: &[Case] = &[
         alert: "KagibanClientsRefuseServer",
         minute: 61,
         alerts: 2,
-        // The exporter of one is restarted meanwhile; of the other those that are not told one by one.
+        // The exporter of one is restarted meanwhile; the other's log is exported once a day.
         fires: &[
-            (r#"kagiban_client_server_authentication_failures{agent="a",client="PC-01"}"#, "1x30 _x10 1x40"),
-            (r#"kagiban_client_server_authentication_failures{agent="a",client="other"}"#, "0x30 _x10 0x40"),
-            (r#"kagiban_client_server_authentication_failures{agent="b",client="other"}"#, "2x80"),
+            (
+                r#"kagiban_client_last_server_authentication_failure_timestamp_seconds{agent="a",client="PC-01"}"#,
+                "0x30 _x10 0x40",
+            ),
+            (
+                r#"kagiban_client_last_server_authentication_failure_timestamp_seconds{agent="b",client="unreadable"}"#,
+                "-90000x80",
+            ),
         ],
         silent: &[
-            &[(r#"kagiban_client_server_authentication_failures{agent="a",client="other"}"#, "0x80")],
-            // What clients log comes within an hour: no news is told before.
-            &[(r#"kagiban_client_server_authentication_failures{agent="a",client="PC-01"}"#, "0x10 1x70")],
+            &[(
+                r#"kagiban_client_last_server_authentication_failure_timestamp_seconds{agent="a",client="PC-01"}"#,
+                "-172800x80",
+            )],
+            // It may be the one that follows a renewal.
+            &[(
+                r#"kagiban_client_last_server_authentication_failure_timestamp_seconds{agent="a",client="PC-01"}"#,
+                "_x10 600x70",
+            )],
         ],
     },
     Case {

@@ -42,7 +42,7 @@ const ABSENT_HERE: [(&str, &str); 13] = [
     ("kagiban_agent_function_up", "of an agent that is asked whether it does its work"),
     ("kagiban_certificate_blocked", "while a rotation is blocked"),
     ("kagiban_client_log_known_until_timestamp_seconds", "where the log of clients is exported"),
-    ("kagiban_client_server_authentication_failures", "where the log of clients is exported"),
+    ("kagiban_client_last_server_authentication_failure_timestamp_seconds", "where the log of clients is exported"),
     ("kagiban_clients_not_repaired", "where the clients of a server are repaired"),
     ("kagiban_clients_without_certificate", "where a product lists its clients"),
     ("kagiban_product_affected", "where a product is one that its vendor's notice speaks of"),

@@ -53,7 +53,9 @@ fn listed(seen: &ClientsSeen, lacking: &LackingClients) -> Item {
     let said = format!("{clients} without the server's certificate, by its own list: {}", named.join(", "));
     let unknown = "; it does not tell which column has their names: set clients.list.column";
     let said = if lacking.is_column_unknown { format!("{said}{unknown}") } else { said };
-    let fix = if seen.is_for_repair { fix::REPAIRED_BY_ITSELF.to_owned() } else { fix::clients(seen.product) };
+    // Without their names nobody is repaired, and the sentence says what to set.
+    let is_repaired = seen.is_for_repair && !lacking.is_column_unknown;
+    let fix = if is_repaired { fix::REPAIRED_BY_ITSELF.to_owned() } else { fix::clients(seen.product) };
     item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
 }
 
@@ -137,7 +139,10 @@ mod tests {
     fn where_clients_are_repaired_nobody_is_told_to_do_it_by_hand() {
         let [bad, _] = told_of(lacking(2, 2), true);
         let fix = bad[0].fix.as_ref().expect("what happens next");
-        assert!(fix.contains("by itself") && fix.contains("an hour") && !fix.contains("by hand"), "{fix}");
+        assert!(fix.contains("by itself") && fix.contains("an hour"), "{fix}");
+        let unknown = LackingClients { is_column_unknown: true, ..lacking(2, 0).expect("a list") };
+        let [bad, _] = told_of(Some(unknown), true);
+        assert!(!bad[0].fix.as_ref().expect("what to do").contains("by itself"), "nobody is repaired then: {bad:?}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) fn sentence(seen: &InventorySeen) -> String {
     if seen.isolated.count > 0 {
         let all = seen.isolated.first.iter().map(|it| it.client.as_str()).collect();
         let names = names(all, seen.isolated.count);
-        said.push(format!("{} isolated or on the way to it or from it: {names}", seen.isolated.count));
+        said.push(format!("{} isolated, or in another state that is not normal: {names}", seen.isolated.count));
     }
     if seen.repeated.count > 0 {
         let all = seen.repeated.first.iter().map(|it| it.client.as_str()).collect();
@@ -53,7 +53,7 @@ mod tests {
         let isolated = InventorySeen { agents: 9, isolated: Named { count: 6, first }, ..usual.clone() };
         assert_eq!(
             sentence(&isolated),
-            "lists 9 agents of 1 server or more; 6 isolated or on the way to it or from it: PC-0, PC-1, PC-2, 3 more"
+            "lists 9 agents of 1 server or more; 6 isolated, or in another state that is not normal: PC-0, PC-1, PC-2, 3 more"
         );
         let untold = InventorySeen { by_isolation: [(Label::new(UNKNOWN_ISOLATION), 7)].into(), ..usual };
         assert!(sentence(&untold).ends_with("; it tells of none whether it is isolated"));

@@ -34,7 +34,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_apex_central_agent_isolated",
-        help: "1 for each agent of the inventory in another state of isolation than `normal`, by its host name; 100 at most, or as many as the configuration says.",
+        help: "1 for each agent of the inventory that is isolated, or in another state than `normal` that does not say that it cannot be (`not_supported`, `N/A`), by its host name; 100 at most, or as many as the configuration says.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |seen| {

@@ -6,7 +6,7 @@ use crate::snapshot::{HELD_FOR, Snapshot};
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "kagiban_client_repairs",
-        help: "Attempts to give a client the server's certificate, each once, when lists have said what came of it: `repaired`, when two in a row have left the client out, `still_listed` though the program ended well, `failed`, `timed_out`, `cut_off` by the end of the exporter.",
+        help: "Attempts to give a client the server's certificate, each once, when lists have said what came of it: `repaired`, when two that were begun 20 minutes apart have left the client out; after the pause, of an hour at least, `still_listed`, though the program ended well, `failed`, `timed_out`, or `cut_off` by the end of the exporter.",
         kind: Kind::Counter,
         samples: |snapshot, out| {
             snapshot.repairs.iter().try_for_each(|(agent, seen)| {

@@ -27,15 +27,45 @@ pub(super) fn decoded(bytes: &[u8], declared: Option<&'static Encoding>, words: 
     best
 }
 
-/// The same with every full-width letter, figure and mark in its usual width, and other spaces as spaces.
+/// Half-width kana from U+FF61 on, in their usual width.
+const KANA: &str = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン゛゜";
+const HALF_WIDTH: char = '\u{ff61}';
+const VOICED: char = '\u{ff9e}';
+const HALF_VOICED: char = '\u{ff9f}';
+
+/// The same with every full-width letter, figure and mark and every half-width kana in its usual width, and other spaces as spaces.
 pub(super) fn narrowed(text: &str) -> String {
-    let narrow = |c: char| match c {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
-        '\u{3000}' | '\u{a0}' => ' ',
-        '\u{feff}' => '\u{200b}',
-        other => other,
-    };
-    text.chars().map(narrow).collect()
+    let mut narrow = String::with_capacity(text.len());
+    for c in text.chars() {
+        let usual = match c {
+            '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+            '\u{3000}' | '\u{a0}' => ' ',
+            '\u{feff}' => '\u{200b}',
+            // A half-width kana and its mark are one in the usual width.
+            VOICED | HALF_VOICED if let Some(both) = narrow.chars().last().and_then(|before| voiced(before, c)) => {
+                narrow.pop();
+                both
+            }
+            HALF_WIDTH..=HALF_VOICED => {
+                let at = usize::try_from(u32::from(c) - u32::from(HALF_WIDTH)).unwrap_or_default();
+                KANA.chars().nth(at).unwrap_or(c)
+            }
+            other => other,
+        };
+        narrow.push(usual);
+    }
+    narrow
+}
+
+/// In Unicode a kana with its mark stands right behind the one without.
+fn voiced(kana: char, mark: char) -> Option<char> {
+    let behind = |by: u32| char::from_u32(u32::from(kana) + by);
+    match (kana, mark) {
+        ('ウ', VOICED) => Some('ヴ'),
+        ('ハ' | 'ヒ' | 'フ' | 'ヘ' | 'ホ', HALF_VOICED) => behind(2),
+        (_, VOICED) if "カキクケコサシスセソタチツテトハヒフヘホ".contains(kana) => behind(1),
+        _ => None,
+    }
 }
 
 /// By which two texts are told apart.
@@ -48,6 +78,19 @@ pub(super) fn digest(of: &(impl Hash + ?Sized)) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_the_same_in_any_width() {
+        for (written, usual) in [
+            ("ＰＣ－０１　ａ", "PC-01 a"),
+            ("ｻｰﾊﾞ認証に失敗", "サーバ認証に失敗"),
+            ("ｺﾝﾋﾟｭｰﾀｰ名｡", "コンピューター名。"),
+            ("ｳﾞｧｲﾛﾝ ﾞ ｱﾞ", "ヴァイロン ゛ ア゛"),
+            ("ﾎﾟｯﾄ･ｶﾞﾝﾀﾞﾑ｢ﾄﾞﾂﾞﾌﾞﾜﾝ｣", "ポット・ガンダム「ドヅブワン」"),
+        ] {
+            assert_eq!(narrowed(written), usual, "{written}");
+        }
+    }
 
     const WORDS: [&str; 2] = ["ログ種別", "認証失敗"];
 

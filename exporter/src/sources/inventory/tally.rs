@@ -9,8 +9,9 @@ use crate::snapshot::{
     ClientName, InventorySeen, IsolatedAgent, Label, Named, RepeatedName, ServerAgents, UNKNOWN_ISOLATION,
 };
 
-/// The usual state. The vendor's guide shows no other; whatever is not this one is told as it is.
-const NORMAL: &str = "normal";
+/// The usual state, none, and those that public integrations know of agents that cannot be isolated. Whatever is none of these is told as
+/// it is: the vendor's guide shows the usual one alone.
+const NOT_ISOLATED: [&str; 4] = ["normal", "", "not_supported", "n/a"];
 /// More than there are words for it.
 const MAX_STATES: usize = 16;
 /// States beyond those.
@@ -81,7 +82,7 @@ impl Tally {
         let status = Label::new(if isolation.is_empty() { UNKNOWN_ISOLATION } else { isolation });
         let is_told = self.by_isolation.contains_key(&status) || self.by_isolation.len() < MAX_STATES;
         *self.by_isolation.entry(if is_told { status.clone() } else { Label::new(OTHER) }).or_default() += 1;
-        if isolation.is_empty() || isolation.eq_ignore_ascii_case(NORMAL) {
+        if NOT_ISOLATED.into_iter().any(|state| isolation.eq_ignore_ascii_case(state)) {
             return;
         }
         self.isolated += 1;

@@ -62,7 +62,12 @@ fn stay(report: &ClientsReport, remedy: Option<&str>) -> String {
         (false, _) => format!("{} and {left_out} more", named.join(", ")),
     };
     let stay = counted(*not_repaired, "stays", "stay");
-    let remedy = remedy.map_or_else(String::new, |remedy| format!("; the vendor's next step: {remedy}"));
+    // Where nothing was tried, the notice's own way comes before its last step.
+    let remedy = match (remedy, never_tried) {
+        (None, _) => String::new(),
+        (Some(_), Some(never)) if never >= not_repaired => "; give it to them by hand, as `explain` tells".to_owned(),
+        (Some(remedy), _) => format!("; the vendor's next step: {remedy}"),
+    };
     let why = match never_tried {
         // A host of an earlier version does not tell them apart.
         None => {
