@@ -124,7 +124,8 @@ async fn clients_that_do_nothing_lock_nobody_out() {
     }
     let asked = Instant::now();
     assert_eq!(api.send(Some(&api.operator), GET_HOST, b"").await.unwrap().status, 200);
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    // They are let go after five seconds.
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
     api.stop().await;
 }
 

@@ -26,6 +26,9 @@ pub(crate) fn sentence(seen: &InventorySeen) -> String {
         let names = names(all, seen.repeated.count);
         said.push(format!("{} more than once: {names}", Count(seen.repeated.count, "host name")));
     }
+    if seen.agents == 0 && servers == 0 {
+        said.push("it has none at all: see in its console which functions the application may use".to_owned());
+    }
     let untold = seen.by_isolation.get(UNKNOWN_ISOLATION).copied().unwrap_or_default();
     if untold > 0 && untold == seen.agents {
         said.push("it tells of none whether it is isolated".to_owned());
@@ -48,6 +51,7 @@ mod tests {
             ..InventorySeen::default()
         };
         assert_eq!(sentence(&usual), "lists 7 agents of 1 server");
+        assert!(sentence(&InventorySeen::default()).contains("0 servers; it has none at all"));
         let client = |at: usize| ClientName::parse(&format!("PC-{at}")).expect("a name");
         let first = (0..5).map(|at| IsolatedAgent { client: client(at), status: Label::new("isolated") }).collect();
         let isolated = InventorySeen { agents: 9, isolated: Named { count: 6, first }, ..usual.clone() };
