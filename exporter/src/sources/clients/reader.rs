@@ -122,9 +122,11 @@ pub(super) fn read(bytes: &[u8], most: usize, configured: Option<&ListColumn>) -
     }
     let is_complete = !listed.is_cut
         && match shape.names {
-            Names::Told(_) => listed.blank == 0 && (is_told || listed.count > 1),
-            Names::OnlyColumn => listed.nameless == 0 && listed.count > 1,
-            Names::Guessed(_) => false,
+            Names::Told(_) if is_told => listed.blank == 0,
+            // The configuration's number alone: rows that are none of clients may be a message.
+            Names::Told(_) => listed.nameless == 0 && listed.count > 1,
+            // Words of a message look like names.
+            Names::OnlyColumn | Names::Guessed(_) => false,
             Names::Unknown => is_told && listed.count == 0,
         };
     Ok(LackingClients {
@@ -470,7 +472,10 @@ mod tests {
             ("Endpoint\nPC-01\n", true),
             ("Endpoint\n", true),
             ("Domain,Computer\nWG,PC-01\n", true),
-            ("PC-01\nPC-02\n", true),
+            // Words of a message look like names.
+            ("PC-01\nPC-02\n", false),
+            ("Done\nSuccess\nCompleted\n", false),
+            ("エラー\n証明書がありません\n", false),
             ("PC-01,192.0.2.1\nPC-02,192.0.2.2\n", false),
             // A client may be called so.
             ("PC\nPC-02\nPC-03\n", false),

@@ -85,7 +85,8 @@ async fn the_column_of_the_names_is_the_one_that_the_configuration_tells() {
 /// A reload may have taken `repair` out, or have put it in.
 #[test]
 fn a_list_says_whether_its_clients_are_repaired_and_is_cut_only_where_they_are_not() {
-    let text: String = (0..5).map(|at| format!("PC-{at}\n")).collect();
+    let rows: String = (0..5).map(|at| format!("PC-{at}\n")).collect();
+    let text = format!("Endpoint\n{rows}");
     for (repair, expected) in [("", (false, false)), (", repair: {command: [deliver, '{client}']}", (true, true))] {
         let yaml = format!(
             "{{name: av, product: apex-one, clients: {{list: {{command: [list, '{{list}}']}}, most: 2{repair}}}}}"
