@@ -57,7 +57,9 @@ pub(super) fn before_the_same(case: &Case<'_>) -> Option<Verdict> {
         // A repair that its host took is never told again
         Procedure::Push(_) | Procedure::Repair(_) => None,
         Procedure::Trigger { .. } => {
-            let ordered = case.inputs.ordered?.at;
+            // Of the rotation before it the host has shown the end.
+            let own = case.open_rotation()?;
+            let ordered = case.inputs.ordered.filter(|order| order.generation.0 == own.generation)?.at;
             let until = later(ordered, BETWEEN_RENEWALS);
             let message = format!(
                 "the host took an order to renew and shows nothing of it: it is told again after {} minutes; see what its exporter logs, and \

@@ -512,7 +512,8 @@ fn what_a_spec_asks_for_has_the_digest_that_it_always_had() {
 #[test]
 fn an_order_that_its_host_took_and_forgot_is_given_again_after_six_minutes() {
     let (resource, first, time) = ordered();
-    let decided = |ordered: Option<Timestamp>, seconds: u64| {
+    let taken = |generation, at| Some(TakenOrder { generation: Generation(generation), at });
+    let decided = |ordered: Option<TakenOrder>, seconds: u64| {
         let now = later(time, Duration::from_secs(seconds));
         let report = serving(&first, now);
         decide(&Inputs {
@@ -521,7 +522,7 @@ fn an_order_that_its_host_took_and_forgot_is_given_again_after_six_minutes() {
             rival: None,
             setback: None,
             works_for: None,
-            ordered: ordered.map(|at| TakenOrder { generation: Generation(1), at }),
+            ordered,
             references: &References::default(),
             policy: &Policy::default(),
             now,
@@ -529,13 +530,15 @@ fn an_order_that_its_host_took_and_forgot_is_given_again_after_six_minutes() {
     };
     let again = Step::Open { generation: Generation(1), trigger: RotationTrigger::Renewal };
     for seconds in [0, 1, 359] {
-        let held = decided(Some(time), seconds);
+        let held = decided(taken(1, time), seconds);
         let retry = later(time, Duration::from_secs(360));
         assert_eq!(held.step, Step::Blocked { by: BlockedBy::HostAnswerRefused, retry }, "after {seconds} s");
         assert_eq!(condition(&held.status, "Blocked"), ("True", "HostAnswerRefused"));
     }
-    assert_eq!(decided(Some(time), 360).step, again);
+    assert_eq!(decided(taken(1, time), 360).step, again);
+    // Of the one before it the host has shown the end, and it was busy when it was told of this one.
+    assert_eq!(decided(taken(0, time), 1).step, again, "it took another order");
     assert_eq!(decided(None, 1).step, again, "whether the host has heard of it is not known");
     // By a clock that was ahead, and was set back since
-    assert_eq!(decided(Some(later(time, DAY)), 1).step, again);
+    assert_eq!(decided(taken(1, later(time, DAY)), 1).step, again);
 }
