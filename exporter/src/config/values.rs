@@ -141,6 +141,14 @@ impl PathPattern {
         let depth = (!below_volume.contains("**") && !below_volume.contains('{')).then_some(below);
         Ok(Self::Glob { base, matcher, depth })
     }
+
+    /// Whether it leads to this file.
+    pub fn is_of(&self, file: &Path) -> bool {
+        match self {
+            Self::Exact(path) => path == file,
+            Self::Glob { matcher, .. } => matcher.is_match(file),
+        }
+    }
 }
 
 impl Exclusion {

@@ -3,10 +3,7 @@
 use std::fmt;
 
 use super::table::{Family, Kind, Samples};
-use crate::snapshot::{AlertCounts, AlertsSeen, FolderAlerts, Snapshot};
-
-/// The label `sender` or `client` of all that are not told one by one.
-const OTHER: &str = "other";
+use crate::snapshot::{AlertCounts, AlertsSeen, FolderAlerts, Sender, Snapshot};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
@@ -63,7 +60,7 @@ pub(super) fn put_failures(
         out.put(&[agent, (label, &it.sender.to_string())], it.failures)?;
     }
     let left_out = Some(counts.left_out.failures).filter(|failures| counts.tells(*failures));
-    left_out.map_or(Ok(()), |failures| out.put(&[agent, (label, OTHER)], failures))
+    left_out.map_or(Ok(()), |failures| out.put(&[agent, (label, Sender::OTHER)], failures))
 }
 
 pub(super) fn put_last(
@@ -100,9 +97,7 @@ pub(super) mod tests {
     use super::super::only;
     use super::super::table::encode;
     use super::*;
-    use crate::snapshot::{
-        Board, Label, LeftOutSenders, Observation, Pass, Sender, SenderSeen, SourceId, SourceKind, Trouble,
-    };
+    use crate::snapshot::{Board, Label, LeftOutSenders, Observation, Pass, SenderSeen, SourceId, SourceKind, Trouble};
 
     const AT: Timestamp = Timestamp::constant(1_750_000_000, 0);
 

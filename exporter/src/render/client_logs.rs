@@ -13,7 +13,7 @@ const CLIENT: &str = "client";
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "kagiban_client_server_authentication_failures",
-        help: "How often a client could not authenticate its server, in the last 24 hours, by the time of its own entries, in all exported logs together and each once; by the name of the client, `unreadable` where the entry has none. `other` has the clients beyond 100. Of what was logged after kagiban_client_log_known_until_timestamp_seconds it may lack some. Where a look fails, or nothing is known of these hours, it is what there is at least, and what is 0 is absent.",
+        help: "How often a client could not authenticate its server, in the last 24 hours, by the time of its own entries, in all exported logs together and each once; by the name of the client, `unreadable` where the entry has none, or it is called `other` or `unreadable`; capital letters make no other client. `other` has the clients beyond 100. Of what was logged after kagiban_client_log_known_until_timestamp_seconds it may lack some. Where a look fails, or nothing is known of these hours, it is what there is at least, and what is 0 is absent.",
         kind: Kind::Gauge,
         samples: |snapshot, out| each(snapshot, |agent, seen| put_failures(out, agent, CLIENT, &seen.counts)),
     },
@@ -31,7 +31,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_client_log_known_until_timestamp_seconds",
-        help: "Up to when it is known what clients have logged, in seconds since 1970: a client sends its log to the server every 60 minutes, so this is an hour before the newest exported file was written, and never later than an hour ago. Absent where not all could be read.",
+        help: "Up to when it is known what clients have logged, in seconds since 1970: a client sends its log to the server every 60 minutes, so this is an hour before the newest exported file was written, where several paths or patterns are named of the one whose newest is the oldest, and never later than an hour ago. Absent where not all could be read, or one of them leads to no file.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |agent, seen| seen.known_until.map_or(Ok(()), |at| out.put(&[agent], at.as_second())))

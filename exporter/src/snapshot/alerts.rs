@@ -30,8 +30,8 @@ pub struct ClientLogsSeen {
     pub product: Product,
     /// Its senders are clients. None of its alerts is about a folder.
     pub counts: AlertCounts,
-    /// What clients have logged after it may not have come to the server when the newest file was exported. Absent where not all could be
-    /// read.
+    /// What clients have logged after it may not have come to the server when the newest file was exported, of several patterns that whose
+    /// newest file is the oldest. Absent where not all could be read.
     pub known_until: Option<Timestamp>,
 }
 
@@ -78,7 +78,7 @@ pub struct LeftOutSenders {
 pub enum Sender {
     Address(IpAddr),
     Client(ClientName),
-    /// What stands in the place of its address or name is none.
+    /// What stands in the place of its address or name is none, or a word that the label has for others.
     Unreadable,
 }
 
@@ -94,12 +94,27 @@ impl AlertCounts {
     }
 }
 
+impl Sender {
+    /// What the label says of all that are not told one by one.
+    pub const OTHER: &str = "other";
+    /// What it says of [`Sender::Unreadable`].
+    const UNREADABLE: &str = "unreadable";
+
+    /// The client that an entry names. Of one that is called as those that have no name, the same series would be there twice.
+    pub fn client(name: Option<ClientName>) -> Self {
+        let is_ours = |name: &ClientName| {
+            [Self::OTHER, Self::UNREADABLE].iter().any(|word| name.as_str().eq_ignore_ascii_case(word))
+        };
+        name.filter(|name| !is_ours(name)).map_or(Self::Unreadable, Self::Client)
+    }
+}
+
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Client(name) => name.fmt(f),
-            Self::Unreadable => f.write_str("unreadable"),
+            Self::Unreadable => f.write_str(Self::UNREADABLE),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Which clients of a product do not have its certificate.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -67,8 +69,8 @@ impl LackingClients {
 }
 
 /// What a client is called: a host name, of whatever letters, or an address. It is fit for a label; what a program is told is narrower
-/// still ([`crate::converge::ClientHost`]).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// still ([`crate::converge::ClientHost`]). Capital letters make no other one (RFC 4343).
+#[derive(Clone)]
 pub struct ClientName(Arc<str>);
 
 impl ClientName {
@@ -85,6 +87,36 @@ impl ClientName {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn folded(&self) -> impl Iterator<Item = u8> {
+        self.0.bytes().map(|byte| byte.to_ascii_lowercase())
+    }
+}
+
+impl PartialEq for ClientName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for ClientName {}
+
+impl PartialOrd for ClientName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ClientName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.folded().cmp(other.folded())
+    }
+}
+
+impl Hash for ClientName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.folded().for_each(|byte| state.write_u8(byte));
     }
 }
 
@@ -103,6 +135,17 @@ impl fmt::Debug for ClientName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capital_letters_make_no_other_client_and_letters_of_other_alphabets_do() {
+        let name = |text: &str| ClientName::parse(text).expect("a name");
+        for (one, other, is_same) in [("PC-01", "pc-01", true), ("PC-01", "PC-02", false), ("É", "é", false)] {
+            assert_eq!(name(one) == name(other), is_same, "{one} {other}");
+            assert_eq!(name(one).cmp(&name(other)).is_eq(), is_same, "{one} {other}");
+            let both = std::collections::HashSet::from([name(one), name(other)]);
+            assert_eq!(both.len() == 1, is_same, "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_name_is_one_that_a_host_can_have() {

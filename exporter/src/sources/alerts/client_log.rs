@@ -55,10 +55,19 @@ pub(super) enum LogFault {
     )]
     CutShort,
     #[error(
-        "it has no row that names its columns: look at the file, and name the words of its heading, or the numbers of its columns, under \
-         clientLogs.columns"
+        "neither commas nor tabs divide all of its rows alike, and it has both: look at the file, and export it with one of them"
+    )]
+    Undivided,
+    #[error(
+        "it has no row that names its columns, or a failure before it: look at the file, and name the words of its heading, or the numbers \
+         of its columns, under clientLogs.columns"
     )]
     NoHeading,
+    #[error(
+        "it has a row with fewer columns than its heading or clientLogs.columns names: look at the file, and name those that all of its rows \
+         have, or export it with all of them"
+    )]
+    NoColumn,
     #[error(
         "a failure has no time such as 2026/06/01 08:00:00 in its column: name another one under clientLogs.columns.time, or export it so"
     )]
@@ -71,7 +80,7 @@ impl LogFault {
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::CutShort => "cut_short",
-            Self::NoHeading | Self::NoTime => "unknown_format",
+            Self::Undivided | Self::NoHeading | Self::NoColumn | Self::NoTime => "unknown_format",
             Self::TooLarge => "too_large",
         }
     }
@@ -84,6 +93,18 @@ struct Columns {
     time: usize,
     /// Any, where none is named.
     failure: Option<usize>,
+}
+
+impl Columns {
+    /// As many cells as a row has that has all of them.
+    fn width(self) -> usize {
+        1 + self.client.max(self.time).max(self.failure.unwrap_or_default())
+    }
+
+    /// Whether this first row names columns that are told by numbers: a word stands in the place of the time, and no time of whatever kind.
+    fn are_named_in(self, cells: &[&str]) -> bool {
+        cells.get(self.time).is_some_and(|cell| !cell.trim().is_empty() && !cell.contains(char::is_numeric))
+    }
 }
 
 impl ClientLogReading {
@@ -102,21 +123,32 @@ impl ClientLogReading {
         let (whole, rest) = text.split_at(text.rfind(['\n', '\r']).map_or(0, |end| end + 1));
         // Half a name may be that of another client.
         let mut fault = (!rest.trim().is_empty()).then_some(LogFault::CutShort);
+        let Some(divided) = Rows::of(whole) else {
+            return ClientLog { failures: Vec::new(), fault: fault.or(Some(LogFault::Undivided)) };
+        };
         let mut columns = self.numbered();
-        let (mut failures, mut is_first) = (Vec::new(), true);
-        let read = rows::each(whole, Rows::of(whole).unwrap_or_default(), |cells| {
+        let (mut failures, mut is_first, mut widest) = (Vec::new(), true, 0);
+        let read = rows::each(whole, divided, |cells| {
             if is_blank(cells) {
                 return;
             }
+            widest = widest.max(cells.len());
             let may_be_heading = std::mem::take(&mut is_first);
             if let Some(heading) = self.heading(cells) {
                 columns = Some(heading);
-            } else if let Some(columns) = columns
-                && self.is_failure(columns, cells)
-            {
+                return;
+            }
+            let Some(columns) = columns else {
+                fault = fault.or(self.is_any_failure(cells).then_some(LogFault::NoHeading));
+                return;
+            };
+            if cells.len() < columns.width() && !self.is_title(cells) {
+                fault = fault.or(Some(LogFault::NoColumn));
+            }
+            if self.is_failure(columns, cells) {
                 match self.failure(columns, cells) {
                     Some(entry) => failures.push((digest(cells), entry)),
-                    None if may_be_heading => {}
+                    None if may_be_heading && columns.are_named_in(cells) => {}
                     None => fault = fault.or(Some(LogFault::NoTime)),
                 }
             }
@@ -124,8 +156,12 @@ impl ClientLogReading {
         if read != Ok(LastCell::Closed) {
             fault = Some(LogFault::CutShort);
         }
-        let without_heading = columns.is_none().then_some(LogFault::NoHeading);
-        ClientLog { failures, fault: fault.or(without_heading) }
+        let of_whole = match columns {
+            None => Some(LogFault::NoHeading),
+            // It has titles alone, or is divided by what we do not know.
+            Some(columns) => (1..columns.width()).contains(&widest).then_some(LogFault::NoColumn),
+        };
+        ClientLog { failures, fault: fault.or(of_whole) }
     }
 
     /// Where the configuration has numbers alone: then no heading is needed.
@@ -166,14 +202,24 @@ impl ClientLogReading {
     }
 
     fn is_failure(&self, columns: Columns, cells: &[&str]) -> bool {
-        let has = |cell: &&str| {
-            let cell = written(cell);
-            self.words.iter().any(|word| cell.contains(word))
-        };
         match columns.failure {
-            Some(at) => cells.get(at).is_some_and(has),
-            None => cells.iter().any(has),
+            Some(at) => cells.get(at).is_some_and(|cell| self.has_word(cell)),
+            None => self.is_any_failure(cells),
         }
+    }
+
+    fn is_any_failure(&self, cells: &[&str]) -> bool {
+        cells.iter().any(|cell| self.has_word(cell))
+    }
+
+    fn has_word(&self, cell: &str) -> bool {
+        let cell = written(cell);
+        self.words.iter().any(|word| cell.contains(word))
+    }
+
+    /// A row that is no entry: an entry has more than one cell with something in it.
+    fn is_title(&self, cells: &[&str]) -> bool {
+        cells.iter().filter(|cell| !cell.trim().is_empty()).count() == 1 && !self.is_any_failure(cells)
     }
 
     /// None where it has no time: a client's own time alone tells whether it is news.
@@ -183,7 +229,7 @@ impl ClientLogReading {
         let in_two = || time_in(&format!("{time} {}", cells.get(columns.time + 1)?), &self.zone);
         let at = time_in(time, &self.zone).or_else(in_two)?;
         let client = cells.get(columns.client).and_then(|cell| client_in(cell));
-        Some(Entry { kind: EntryKind::Failed(client.map_or(Sender::Unreadable, Sender::Client)), at: Some(at) })
+        Some(Entry { kind: EntryKind::Failed(Sender::client(client)), at: Some(at) })
     }
 }
 
@@ -304,8 +350,63 @@ mod tests {
 
     #[test]
     fn a_failure_without_a_name_of_a_client_is_one_of_somebody() {
-        let (failures, fault) = read(&format!("{HEADING}2026/06/01 09:00:00,-,x,{WORD}\n"));
-        assert_eq!((failures, fault), (vec![failure("", "2026-06-01T00:00:00Z")], None));
+        for name in ["-", "other", "Other", "unreadable"] {
+            let (failures, fault) = read(&format!("{HEADING}2026/06/01 09:00:00,{name},x,{WORD}\n"));
+            assert_eq!((failures, fault), (vec![failure("", "2026-06-01T00:00:00Z")], None), "{name}");
+        }
+        let (failures, _) = read(&format!("{HEADING}2026/06/01 09:00:00,other.example.com,x,{WORD}\n"));
+        assert_eq!(failures, [failure("other.example.com", "2026-06-01T00:00:00Z")]);
+    }
+
+    #[test]
+    fn a_log_whose_rows_lack_a_named_column_or_are_divided_otherwise_is_never_one_without_failures() {
+        let told = |columns: &LogColumns, text: &str| {
+            let (failures, fault) = read_by(columns.clone(), text.as_bytes());
+            (failures, fault.map(LogFault::reason))
+        };
+        let number = |number| Some(ListColumn::Number(number));
+        let numbers = LogColumns { client: number(2), time: number(1), failure: number(4) };
+        let anywhere = LogColumns { failure: None, ..numbers.clone() };
+        let heading = LogColumns { failure: named("内容"), ..LogColumns::default() };
+        for text in [
+            "ログ\n2026/06/01 09:00:00\tPC-0012\t本社\tサーバ認証に失敗, 破棄\n",
+            "2026/06/01 09:00:00,PC-0012,本社\n",
+            "日時,コンピュータ名\n",
+            "2026/06/01 09:00:00;PC-0012;本社;サーバ認証に失敗\n",
+            "<html>\n</html>\n",
+        ] {
+            assert_eq!(told(&numbers, text), (Vec::new(), Some("unknown_format")), "{text}");
+        }
+        assert_eq!(told(&anywhere, "<html>\n</html>\n"), (Vec::new(), Some("unknown_format")));
+        let (short, title) = ("2026/06/01 09:00:03,PC-0014,本社\n", "合計 3 件\n");
+        for (columns, before) in [(&numbers, ""), (&heading, HEADING)] {
+            let text = format!("{before}{ROWS}");
+            assert_eq!(told(columns, &format!("{text}{short}")), (both(), Some("unknown_format")), "{text}");
+            assert_eq!(told(columns, &format!("{title}{text}{title}")), (both(), None), "{text}");
+        }
+        for columns in [&numbers, &anywhere] {
+            assert_eq!(told(columns, ""), (Vec::new(), None), "no entry, and no heading that it needs");
+        }
+    }
+
+    #[test]
+    fn a_failure_before_the_first_heading_is_told() {
+        let (first, rest) = ROWS.split_at(ROWS.find("\r\n").expect("a row") + 2);
+        assert_eq!(read(&format!("{first}{HEADING}{ROWS}")), (both(), Some(LogFault::NoHeading)));
+        let harmless = rest.split_at(rest.find("\r\n").expect("a row") + 2).0;
+        assert_eq!(read(&format!("{harmless}{HEADING}{ROWS}")), (both(), None));
+    }
+
+    #[test]
+    fn a_first_row_with_a_failure_is_a_heading_only_where_a_word_stands_in_the_place_of_its_time() {
+        let number = |number| Some(ListColumn::Number(number));
+        let numbers = LogColumns { client: number(2), time: number(1), failure: None };
+        for (time, fault) in
+            [("06/01/2026 9:00 AM", Some(LogFault::NoTime)), ("", Some(LogFault::NoTime)), ("時", None)]
+        {
+            let text = format!("{time},PC-0014,x,{WORD}\n{ROWS}");
+            assert_eq!(read_by(numbers.clone(), text.as_bytes()), (both(), fault), "{time}");
+        }
     }
 
     #[test]

@@ -41,9 +41,11 @@ impl ClientLogSource {
     /// What was seen before is told whatever becomes of the files.
     pub(in crate::sources) async fn look(&mut self) -> (Observation, Option<Trouble>) {
         let (counts, Looked { trouble, newest }) = self.files.look(Timestamp::now()).await;
-        let trouble = trouble.or_else(|| newest.is_none().then(nothing_exported));
+        let trouble = trouble.or_else(|| newest.iter().position(Option::is_none).map(nothing_exported));
         let now = Timestamp::now();
-        let known_until = newest.filter(|_| trouble.is_none()).map(|newest| known_until(newest, now, self.facts));
+        // What one pattern leads to may be another log than what another one does: none proves anything of the others.
+        let exported = newest.into_iter().flatten().min().filter(|_| trouble.is_none());
+        let known_until = exported.map(|exported| known_until(exported, now, self.facts));
         // A zero of a time of which nothing is known is none.
         let is_part = known_until.is_none_or(|until| until <= now - WINDOW);
         let counts = AlertCounts { is_part, ..counts };
@@ -54,12 +56,13 @@ impl ClientLogSource {
 
 /// What a client logs comes to its server by and by, and into a file when that is exported: of what was logged in the time between two
 /// uploads before then the file may lack some.
-fn known_until(newest: Timestamp, now: Timestamp, facts: ClientLogFacts) -> Timestamp {
-    newest.min(now).checked_sub(facts.sent_every).unwrap_or(Timestamp::MIN)
+fn known_until(exported: Timestamp, now: Timestamp, facts: ClientLogFacts) -> Timestamp {
+    exported.min(now).checked_sub(facts.sent_every).unwrap_or(Timestamp::MIN)
 }
 
-fn nothing_exported() -> Trouble {
-    Trouble::new("not_found", "clientLogs.files: no file is there; export the log, and see that the path is right")
+fn nothing_exported(at: usize) -> Trouble {
+    let said = format!("clientLogs.files[{at}]: no file is there; export the log, and see that the path is right");
+    Trouble::new("not_found", said)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl WatchedFiles {
         let Self { mails, logs, reading, ledger, reader } = self;
         let fresh = || Reader::new(mails.clone(), logs.clone(), reading.clone(), Arc::clone(ledger));
         let looked = reader.run(fresh, move |reader: &mut Reader| reader.look(now)).await;
-        let looked = looked.unwrap_or_else(|trouble| Looked { trouble: Some(trouble), newest: None });
+        let looked = looked.unwrap_or_else(|trouble| Looked { trouble: Some(trouble), newest: Vec::new() });
         (locked(ledger).counts(Timestamp::now()), looked)
     }
 }

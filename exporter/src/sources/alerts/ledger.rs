@@ -223,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn a_client_whose_name_is_written_in_other_letters_is_the_same_one() {
+        let mut ledger = Ledger::default();
+        for (name, hours) in [("PC-01", 1), ("pc-01", 1), ("pc-01", 2)] {
+            let name = crate::snapshot::ClientName::parse(name).expect("a name");
+            let kind = EntryKind::Failed(Sender::Client(name));
+            ledger.note(&Entry { kind, at: Some(NOW - hours * HOUR) }, 1, NOW, NOW);
+        }
+        let told: Vec<_> = ledger.counts(NOW).senders.iter().map(|it| (it.sender.to_string(), it.failures)).collect();
+        assert_eq!(told, [("PC-01".to_owned(), 2)], "as it was written first");
+    }
+
+    #[test]
     fn a_flood_of_forged_alerts_takes_no_more_memory_and_hides_no_newer_one() {
         let mut ledger = Ledger::default();
         for number in 0..250_000_u32 {

@@ -74,8 +74,8 @@ struct Known {
 pub(super) struct Looked {
     /// What kept it from being a whole one.
     pub(super) trouble: Option<Trouble>,
-    /// When the newest of the files changed.
-    pub(super) newest: Option<Timestamp>,
+    /// Of each pattern of logs, in their order, when the newest of its files changed.
+    pub(super) newest: Vec<Option<Timestamp>>,
 }
 
 /// What a look may still read.
@@ -113,13 +113,17 @@ impl Reader {
         let stopped = self.stopped_at.take();
         let begins_at = places.iter().position(|place| Some(&place.file.path) == stopped.as_ref());
         places.rotate_left(begins_at.unwrap_or_default());
-        let (mut known, mut newest) = (std::mem::take(&mut self.known), None);
+        let (mut known, mut newest) = (std::mem::take(&mut self.known), vec![None; self.logs.len()]);
         let mut left = Budget { files: MAX_READ, bytes: MAX_BYTES };
         for Place { file, holds } in places {
             let key = (file.path.clone(), holds);
             match self.read(&file, holds, known.remove(&key), &mut left, now) {
                 Ok((read, is_settled)) => {
-                    newest = newest.max(Some(read.identity.modified));
+                    if holds == Holds::Log {
+                        let of_file =
+                            self.logs.iter().zip(&mut newest).filter(|(pattern, _)| pattern.is_of(&file.path));
+                        of_file.for_each(|(_, newest)| *newest = (*newest).max(Some(read.identity.modified)));
+                    }
                     trouble = trouble.or_else(|| read.fault.clone());
                     if is_settled {
                         self.known.insert(key, read);
@@ -132,7 +136,7 @@ impl Reader {
                 }
             }
         }
-        let newest = newest.and_then(|at| Timestamp::from_nanosecond(at).ok());
+        let newest = newest.into_iter().map(|at| Timestamp::from_nanosecond(at?).ok()).collect();
         Looked { trouble, newest }
     }
 
@@ -343,7 +347,8 @@ mod tests {
         let later = Timestamp::now() + Duration::from_mins(1);
         for _ in 0..2 {
             let Looked { trouble, newest } = reader.look(later);
-            assert_eq!((trouble.map(|it| it.reason), newest.is_some()), (Some("unknown_format"), true));
+            assert_eq!(trouble.map(|it| it.reason), Some("unknown_format"));
+            assert!(matches!(newest[..], [Some(_)]), "{newest:?}");
         }
         assert_eq!(reader.known.len(), 1);
         fs::write(&path, "Time,Computer\n").expect("a file");

@@ -281,10 +281,11 @@ struct ClientScene {
 type Age = u64;
 
 impl ClientScene {
-    fn new(rest: &str) -> Self {
+    /// With the files of these patterns, below its own directory.
+    fn new(patterns: &[&str]) -> Self {
         let root = tempfile::tempdir().expect("a directory");
-        let files = root.path().join("*.csv").display().to_string();
-        let logs = format!("files: ['{files}'], failureWords: [failed], timeZone: UTC{rest}");
+        let files: Vec<_> = patterns.iter().map(|it| format!("'{}'", root.path().join(it).display())).collect();
+        let logs = format!("files: [{}], failureWords: [failed], timeZone: UTC", files.join(", "));
         let text = format!("agents: [{{name: av, product: apex-one, clientLogs: {{{logs}}}}}]\n");
         let config = config::parse(&text, Path::new("c")).unwrap_or_else(|error| panic!("{error}"));
         Self { root, source: ClientLogSource::new(&config.agents[0]).expect("it has a log") }
@@ -318,7 +319,7 @@ fn clients(seen: &ClientLogsSeen) -> Vec<(String, usize)> {
 
 #[tokio::test]
 async fn an_entry_of_a_client_counts_once_however_often_it_is_exported_and_by_its_own_time() {
-    let mut scene = ClientScene::new("");
+    let mut scene = ClientScene::new(&["*.csv"]);
     let (old, new) = ([refused("PC-01", 30 * 60), refused("PC-01", 90)], [refused("PC-02", 80), refused("PC-01", 85)]);
     scene.export("1.csv", 60, &old);
     scene.look().await;
@@ -330,7 +331,7 @@ async fn an_entry_of_a_client_counts_once_however_often_it_is_exported_and_by_it
 
 #[tokio::test]
 async fn what_clients_have_logged_is_known_until_an_hour_before_the_newest_export() {
-    let mut scene = ClientScene::new("");
+    let mut scene = ClientScene::new(&["*.csv"]);
     let (seen, trouble) = scene.look().await;
     assert_eq!((seen.known_until, seen.counts.tells(0), trouble), (None, false, Some("not_found")), "no file is there");
     for (age, is_told) in [(0, true), (22 * 60, true), (24 * 60, false)] {
@@ -344,8 +345,25 @@ async fn what_clients_have_logged_is_known_until_an_hour_before_the_newest_expor
 }
 
 #[tokio::test]
+async fn one_log_that_is_exported_proves_nothing_of_another_one_that_is_not() {
+    let mut scene = ClientScene::new(&["a*.csv", "b.csv", "*1.csv"]);
+    scene.export("b.csv", 5, &[]);
+    scene.export("a2.csv", 5, &[]);
+    let (seen, trouble) = scene.look().await;
+    assert_eq!((seen.known_until, seen.counts.tells(0), trouble), (None, false, Some("not_found")), "of the third");
+    for (age, is_told) in [(48 * 60, false), (10, true)] {
+        scene.export("a1.csv", age, &[]);
+        let (seen, trouble) = scene.look().await;
+        let until = seen.known_until.expect("it is known").duration_until(Timestamp::now()).as_mins();
+        let hour_before = i64::try_from(age + 60).expect("a number");
+        assert!((hour_before..hour_before + 5).contains(&until), "{age}: {until}");
+        assert_eq!((seen.counts.tells(0), trouble), (is_told, None), "{age}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_cannot_be_understood_stays_a_trouble_and_hides_no_failure_of_another() {
-    let mut scene = ClientScene::new("");
+    let mut scene = ClientScene::new(&["*.csv"]);
     scene.export("1.csv", 20, &[refused("PC-01", 90)]);
     for (bytes, reason) in [
         (b"Time,Computer,Message\n2026/06/0".to_vec(), "cut_short"),

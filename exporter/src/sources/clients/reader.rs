@@ -201,8 +201,7 @@ impl Names {
 struct Named {
     count: usize,
     names: Vec<ClientName>,
-    /// In small letters: capital ones make no other host (RFC 4343).
-    taken: HashSet<String>,
+    taken: HashSet<ClientName>,
     most: usize,
     /// A name was left out for want of room.
     is_cut: bool,
@@ -225,15 +224,14 @@ impl Named {
             self.blank += usize::from(cell.is_none_or(|cell| cell.trim().is_empty()));
             return;
         };
-        let folded = name.as_str().to_ascii_lowercase();
-        if self.taken.contains(&folded) {
+        if self.taken.contains(&name) {
             return;
         }
         if self.names.len() == self.most {
             self.is_cut = true;
             return;
         }
-        self.taken.insert(folded);
+        self.taken.insert(name.clone());
         self.names.push(name);
     }
 }
