@@ -9,12 +9,12 @@ use kagiban_crds::host_api::{
     RefusalReason, RenewalOrder, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::resource::{BlockedBy, CertificateSpec, HostApiRef, KeystoreSpec, Procedure, PushSpec};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage, OrderMark};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
 use crate::certificate::{self, Issued, IssuerFacts};
 use crate::cluster::{ClusterError, SharedCluster};
-use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
+use crate::decide::{Event, Obstacle, Reason, References, Resource, mark_of};
 use crate::grant::{Grant, Purpose, granted};
 use crate::issuer::Issuers;
 use crate::ledger::OrderPermit;
@@ -131,7 +131,7 @@ impl AgentClient {
         epoch: Epoch,
     ) -> Result<(), ActError> {
         let api = self.api(resource).await?;
-        let (target, mark) = (self.target(resource, generation, epoch)?, mark(resource));
+        let (target, mark) = (self.target(resource, generation, epoch)?, mark_of(&resource.status));
         let opened = match &resource.spec.procedure {
             Procedure::Push(PushSpec { certificate, keystore, .. }) => {
                 let certificate = request(certificate)?;
@@ -473,13 +473,6 @@ fn host_api(resource: &Resource) -> Result<&HostApiRef, Obstacle> {
 /// afterwards, and the agent be restarted once more.
 fn recorded_version(resource: &Resource) -> Option<&str> {
     resource.status.rotation.as_ref()?.password_version.as_deref()
-}
-
-/// What the status says that the rotation is opened for.
-fn mark(resource: &Resource) -> Option<OrderMark> {
-    let rotation = resource.status.rotation.as_ref()?;
-    let answered = rotation.rotate.as_deref().or(resource.status.handled_rotate.as_deref());
-    order_mark(&rotation.request_digest, answered)
 }
 
 fn request(certificate: &CertificateSpec) -> Result<CertificateRequest, Obstacle> {

@@ -16,8 +16,7 @@ use tokio::time::Instant;
 
 use super::admission::refuse;
 
-/// Whoever was refused for it asks again sooner: an operator after its `--resync`, five minutes by default. After that it has thought better
-/// of it.
+/// Whoever was refused for it asks again sooner: an operator after five minutes at most. After that it has thought better of it.
 const ORDER_COUNTS: Duration = Duration::from_mins(15);
 
 /// Those of all agents of a host.
@@ -30,6 +29,8 @@ struct OfAgent {
     running: usize,
     /// The last order that was refused for that.
     waits_since: Option<Instant>,
+    /// How many orders are being taken.
+    taking: usize,
     /// A rotation is not decided yet.
     is_rotated: bool,
 }
@@ -37,6 +38,13 @@ struct OfAgent {
 /// A client is being given the certificate.
 #[derive(Debug)]
 pub struct Delivery {
+    of: Deliveries,
+    agent: AgentName,
+}
+
+/// An order is being taken: no client is begun for as long as this is there, whether or not anything becomes of the order.
+#[derive(Debug)]
+pub(crate) struct Taking {
     of: Deliveries,
     agent: AgentName,
 }
@@ -61,25 +69,27 @@ impl Deliveries {
         if of.is_rotated {
             return Err(Hindrance::Rotated);
         }
-        if of.waits_since.is_some_and(|since| since.elapsed() < ORDER_COUNTS) {
+        if of.taking > 0 || of.waits_since.is_some_and(|since| since.elapsed() < ORDER_COUNTS) {
             return Err(Hindrance::Ordered);
         }
         of.running += 1;
         Ok(Delivery { of: self.clone(), agent: agent.clone() })
     }
 
-    /// Before an order is taken that replaces the certificate. No further client is begun once it has come, so that it is taken when those
-    /// that run have ended.
+    /// Before an order is taken that replaces the certificate, held until it is taken. No further client is begun once one was refused, so that
+    /// it is taken when those that run have ended.
     ///
     /// # Errors
     /// A refusal while a client is being given the certificate of now.
-    pub(crate) fn check(&self, agent: &AgentName) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, agent: &AgentName) -> Result<Taking, Refusal> {
         let mut all = self.held();
         let of = all.entry(agent.clone()).or_default();
-        of.waits_since = Some(Instant::now());
         if of.running == 0 {
-            return Ok(());
+            of.waits_since = None;
+            of.taking += 1;
+            return Ok(Taking { of: self.clone(), agent: agent.clone() });
         }
+        of.waits_since = Some(Instant::now());
         let message = format!(
             "clients of {agent} are being given its certificate, {} at this moment; no further one is begun, so ask again in some minutes: \
              clients.repair.deadline is the longest that it takes",
@@ -108,6 +118,14 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some(of) = self.of.held().get_mut(&self.agent) {
             of.running = of.running.saturating_sub(1);
+        }
+    }
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        if let Some(of) = self.of.held().get_mut(&self.agent) {
+            of.taking = of.taking.saturating_sub(1);
         }
     }
 }
@@ -148,6 +166,19 @@ mod tests {
         assert_eq!(deliveries.begin(&agent).err(), Some(Hindrance::Ordered));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(deliveries.begin(&agent).is_ok());
+    }
+
+    /// A later refusal, such as for a disk that is full, would hold them up for as long as one that waits.
+    #[tokio::test(start_paused = true)]
+    async fn an_order_that_may_be_taken_and_is_not_holds_up_no_client() {
+        let (deliveries, agent) = (Deliveries::default(), name("av"));
+        let running = deliveries.begin(&agent).expect("begun");
+        deliveries.check(&agent).expect_err("one is given it");
+        drop(running);
+        let taking = deliveries.check(&agent).expect("none is");
+        assert_eq!(deliveries.begin(&agent).err(), Some(Hindrance::Ordered), "it is being taken");
+        drop(taking);
+        assert!(deliveries.begin(&agent).is_ok(), "it was not");
     }
 
     fn name(name: &str) -> AgentName {

@@ -197,8 +197,8 @@ impl Rotator {
             Procedure::Trigger(_) | Procedure::Push(_) | Procedure::Repair(_) => Event::Ordered,
         };
         let begun = if is_waited_for() {
-            let may_begin = self.host.deliveries.check(&self.agent.name);
-            may_begin.and_then(|()| self.give_up(ordered(failure), ready, Some(&order.target)))
+            let taking = self.host.deliveries.check(&self.agent.name);
+            taking.and_then(|_taking| self.give_up(ordered(failure), ready, Some(&order.target)))
         } else {
             self.looked_at = looked_at;
             Err(refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun"))

@@ -1,12 +1,13 @@
 //! What is told as events: what changed between the old status and the new, so that nothing is told twice.
 
+use kagiban_crds::host_api::RotationReport;
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome, Procedure};
 
 use super::case::{Case, Verdict};
 use super::conditions::clients::HELD;
 use super::inputs::Obstacle;
 use super::reason::{is_told_not_functional, trigger_words};
-use super::settle::bounded;
+use super::settle::{ANOTHER_ORDER, bounded};
 use super::{ConditionType, Reason, Step};
 
 /// The longest explanation of a host that goes into an event.
@@ -67,7 +68,8 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
     let HistoryEntry { generation, outcome, reason, serials, .. } = new_entry(&case.inputs.resource.status, new)?;
     let mut why = why(case, *generation, reason.as_deref().unwrap_or("no reason given"));
     if let Procedure::Repair(_) = case.inputs.resource.spec.procedure {
-        return Some(repair_ended(*generation, *outcome, &why));
+        let never_began = reason.as_deref() == Some(ANOTHER_ORDER);
+        return Some(if never_began { not_taken(*generation) } else { repair_ended(*generation, *outcome, &why) });
     }
     if !serials.is_empty() {
         why = format!("{why}; signed for it: serial {}", serials.join(", "));
@@ -105,6 +107,15 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
         ),
         Outcome::OtherLeaf => Event::warning(Reason::OtherLeaf, format!("rotation {generation}: {other}: {why}")),
     })
+}
+
+/// Of a repair, which is still owed.
+fn not_taken(generation: u64) -> Event {
+    let message = format!(
+        "repair {generation} was not begun: its host has taken another order under that number ({ANOTHER_ORDER}); it is still owed, and \
+         ordered under the next number"
+    );
+    Event::warning(Reason::RotationLost, message)
 }
 
 fn repair_ended(generation: u64, outcome: Outcome, why: &str) -> Event {
@@ -151,7 +162,8 @@ fn adopted(case: &Case<'_>, old: &ManagedAgentCertificateStatus, new: &ManagedAg
 /// The reason, with the host's own words for it where there are any.
 pub(super) fn why(case: &Case<'_>, generation: u64, reason: &str) -> String {
     let rotation = case.report().and_then(|report| report.rotation.as_ref());
-    let failure = rotation.filter(|rotation| rotation.generation.0 == generation).and_then(|r| r.failure.as_ref());
+    let is_ours = |shown: &&RotationReport| shown.generation.0 == generation && reason != ANOTHER_ORDER;
+    let failure = rotation.filter(is_ours).and_then(|r| r.failure.as_ref());
     let message = failure.map(|failure| bounded(&failure.message, LONGEST_WORDS)).filter(|message| !message.is_empty());
     message.map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}"))
 }

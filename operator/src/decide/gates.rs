@@ -20,6 +20,10 @@ const FIRST_SETBACK: Duration = Duration::from_secs(5);
 /// the same Secret share one read of it.
 pub(crate) const SECRET_WAIT: Duration = Duration::from_secs(5);
 
+/// Between tries while the host says that it is busy: it holds clients back for an order that it has refused, for a quarter of an hour and no
+/// longer (`ORDER_COUNTS` there), so whoever comes later finds others that are being given the certificate.
+const BUSY_WAIT: Duration = Duration::from_mins(5);
+
 /// Between looks at a host that froze a moment ago.
 const FROZEN_LOOK: Duration = Duration::from_secs(15);
 
@@ -200,9 +204,9 @@ fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
     let resync = case.inputs.policy.resync;
     let longest = match setback.obstacle.by {
         BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted => resync.min(SECRET_WAIT),
+        BlockedBy::HostBusy => resync.min(BUSY_WAIT),
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
-        | BlockedBy::HostBusy
         | BlockedBy::HostRefused
         | BlockedBy::HostAnswerRefused
         | BlockedBy::SpecInvalid
@@ -252,16 +256,21 @@ mod tests {
 
     #[test]
     fn a_secret_is_looked_for_again_within_seconds_and_an_absent_host_within_the_resync() {
-        let wait = |by, count| {
-            let (resource, rest) = (sample::resource(), (References::default(), Policy::default()));
+        let wait_of = |by, count, resync| {
+            let policy = Policy { resync, ..Policy::default() };
+            let (resource, rest) = (sample::resource(), (References::default(), policy));
             let obstacle = Obstacle::new(by, "not there");
             let setback = Setback { obstacle: obstacle.clone(), count, at: sample::now() };
             let case = unseen(&resource, &obstacle, Some(&setback), (&rest.0, &rest.1));
             retry_of(&case).duration_since(sample::now()).as_secs()
         };
+        let wait = |by, count| wait_of(by, count, Policy::default().resync);
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::SecretUnavailable, count)), [5, 5, 5]);
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::IssuerUnavailable, count)), [5, 5, 5]);
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::HostUnreachable, count)), [5, 10, 300]);
+        let day = Duration::from_hours(24);
+        assert_eq!([1, 2, 9, 32].map(|count| wait_of(BlockedBy::HostBusy, count, day)), [5, 10, 300, 300]);
+        assert_eq!(wait_of(BlockedBy::HostBusy, 9, Duration::from_secs(60)), 60);
     }
 
     #[test]

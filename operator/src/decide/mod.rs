@@ -51,7 +51,7 @@ pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;
 pub(crate) use request::push_digest;
-pub use request::{order_mark, request_digest};
+pub use request::{mark_of, request_digest};
 pub use rules::decide;
 pub(crate) use settle::whole_seconds;
 pub use settle::with_signed;

@@ -1,14 +1,30 @@
 //! What of a spec a leaf depends on: when this changes, the leaf must.
 
-use kagiban_crds::resource::{KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, PushSpec, RepairSpec, StoreFormat};
+use kagiban_crds::host_api::RotationReport;
+use kagiban_crds::resource::{
+    KeyAlgorithm, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, Procedure, PushSpec, RepairSpec,
+    StoreFormat,
+};
 use kagiban_crds::{Generation, OrderMark};
 use sha2::{Digest, Sha256};
 
 /// What the operator writes on the order of a rotation: [`request_digest`], and a digest of the rotate annotation's value that
 /// its commit answers, this one or an earlier one. A host shows it again to an operator that has lost the resource's status.
-pub fn order_mark(digest: &str, answered: Option<&str>) -> Option<OrderMark> {
+pub(super) fn order_mark(digest: &str, answered: Option<&str>) -> Option<OrderMark> {
     let mark = answered.map_or_else(|| digest.to_owned(), |value| format!("{digest}.{}", digest_of(value)));
     mark.parse().ok()
+}
+
+/// What is written on the order of the rotation that the status says is opened.
+pub fn mark_of(status: &ManagedAgentCertificateStatus) -> Option<OrderMark> {
+    let rotation = status.rotation.as_ref()?;
+    order_mark(&rotation.request_digest, rotation.rotate.as_deref().or(status.handled_rotate.as_deref()))
+}
+
+/// Whether what the host shows under the number of our rotation was opened by another order, such as one of an operator that was restored
+/// from a backup. The host refuses ours then (`generation_conflict`). One that keeps no marks does not tell.
+pub(super) fn is_of_another_order(shown: &RotationReport, status: &ManagedAgentCertificateStatus) -> bool {
+    shown.mark.as_ref().zip(mark_of(status)).is_some_and(|(shown, own)| *shown != own)
 }
 
 /// What an [`order_mark`] tells of a resource: whether it was carried out as the spec asks, and whether the annotation's

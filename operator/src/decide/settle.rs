@@ -18,6 +18,9 @@ use crate::foreign::is_seen;
 /// The longest reason that goes into a status; what comes from a host is bounded before it is kept.
 const LONGEST_WORD: usize = 64;
 
+/// The number of a rotation is another order's on the host, which has not taken ours.
+pub(super) const ANOTHER_ORDER: &str = "another_order";
+
 /// The status with an ended rotation recorded, and the renewal time of the leaf that is in force.
 pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertificateStatus {
     let mut status = inputs.resource.status.clone();
@@ -25,7 +28,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     take_for_answered(&mut status, inputs);
     note_taken(&mut status, inputs);
     if let Some(own) = undecided(&status).cloned()
-        && let Some(ending) = ending(inputs, &own, status.leaf.as_ref(), digest)
+        && let Some(ending) = ending(inputs, &own, &status, digest)
     {
         record(&mut status, inputs, &own, ending);
     }
@@ -74,8 +77,9 @@ fn note_taken(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
         Procedure::Push(_) | Procedure::Trigger { .. } => return,
         Procedure::Repair(_) => {}
     }
-    let Some(own) = status.rotation.as_mut().filter(|own| own.state == RotationState::Requested) else { return };
     let shown = inputs.host.report().and_then(|report| report.rotation.as_ref());
+    let shown = shown.filter(|shown| !request::is_of_another_order(shown, status));
+    let Some(own) = status.rotation.as_mut().filter(|own| own.state == RotationState::Requested) else { return };
     if inputs.ordered.is_some_and(|order| order.generation.0 == own.generation)
         || shown.is_some_and(|shown| shown.generation.0 == own.generation)
     {
@@ -89,16 +93,28 @@ enum Ending {
     Repaired(RepairProof),
     /// With the leaf that is in force from then on.
     Committed(Box<LeafStatus>),
+    /// It never began: see [`ANOTHER_ORDER`].
+    NotTaken,
     Failed {
         outcome: Outcome,
         reason: String,
     },
 }
 
-fn ending(inputs: &Inputs<'_>, own: &RotationStatus, before: Option<&LeafStatus>, digest: &str) -> Option<Ending> {
+fn ending(
+    inputs: &Inputs<'_>,
+    own: &RotationStatus,
+    status: &ManagedAgentCertificateStatus,
+    digest: &str,
+) -> Option<Ending> {
     let Observed::Seen(report) = inputs.host else { return None };
     if let Some(rotation) = report.rotation.as_ref().filter(|rotation| rotation.generation.0 == own.generation) {
-        return decided(inputs, report, rotation, own, before);
+        if request::is_of_another_order(rotation, status) {
+            // A repair that the host has taken may have been done before the host has lost what it knew
+            let is_taken = own.state != RotationState::Requested;
+            return Some(if is_taken { lost("unknown_to_host") } else { Ending::NotTaken });
+        }
+        return decided(inputs, report, rotation, own, status.leaf.as_ref());
     }
     if report.generation.0 >= own.generation {
         // The host has accepted this number or a higher one and shows another rotation, or none
@@ -166,6 +182,7 @@ fn lost(reason: &str) -> Ending {
 }
 
 fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: &RotationStatus, ending: Ending) {
+    let never_began = matches!(ending, Ending::NotTaken);
     let (outcome, sha256, reason) = match ending {
         Ending::Repaired(RepairProof::Restart | RepairProof::Command) => (Outcome::Committed, None, None),
         Ending::Repaired(RepairProof::Nothing) => (Outcome::Done, None, None),
@@ -174,12 +191,13 @@ fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: 
             status.leaf = Some(*leaf);
             (Outcome::Committed, Some(sha256), None)
         }
+        Ending::NotTaken => (Outcome::Lost, None, Some(ANOTHER_ORDER.to_owned())),
         Ending::Failed { outcome, reason } => (outcome, None, Some(reason)),
     };
     // A repair that failed may have done a part of it, or have restarted the system: nobody but a person asks for another.
     let is_answered = match inputs.resource.spec.procedure {
         Procedure::Push(_) | Procedure::Trigger { .. } => outcome == Outcome::Committed,
-        Procedure::Repair(_) => true,
+        Procedure::Repair(_) => !never_began,
     };
     if own.rotate.is_some() && is_answered {
         status.handled_rotate.clone_from(&own.rotate);

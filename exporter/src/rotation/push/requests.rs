@@ -38,7 +38,7 @@ impl Rotator {
         power?;
         self.check_commands_for_request()?;
         survey(push, &request.keystore).map_err(|e| keystore_refused(&e))?;
-        self.host.deliveries.check(&self.agent.name)?;
+        let _taking = self.host.deliveries.check(&self.agent.name)?;
         let key = key::make(&request.certificate).map_err(|e| refuse(RefusalReason::Internal, e.to_string()))?;
 
         let now = Timestamp::now();

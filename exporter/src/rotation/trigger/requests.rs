@@ -28,7 +28,7 @@ impl Rotator {
         }
         power?;
         self.check_commands_for_request()?;
-        self.host.deliveries.check(&self.agent.name)?;
+        let _taking = self.host.deliveries.check(&self.agent.name)?;
         let Target { epoch, generation, .. } = order.target;
         let mut rotation = Rotation {
             mark: order.mark.clone(),

@@ -7,7 +7,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
 use crate::certificate::{self, Issued, check};
-use crate::decide::{PasswordOfGeneration, order_mark, request_digest};
+use crate::decide::request::order_mark;
+use crate::decide::{PasswordOfGeneration, request_digest};
 
 struct Authority {
     ca: certificate::Authority,

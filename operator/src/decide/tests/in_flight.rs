@@ -1,6 +1,7 @@
 //! A rotation that has been opened, until it has ended or the resource is gone.
 
 use super::*;
+use crate::decide::mark_of;
 
 #[test]
 fn a_chain_is_not_pushed_on_battery_either() {
@@ -303,4 +304,20 @@ fn no_more_is_signed_for_one_rotation_than_the_status_can_name() {
         sign(&mut resource, &leaf(seed, now(), QUARTER));
     }
     assert_eq!(with_signed(&resource.status, signed(&leaf(5, now(), QUARTER))), None);
+}
+
+/// A chain for that key would go into a keystore that somebody else has described.
+#[test]
+fn a_key_that_was_made_for_another_order_of_the_same_number_is_given_no_chain() {
+    let resource = opened();
+    let keyed = |mark| {
+        let rotation = RotationReport { csr: Some("CSR".into()), mark, ..rotation(1, RotationState::Keyed) };
+        AgentReport { rotation: Some(rotation), ..report(1, &leaf(9, now(), QUARTER)) }
+    };
+    for ours in [mark_of(&resource.status), None] {
+        assert_eq!(decided(&resource, &keyed(ours), now()).step, Step::Deliver { generation: Generation(1) });
+    }
+    let decision = decided(&resource, &keyed("another".parse().ok()), now());
+    assert_eq!(decision.step, Step::Rollback { generation: Generation(1) });
+    assert_eq!(decision.status.history[0].reason.as_deref(), Some("another_order"));
 }

@@ -4,7 +4,8 @@ use kagiban_crds::host_api::RepairProof;
 use kagiban_crds::resource::RepairSpec;
 
 use super::*;
-use crate::decide::TakenOrder;
+use crate::decide::request::order_mark;
+use crate::decide::{TakenOrder, mark_of};
 
 /// A resource of a repair that the operator has looked at once.
 fn observed() -> Resource {
@@ -212,6 +213,57 @@ fn a_repair_that_its_host_took_is_never_ordered_again_of_a_host_that_has_forgott
     assert_eq!(decision.status.history[0].reason.as_deref(), Some("unknown_to_host"), "{:?}", decision.step);
     // One that the host may not have heard of is told to it.
     assert!(matches!(decide(&Inputs { ordered: None, ..inputs }).step, Step::Open { .. }));
+}
+
+/// The host has refused ours under that number: what became of the other is no answer to it.
+#[test]
+fn a_repair_whose_number_is_another_orders_is_still_owed_and_ordered_under_the_next() {
+    let of_another = |generation: u64, state, mark| {
+        let mut report = repairing(generation, state, Some(RepairProof::Command), "repair_failed");
+        report.rotation.as_mut().expect("a repair").mark = mark;
+        report
+    };
+    for state in [RotationState::Renewing, RotationState::Committed, RotationState::RolledBack] {
+        let mut resource = seen();
+        let generation = ordered(&mut resource, "1");
+        let mark = order_mark(&resource.status.rotation.as_ref().expect("a repair").request_digest, Some("2"));
+        let report = of_another(generation.0, state, mark);
+        let decision = ended(&mut resource, &report);
+        let entry = &resource.status.history[0];
+        assert_eq!((entry.outcome, entry.reason.as_deref()), (Outcome::Lost, Some("another_order")), "{state:?}");
+        assert_ne!(resource.status.handled_rotate.as_deref(), Some("1"), "{state:?}");
+        assert_ne!(condition(&resource.status, "Ready").0, "True", "{state:?}");
+        assert!(!has(&resource.status, "Stalled"), "nobody has to look");
+        let event = decision.events.iter().find(|event| event.reason.as_str() == "RotationLost").expect("told");
+        assert!(event.message.contains("still owed") && !event.message.contains("the module"), "{event:?}");
+        // Once the other is at its end.
+        let done = AgentReport {
+            time: at(1200),
+            ..of_another(generation.0, RotationState::Committed, report.rotation.and_then(|it| it.mark))
+        };
+        let next = decided(&resource, &done, at(1200)).step;
+        assert_eq!(
+            next,
+            Step::Open { generation: generation.next(), trigger: RotationTrigger::Requested },
+            "{state:?}"
+        );
+    }
+    // Ours, and one of a host that keeps no marks.
+    for is_marked in [true, false] {
+        let mut resource = seen();
+        let generation = ordered(&mut resource, "1");
+        let mark = mark_of(&resource.status).filter(|_| is_marked);
+        ended(&mut resource, &of_another(generation.0, RotationState::Committed, mark));
+        assert_eq!(resource.status.history[0].outcome, Outcome::Committed);
+        assert_eq!(resource.status.handled_rotate.as_deref(), Some("1"));
+    }
+    // The host took ours, and has lost what it knew before it took the other.
+    let mut resource = seen();
+    let generation = ordered(&mut resource, "1");
+    resource.status = decided(&resource, &repairing(generation.0, RotationState::Requested, None, ""), now()).status;
+    ended(&mut resource, &of_another(generation.0, RotationState::Committed, "another".parse().ok()));
+    assert_eq!(resource.status.history[0].reason.as_deref(), Some("unknown_to_host"));
+    assert_eq!(resource.status.handled_rotate.as_deref(), Some("1"), "it is never ordered a second time");
 }
 
 /// The host restarts: it is not asked again, and nothing else is begun meanwhile.

@@ -8,7 +8,8 @@ use x509_parser::time::ASN1Time;
 
 use super::super::renewal::later;
 use super::*;
-use crate::decide::{TakenOrder, order_mark, request_digest};
+use crate::decide::request::order_mark;
+use crate::decide::{TakenOrder, request_digest};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -494,6 +495,24 @@ fn an_order_that_the_host_has_not_heard_is_given_again_and_one_of_somebody_else_
     }
     let host = with_rotation(serving(&first, time), 1, RotationState::Renewing, None);
     assert!(matches!(decided(&resource, &host, time).step, Step::Follow { .. }), "it is waited for");
+}
+
+/// The host has refused ours under that number: what the other has come to is not its end.
+#[test]
+fn a_renewal_whose_number_is_another_orders_is_still_owed_and_ordered_under_the_next() {
+    let (mut resource, _) = found();
+    resource.rotate = Some("1".into());
+    let new = made(at(60), QUARTER);
+    resource.status = decided(&resource, &serving(&new, at(60)), at(60)).status;
+    assert_eq!(resource.status.rotation.as_ref().map(|own| own.generation), Some(1));
+    let mut other = with_rotation(serving(&new, at(60)), 1, RotationState::Committed, Some(&new));
+    other.rotation.as_mut().expect("a rotation").mark = order_mark(&request_digest(&resource.spec), Some("2"));
+    resource.status = decided(&resource, &other, at(60)).status;
+    assert_eq!(resource.status.history[0].reason.as_deref(), Some("another_order"));
+    assert_eq!(resource.status.handled_rotate, None);
+    let later = AgentReport { time: at(1200), ..other };
+    let next = decided(&resource, &later, at(1200)).step;
+    assert_eq!(next, Step::Open { generation: Generation(2), trigger: RotationTrigger::Requested });
 }
 
 /// A status that every installation has would ask for another certificate otherwise.
