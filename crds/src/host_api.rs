@@ -176,9 +176,10 @@ pub struct ClientsReport {
     /// When the list was made that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<Timestamp>,
-    /// How many stay without it: every attempt to repair them was made, or none can be, as of those whom the list does not name.
-    #[serde(default)]
-    pub not_repaired: u64,
+    /// How many stay without it: every attempt to repair them was made, or none can be, as of those whom the list does not name. Absent where
+    /// none is repaired, and while the host has not read which attempts were made: then `held` says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_repaired: Option<u64>,
     /// The first [`MAX_TOLD_CLIENTS`] of those, in order.
     #[serde(default, deserialize_with = "first::<_, _, MAX_TOLD_CLIENTS>")]
     pub names: Vec<String>,
@@ -835,7 +836,10 @@ mod tests {
         let told =
             format!(r#"{{"listed":60000,"listedAt":"2026-01-01T00:00:00Z","notRepaired":60000,"names":[{names}]}}"#);
         let report: ClientsReport = serde_json::from_str(&told).expect("a report");
-        assert_eq!((report.listed, report.not_repaired, report.names.len()), (Some(60_000), 60_000, MAX_TOLD_CLIENTS));
+        assert_eq!(
+            (report.listed, report.not_repaired, report.names.len()),
+            (Some(60_000), Some(60_000), MAX_TOLD_CLIENTS)
+        );
         assert_eq!(serde_json::from_str::<ClientsReport>("{}").expect("nothing yet"), ClientsReport::default());
     }
 

@@ -10,12 +10,14 @@
 //! ```
 //!
 //! Only lists say that a client is repaired: a program that ends well may have done nothing. One list may be wrong for once, such as of a
-//! client that is off and falls out of it for a while; so two in a row have to leave it out that surely name everybody. A client that is off
-//! is the usual reason for a failure, so that no attempt follows another within an hour.
+//! client that is off and falls out of it for a while; so two in a row have to leave it out that surely name everybody. A client whose program
+//! did not end well is repaired by no list: it is off, and is remembered for when it comes back. A client that is off is the usual reason for
+//! a failure, so that no attempt follows another within an hour. What was done under another certificate of the server says nothing of this one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use kagiban_crds::LeafSha256;
 use serde::{Deserialize, Serialize};
 
 use super::client::ClientHost;
@@ -27,6 +29,9 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24);
 /// Between the two lists that a client is repaired by: whatever has made the first one wrong is over by then. The pause after the first
 /// attempt is longer, and has a list made when it ends.
 const SURE_AFTER: SignedDuration = SignedDuration::from_mins(20);
+/// A client that lists leave out, and whose program did not end well, is remembered for so long: a machine that is off on days off, or for a
+/// holiday, has its attempts still when it comes back.
+const REMEMBERED_ABSENT: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Repaired with one list; then the list is made anew, so that nobody is tried for long whom the server has meanwhile.
 pub const MOST_OF_ONE_LIST: usize = 16;
 /// Clients that are remembered: more than a server of the largest kind has without its certificate for long. What is beyond is begun when
@@ -52,8 +57,12 @@ pub struct Listing {
 
 /// What is remembered of the clients that an attempt was made on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Repairs {
+    /// The server's certificate that the attempts were to give. None where it was never known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leaf: Option<LeafSha256>,
+    #[serde(rename = "clients")]
     tried: BTreeMap<ClientHost, Tried>,
 }
 
@@ -72,6 +81,9 @@ pub struct Tried {
     /// When the first list was begun that left it out after its attempt: it is thought repaired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     absent_since: Option<Timestamp>,
+    /// A second list has left it out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_gone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +107,7 @@ pub enum AttemptEnd {
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RepairResult {
-    /// Two lists in a row have left the client out.
+    /// Its program ended well, and two lists in a row have left the client out.
     Repaired,
     /// It is, although the program ended well.
     StillListed,
@@ -129,6 +141,14 @@ impl RepairResult {
 }
 
 impl Repairs {
+    /// Begins anew where the server has another certificate than the one of the attempts, or where it is not known of them. While the
+    /// server's is not known they stand.
+    pub fn note_leaf(&mut self, leaf: Option<LeafSha256>) {
+        if leaf.is_some() && leaf != self.leaf {
+            *self = Self { leaf, tried: BTreeMap::new() };
+        }
+    }
+
     /// What a list says of the attempts before it: each is counted once, when it is known what came of it. A clock that was set back holds
     /// up nobody for longer than a pause.
     pub fn heed(&mut self, list: &Listing, now: Timestamp) -> BTreeMap<RepairResult, u64> {
@@ -141,7 +161,7 @@ impl Repairs {
             tried.absent_since = tried.absent_since.map(|since| since.min(now));
             let is_later = tried.last_change(now) < list.begun;
             if list.names.contains(client) {
-                tried.absent_since = None;
+                (tried.absent_since, tried.is_gone) = (None, false);
                 if is_later && !tried.counted && list.begun >= tried.pause_ends() {
                     tried.counted = true;
                     *results.entry(tried.without_effect()).or_default() += 1;
@@ -151,19 +171,23 @@ impl Repairs {
             // Of a list that leaves names out nobody knows; whoever was not seen for long is not waited for.
             let is_absent = is_later && list.is_complete;
             let since = tried.absent_since.or(is_absent.then_some(list.begun));
-            let is_gone = is_absent && since.is_some_and(|since| list.begun.duration_since(since) >= SURE_AFTER);
+            let absent = since.map_or(SignedDuration::ZERO, |since| list.begun.duration_since(since));
             tried.absent_since = since;
-            if is_gone && !tried.counted {
+            tried.is_gone |= is_absent && absent >= SURE_AFTER;
+            let is_done = tried.ended.is_some_and(|ended| ended.how == AttemptEnd::Done);
+            if tried.is_gone && is_done && !tried.counted {
                 *results.entry(RepairResult::Repaired).or_default() += 1;
             }
-            !(is_gone || !list.is_complete && now.duration_since(tried.begun) > LONGEST_PAUSE * 2)
+            let is_over = tried.is_gone && (is_done || absent > REMEMBERED_ABSENT);
+            !(is_over || !list.is_complete && now.duration_since(tried.begun) > LONGEST_PAUSE * 2)
         });
         results
     }
 
     /// The clients to begin with now: those first that nobody has tried, then those whose last attempt is longest ago.
     pub fn due(&self, list: &Listing, limits: Limits, now: Timestamp) -> Vec<ClientHost> {
-        let room = MOST_REMEMBERED.saturating_sub(self.tried.len());
+        let remembered = self.tried.values().filter(|tried| !tried.is_gone).count();
+        let room = MOST_REMEMBERED.saturating_sub(remembered);
         let untried = list.names.iter().filter(|client| !self.tried.contains_key(*client)).take(room);
         let mut again: Vec<_> =
             list.names.iter().filter_map(|client| Some((self.tried.get(client)?, client))).collect();
@@ -178,9 +202,21 @@ impl Repairs {
         // With its key, which is to be as the list writes the name now.
         let before = self.tried.remove(client);
         let attempts = before.as_ref().map_or(0, |tried| tried.attempts).saturating_add(1);
-        let tried = Tried { attempts, begun: now, ended: None, counted: false, absent_since: None };
+        if self.tried.len() >= MOST_REMEMBERED {
+            self.forget_one_gone();
+        }
+        let tried = Tried { attempts, begun: now, ended: None, counted: false, absent_since: None, is_gone: false };
         self.tried.insert(client.clone(), tried);
         before
+    }
+
+    /// The one that was not seen for longest makes room for one that is listed.
+    fn forget_one_gone(&mut self) {
+        let gone = self.tried.iter().filter(|(_, tried)| tried.is_gone);
+        let oldest = gone.min_by_key(|(_, tried)| tried.absent_since).map(|(client, _)| client.clone());
+        if let Some(oldest) = oldest {
+            self.tried.remove(&oldest);
+        }
     }
 
     pub fn end(&mut self, client: &ClientHost, how: AttemptEnd, at: Timestamp) {
@@ -197,11 +233,11 @@ impl Repairs {
         };
     }
 
-    /// Those that every attempt was made on without effect, but for whom the newest list leaves out.
+    /// Those that every attempt was made on without effect, but for whom two lists have left out.
     pub fn staying(&self, limits: Limits) -> impl Iterator<Item = &ClientHost> {
         let stays = move |tried: &Tried| {
             let all = tried.attempts.saturating_sub(u32::from(!tried.counted));
-            all >= limits.attempts && tried.absent_since.is_none()
+            all >= limits.attempts && !tried.is_gone
         };
         self.tried.iter().filter(move |(_, tried)| stays(tried)).map(|(client, _)| client)
     }
@@ -244,6 +280,12 @@ impl Tried {
             None => RepairResult::CutOff,
         }
     }
+}
+
+/// For serde.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[cfg(test)]

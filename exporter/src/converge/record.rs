@@ -3,8 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::machine::Repairs;
 use crate::checksum;
 use crate::platform::{self, FileError, FileLock, Links, WriteError};
@@ -15,12 +13,6 @@ const MAX_BYTES: u64 = 2 * 1024 * 1024;
 /// The file of one agent.
 #[derive(Clone, Debug)]
 pub(super) struct RecordFile(PathBuf);
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Record {
-    clients: Repairs,
-}
 
 /// Why it says nothing.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +43,7 @@ impl RecordFile {
     /// Nothing where there is no file. It blocks.
     ///
     /// # Errors
-    /// See [`RecordError`]. It is no more than a memory: without it clients are begun anew.
+    /// See [`RecordError`].
     pub(super) fn read(&self) -> Result<Repairs, RecordError> {
         let file = match platform::read_held(&self.0, MAX_BYTES, Links::OfAdministrators) {
             Err(FileError::NotFound { .. }) => return Ok(Repairs::default()),
@@ -60,8 +52,16 @@ impl RecordFile {
         let no_record =
             |why: &dyn std::fmt::Display| RecordError::NotARecord { path: self.0.clone(), why: why.to_string() };
         let bytes = checksum::verified(&file.bytes).map_err(|error| no_record(&error))?;
-        let record: Record = serde_json::from_slice(&bytes).map_err(|error| no_record(&error))?;
-        Ok(record.clients)
+        serde_json::from_slice(&bytes).map_err(|error| no_record(&error))
+    }
+
+    /// Moves what is no record out of the way of the next one, over the one before it. It blocks.
+    ///
+    /// # Errors
+    /// When it is still where it was.
+    pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
+        let aside = self.0.with_extension("unreadable");
+        std::fs::rename(&self.0, &aside).map(|()| aside)
     }
 
     /// Durable when it returns. It blocks.
@@ -72,8 +72,7 @@ impl RecordFile {
         if let Some(directory) = self.0.parent() {
             platform::create_private_directory(directory)?;
         }
-        platform::replace(&self.0, &checksum::encode_for(&self.0, &Record { clients: repairs.clone() })?, None)
-            .map(drop)
+        platform::replace(&self.0, &checksum::encode_for(&self.0, repairs)?, None).map(drop)
     }
 
     pub(super) fn path(&self) -> &Path {

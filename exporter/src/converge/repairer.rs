@@ -9,19 +9,20 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use kagiban_crds::host_api::{MAX_TOLD_CLIENTS, PowerState, RotationState};
-use kagiban_crds::{AgentName, HostName};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use kagiban_crds::{AgentName, HostName, LeafSha256};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::client::ClientHost;
 use super::machine::{AttemptEnd, Listing, RepairResult, Repairs, Tried, WantedFor};
-use super::record::RecordFile;
+use super::record::{RecordError, RecordFile};
 use super::repair::ClientRepair;
 use crate::blocking::{self, Work};
+use crate::config::AgentConfig;
 use crate::platform::{self, FileLock, ProgramError};
-use crate::rotation::agent::CLIENT_REPAIR_COMMAND;
-use crate::rotation::{Deliveries, Delivery, Hindrance, PowerGate};
+use crate::rotation::agent::{Agent, CLIENT_REPAIR_COMMAND};
+use crate::rotation::{self, Deliveries, Delivery, Hindrance, PowerGate};
 use crate::snapshot::{
     AgentRotations, Board, HELD_FOR, Label, Pass, READING, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble,
 };
@@ -55,7 +56,7 @@ const RECORDS: &str = "client-repairs";
 /// What the repairs of one agent's clients need.
 #[derive(Debug)]
 pub struct Setup {
-    pub agent: AgentName,
+    pub config: AgentConfig,
     pub repair: ClientRepair,
     pub state_directory: PathBuf,
     pub power: PowerGate,
@@ -73,12 +74,15 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Repairer {
     agent: AgentName,
+    config: AgentConfig,
     /// What lists its clients.
     source: SourceId,
     repair: Arc<ClientRepair>,
     record: RecordFile,
     /// Held for as long as this program may begin a client, or one is given the certificate: nobody else begins one meanwhile.
-    lock: Option<FileLock>,
+    /// Whoever runs a program has it too.
+    lock: Option<Arc<FileLock>>,
+    /// Read under the lock; nothing is known of them before that.
     repairs: Repairs,
     power: PowerGate,
     deliveries: Deliveries,
@@ -107,6 +111,15 @@ struct Newest {
     is_column_unknown: bool,
 }
 
+/// As long as a program of a repair may be there no order to renew the server is taken, and no other exporter begins a client.
+#[derive(Debug)]
+struct Held {
+    #[expect(dead_code, reason = "it is held")]
+    delivery: Delivery,
+    #[expect(dead_code, reason = "it is held")]
+    lock: Option<Arc<FileLock>>,
+}
+
 /// None is begun for a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Rest {
@@ -121,12 +134,14 @@ struct Asked(Option<(Timestamp, Instant)>);
 impl Repairer {
     /// Goes on from what an earlier run has written down.
     pub async fn open(setup: Setup) -> Self {
-        let Setup { agent, repair, state_directory, power, deliveries, host, board, rotates } = setup;
+        let Setup { config, repair, state_directory, power, deliveries, host, board, rotates } = setup;
+        let agent = config.name.clone();
         let record = RecordFile::at(state_directory.join(RECORDS).join(format!("{agent}.json")));
         let results = RepairResult::ALL.map(|result| (result.as_str(), 0)).into();
         let mut repairer = Self {
             source: SourceId::own(SourceKind::Clients, Label::new(agent.as_str())),
             agent,
+            config,
             repair: Arc::new(repair),
             record,
             lock: None,
@@ -199,11 +214,31 @@ impl Repairer {
             Ok(Err(error)) => return Err(failed(&error)),
             Err(blocked) => return Err(failed(&blocked)),
         };
-        self.lock = Some(lock);
-        self.repairs = read.unwrap_or_else(|error| {
-            warn!(agent = %self.agent, %error, "which clients were tried before is not known; they are begun anew");
-            Repairs::default()
-        });
+        self.repairs = match read {
+            Ok(repairs) => repairs,
+            // What cannot be read now may be whole, and nothing is written over it.
+            Err(RecordError::File(error)) => {
+                let remedy = "which clients were tried before is in it; without it all are begun anew";
+                return Err(Trouble::new("record", format!("{error}: {remedy}")));
+            }
+            Err(error @ RecordError::NotARecord { .. }) => {
+                let file = self.record.clone();
+                let moved = blocking::run(Work::State, Instant::now() + RECORD_WITHIN, move || file.set_aside()).await;
+                let aside = match moved {
+                    Ok(Ok(aside)) => aside,
+                    Ok(Err(why)) => {
+                        return Err(Trouble::new("record", format!("{error}; it is not moved aside: {why}")));
+                    }
+                    Err(why) => return Err(Trouble::new("record", format!("{error}; it is not moved aside: {why}"))),
+                };
+                warn!(
+                    agent = %self.agent, %error, aside = %aside.display(),
+                    "which clients were tried before is not known; they are begun anew"
+                );
+                Repairs::default()
+            }
+        };
+        self.lock = Some(Arc::new(lock));
         Ok(())
     }
 
@@ -257,6 +292,10 @@ impl Repairer {
     /// Takes what a list says of the attempts before it.
     async fn heed(&mut self, list: &Listing, now: Timestamp) {
         let before = self.repairs.clone();
+        self.repairs.note_leaf(self.leaf().await);
+        if self.repairs != before {
+            info!(agent = %self.agent, "the server has another certificate than was known of: its clients are begun anew");
+        }
         for (result, count) in self.repairs.heed(list, now) {
             *self.results.entry(result.as_str()).or_default() += count;
             info!(agent = %self.agent, clients = count, result = result.as_str(), "the list says what came of earlier repairs");
@@ -268,6 +307,15 @@ impl Repairer {
             warn!(agent = %self.agent, reason, error = %message, "what came of repairs is known in memory only");
         }
         self.tell(self.trouble.clone());
+    }
+
+    /// The certificate that the server has, as its rotations see it; none where it cannot be seen.
+    async fn leaf(&self) -> Option<LeafSha256> {
+        let config = self.config.clone();
+        let resolve = move || Agent::resolve(&config);
+        let agent = blocking::run(Work::LeafFiles, Instant::now() + RECORD_WITHIN, resolve).await.ok()?.ok()?;
+        let leaf = rotation::look(&agent.leaf_place).await.ok()?;
+        Some(LeafSha256::new(leaf.sha256()))
     }
 
     fn wants_list(&self, list: &Listing) -> Option<WantedFor> {
@@ -304,7 +352,8 @@ impl Repairer {
                     Ok(before) => {
                         free.remove(&slot);
                         let (agent, repair) = (self.agent.clone(), Arc::clone(&self.repair));
-                        running.push(repaired(agent, slot, repair, client, before, delivery));
+                        let held = Held { delivery, lock: self.lock.clone() };
+                        running.push(repaired(agent, slot, repair, client, before, held));
                     }
                     Err(why) => broken = Some(why),
                 }
@@ -382,13 +431,19 @@ impl Repairer {
         }
         let staying = self.repairs.staying(self.repair.limits).map(|client| Label::new(client.as_str()));
         let nameless = self.newest.iter().flat_map(|newest| &newest.nameless);
-        let staying: BTreeSet<_> = staying.chain(nameless.cloned()).collect();
+        let mut staying: BTreeSet<_> = staying.chain(nameless.cloned()).collect();
         let unnamed = self.newest.as_ref().map_or(0, |newest| newest.unnamed);
         let never_tried = self.newest.as_ref().map_or(0, |newest| newest.nameless.len()) + unnamed;
+        // Of what was not read yet nobody is told that it is nobody.
+        let is_known = self.lock.is_some();
+        let not_repaired = is_known.then_some(staying.len() + unnamed);
+        if !is_known {
+            staying.clear();
+        }
         let seen = RepairsSeen {
             results: self.results.clone(),
-            not_repaired: staying.len() + unnamed,
-            never_tried,
+            not_repaired,
+            never_tried: is_known.then_some(never_tried),
             names: staying.into_iter().take(MAX_TOLD_CLIENTS).collect(),
             trouble: trouble.clone(),
         };
@@ -425,6 +480,25 @@ fn check_rotations(rotations: Option<&AgentRotations>) -> Result<(), Trouble> {
             )),
             _ => Err(Trouble::new("rotation_unknown", "how the rotations of this agent stand is not known yet")),
         },
+    }
+}
+
+impl Held {
+    /// What was killed and does not end holds up no other client, and is held for as long as it is there.
+    async fn until_gone(self, asked: String, patience: Duration) {
+        if platform::is_gone(&asked, patience).await {
+            return;
+        }
+        warn!(
+            program = asked,
+            "a program that repairs a client was killed and does not end: no order to renew the server is taken"
+        );
+        tokio::spawn(async move {
+            while !platform::is_gone(&asked, Duration::ZERO).await {
+                sleep(LOOK_EVERY).await;
+            }
+            drop(self);
+        });
     }
 }
 
@@ -491,10 +565,11 @@ async fn repaired(
     repair: Arc<ClientRepair>,
     client: ClientHost,
     before: Option<Tried>,
-    delivery: Delivery,
+    held: Held,
 ) -> (usize, ClientHost, Option<Tried>, Result<AttemptEnd, Trouble>) {
-    let ran = platform::run_while_awaited(&asked(&agent, slot), &repair.for_client(&client), repair.deadline).await;
-    drop(delivery);
+    let asked = asked(&agent, slot);
+    let ran = platform::run_while_awaited(&asked, &repair.for_client(&client), repair.deadline).await;
+    held.until_gone(asked, END_OF_KILLED).await;
     let ended = match ran {
         Ok(()) => {
             info!(%agent, %client, "the program that repairs a client has ended well; the next list says what came of it");
@@ -525,8 +600,12 @@ mod tests {
 
     use super::*;
     use crate::config::PowerConfig;
+    use crate::platform::testing::TRUE;
     use crate::snapshot::{ClientName, ClientsSeen, LackingClients, Observation, RotationSeen};
     use crate::sources::clients::asked as list_asked;
+
+    /// The server's certificate.
+    const LEAF: &str = "OfcNTCer.dat";
 
     async fn repairer(root: &std::path::Path, rotates: bool) -> Repairer {
         let scheduled = root.join("scheduled");
@@ -537,9 +616,11 @@ mod tests {
         let repair =
             serde_yaml::from_str("{command: [no-such-program, '{client}'], concurrent: 8}").expect("a section");
         let power = PowerGate::new(&power).watching(Arc::clone(&board));
-        let (agent, state_directory) = ("av".parse().expect("a name"), root.join("state"));
+        let leaf = format!("{{certificateFile: '{}'}}", root.join(LEAF).display());
+        let config = format!("{{name: av, product: apex-one, renew: {{command: {TRUE}}}, verify: {leaf}}}");
+        let (config, state_directory) = (serde_yaml::from_str(&config).expect("an agent"), root.join("state"));
         Repairer::open(Setup {
-            agent,
+            config,
             repair: ClientRepair::of(&repair, None).expect("a repair"),
             state_directory,
             power,
@@ -604,6 +685,12 @@ mod tests {
         let mut first = repairer(root.path(), false).await;
         let mut second = repairer(root.path(), false).await;
         assert_eq!((trouble(&first), trouble(&second)), (None, Some("in_use")));
+        let known = (told(&first), told(&second));
+        assert_eq!(
+            known,
+            (Some((Some(0), None)), Some((None, Some("in_use")))),
+            "who stays is the first one's to tell"
+        );
         assert_eq!(second.be_alone().await.map_err(|trouble| trouble.reason), Err("in_use"));
         let client: ClientHost = "PC-01".parse().expect("a name");
         first.repairs.begin(&client, Timestamp::now());
@@ -618,6 +705,83 @@ mod tests {
         assert!(second.lock.is_none());
     }
 
+    /// A disk that hangs, a right that is missing for a while: what is in it was paid for with attempts.
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_now_stays_as_it_is_and_nobody_is_begun() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut first = repairer(root.path(), false).await;
+        first.repairs.begin(&"PC-01".parse().expect("a name"), Timestamp::now());
+        first.save().await.expect("written");
+        let (path, known) = (first.record.path().to_owned(), first.repairs.clone());
+        drop(first);
+        // A second name makes it one that is not read.
+        let second_name = path.with_extension("second");
+        std::fs::hard_link(&path, &second_name).expect("linked");
+        let mut repairer = repairer(root.path(), false).await;
+        assert_eq!(told(&repairer), Some((None, Some("record"))));
+        assert!(repairer.lock.is_none(), "another may have it");
+        std::fs::remove_file(second_name).expect("removed");
+        assert!(repairer.be_alone().await.is_ok() && repairer.repairs == known);
+    }
+
+    /// Such as of a later version.
+    #[tokio::test]
+    async fn what_is_no_record_is_moved_aside_and_every_client_is_begun_anew() {
+        let root = tempfile::tempdir().expect("directory");
+        let first = repairer(root.path(), false).await;
+        first.save().await.expect("written");
+        let path = first.record.path().to_owned();
+        drop(first);
+        for text in [r#"{"clients":{},"later":1}"#, "{"] {
+            std::fs::write(&path, text).expect("written");
+            let repairer = repairer(root.path(), false).await;
+            assert_eq!((trouble(&repairer), &repairer.repairs), (None, &Repairs::default()));
+            let aside = std::fs::read_to_string(path.with_extension("unreadable")).expect("it is there");
+            assert_eq!((aside.as_str(), path.exists()), (text, false));
+        }
+    }
+
+    /// Each list is of the certificate that the server has when it comes.
+    #[tokio::test]
+    async fn a_server_that_was_renewed_by_whomever_has_its_clients_begun_anew() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        let made = || rcgen::generate_simple_self_signed(["apex-01.example.com".to_owned()]).expect("made").cert;
+        let client: ClientHost = "PC-01".parse().expect("a name");
+        let now = Timestamp::now();
+        for is_new in [true, false, true] {
+            if is_new {
+                std::fs::write(root.path().join(LEAF), made().der()).expect("written");
+            }
+            let list = Listing { begun: now, names: [client.clone()].into(), is_complete: true };
+            repairer.heed(&list, now).await;
+            let begun: Vec<_> = repairer.repairs.due(&list, repairer.repair.limits, now);
+            assert_eq!(begun.len(), usize::from(is_new), "{is_new}");
+            repairer.repairs.begin(&client, now);
+        }
+    }
+
+    /// It may write to a client still.
+    #[tokio::test]
+    async fn an_order_and_another_exporter_wait_for_a_program_that_was_killed_and_does_not_end() {
+        let root = tempfile::tempdir().expect("directory");
+        let mut repairer = repairer(root.path(), false).await;
+        let delivery = repairer.check_allowed().await.expect("nothing forbids it");
+        let held = Held { delivery, lock: repairer.lock.clone() };
+        let name = "a program that does not end";
+        let left = platform::left(name);
+        tokio::time::pause();
+        held.until_gone(name.to_owned(), Duration::ZERO).await;
+        repairer.withdraw();
+        let (deliveries, agent) = (repairer.deliveries.clone(), repairer.agent.clone());
+        deliveries.check(&agent).expect_err("it may be there");
+        assert!(repairer.record.lock().expect("a lock").is_none());
+        drop(left);
+        sleep(LOOK_EVERY * 2).await;
+        deliveries.check(&agent).expect("it is not");
+        assert!(repairer.record.lock().expect("a lock").is_some());
+    }
+
     /// The program would repair the server.
     #[tokio::test]
     async fn a_name_that_leads_to_this_host_is_handed_to_no_program_and_stays() {
@@ -629,7 +793,7 @@ mod tests {
         assert_eq!((names, list.is_complete), (vec!["PC-01"], true));
         repairer.tell(None);
         let seen = repairer.told.expect("it is told");
-        assert_eq!((seen.not_repaired, seen.never_tried), (3, 3));
+        assert_eq!((seen.not_repaired, seen.never_tried), (Some(3), Some(3)));
         assert_eq!(seen.names, ["127.0.0.1", "APEX-01", "localhost"].map(Label::new));
     }
 
@@ -753,7 +917,7 @@ mod tests {
         repairer.board.publish(&id, Pass { observation: Observation::Clients(seen), trouble: None, ended, took });
     }
 
-    fn told(repairer: &Repairer) -> Option<(usize, Option<&'static str>)> {
+    fn told(repairer: &Repairer) -> Option<(Option<usize>, Option<&'static str>)> {
         let seen = repairer.board.snapshot().repairs.get(&Label::new("av")).cloned()?;
         Some((seen.not_repaired, seen.trouble.map(|trouble| trouble.reason)))
     }
@@ -772,7 +936,8 @@ mod tests {
             let list = repairer.listed().expect("a list");
             repairer.heed(&list, Timestamp::now()).await;
             repairer.round(&list).await;
-            assert_eq!(told(&repairer), Some(expected));
+            let (not_repaired, trouble) = expected;
+            assert_eq!(told(&repairer), Some((Some(not_repaired), trouble)));
         }
     }
 

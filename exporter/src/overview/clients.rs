@@ -27,18 +27,19 @@ fn held(agent: &Label, seen: &RepairsSeen) -> Option<Item> {
 /// Those that every attempt was made on, or that none can be made on.
 fn stay(agent: &Label, seen: &RepairsSeen) -> Option<Item> {
     let RepairsSeen { not_repaired, never_tried, names, .. } = seen;
+    let (not_repaired, never_tried) = ((*not_repaired)?, never_tried.unwrap_or_default());
     let mut named: Vec<_> = names.iter().take(MAX_NAMED).map(ToString::to_string).collect();
     let more = not_repaired.saturating_sub(named.len());
     named.extend((more > 0).then(|| format!("{more} more")));
-    let clients = Count(*not_repaired, "client");
-    let tried = not_repaired.saturating_sub(*never_tried);
+    let clients = Count(not_repaired, "client");
+    let tried = not_repaired.saturating_sub(never_tried);
     let said = format!(
         "{clients} without it, {tried} after every attempt of clients.repair and {never_tried} on which none can be made, since \
          they have no name that leads to another host: {}",
         named.join(", ")
     );
     let item = || item(Topic::Agent, Severity::Warning, format!("Repairs of the clients of {agent}"), said);
-    (*not_repaired > 0).then(|| item().fix_by(Some(fix::NOT_REPAIRED)))
+    (not_repaired > 0).then(|| item().fix_by(Some(fix::NOT_REPAIRED)))
 }
 
 fn listed(seen: &ClientsSeen, lacking: &LackingClients) -> Item {
@@ -126,7 +127,12 @@ mod tests {
         let board = Board::default();
         let names = ["PC-01", "PC-02"].map(Label::new).to_vec();
         for (not_repaired, said) in [(0, None), (2, Some("2 clients without it")), (9, Some("PC-01, PC-02, 7 more"))] {
-            let seen = RepairsSeen { not_repaired, never_tried: 1, names: names.clone(), ..RepairsSeen::default() };
+            let seen = RepairsSeen {
+                not_repaired: Some(not_repaired),
+                never_tried: Some(1),
+                names: names.clone(),
+                ..RepairsSeen::default()
+            };
             board.note_repairs(&Label::new("av"), seen);
             let bad = attention::items(&board.snapshot(), None, NOW);
             assert_eq!(bad.len(), usize::from(said.is_some()), "{bad:?}");

@@ -34,6 +34,12 @@ pub async fn is_gone(agent: &str, patience: Duration) -> bool {
     }
 }
 
+/// For tests: what is left under this name until it is dropped.
+#[cfg(test)]
+pub fn left(agent: &str) -> impl Sized + use<> {
+    LEFT.admit(agent, usize::MAX).expect("there is room")
+}
+
 /// By the names of agents.
 pub(super) struct Left(Mutex<BTreeMap<String, OfAgent>>);
 

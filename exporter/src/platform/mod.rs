@@ -53,6 +53,8 @@ pub use kagiban_files::{
 pub use kagiban_process::system::{Request, Requests, forbid_dumps, receive_at};
 pub use kagiban_service::{Lifecycle, REGISTERS_ITSELF, announce, asked_by_manager};
 pub use left::is_gone;
+#[cfg(test)]
+pub use left::left;
 pub use listeners::ListenersError;
 pub use manager::HandoverError;
 pub use output::decoded;

@@ -140,7 +140,12 @@ fn host() -> Snapshot {
     let seen = RotationSeen { generation: 1, state, failure: Some(failure), decided_at, ..RotationSeen::default() };
     board.note_repairs(
         &Label::new("agent"),
-        RepairsSeen { results: [("repaired", 1)].into(), ..RepairsSeen::default() },
+        RepairsSeen {
+            results: [("repaired", 1)].into(),
+            not_repaired: Some(0),
+            never_tried: Some(0),
+            ..RepairsSeen::default()
+        },
     );
     board.note_rotation(&Label::new("agent"), Some(Trouble::new("journal", "bad")), Some(seen));
     board.snapshot()

@@ -32,7 +32,7 @@ pub(super) fn setups(
         let found = |product| installed.iter().find(|at| at.product == product).map(|at| at.directory.clone());
         let repair = ClientRepair::of(repair, Installed::of(agent, found).as_ref())?;
         Some(Setup {
-            agent: agent.name.clone(),
+            config: agent.clone(),
             repair,
             state_directory: config.state_directory(),
             power: PowerGate::new(&config.power).watching(Arc::clone(board)),

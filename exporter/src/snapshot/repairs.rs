@@ -35,9 +35,10 @@ pub struct RepairsSeen {
     /// How many attempts came to what, from a closed set that is there from the start.
     pub results: BTreeMap<&'static str, u64>,
     /// Clients that stay without the certificate: every attempt was made on them, or none can be.
-    pub not_repaired: usize,
+    /// Absent while nobody has read which attempts were made.
+    pub not_repaired: Option<usize>,
     /// Those of them that none can be made on, and none ever was.
-    pub never_tried: usize,
+    pub never_tried: Option<usize>,
     /// The first of them, in order.
     pub names: Vec<Label>,
     /// What keeps further clients from being repaired now, by a reason of [`HELD_FOR`].
@@ -62,9 +63,9 @@ impl Snapshot {
         Some(ClientsReport {
             listed: lacking.map(|lacking| count(lacking.count)),
             listed_at: seen.and_then(|seen| seen.listed_at),
-            not_repaired: repairs.map_or(0, |seen| count(seen.not_repaired)),
+            not_repaired: repairs.and_then(|seen| seen.not_repaired).map(count),
             names: names.unwrap_or_default(),
-            never_tried: repairs.map(|seen| count(seen.never_tried)),
+            never_tried: repairs.and_then(|seen| seen.never_tried).map(count),
             held: repairs.and_then(|seen| seen.trouble.as_ref()).map(told),
             failure: failure.or_else(|| is_old.then(renewed)),
         })
@@ -102,16 +103,16 @@ mod tests {
             board.publish(&id, Pass { observation, trouble, ended: AT, took: Duration::ZERO });
         };
         publish(Some(LackingClients { count: 7, ..LackingClients::default() }), None);
-        assert_eq!((report().listed, report().listed_at, report().not_repaired), (Some(7), Some(AT), 0));
+        assert_eq!((report().listed, report().listed_at, report().not_repaired), (Some(7), Some(AT), None));
         assert_eq!((report().never_tried, report().held), (None, None), "nobody repairs them");
-        let seen = RepairsSeen { not_repaired: 2, names: vec![Label::new("PC-01")], ..RepairsSeen::default() };
-        board.note_repairs(&agent, RepairsSeen { never_tried: 1, ..seen.clone() });
-        assert_eq!((report().not_repaired, report().names), (2, vec!["PC-01".to_owned()]));
+        let seen = RepairsSeen { not_repaired: Some(2), names: vec![Label::new("PC-01")], ..RepairsSeen::default() };
+        board.note_repairs(&agent, RepairsSeen { never_tried: Some(1), ..seen.clone() });
+        assert_eq!((report().not_repaired, report().names), (Some(2), vec!["PC-01".to_owned()]));
         assert_eq!((report().never_tried, report().held), (Some(1), None));
         let trouble = Some(Trouble::new("in_use", "another one has them"));
-        board.note_repairs(&agent, RepairsSeen { trouble, ..seen });
+        board.note_repairs(&agent, RepairsSeen { trouble, ..RepairsSeen::default() });
         let held = Failure { reason: "in_use".to_owned(), message: "another one has them".to_owned() };
-        assert_eq!((report().never_tried, report().held), (Some(0), Some(held)));
+        assert_eq!((report().not_repaired, report().never_tried, report().held), (None, None, Some(held)));
         publish(None, Some(Trouble::new("timed_out", "it did not end")));
         let failed = report();
         assert_eq!((failed.listed, failed.listed_at), (None, Some(AT)));

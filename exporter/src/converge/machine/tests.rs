@@ -25,6 +25,10 @@ fn attempt(repairs: &mut Repairs, name: &str, second: i64, how: AttemptEnd) {
     repairs.end(&client(name), how, at(second + 1));
 }
 
+fn heed(repairs: &mut Repairs, second: i64, names: &[&str]) -> BTreeMap<RepairResult, u64> {
+    repairs.heed(&list(second, names), at(second))
+}
+
 fn due(repairs: &Repairs, list: &Listing, second: i64) -> Vec<String> {
     repairs.due(list, LIMITS, at(second)).iter().map(ToString::to_string).collect()
 }
@@ -37,7 +41,7 @@ fn staying(repairs: &Repairs) -> Vec<&str> {
 fn only_a_list_that_was_made_after_it_says_what_came_of_an_attempt() {
     let mut repairs = Repairs::default();
     assert_eq!(due(&repairs, &list(0, &["a", "b"]), 0), ["a", "b"]);
-    attempt(&mut repairs, "a", 10, AttemptEnd::Failed);
+    attempt(&mut repairs, "a", 10, AttemptEnd::Done);
     attempt(&mut repairs, "b", 10, AttemptEnd::Done);
     for (begun, now, wanted) in [
         (0, 11, Some(WantedFor::Attempt)),
@@ -51,7 +55,7 @@ fn only_a_list_that_was_made_after_it_says_what_came_of_an_attempt() {
     }
     // Begun while they were repaired: it may have looked at them before that.
     assert_eq!(repairs.heed(&list(11, &[]), at(20)), BTreeMap::new());
-    // The one has failed, says its program, and the other has done its work.
+    // Both have done their work, say their programs.
     assert_eq!(repairs.heed(&list(12, &["b"]), at(20)), BTreeMap::new(), "it is thought repaired");
     assert_eq!(due(&repairs, &list(12, &["a", "b"]), 20), [""; 0], "neither is begun before its pause is over");
     let results = repairs.heed(&list(10 + HOUR, &["b"]), at(10 + HOUR));
@@ -82,10 +86,79 @@ fn a_client_that_is_off_uses_up_its_attempts_in_hours_then_stays_and_is_tried_on
     let day = 24 * 60;
     assert_eq!(begun, [0, 60, 180, 180 + day, 180 + 2 * day, 180 + 3 * day]);
     assert_eq!(stays_since, Some(180 + 240), "not before the pause after the last attempt");
-    repairs.heed(&list(5 * 24 * HOUR, &[]), at(5 * 24 * HOUR));
-    assert!(staying(&repairs).is_empty() && repairs != Repairs::default(), "the list may be wrong for once");
-    repairs.heed(&list(5 * 24 * HOUR + HOUR, &[]), at(5 * 24 * HOUR + HOUR));
-    assert!(staying(&repairs).is_empty() && repairs == Repairs::default(), "it was repaired, or has gone");
+    let absent = 5 * 24 * HOUR;
+    assert_eq!(heed(&mut repairs, absent, &[]), BTreeMap::new());
+    assert_eq!(staying(&repairs), ["off"], "the list may be wrong for once");
+    // It is off, says its program: nobody has repaired it.
+    assert_eq!(heed(&mut repairs, absent + HOUR, &[]), BTreeMap::new());
+    assert!(staying(&repairs).is_empty(), "two have left it out");
+    assert_eq!(heed(&mut repairs, absent + 12 * HOUR, &["off"]), BTreeMap::from([(RepairResult::Failed, 1)]));
+    assert_eq!(staying(&repairs), ["off"], "its attempts are remembered");
+    let (absent, long) = (absent + 13 * HOUR, REMEMBERED_ABSENT.as_secs());
+    for second in [absent, absent + HOUR, absent + long, absent + long + 1] {
+        assert_eq!(heed(&mut repairs, second, &[]), BTreeMap::new(), "{second}");
+    }
+    assert_eq!(repairs, Repairs::default(), "it is not remembered for ever");
+}
+
+/// Each hourly list leaves it out at night.
+#[test]
+fn a_client_whose_program_did_not_end_well_is_repaired_by_no_list() {
+    for how in [Some(AttemptEnd::Failed), Some(AttemptEnd::TimedOut), None] {
+        let mut repairs = Repairs::default();
+        repairs.begin(&client("a"), at(0));
+        if let Some(how) = how {
+            repairs.end(&client("a"), how, at(1));
+        }
+        for hour in 1..12 {
+            assert_eq!(repairs.heed(&list(hour * HOUR, &[]), at(hour * HOUR)), BTreeMap::new(), "{how:?} {hour}");
+        }
+        assert_eq!(repairs.tried[&client("a")].attempts, 1);
+    }
+}
+
+/// The server was renewed between the two lists that leave a client out, or after the last attempt on one that stays.
+#[test]
+fn what_was_tried_under_another_certificate_says_nothing_of_the_one_that_the_server_has() {
+    let [old, new] = [1, 2].map(|byte| Some(LeafSha256::new([byte; 32])));
+    let mut repairs = Repairs::default();
+    repairs.note_leaf(old);
+    attempt(&mut repairs, "given", 0, AttemptEnd::Done);
+    for attempted in 0..3 {
+        attempt(&mut repairs, "stays", attempted * HOUR, AttemptEnd::Failed);
+    }
+    repairs.heed(&list(8 * HOUR, &["stays"]), at(8 * HOUR));
+    assert_eq!(staying(&repairs), ["stays"]);
+    let known = repairs.clone();
+    for same in [None, old] {
+        repairs.note_leaf(same);
+        assert_eq!(repairs, known, "{same:?}");
+    }
+    repairs.note_leaf(new);
+    assert_eq!(repairs.heed(&list(9 * HOUR, &["stays"]), at(9 * HOUR)), BTreeMap::new(), "it has the old one");
+    assert_eq!(staying(&repairs), [""; 0]);
+    assert_eq!(due(&repairs, &list(9 * HOUR, &["stays", "given"]), 9 * HOUR), ["given", "stays"]);
+    // Of which certificate it was is not known.
+    let mut repairs = Repairs::default();
+    attempt(&mut repairs, "a", 0, AttemptEnd::Done);
+    repairs.note_leaf(new);
+    assert!(repairs.tried.is_empty());
+}
+
+/// A site may have more that are off than are remembered.
+#[test]
+fn those_that_no_list_has_any_more_make_room_for_those_that_one_has() {
+    let mut repairs = Repairs::default();
+    for number in 0..MOST_REMEMBERED {
+        attempt(&mut repairs, &format!("pc-{number}"), 0, AttemptEnd::Failed);
+    }
+    assert_eq!(due(&repairs, &list(HOUR, &["new"]), HOUR), [""; 0]);
+    for hour in [1, 2] {
+        repairs.heed(&list(hour * HOUR, &["new"]), at(hour * HOUR));
+    }
+    assert_eq!(due(&repairs, &list(2 * HOUR, &["new"]), 2 * HOUR), ["new"]);
+    repairs.begin(&client("new"), at(2 * HOUR));
+    assert_eq!(repairs.tried.len(), MOST_REMEMBERED);
 }
 
 #[test]

@@ -28,9 +28,18 @@ pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
     };
     let ClientsReport { listed, not_repaired, failure, .. } = report;
     let held = report.held.as_ref().map_or_else(String::new, held);
+    let is_unknown = not_repaired.is_none() && report.held.is_some();
+    let stayed = before.filter(|before| is_unknown && before.reason == Reason::ClientsStay.as_str());
     match (listed, failure) {
         (Some(0), _) => claim(TRUE, Reason::ClientsMatch, "all of its clients have its certificate".to_owned()),
-        (Some(_), _) if *not_repaired > 0 => claim(FALSE, Reason::ClientsStay, stay(report, remedy(case)) + &held),
+        (Some(_), _) if not_repaired.is_some_and(|count| count > 0) => {
+            claim(FALSE, Reason::ClientsStay, stay(report, remedy(case)) + &held)
+        }
+        // Whoever has the record holds it up: what was known of those that stay stands until it tells.
+        (Some(_), _) if let Some(before) = stayed => {
+            let stay = before.message.split_once(HELD).map_or(before.message.as_str(), |(stay, _)| stay);
+            claim(FALSE, Reason::ClientsStay, stay.to_owned() + &held)
+        }
         (Some(listed), _) => {
             let message = format!("{} not have its certificate{held}", counted(*listed, "does", "do"));
             claim(FALSE, Reason::ClientsDiffer, message)
@@ -54,6 +63,7 @@ pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
 /// Those that stay, with what the vendor says to do then.
 fn stay(report: &ClientsReport, remedy: Option<&str>) -> String {
     let ClientsReport { not_repaired, never_tried, names, .. } = report;
+    let not_repaired = not_repaired.unwrap_or_default();
     let named: Vec<_> = names.iter().take(MAX_TOLD_CLIENTS).map(|name| bounded(name, LONGEST_NAME)).collect();
     let left_out = not_repaired.saturating_sub(u64::try_from(named.len()).unwrap_or(u64::MAX));
     let named = match (named.is_empty(), left_out) {
@@ -61,11 +71,11 @@ fn stay(report: &ClientsReport, remedy: Option<&str>) -> String {
         (false, 0) => named.join(", "),
         (false, _) => format!("{} and {left_out} more", named.join(", ")),
     };
-    let stay = counted(*not_repaired, "stays", "stay");
+    let stay = counted(not_repaired, "stays", "stay");
     // Where nothing was tried, the notice's own way comes before its last step.
     let remedy = match (remedy, never_tried) {
         (None, _) => String::new(),
-        (Some(_), Some(never)) if never >= not_repaired => "; give it to them by hand, as `explain` tells".to_owned(),
+        (Some(_), Some(never)) if *never >= not_repaired => "; give it to them by hand, as `explain` tells".to_owned(),
         (Some(remedy), _) => format!("; the vendor's next step: {remedy}"),
     };
     let why = match never_tried {
@@ -75,7 +85,7 @@ fn stay(report: &ClientsReport, remedy: Option<&str>) -> String {
                 .to_owned()
         }
         Some(0) => "after every attempt to repair them".to_owned(),
-        Some(never) if never >= not_repaired => {
+        Some(never) if *never >= not_repaired => {
             "with no name that leads to another host, so that no attempt can be made".to_owned()
         }
         Some(never) => {

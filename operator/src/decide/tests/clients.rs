@@ -20,7 +20,7 @@ fn server() -> (Resource, AgentReport) {
 
 fn listed(listed: u64, names: &[&str]) -> ClientsReport {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let not_repaired = names.len().try_into().expect("few");
+    let not_repaired = Some(names.len().try_into().expect("few"));
     ClientsReport { listed: Some(listed), listed_at: Some(now()), not_repaired, names, ..ClientsReport::default() }
 }
 
@@ -69,7 +69,7 @@ fn a_server_tells_whether_its_clients_match_and_is_ready_all_the_same() {
             ),
         ),
         (
-            ClientsReport { not_repaired: 3, ..listed(3, &[]) },
+            ClientsReport { not_repaired: Some(3), ..listed(3, &[]) },
             (
                 "False",
                 "ClientsStay",
@@ -79,7 +79,7 @@ fn a_server_tells_whether_its_clients_match_and_is_ready_all_the_same() {
             ),
         ),
         (
-            ClientsReport { not_repaired: 3, never_tried: Some(1), ..listed(3, &["PC-01"]) },
+            ClientsReport { not_repaired: Some(3), never_tried: Some(1), ..listed(3, &["PC-01"]) },
             (
                 "False",
                 "ClientsStay",
@@ -167,7 +167,7 @@ fn that_all_clients_have_the_certificate_is_not_known_before_a_list_says_so() {
 fn ten_clients_are_named_and_the_rest_is_counted_whatever_the_host_tells() {
     let (resource, report) = server();
     let names: Vec<_> = (0..10).map(|number| format!("PC-{number:02}")).collect();
-    let clients = ClientsReport { not_repaired: 1234, names, ..listed(5000, &[]) };
+    let clients = ClientsReport { not_repaired: Some(1234), names, ..listed(5000, &[]) };
     let status = decided(&resource, &with(&report, clients.clone()), now()).status;
     let message = told(&status).expect("it is told").2;
     assert!(message.starts_with("1234 clients stay ") && message.contains("PC-09 and 1224 more"), "{message}");
@@ -176,4 +176,22 @@ fn ten_clients_are_named_and_the_rest_is_counted_whatever_the_host_tells() {
     let decision = decided(&resource, &with(&report, hostile), now());
     assert!(told(&decision.status).expect("it is told").2.len() <= 1024);
     assert!(decision.events.iter().all(|event| event.message.len() <= 1024 && !event.message.contains('\u{202e}')));
+}
+
+/// Its exporter was started beside another one, or cannot read its record for now.
+#[test]
+fn clients_that_stay_are_told_until_it_is_known_that_they_do_not() {
+    let (mut resource, report) = server();
+    let staying = ClientsReport { never_tried: Some(0), ..listed(2, &["PC-01"]) };
+    resource.status = decided(&resource, &with(&report, staying), now()).status;
+    let unknown = ClientsReport { not_repaired: None, held: held(), ..listed(2, &[]) };
+    for _ in 0..2 {
+        let verdict = decided(&resource, &with(&report, unknown.clone()), now());
+        let (status, reason, message) = told(&verdict.status).expect("it is told");
+        assert_eq!((status, reason), ("False", "ClientsStay"));
+        assert!(message.contains(": PC-01; the vendor") && message.matches("in_use").count() == 1, "{message}");
+        resource.status = verdict.status;
+    }
+    let status = decided(&resource, &with(&report, listed(2, &[])), now()).status;
+    assert_eq!(told(&status).map(|(_, reason, _)| reason), Some("ClientsDiffer"), "none stays");
 }
