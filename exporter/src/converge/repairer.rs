@@ -210,7 +210,10 @@ impl Repairer {
         };
         let (lock, read) = match taken {
             Ok(Ok(Some(taken))) => taken,
-            Ok(Ok(None)) => return Err(Trouble::new("in_use", IN_USE)),
+            Ok(Ok(None)) => {
+                self.deliveries.note_elsewhere(&self.agent);
+                return Err(Trouble::new("in_use", IN_USE));
+            }
             Ok(Err(error)) => return Err(failed(&error)),
             Err(blocked) => return Err(failed(&blocked)),
         };
@@ -344,12 +347,17 @@ impl Repairer {
                 let delivery = match self.check_allowed().await {
                     Ok(delivery) => delivery,
                     Err(why) => {
+                        self.tell(Some(why.clone()));
                         forbidden = Some(why);
                         break;
                     }
                 };
                 match self.begin(&client, slot).await {
                     Ok(before) => {
+                        // After a rest it is told when the program has run.
+                        if self.rest == Rest::default() {
+                            self.tell(None);
+                        }
                         free.remove(&slot);
                         let (agent, repair) = (self.agent.clone(), Arc::clone(&self.repair));
                         let held = Held { delivery, lock: self.lock.clone() };

@@ -19,6 +19,9 @@ use super::admission::refuse;
 /// Whoever was refused for it asks again sooner: an operator after five minutes at most. After that it has thought better of it.
 const ORDER_COUNTS: Duration = Duration::from_mins(15);
 
+/// It is looked every two seconds, as long as clients are listed.
+const ELSEWHERE_COUNTS: Duration = Duration::from_mins(1);
+
 /// Those of all agents of a host.
 #[derive(Clone, Debug, Default)]
 pub struct Deliveries(Arc<Mutex<BTreeMap<AgentName, OfAgent>>>);
@@ -33,6 +36,8 @@ struct OfAgent {
     taking: usize,
     /// A rotation is not decided yet.
     is_rotated: bool,
+    /// When another exporter was last seen to repair them, of which it is not known what runs.
+    elsewhere_at: Option<Instant>,
 }
 
 /// A client is being given the certificate.
@@ -84,6 +89,13 @@ impl Deliveries {
     pub(crate) fn check(&self, agent: &AgentName) -> Result<Taking, Refusal> {
         let mut all = self.held();
         let of = all.entry(agent.clone()).or_default();
+        if of.elsewhere_at.is_some_and(|seen| seen.elapsed() < ELSEWHERE_COUNTS) {
+            let message = format!(
+                "another exporter with this state directory repairs the clients of {agent}, and may be giving them its certificate; see that \
+                 one alone has clients.repair"
+            );
+            return Err(refuse(RefusalReason::Busy, message));
+        }
         if of.running == 0 {
             of.waits_since = None;
             of.taking += 1;
@@ -96,6 +108,11 @@ impl Deliveries {
             of.running
         );
         Err(refuse(RefusalReason::Busy, message))
+    }
+
+    /// Another exporter repairs the agent's clients. It counts for a minute.
+    pub fn note_elsewhere(&self, agent: &AgentName) {
+        self.held().entry(agent.clone()).or_default().elsewhere_at = Some(Instant::now());
     }
 
     /// Whether a rotation of the agent is not decided yet. An order that was taken waits no more, and neither does one that has decided it.
@@ -179,6 +196,16 @@ mod tests {
         assert_eq!(deliveries.begin(&agent).err(), Some(Hindrance::Ordered), "it is being taken");
         drop(taking);
         assert!(deliveries.begin(&agent).is_ok(), "it was not");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_waits_for_another_exporter_that_repairs_the_clients() {
+        let (deliveries, agent) = (Deliveries::default(), name("av"));
+        deliveries.note_elsewhere(&agent);
+        let refused = deliveries.check(&agent).expect_err("it may be giving them the certificate");
+        assert!(refused.reason == RefusalReason::Busy && refused.message.contains("another exporter"), "{refused:?}");
+        tokio::time::advance(ELSEWHERE_COUNTS).await;
+        deliveries.check(&agent).expect("it was not seen since");
     }
 
     fn name(name: &str) -> AgentName {
