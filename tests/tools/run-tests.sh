@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the tests of the workspace and runs their programs, two at a time: most of them wait for a service, a timeout or a
+# Builds the tests of the workspace and runs their programs, three at a time: most of them wait for a service, a timeout or a
 # server most of the time. What a program prints is shown whole when it has ended, with its time; at the end stands a sum.
 #
-#   KAGIBAN_TEST_JOBS=2 tests/tools/run-tests.sh
+#   KAGIBAN_TEST_JOBS=3 tests/tools/run-tests.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 export CARGO=${CARGO:-cargo}
-jobs=${KAGIBAN_TEST_JOBS:-2}
+jobs=${KAGIBAN_TEST_JOBS:-3}
 # These take minutes: one that began last would be waited for alone.
 longest='packages|rotation_undone|rotation_frozen|boot|operator_crash|crash_sweep|standalone_crash|rotation_e2e|passes|rotation_recovery'
 
