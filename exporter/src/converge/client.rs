@@ -1,12 +1,12 @@
 //! The name of a client, as far as it may be handed to a program.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use kagiban_crds::HostName;
 use serde::{Deserialize, Serialize};
+
+use crate::snapshot::ClientName;
 
 /// RFC 1035, 2.3.4.
 const LONGEST: usize = 253;
@@ -14,11 +14,10 @@ const LONGEST: usize = 253;
 const LOCAL: [&str; 4] = ["localhost", "localhost6", "ip6-localhost", "ip6-loopback"];
 
 /// A host name: letters, digits, `-`, `.` and `_`, none of its parts empty or beginning with `-`. Whatever else a list has in that column
-/// comes from whoever has named a computer, and reaches no program. Capital letters make no other host (RFC 4343), and are told as they were
-/// written.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// comes from whoever has named a computer, and reaches no program. It is told as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ClientHost(String);
+pub struct ClientHost(ClientName);
 
 /// It is no host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,22 +26,17 @@ pub struct NoHostName;
 
 impl ClientHost {
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Whether it leads to the host that this program runs on: a program that is given it would repair the server itself. A name without a
     /// domain is this host's where its own begins so.
     pub fn is_here(&self, own: &HostName) -> bool {
-        let (name, own) = (self.0.to_ascii_lowercase(), own.as_str().to_ascii_lowercase());
+        let (name, own) = (self.as_str().to_ascii_lowercase(), own.as_str().to_ascii_lowercase());
         let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
         let is_own = if name.contains('.') && own.contains('.') { name == own } else { first(&name) == first(&own) };
         let is_called_local = LOCAL.contains(&first(&name).as_str()) || name.ends_with(".localhost");
         is_own || is_called_local || name.starts_with("127.") || numbered(&name).is_some_and(is_local)
-    }
-
-    /// By which it is compared, thousands of times for each list.
-    fn folded(&self) -> impl Iterator<Item = u8> {
-        self.0.bytes().map(|byte| byte.to_ascii_lowercase())
     }
 
     fn is_one(name: &str) -> bool {
@@ -52,11 +46,19 @@ impl ClientHost {
     }
 }
 
+impl TryFrom<ClientName> for ClientHost {
+    type Error = NoHostName;
+
+    fn try_from(name: ClientName) -> Result<Self, NoHostName> {
+        if Self::is_one(name.as_str()) { Ok(Self(name)) } else { Err(NoHostName) }
+    }
+}
+
 impl FromStr for ClientHost {
     type Err = NoHostName;
 
     fn from_str(name: &str) -> Result<Self, NoHostName> {
-        if Self::is_one(name) { Ok(Self(name.to_owned())) } else { Err(NoHostName) }
+        ClientName::parse(name).ok_or(NoHostName)?.try_into()
     }
 }
 
@@ -70,39 +72,13 @@ impl TryFrom<String> for ClientHost {
 
 impl From<ClientHost> for String {
     fn from(name: ClientHost) -> Self {
-        name.0
-    }
-}
-
-impl PartialEq for ClientHost {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
-}
-
-impl Eq for ClientHost {}
-
-impl PartialOrd for ClientHost {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ClientHost {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.folded().cmp(other.folded())
-    }
-}
-
-impl Hash for ClientHost {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.folded().for_each(|byte| state.write_u8(byte));
+        name.as_str().to_owned()
     }
 }
 
 impl fmt::Display for ClientHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.fmt(f)
     }
 }
 

@@ -142,11 +142,13 @@ impl RepairResult {
 
 impl Repairs {
     /// Begins anew where the server has another certificate than the one of the attempts, or where it is not known of them. While the
-    /// server's is not known they stand.
-    pub fn note_leaf(&mut self, leaf: Option<LeafSha256>) {
-        if leaf.is_some() && leaf != self.leaf {
-            *self = Self { leaf, tried: BTreeMap::new() };
+    /// server's is not known they stand. Whether attempts were forgotten.
+    pub fn note_leaf(&mut self, leaf: Option<LeafSha256>) -> bool {
+        if leaf.is_none() || leaf == self.leaf {
+            return false;
         }
+        let before = std::mem::replace(self, Self { leaf, tried: BTreeMap::new() });
+        !before.tried.is_empty()
     }
 
     /// What a list says of the attempts before it: each is counted once, when it is known what came of it. A clock that was set back holds

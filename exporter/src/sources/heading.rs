@@ -41,10 +41,6 @@ pub(super) fn plain(cell: &str) -> String {
     narrowed(cell).to_lowercase().chars().filter(marks).collect()
 }
 
-pub(super) fn is_blank(cells: &[&str]) -> bool {
-    cells.iter().all(|cell| cell.trim().is_empty())
-}
-
 /// The client that a cell names. A name may have its domain before it.
 pub(super) fn client_in(cell: &str) -> Option<ClientName> {
     let cell = cell.trim();

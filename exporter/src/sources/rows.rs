@@ -41,12 +41,17 @@ impl Rows {
     fn divide_alike(self, text: &str) -> bool {
         let (mut width, mut is_alike) = (None, true);
         let read = each(text, self, |cells| {
-            if cells.iter().any(|cell| !cell.trim().is_empty()) {
+            if !is_blank(cells) {
                 is_alike &= cells.len() > 1 && *width.get_or_insert(cells.len()) == cells.len();
             }
         });
         read.is_ok() && width.is_some() && is_alike
     }
+}
+
+/// Whether nothing stands in a row.
+pub(super) fn is_blank(cells: &[&str]) -> bool {
+    cells.iter().all(|cell| cell.trim().is_empty())
 }
 
 /// Whether the last quotation mark has a second one.

@@ -76,6 +76,25 @@ pub(super) fn digest(of: &(impl Hash + ?Sized)) -> u64 {
 }
 
 #[cfg(test)]
+pub(super) mod testing {
+    use encoding_rs::SHIFT_JIS;
+
+    /// A text in each encoding that consoles of Windows export, with its name.
+    pub(in crate::sources) fn encoded(text: &str) -> [(&'static str, Vec<u8>); 6] {
+        let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
+        let utf_16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        [
+            ("UTF-8", text.as_bytes().to_vec()),
+            ("UTF-8 with a mark", marked(b"\xef\xbb\xbf", text.as_bytes().to_vec())),
+            ("UTF-16", utf_16(u16::to_le_bytes)),
+            ("UTF-16 with a mark", marked(b"\xff\xfe", utf_16(u16::to_le_bytes))),
+            ("big-endian UTF-16 with a mark", marked(b"\xfe\xff", utf_16(u16::to_be_bytes))),
+            ("CP932", SHIFT_JIS.encode(text).0.into_owned()),
+        ]
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -9,8 +9,8 @@ use super::entry::{Entry, EntryKind, time_in};
 use crate::config::{ClientLogsConfig, ListColumn, LogColumns, MOST_LOG_COLUMNS};
 use crate::platform;
 use crate::snapshot::Sender;
-use crate::sources::heading::{client_in, is_blank, is_machine, plain};
-use crate::sources::rows::{self, LastCell, Rows};
+use crate::sources::heading::{client_in, is_machine, plain};
+use crate::sources::rows::{self, LastCell, Rows, is_blank};
 use crate::sources::text::{digest, narrowed};
 
 /// What a column with the time of an entry is called, as [`plain`] has it, the likeliest first. One of when the server got it is none.
@@ -245,6 +245,7 @@ mod tests {
 
     use super::*;
     use crate::snapshot::ClientName;
+    use crate::sources::text::testing::encoded;
 
     const WORD: &str = "サーバ認証に失敗";
     const HEADING: &str = "日時,コンピュータ名,ドメイン,内容\r\n";
@@ -282,16 +283,7 @@ mod tests {
     #[test]
     fn a_log_is_read_in_every_encoding_that_a_console_may_export() {
         let text = format!("{HEADING}{ROWS}");
-        let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
-        let utf_16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
-        for (encoding, bytes) in [
-            ("UTF-8", text.as_bytes().to_vec()),
-            ("UTF-8 with a mark", marked(b"\xef\xbb\xbf", text.as_bytes().to_vec())),
-            ("UTF-16", utf_16(u16::to_le_bytes)),
-            ("UTF-16 with a mark", marked(b"\xff\xfe", utf_16(u16::to_le_bytes))),
-            ("big-endian UTF-16 with a mark", marked(b"\xfe\xff", utf_16(u16::to_be_bytes))),
-            ("CP932", SHIFT_JIS.encode(&text).0.into_owned()),
-        ] {
+        for (encoding, bytes) in encoded(&text) {
             assert_eq!(read_by(LogColumns::default(), &bytes), (both(), None), "{encoding}");
         }
     }

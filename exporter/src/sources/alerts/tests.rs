@@ -303,6 +303,15 @@ impl ClientScene {
         let Observation::ClientLogs(seen) = observation else { panic!("{observation:?}") };
         (seen, trouble.map(|trouble| trouble.reason))
     }
+
+    /// Of an export that was written as many minutes ago, and whether no failure is told as none.
+    async fn assert_known_until_an_hour_before(&mut self, age: Age, is_told: bool) {
+        let (seen, trouble) = self.look().await;
+        let until = seen.known_until.expect("it is known").duration_until(Timestamp::now()).as_mins();
+        let hour_before = i64::try_from(age + 60).expect("a number");
+        assert!((hour_before..hour_before + 5).contains(&until), "{age}: {until}");
+        assert_eq!((seen.counts.tells(0), trouble), (is_told, None), "{age}");
+    }
 }
 
 /// An entry of a failure, logged as many minutes ago.
@@ -336,11 +345,7 @@ async fn what_clients_have_logged_is_known_until_an_hour_before_the_newest_expor
     assert_eq!((seen.known_until, seen.counts.tells(0), trouble), (None, false, Some("not_found")), "no file is there");
     for (age, is_told) in [(0, true), (22 * 60, true), (24 * 60, false)] {
         scene.export("1.csv", age, &[]);
-        let (seen, trouble) = scene.look().await;
-        let until = seen.known_until.expect("it is known").duration_until(Timestamp::now()).as_mins();
-        let hour_before = i64::try_from(age + 60).expect("a number");
-        assert!((hour_before..hour_before + 5).contains(&until), "{age}: {until}");
-        assert_eq!((seen.counts.tells(0), trouble), (is_told, None), "{age}");
+        scene.assert_known_until_an_hour_before(age, is_told).await;
     }
 }
 
@@ -353,11 +358,7 @@ async fn one_log_that_is_exported_proves_nothing_of_another_one_that_is_not() {
     assert_eq!((seen.known_until, seen.counts.tells(0), trouble), (None, false, Some("not_found")), "of the third");
     for (age, is_told) in [(48 * 60, false), (10, true)] {
         scene.export("a1.csv", age, &[]);
-        let (seen, trouble) = scene.look().await;
-        let until = seen.known_until.expect("it is known").duration_until(Timestamp::now()).as_mins();
-        let hour_before = i64::try_from(age + 60).expect("a number");
-        assert!((hour_before..hour_before + 5).contains(&until), "{age}: {until}");
-        assert_eq!((seen.counts.tells(0), trouble), (is_told, None), "{age}");
+        scene.assert_known_until_an_hour_before(age, is_told).await;
     }
 }
 

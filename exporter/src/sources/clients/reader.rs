@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use crate::config::ListColumn;
 use crate::platform;
 use crate::snapshot::{ClientName, LackingClients};
-use crate::sources::heading::{client_in, is_blank, is_machine, plain};
-use crate::sources::rows::{self, Endless, LastCell, Rows};
+use crate::sources::heading::{client_in, is_machine, plain};
+use crate::sources::rows::{self, Endless, LastCell, Rows, is_blank};
 
 /// More clients than any server has.
 const MAX_ROWS: usize = 200_000;
@@ -370,6 +370,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sources::text::testing::encoded;
 
     fn listed(bytes: &[u8]) -> Result<(usize, Vec<String>), NoList> {
         read(bytes, 100, None).map(|list| (list.count, list.named.iter().map(ToString::to_string).collect()))
@@ -384,16 +385,7 @@ mod tests {
     #[test]
     fn a_list_is_read_in_every_encoding_that_its_program_may_write() {
         let text = "コンピュータ名,ドメイン,IPアドレス\r\n経理-01,本社,192.0.2.1\r\nPC-02,本社,192.0.2.2\r\n";
-        let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
-        let utf_16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
-        for (encoding, bytes) in [
-            ("UTF-8", text.as_bytes().to_vec()),
-            ("UTF-8 with a mark", marked(b"\xef\xbb\xbf", text.as_bytes().to_vec())),
-            ("UTF-16", utf_16(u16::to_le_bytes)),
-            ("UTF-16 with a mark", marked(b"\xff\xfe", utf_16(u16::to_le_bytes))),
-            ("big-endian UTF-16 with a mark", marked(b"\xfe\xff", utf_16(u16::to_be_bytes))),
-            ("CP932", SHIFT_JIS.encode(text).0.into_owned()),
-        ] {
+        for (encoding, bytes) in encoded(text) {
             assert_eq!(listed(&bytes), Ok((2, vec!["経理-01".to_owned(), "PC-02".to_owned()])), "{encoding}");
         }
     }
