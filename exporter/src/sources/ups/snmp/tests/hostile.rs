@@ -20,7 +20,7 @@ use crate::snapshot::UpsTrouble;
 use crate::ups::{Quantity, Reading, Status};
 
 /// One look's; a bound on time is a few of them, for machines that are busy.
-const DEADLINE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(1);
 
 const NO_SUCH_NAME: u8 = 2;
 const NULL: [u8; 2] = [0x05, 0x00];
