@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export CARGO=${CARGO:-cargo}
 jobs=${KAGIBAN_TEST_JOBS:-3}
 # These take minutes: one that began last would be waited for alone.
-longest='packages|rotation_undone|rotation_frozen|boot|operator_crash|crash_sweep|standalone_crash|rotation_e2e|passes|rotation_recovery'
+longest='packages|rotation_undone|rotation_frozen|boot|operator_crash|crash_sweep|standalone_crash|rotation_e2e|passes|rotation_recovery|rotation_model|alerts'
 
 work=$(mktemp -d) || exit 2
 trap 'rm -rf -- "$work"' EXIT
