@@ -59,6 +59,20 @@ PYTHON
 
 make_prefix "$work" || exit 2
 
+red_ones=() # told again at the end: whoever reads a log that was cut has its end
+note_red() { # what
+    red_ones+=("$1")
+    say "$1"
+}
+
+# One that ends without a result was doing one of the first tests that it has not told of.
+untold() { # crate's directory, log, program, arguments...
+    local package=$1 log=$2
+    shift 2
+    (cd "$package" && in_wine 60 "$@" --list 2>/dev/null) | tr -d '\r' | sed -n 's/: test$//p' |
+        grep -vxFf <(tr -d '\r' <"$log" | sed -n 's/^test \(.*\) \.\.\. .*/\1/p') | head -n 4 | tr '\n' ' '
+}
+
 left_out() { # crate, target: the names of its tests that are not run
     sed -n "s/^$1, $2: \([a-z0-9_:]*\)\$/\1/p" "$page"
 }
@@ -73,18 +87,22 @@ while IFS=$'\t' read -r crate name package program; do
     # Their current directory is on Wine's drive Z:, which is `/`.
     (cd "$package" && HOME=$work CARGO_MANIFEST_DIR=$package INSTA_WORKSPACE_ROOT=$here INSTA_UPDATE=no in_wine "$deadline" "$program" "${skip[@]}") >"$log" 2>&1
     status=$?
-    read -r ok red filtered < <(tr -d '\r' <"$log" | sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed; .* \([0-9]*\) filtered out.*/\1 \2 \3/p')
+    read -r ok red filtered < <(tr -d '\r' <"$log" | sed -n 's/.*test result: .* \([0-9]*\) passed; \([0-9]*\) failed; .* \([0-9]*\) filtered out.*/\1 \2 \3/p')
     wrong=
     case $status in
     0) [ -n "$ok" ] || wrong='it ended without a result' ;;
     124 | 137) wrong="it did not end within $deadline s" ;;
     *) [ "${red:-0}" -gt 0 ] || wrong="it ended with status $status" ;;
     esac
+    [ -n "$ok" ] || wrong+=": the first tests that it has told nothing of are $(untold "$package" "$log" "$program" "${skip[@]}")"
     [ -z "$wrong" ] && [ "${filtered:-0}" -ne ${#skipped[@]} ] && wrong="$page names ${#skipped[@]} of its tests as not run, and it has $filtered of them"
     [ -z "$wrong" ] || red=$((${red:-0} + 1))
     if [ "${red:-0}" -gt 0 ]; then
         cat "$log"
-        [ -z "$wrong" ] || say "$crate, $name: $wrong"
+        while read -r test; do
+            note_red "$crate, $name: $test failed"
+        done < <(tr -d '\r' <"$log" | sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p')
+        [ -z "$wrong" ] || note_red "$crate, $name: $wrong"
     fi
     say "$crate, $name: ${ok:-0} passed, ${red:-0} failed, ${#skipped[@]} not run, in $((SECONDS - started)) s"
     passed=$((passed + ${ok:-0})) failed=$((failed + ${red:-0})) left=$((left + ${#skipped[@]}))
@@ -94,17 +112,18 @@ done < <(sort "$work/programs")
 started=$SECONDS
 try_msi "$(realpath "$target/$triple/debug/kagiban-exporter.exe")" >"$work/wrong"
 if [ -s "$work/wrong" ]; then
-    cat "$work/wrong"
+    note_red "$(cat "$work/wrong")"
     failed=$((failed + 1))
 else
     passed=$((passed + 1))
 fi
 say "the Windows Installer package: $([ -s "$work/wrong" ] && echo 'not as it should be' || echo 'installed, upgraded and removed'), in $((SECONDS - started)) s"
 for crate in "${crates[@]}"; do
-    grep -qsxF "$crate" "$work/crates" || { say "$crate: none of its tests passed"; failed=$((failed + 1)); }
+    grep -qsxF "$crate" "$work/crates" || { note_red "$crate: none of its tests passed"; failed=$((failed + 1)); }
 done
 listed=$(grep -cE '^[a-z]+, [a-z]+ [a-z_]+: ' "$page")
-[ "$listed" -eq "$left" ] || { say "$page names $listed tests as not run, and $left of them are of a program that there is"; failed=$((failed + 1)); }
+[ "$listed" -eq "$left" ] || { note_red "$page names $listed tests as not run, and $left of them are of a program that there is"; failed=$((failed + 1)); }
 end_wine
+for red in "${red_ones[@]}"; do say "red: $red"; done
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
