@@ -102,6 +102,11 @@ impl ProductHost {
         self.resource["metadata"]["name"].as_str().context("the example names its resource")
     }
 
+    /// As its configuration calls it.
+    pub fn host(&self) -> Result<&str> {
+        self.config["host"].as_str().context("the example names its host")
+    }
+
     pub fn agent(&self) -> &Value {
         &self.config["agents"][0]
     }

@@ -1,8 +1,8 @@
 //! One host: what happened to its power, its shutdowns, its agent and its certificates, one below the other on one time axis.
 
 use super::{
-    Annotation, Column, Dashboard, LIFETIME_LEFT, Panel, Row, SHUTDOWN, Steps, TIME_LEFT, UPS, Variable, WITHOUT_PORT,
-    Words, exporters, shutdown_rank, ups_rank,
+    Annotation, Column, Dashboard, LIFETIME_LEFT, Panel, ROTATION, Row, SHUTDOWN, Steps, TIME_LEFT, UPS, Variable,
+    WITHOUT_PORT, Words, exporters, rotation_rank, shutdown_rank, ups_rank,
 };
 
 /// The exporter on the host that is chosen, and not what it sees of others from outside. The name is quoted, because it may be an address
@@ -11,13 +11,6 @@ const HERE: &str = r#"job=~"$job",instance=~`${host:regex}(:[0-9]+)?`,host=~`|${
 /// What the operator says of that host.
 const THERE: &str = r#"host="$host""#;
 const READY: Words = &[("0", "ready", "green"), ("1", "unknown", "orange"), ("2", "not ready", "red")];
-const ROTATION: Words = &[
-    ("0", "none or committed", "green"),
-    ("1", "under way", "blue"),
-    ("2", "rolled back", "orange"),
-    ("3", "frozen", "red"),
-    ("4", "unknown", "purple"),
-];
 const UP: Words = &[("0", "not heard", "red"), ("1", "heard", "green")];
 const CHARGE: Steps = &[("red", None), ("orange", Some(0.3)), ("green", Some(0.6))];
 
@@ -76,18 +69,6 @@ fn ready(by: &str) -> String {
     format!("max by ({by}) ({} or {} or {})", status(0, "True"), status(1, "Unknown"), status(2, "False"))
 }
 
-fn rotation(by: &str) -> String {
-    let state = |rank: u8, state: &str| format!("{rank} * kagiban_rotation_state{{{HERE},{state}}}");
-    let states = [
-        state(0, r#"state=~"none|committed""#),
-        state(1, r#"state!~"none|committed|rolled_back|frozen|unknown""#),
-        state(2, r#"state="rolled_back""#),
-        state(3, r#"state="frozen""#),
-        state(4, r#"state="unknown""#),
-    ];
-    format!("max by ({by}) ({})", states.join(" or "))
-}
-
 fn now() -> Vec<Panel> {
     vec![
         Panel::stat("Exporter", "Is the exporter on this host heard?", "none")
@@ -102,7 +83,9 @@ fn now() -> Vec<Panel> {
         Panel::stat("Certificate", "Is what is served what the resource asks for?", "none")
             .query(ready("host"), "")
             .words(READY),
-        Panel::stat("Rotation", "How did the newest rotation end?", "none").query(rotation("job"), "").words(ROTATION),
+        Panel::stat("Rotation", "How did the newest rotation end?", "none")
+            .query(rotation_rank("job", HERE), "")
+            .words(ROTATION),
         Panel::stat("First to end", "How long until the first certificate on this host ends?", "s")
             .query(leaf_left("job"), "")
             .steps(TIME_LEFT),
@@ -119,7 +102,7 @@ fn axis() -> Vec<Panel> {
             .query(ups_rank("ups", HERE), "{{ups}}")
             .size(24, 5),
         Panel::states("Rotations", "When was the agent rotated, and how did that end?", ROTATION)
-            .query(rotation("agent"), "{{agent}}")
+            .query(rotation_rank("agent", HERE), "{{agent}}")
             .size(24, 4),
         Panel::states("Readiness", "When was what is served not what the resource asks for?", READY)
             .query(ready("name"), "{{name}}")

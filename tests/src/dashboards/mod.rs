@@ -7,12 +7,14 @@ mod host;
 mod operator;
 mod panel;
 mod power;
+mod products;
 
 pub use panel::{Annotation, Column, Dashboard, Panel, Query, Row, Rows, Steps, Variable, View, Words};
+pub use products::REASONS;
 
 /// Every dashboard, in the order in which a person meets them.
 pub fn all() -> Vec<Dashboard> {
-    vec![fleet::dashboard(), host::dashboard(), power::dashboard(), operator::dashboard()]
+    vec![fleet::dashboard(), host::dashboard(), power::dashboard(), products::dashboard(), operator::dashboard()]
 }
 
 /// Up to here nothing is wrong, and from there on it is.
@@ -61,6 +63,17 @@ const UPS: Words = &[
     ("7", "not heard", "purple"),
 ];
 
+/// How far the newest rotation, renewal or repair of an agent is.
+const ROTATION: Words = &[
+    ("0", "none or committed", "green"),
+    ("1", "under way", "blue"),
+    ("2", "rolled back", "orange"),
+    ("3", "frozen", "red"),
+    ("4", "unknown", "purple"),
+];
+/// The hosts that are chosen, with whatever port they are asked at.
+const HOSTS: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?""#;
+
 /// The rank of the state that holds, one line for each of `by`.
 fn shutdown_rank(by: &str, of: &str) -> String {
     let state = |(rank, state): (usize, &&str)| format!("{rank} * host_shutdown_state{{{of},state=\"{state}\"}}");
@@ -83,6 +96,19 @@ fn ups_rank(by: &str, of: &str) -> String {
     let mut ranks: Vec<_> = words.into_iter().enumerate().map(status).collect();
     ranks.push(format!("7 * (1 - ups_up{{{of}}})"));
     format!("max by ({by}) ({})", ranks.join(" or "))
+}
+
+/// The rank of the newest rotation's state, of whatever class the agent is.
+fn rotation_rank(by: &str, of: &str) -> String {
+    let state = |rank: u8, state: &str| format!("{rank} * kagiban_rotation_state{{{of},{state}}}");
+    let states = [
+        state(0, r#"state=~"none|committed""#),
+        state(1, r#"state!~"none|committed|rolled_back|frozen|unknown""#),
+        state(2, r#"state="rolled_back""#),
+        state(3, r#"state="frozen""#),
+        state(4, r#"state="unknown""#),
+    ];
+    format!("max by ({by}) ({})", states.join(" or "))
 }
 
 /// The expression with the label `host`: of what an exporter sees of its own host, the target's address without its port. What it sees

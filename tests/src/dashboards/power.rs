@@ -1,12 +1,10 @@
 //! All UPSes: what they say now, how their batteries are, and when they were needed.
 
 use super::{
-    Column, Dashboard, GOOD_AT_ZERO, Panel, Row, SHUTDOWN, Steps, UPS, Variable, WARN_ABOVE_ZERO, WITHOUT_PORT, Words,
-    exporters, shutdown_rank, ups_rank, with_host,
+    Column, Dashboard, GOOD_AT_ZERO, HOSTS, Panel, Row, SHUTDOWN, Steps, UPS, Variable, WARN_ABOVE_ZERO, WITHOUT_PORT,
+    Words, exporters, shutdown_rank, ups_rank, with_host,
 };
 
-/// The hosts that are chosen, with whatever port they are asked at.
-const HOSTS: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?""#;
 const OF: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?",ups=~"$ups""#;
 /// One UPS may be asked by several hosts, and a host that is looked at from outside may have one of the same name.
 const EACH: &str = "instance, host, ups";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::dashboards::{Dashboard, Variable};
+use kagiban_tests::quickstart::HOST;
 
 use super::day::Day;
 
@@ -19,20 +20,31 @@ enum Chosen {
     One { value: String, many: bool },
 }
 
-/// Everything at once, and the first value of each variable alone. Fails when a variable has none.
-pub(super) fn choices(dashboard: &Dashboard, day: &Day) -> Result<[Choice; 2]> {
+/// What a person may choose of one dashboard.
+pub(super) struct Choices {
+    /// All values of each variable that can have several, and the first of the others.
+    pub(super) all: Choice,
+    /// Each value of each variable alone, with each of the others that it leaves.
+    pub(super) single: Vec<Choice>,
+}
+
+/// Fails when a variable has no value.
+pub(super) fn choices(dashboard: &Dashboard, day: &Day) -> Result<Choices> {
     let mut all = Choice { values: BTreeMap::new() };
-    let mut first = all.clone();
+    let mut single = vec![all.clone()];
     for variable in &dashboard.variables {
         let named = || format!("{}: ${}", dashboard.name, variable.name);
-        let value = values(variable, &all, day)?.into_iter().next().with_context(named)?;
-        let narrow = values(variable, &first, day)?;
-        ensure!(narrow.contains(&value), "{}: {narrow:?}", named());
-        let one = Chosen::One { value, many: variable.many };
-        all.values.insert(variable.name, if variable.many { Chosen::All } else { one.clone() });
-        first.values.insert(variable.name, one);
+        let first = values(variable, &all, day)?.into_iter().next().with_context(named)?;
+        let mut narrower = Vec::new();
+        for choice in single {
+            let found = values(variable, &choice, day)?;
+            narrower.extend(found.into_iter().map(|value| choice.with(variable, value)));
+        }
+        ensure!(!narrower.is_empty(), "{}", named());
+        single = narrower;
+        all = if variable.many { all.with_all(variable) } else { all.with(variable, first) };
     }
-    Ok([all, first])
+    Ok(Choices { all, single })
 }
 
 fn values(variable: &Variable, choice: &Choice, day: &Day) -> Result<Vec<String>> {
@@ -44,10 +56,29 @@ fn values(variable: &Variable, choice: &Choice, day: &Day) -> Result<Vec<String>
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.to_owned(),
         _ => text,
     };
-    Ok(if variable.regex.is_empty() { found } else { found.into_iter().map(without_port).collect() })
+    let mut found: Vec<_> =
+        if variable.regex.is_empty() { found } else { found.into_iter().map(without_port).collect() };
+    // Most of the day is that host's.
+    found.sort_by_key(|value| value != HOST);
+    Ok(found)
 }
 
 impl Choice {
+    /// The same with one value of this variable.
+    pub(super) fn with(&self, variable: &Variable, value: String) -> Self {
+        self.chosen(variable, Chosen::One { value, many: variable.many })
+    }
+
+    fn with_all(&self, variable: &Variable) -> Self {
+        self.chosen(variable, Chosen::All)
+    }
+
+    fn chosen(&self, variable: &Variable, chosen: Chosen) -> Self {
+        let mut values = self.values.clone();
+        values.insert(variable.name, chosen);
+        Self { values }
+    }
+
     /// As Grafana's data source for Prometheus does it: a value of several is escaped for a regular expression in quotation marks, one that stands
     /// alone is not, and `:regex` is escaped for one in backticks.
     pub(super) fn put_into(&self, query: &str, day: &Day) -> String {

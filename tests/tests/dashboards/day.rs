@@ -1,5 +1,5 @@
-//! A day of a small fleet in two minutes: a rotation that is committed, one that is rolled back, one that waits for a UPS on battery, an outage, and a UPS that
-//! falls silent, while a real Prometheus scrapes the real exporter and the real operator.
+//! A day of a small fleet in two minutes: a rotation that is committed, one that is rolled back, one that waits for a UPS on battery, an outage, a UPS that
+//! falls silent, a server that renews its own certificate, and clients that are given theirs, while a real Prometheus scrapes the real exporters and the real operator.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,6 +15,8 @@ use kagiban_tests::snmpd::{COMMUNITY, Snmpd};
 use kagiban_tests::stage::{Scene, Stage};
 use kagiban_tests::{scratch, wait};
 use serde_json::{Value, json};
+
+use super::products::{LEFT, Products, RENEWED};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const UPS: &str = "ups-a";
@@ -35,8 +37,10 @@ pub(super) struct Day {
     /// Seconds since 1970 of the first scrape and of the last.
     pub(super) began: f64,
     pub(super) ended: f64,
-    /// Every page of the operator and of the host that was looked at, one after another.
+    /// Every page of the operator and of the hosts that was looked at, one after another.
     pub(super) pages: String,
+    /// Nothing of it ends before all was asked: what ends is gone from the newest scrape.
+    _running: (Stage, Products, Nut, Snmpd),
 }
 
 impl Day {
@@ -50,14 +54,18 @@ impl Day {
         let card = Snmpd::start(&directory.join("card"), CARD)?;
         fs::write(directory.join("community"), COMMUNITY)?;
         feed_host(&mut stage, &nut, &card, &directory.join("community"))?;
-        let prometheus = Prometheus::start_with(&directory, &scraping(&stage))?;
+        let products = Products::start(&stage.fleet)?;
+        let prometheus = Prometheus::start_with(&directory, &scraping(&stage, &products)?)?;
         let began = now()?;
         let mut pages = String::new();
         let seen = |expression: &str| prometheus.wait_for(expression, 1);
 
+        seen("kagiban_clients_repair_held{reason=\"power_unsafe\"} == 1")?;
+        products.let_clients_be_repaired()?;
         stage.apply()?;
         stage.wait_committed(1)?;
         seen("kagiban_rotation_state{state=\"committed\"} == 1")?;
+        stage.keeper.apply(products.resource()?)?;
         stage.host.exporter()?.kill()?;
         stage.wait_status(|status| status["blockedBy"] == "HostUnreachable")?;
         seen("up{job=\"kagiban-hosts\"} == 0")?;
@@ -90,9 +98,13 @@ impl Day {
 
         nut.kill_driver(SPARE)?;
         seen("ups_up == 0")?;
+        seen(&format!("kagiban_clients_without_certificate == {LEFT}"))?;
+        seen(&format!("kagiban_certificate_ready{{product={:?},status=\"True\"}} == 1", RENEWED.id()))?;
         pages += &page(&stage)?;
+        pages += &products.pages()?;
         // The newest scrape lies between two steps.
-        Ok(Self { prometheus, began, ended: now()? + 1.0, pages })
+        let ended = now()? + 1.0;
+        Ok(Self { prometheus, began, ended, pages, _running: (stage, products, nut, card) })
     }
 
     /// The series that have samples at some time of this day.
@@ -143,17 +155,19 @@ fn renew_before(stage: &Stage, time: &str) -> Result<()> {
 }
 
 /// As the chart has it: what the operator says of a resource's namespace stands, and a host is asked by its name.
-fn scraping(stage: &Stage) -> String {
-    let job = |name: &str, honor: bool, target: Value| json!({"job_name": name, "honor_labels": honor, "static_configs": [target]});
+fn scraping(stage: &Stage, products: &Products) -> Result<String> {
+    let job = |name: &str, honor: bool, targets: Vec<Value>| json!({"job_name": name, "honor_labels": honor, "static_configs": targets});
     let address = |address: SocketAddr| vec![address.to_string()];
-    let operator = job("kagiban-operator", true, json!({"targets": address(stage.operator.metrics_address())}));
-    let name = json!({"instance": format!("{HOST}:9996")});
-    let host = json!({"targets": address(stage.host.metrics_address()), "labels": name});
-    let jobs = [operator, job("kagiban-hosts", false, host)];
-    json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}).to_string()
+    let operator = json!({"targets": address(stage.operator.metrics_address())});
+    let host = |(name, metrics): (&str, SocketAddr)| json!({"targets": address(metrics), "labels": {"instance": format!("{name}:9996")}});
+    let mut hosts = products.exporters()?;
+    hosts.push((HOST, stage.host.metrics_address()));
+    let hosts = hosts.into_iter().map(host).collect();
+    let jobs = [job("kagiban-operator", true, vec![operator]), job("kagiban-hosts", false, hosts)];
+    Ok(json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}).to_string())
 }
 
-fn schedule_shutdown(file: &Path) -> Result<()> {
+pub(super) fn schedule_shutdown(file: &Path) -> Result<()> {
     let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() + 86_400_000_000;
     Ok(fs::write(file, format!("USEC={at}\nWARN_WALL=1\nMODE=reboot\n"))?)
 }

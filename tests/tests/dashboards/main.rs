@@ -1,8 +1,9 @@
 //! The dashboards: their files are what the source says, Grafana can read them, the documentation has every panel, and every query of every panel and
-//! variable returns series from a real Prometheus that has scraped the real exporter and the real operator through a day.
+//! variable returns series from a real Prometheus that has scraped the real exporters and the real operator through a day.
 
 mod asked;
 mod day;
+mod products;
 mod sheet;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +14,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use asked::Choice;
 use day::Day;
-use kagiban_tests::dashboards::{self, Dashboard, Panel, View, grafana};
+use kagiban_agents::{GUIDES, Product};
+use kagiban_tests::dashboards::{self, Dashboard, Panel, Query, View, grafana};
 use kagiban_tests::exposition::samples;
 use kagiban_tests::prometheus::Series;
+use kagiban_tests::quickstart::HOST;
 use kagiban_tests::{promql, tools};
 use serde_json::Value;
 
@@ -59,6 +62,17 @@ fn table(all: &[Dashboard]) -> Result<String> {
     }
     out.push('\n');
     Ok(out)
+}
+
+/// A word that has none would be shown as it is in the metric.
+#[test]
+fn every_reason_of_a_notice_has_words() {
+    let effects = Product::ALL.iter().filter_map(|product| product.facts().notice.as_ref());
+    let effects = effects.flat_map(|notice| notice.when_it_ends).filter_map(|effect| effect.reason);
+    let problems = GUIDES.iter().flat_map(|guide| guide.problems).map(|problem| problem.reason);
+    let told: BTreeSet<_> = effects.chain(problems).collect();
+    let worded: BTreeSet<_> = dashboards::REASONS.iter().map(|(reason, ..)| *reason).collect();
+    assert_eq!(told, worded);
 }
 
 #[test]
@@ -138,14 +152,16 @@ fn every_query_returns_series_from_a_day_of_a_fleet() -> Result<()> {
     let mut wrong = Vec::new();
     for dashboard in dashboards::all() {
         let choices = asked::choices(&dashboard, &day)?;
-        sheet::draw(&dashboard, &choices[0], &day, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboards"))?;
-        for choice in choices {
+        sheet::draw(&dashboard, &choices.all, &day, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboards"))?;
+        // A host or a product need not have everything that a dashboard shows; together they have.
+        for among in [&[choices.all][..], &choices.single] {
             for panel in dashboard.panels() {
-                let answered = answer(panel, &choice, &day, &published);
+                let answered = answer(panel, among, &day, &published);
                 wrong.extend(answered.err().map(|error| format!("{}: {}: {error:#}", dashboard.name, panel.title)));
             }
             for it in &dashboard.annotations {
-                let found = day.over_the_day(&choice.put_into(&it.query, &day))?;
+                let told = among.iter().map(|choice| day.over_the_day(&choice.put_into(&it.query, &day)));
+                let found = told.collect::<Result<Vec<_>>>()?.concat();
                 let is_time =
                     |series: &Series| series.samples.iter().all(|(at, value)| (value / 1000.0 - at).abs() < 86_400.0);
                 if found.is_empty() || !found.iter().all(is_time) {
@@ -155,40 +171,49 @@ fn every_query_returns_series_from_a_day_of_a_fleet() -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong.join("\n"));
-    what_was_well_all_day_is_not_told(&day)
+    what_was_well_all_day_is_not_told(&day)?;
+    nothing_is_told_of_a_host_without_products(&day)
 }
 
 fn what_was_well_all_day_is_not_told(day: &Day) -> Result<()> {
     let all = dashboards::all();
     let power = all.iter().find(|it| it.name == "power").context("no dashboard of power")?;
     let panel = power.panels().find(|it| it.title == "UPSes that were not on line").context("no such panel")?;
-    let [everything, _] = asked::choices(power, day)?;
+    let everything = asked::choices(power, day)?.all;
     let found = day.over_the_day(&everything.put_into(&panel.queries[0].expression, day))?;
     let named: BTreeSet<_> = found.iter().filter_map(|it| it.labels["ups"].as_str()).collect();
     ensure!(named == BTreeSet::from(["ups-a", "ups-b"]), "{named:?}");
     Ok(())
 }
 
-/// Fails unless each query of a panel, and each selector in it, has found series, with the labels and values that the panel shows.
-fn answer(panel: &Panel, choice: &Choice, day: &Day, published: &BTreeSet<String>) -> Result<()> {
-    let mut answers = Vec::new();
-    for query in &panel.queries {
-        let expression = choice.put_into(&query.expression, day);
-        for name in promql::metrics_of(&expression) {
-            ensure!(published.contains(&name), "nobody publishes {name}");
+/// It has an agent that is rotated, and nothing else that a product tells.
+fn nothing_is_told_of_a_host_without_products(day: &Day) -> Result<()> {
+    let all = dashboards::all();
+    let products = all.iter().find(|it| it.name == "products").context("no dashboard of products")?;
+    let host = products.variables.iter().find(|it| it.name == "host").context("no hosts to choose")?;
+    let choice = asked::choices(products, day)?.all.with(host, HOST.to_owned());
+    let rows = products.rows.iter().filter(|row| row.title != "Renewals and repairs");
+    for panel in rows.flat_map(|row| &row.panels) {
+        for query in &panel.queries {
+            let found = day.over_the_day(&choice.put_into(&query.expression, day))?;
+            ensure!(found.is_empty(), "{}: {found:?}", panel.title);
         }
-        for selector in promql::selectors_of(&expression) {
-            ensure!(!day.over_the_day(&selector)?.is_empty(), "{choice:?}: no series is {selector}");
-        }
-        let found = day.over_the_day(&expression)?;
-        ensure!(!found.is_empty(), "{choice:?}: nothing for {expression}");
-        let shown = choice.put_into(&grafana::expression(query), day);
-        day.over_the_day(&shown).context("as Grafana asks it")?;
-        for label in labels_of(query.legend) {
-            ensure!(found.iter().any(|it| it.labels[&label].is_string()), "{expression} has no label {label}");
-        }
-        answers.push(found);
     }
+    Ok(())
+}
+
+/// Fails unless each query of a panel, and each selector in it, has found series by one of the choices, with the labels and values that
+/// the panel shows.
+fn answer(panel: &Panel, among: &[Choice], day: &Day, published: &BTreeSet<String>) -> Result<()> {
+    let told = |query| -> Result<Vec<Series>> {
+        let answers = among.iter().map(|choice| answer_to(query, choice, day, published));
+        let (found, failed): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
+        match failed.into_iter().next() {
+            Some(Err(error)) if found.is_empty() => Err(error),
+            _ => Ok(found.into_iter().flatten().flatten().collect()),
+        }
+    };
+    let answers = panel.queries.iter().map(told).collect::<Result<Vec<_>>>()?;
     let words = panel.words.iter().filter_map(|(value, ..)| value.parse::<f64>().ok()).collect::<Vec<_>>();
     if !words.is_empty() {
         let values = answers.iter().flatten().flat_map(|it| &it.samples).map(|(_, value)| *value);
@@ -221,6 +246,24 @@ fn answer(panel: &Panel, choice: &Choice, day: &Day, published: &BTreeSet<String
         View::Stat | View::Gauge | View::Lines | View::Stacked | View::States => {}
     }
     Ok(())
+}
+
+fn answer_to(query: &Query, choice: &Choice, day: &Day, published: &BTreeSet<String>) -> Result<Vec<Series>> {
+    let expression = choice.put_into(&query.expression, day);
+    for name in promql::metrics_of(&expression) {
+        ensure!(published.contains(&name), "nobody publishes {name}");
+    }
+    for selector in promql::selectors_of(&expression) {
+        ensure!(!day.over_the_day(&selector)?.is_empty(), "{choice:?}: no series is {selector}");
+    }
+    let found = day.over_the_day(&expression)?;
+    ensure!(!found.is_empty(), "{choice:?}: nothing for {expression}");
+    let shown = choice.put_into(&grafana::expression(query), day);
+    day.over_the_day(&shown).context("as Grafana asks it")?;
+    for label in labels_of(query.legend) {
+        ensure!(found.iter().any(|it| it.labels[&label].is_string()), "{expression} has no label {label}");
+    }
+    Ok(found)
 }
 
 fn labels_of(legend: &str) -> Vec<String> {

@@ -171,8 +171,8 @@ fn bands(named: &[(String, &Series)], panel: &Panel, day: &Day, [width, height]:
 /// The rows as Grafana's `merge` makes them of the newest samples: lines join where none of their fields differ.
 fn table(columns: &[Column], answers: &[Vec<Series>]) -> String {
     let mut rows: Vec<BTreeMap<String, String>> = Vec::new();
+    let newest = answers.iter().flatten().filter_map(|it| it.samples.last()).map(|(at, _)| *at).fold(0.0, f64::max);
     for (letter, answer) in ('A'..).zip(answers) {
-        let newest = answer.iter().filter_map(|it| it.samples.last()).map(|(at, _)| *at).fold(0.0, f64::max);
         for it in answer.iter().filter(|it| it.samples.last().is_some_and(|(at, _)| *at >= newest)) {
             let labels = it.labels.as_object().into_iter().flatten();
             let mut row: BTreeMap<_, _> =
@@ -196,7 +196,10 @@ fn table(columns: &[Column], answers: &[Vec<Series>]) -> String {
             Ok(value) if column.field.starts_with("Value") => {
                 (text(value, column.unit, column.words), colour(value, column.steps, column.words))
             }
-            _ => (raw.chars().take(40).collect(), "inherit".to_owned()),
+            _ => match column.words.iter().find(|(said, ..)| *said == raw) {
+                Some((_, word, named)) => ((*word).to_owned(), shade(named)),
+                None => (raw.chars().take(40).collect(), "inherit".to_owned()),
+            },
         };
         format!("<td style='color:{colour}'>{}", escaped(&said))
     };
@@ -210,7 +213,10 @@ fn table(columns: &[Column], answers: &[Vec<Series>]) -> String {
 fn colour(value: f64, steps: Steps, words: Words) -> String {
     let word = words.iter().find(|(said, ..)| said.parse() == Ok(value)).map(|(_, _, colour)| *colour);
     let step = steps.iter().rev().find(|(_, from)| from.is_none_or(|from| value >= from)).map(|(colour, _)| *colour);
-    let named = word.or(step).unwrap_or("text");
+    shade(word.or(step).unwrap_or("text"))
+}
+
+fn shade(named: &str) -> String {
     let shade = match named.rsplit('-').next().unwrap_or_default() {
         "green" => "#73bf69",
         "orange" => "#ff9830",
