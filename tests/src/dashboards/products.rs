@@ -72,7 +72,7 @@ fn now() -> Vec<Panel> {
         Panel::stat("Affected", "How many parts and components does their vendor's notice warn of?", "none")
             .query(sum(of(PART, "kagiban_product_affected")), "")
             .steps(WARN_ABOVE_ZERO),
-        Panel::stat("Do not work", "How many agents were asked whether they do their work, and do not?", "none")
+        Panel::stat("Not working", "How many agents were asked whether they do their work, and do not?", "none")
             .query(sum(format!("1 - {}", of("instance, agent", "kagiban_agent_function_up"))), "")
             .steps(GOOD_AT_ZERO),
         Panel::stat("Without certificate", "How many clients lack the certificate of their server?", "none")
@@ -84,9 +84,13 @@ fn now() -> Vec<Panel> {
         Panel::stat("Refuse their server", "How many clients could not authenticate their server in 24 hours?", "none")
             .query(sum(format!("{} > bool 0", each("instance, agent, client", REFUSALS))), "")
             .steps(WARN_ABOVE_ZERO),
-        Panel::stat("Cut off", "How many terminals of SKYSEA failed to authenticate themselves in 24 hours?", "none")
-            .query(sum(format!("{} > bool 0", each("instance, agent, sender", TERMINALS))), "")
-            .steps(GOOD_AT_ZERO),
+        Panel::stat(
+            "Terminals cut off",
+            "How many terminals of SKYSEA failed to authenticate themselves in 24 hours?",
+            "none",
+        )
+        .query(sum(format!("{} > bool 0", each("instance, agent, sender", TERMINALS))), "")
+        .steps(GOOD_AT_ZERO),
     ]
 }
 
@@ -187,11 +191,32 @@ fn clients() -> Vec<Panel> {
     let held = format!("max by ({AGENT}, reason) (kagiban_clients_repair_held{{{HOSTS}}}) == 1");
     vec![
         Panel::lines("Clients without the certificate", "Do they become fewer after a renewal?", "none")
-            .query(with_host(&of(AGENT, "kagiban_clients_without_certificate")), "{{agent}} ({{host}})"),
+            .query(with_host(&of(AGENT, "kagiban_clients_without_certificate")), "{{agent}} ({{host}})")
+            .size(6, 8),
         Panel::stacked("Attempts on clients", "What came of the attempts to give clients the certificate?", "none").query(
             format!("sum by (result) (increase(kagiban_client_repairs_total{{{HOSTS}}}[$__rate_interval]))"),
             "{{result}}",
-        ),
+        )
+        .size(6, 8),
+        Panel::table(
+            "Clients by name",
+            "Which clients lack the certificate? One that is isolated cannot be given it, and of several agents with one name a repair reaches one.",
+            ("Client", false),
+            vec![
+                Column::new("host", "Host").leads_to_host(),
+                Column::new("agent", "Agent"),
+                Column::new("client", "Client"),
+                Column::new("status", "In Apex Central"),
+                Column::new("Value #C", "Agents of this name"),
+                Column::hidden("Value #A"),
+                Column::hidden("Value #B"),
+            ],
+        )
+        .query(with_host(&named), "")
+        // A name that is there in two states would be two.
+        .query(with_host(&format!("{named} * on (client) group_left (status) topk by (client) (1, {isolated})")), "")
+        .query(with_host(&format!("{named} * on (client) group_left () {of_one_name}")), "")
+        .size(12, 8),
         Panel::table(
             "Servers of clients",
             "How many clients of which server lack its certificate, when was that last listed, who stays, and what keeps the others from being repaired?",
@@ -215,26 +240,7 @@ fn clients() -> Vec<Panel> {
         .query(with_host(&each(AGENT, "kagiban_clients_not_repaired")), "")
         .query(with_host(&each(AGENT, "kagiban_clients_never_tried")), "")
         .query(with_host(&held), "")
-        .size(12, 8),
-        Panel::table(
-            "Clients by name",
-            "Which clients lack the certificate? One that is isolated cannot be given it, and of several agents with one name a repair reaches one.",
-            ("Client", false),
-            vec![
-                Column::new("host", "Host").leads_to_host(),
-                Column::new("agent", "Agent"),
-                Column::new("client", "Client"),
-                Column::new("status", "In Apex Central"),
-                Column::new("Value #C", "Agents of this name"),
-                Column::hidden("Value #A"),
-                Column::hidden("Value #B"),
-            ],
-        )
-        .query(with_host(&named), "")
-        // A name that is there in two states would be two.
-        .query(with_host(&format!("{named} * on (client) group_left (status) topk by (client) (1, {isolated})")), "")
-        .query(with_host(&format!("{named} * on (client) group_left () {of_one_name}")), "")
-        .size(12, 8),
+        .size(24, 6),
     ]
 }
 
