@@ -117,6 +117,12 @@ async fn look(address: SocketAddr) -> Result<Reading, UpsTrouble> {
     outcome
 }
 
+/// Of an agent that answers whatever it is asked: no answer is waited for in vain, and a busy machine has time for hundreds of them.
+async fn reading(address: SocketAddr) -> Reading {
+    let (mut client, _files) = client_with(address, "v2c", DEADLINE * 8);
+    client.read().await.unwrap()
+}
+
 fn charge(oid: &Oid) -> Option<Vec<u8>> {
     (*oid == UPS_MIB.instance(&[2, 4])).then(|| integer(97))
 }
@@ -155,7 +161,7 @@ async fn an_answer_from_another_address_is_not_taken() {
 #[tokio::test]
 async fn values_of_the_wrong_type_and_objects_that_nobody_asked_for_are_left() {
     let wrong_types = |asked: &Asked, _| vec![asked.answer(|_| Some(tlv(0x40, &[1, 2, 3, 4])))];
-    let reading = look(fake(wrong_types).await.0).await.unwrap();
+    let reading = reading(fake(wrong_types).await.0).await;
     assert!(Quantity::ALL.into_iter().all(|quantity| reading.values.each(quantity).count() == 0));
     let unasked = |asked: &Asked, _| {
         let binds = (0..3000).map(|n| bind(&Oid::new([1, 3, 6, 1, 4, 1, 318, n]), &NULL)).collect::<Vec<_>>();
@@ -172,7 +178,7 @@ async fn a_table_that_goes_in_circles_or_never_ends_is_cut_and_the_rest_is_read(
         false => vec![asked.answer(charge)],
     };
     let (address, requests) = fake(circles).await;
-    assert_eq!(look(address).await.unwrap().values.of(Quantity::BatteryCharge), Some(0.97));
+    assert_eq!(reading(address).await.values.of(Quantity::BatteryCharge), Some(0.97));
     assert!(requests.load(Ordering::Relaxed) < 20);
     let endless = |asked: &Asked, _| {
         if !asked.next {
@@ -190,7 +196,7 @@ async fn a_table_that_goes_in_circles_or_never_ends_is_cut_and_the_rest_is_read(
         )]
     };
     let (address, requests) = fake(endless).await;
-    let reading = look(address).await.unwrap();
+    let reading = reading(address).await;
     assert_eq!(reading.alarms.len(), 1);
     assert!(requests.load(Ordering::Relaxed) < 60);
 }
@@ -247,8 +253,8 @@ async fn of_version_1(most: usize) -> (SocketAddr, Arc<AtomicUsize>) {
 /// A request of which the agent has no object ended the look for all others.
 #[tokio::test]
 async fn a_request_of_which_the_agent_has_no_object_hides_no_other() {
-    for (most, deadline) in [(1000, DEADLINE), (1, DEADLINE * 8)] {
-        let (mut client, _files) = client_with(of_version_1(most).await.0, "v1", deadline);
+    for most in [1000, 1] {
+        let (mut client, _files) = client_with(of_version_1(most).await.0, "v1", DEADLINE * 8);
         let reading = client.read().await.unwrap();
         assert_eq!(reading.statuses, [Status::OnBattery].into(), "{most}");
         assert_eq!(reading.values.of(Quantity::BatteryCharge), Some(0.8), "{most}");
@@ -289,7 +295,7 @@ async fn an_agent_that_blames_no_object_is_learned_by_halves() {
         false => vec![asked.response(asked.id, (5, 0), &[])],
     };
     let (address, requests) = fake(blames_none).await;
-    assert_eq!(look(address).await.unwrap().values.of(Quantity::BatteryCharge), Some(0.97));
+    assert_eq!(reading(address).await.values.of(Quantity::BatteryCharge), Some(0.97));
     assert!(requests.load(Ordering::Relaxed) < 250);
 }
 
