@@ -11,7 +11,7 @@ use crate::pki::{Authority, Identity, Purpose, Validity};
 use crate::{tools, yaml};
 
 /// The name in the operator's client certificate that hosts authorise.
-pub const OPERATOR_NAME: &str = "kagiban-operator.fleet.example.com";
+pub const OPERATOR_NAME: &str = "kagiban-operator";
 /// The resource in `examples/quickstart`, its host, and the Secrets that it names.
 pub const RESOURCE: &str = "ups-01.example.com-powerchute";
 pub const HOST: &str = "ups-01.example.com";

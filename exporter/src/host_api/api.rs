@@ -30,6 +30,9 @@ use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{AgentRefusal, Host, RefusedAgents, Rotation, Workers, hear};
 use crate::snapshot::Board;
 
+/// Of the names in a certificate, which whoever asks is told of his own.
+const LONGEST_NAMES: usize = 256;
+
 /// One small file, written durably.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// Enough for an RSA-4096 key on a slow host; an operator waits no longer either.
@@ -84,7 +87,10 @@ impl Api {
                 Err(refuse(RefusalReason::TooSlow, format!("the request took longer than {seconds} s")))
             })
         } else {
-            let message = "none of the names in the client certificate is in hostApi.clientNames of this host";
+            let names: String = client.name.chars().take(LONGEST_NAMES).collect();
+            let message = format!(
+                "the client certificate has the names \"{names}\", and none of them is in hostApi.clientNames of this host"
+            );
             Err(refuse(RefusalReason::ClientNotAuthorised, message))
         };
         let (status, outcome) = match &result {

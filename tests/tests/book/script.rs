@@ -43,8 +43,7 @@ const RESOURCE: &[(&str, &str)] = &[("NAMESPACE", "fleet"), ("NAME", "ups-01.exa
 const STATE: &[(&str, &str)] = &[("AGENT", "powerchute --config.file exporter.yaml")];
 /// The host on the stage has its certificates from this CA, and lets in this name.
 const FLEETS_CA: &str = "--ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key";
-const CLIENT: &str = "--client --client-name kagiban-operator.fleet.example.com --allowed-hosts";
-const CLIENT_AGAIN: &str = "--client --client-name kagiban-operator.fleet.example.com ";
+const CLIENT: &str = "--client --allowed-hosts";
 const STORE: &[(&str, &str)] = &[("PATH", "keystore")];
 
 /// With a real API server, the operator, an exporter with a PowerChute double, and none of the Secrets yet.
@@ -173,12 +172,9 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
         prints: "notAfter=",
         ..run("openssl x509 -noout -enddate -in /etc/kagiban/host-api.crt")
     },
-    Step {
-        with: &[("--client ", CLIENT_AGAIN)],
-        ..run(
-            "kagiban-operator enroll --client --renew --allowed-hosts '*.example.com' --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key",
-        )
-    },
+    run(
+        "kagiban-operator enroll --client --renew --allowed-hosts '*.example.com' --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key",
+    ),
     run("kubectl replace -f fleet-client.yaml"),
     // It is not frozen.
     Step { with: STATE, codes: &[1], ..run("kagiban-exporter rotation thaw AGENT") },

@@ -61,7 +61,7 @@ hostApi:
   certificateFile: /etc/kagiban/host-api.crt
   keyFile: /etc/kagiban/host-api.key
   clientCaFile: /etc/kagiban/client-ca.crt
-  clientNames: [kagiban-operator.fleet.example.com]
+  clientNames: [kagiban-operator]
 agents:
   - name: web
     product: tls-service
