@@ -27,6 +27,27 @@ pub(super) fn decoded(bytes: &[u8], declared: Option<&'static Encoding>, words: 
     best
 }
 
+/// Rows that are written in another encoding than the others, as where a program appends to what another has written, or no text: in the
+/// encoding of the whole their names are other names, and their words none.
+pub(super) fn is_garbled(bytes: &[u8], text: &str) -> bool {
+    // The latter are two line ends of one byte each, or of the other order of bytes, in UTF-16.
+    let is_none = |c: char| {
+        c == '\u{fffd}' || c.is_control() && !"\t\r\n".contains(c) || ['\u{0a0d}', '\u{0d0a}', '\u{0a00}'].contains(&c)
+    };
+    text.chars().any(is_none) || is_mixed(bytes)
+}
+
+/// Whether rows of UTF-8 stand among others.
+pub(super) fn is_mixed(bytes: &[u8]) -> bool {
+    // Half a row of UTF-8 is no character of CP932, or a rare one; a whole one with Japanese in it is no accident.
+    let is_japanese = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| line.chars().any(|c| c >= '\u{3000}'));
+    !is_utf_16(bytes) && std::str::from_utf8(bytes).is_err() && bytes.split(|byte| *byte == b'\n').any(is_japanese)
+}
+
+pub(super) fn is_utf_16(bytes: &[u8]) -> bool {
+    bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")
+}
+
 /// Half-width kana from U+FF61 on, in their usual width.
 const KANA: &str = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン゛゜";
 const HALF_WIDTH: char = '\u{ff61}';

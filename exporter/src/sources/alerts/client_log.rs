@@ -3,6 +3,7 @@
 //!
 //! What cannot be understood is told as that, and never as a log without failures.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::entry::{Entry, EntryKind, time_in};
@@ -11,7 +12,7 @@ use crate::platform;
 use crate::snapshot::Sender;
 use crate::sources::heading::{client_in, is_machine, plain};
 use crate::sources::rows::{self, LastCell, Rows, is_blank};
-use crate::sources::text::{digest, narrowed};
+use crate::sources::text::{digest, is_garbled, narrowed};
 
 /// What a column with the time of an entry is called, as [`plain`] has it, the likeliest first. One of when the server got it is none.
 const TIMES: [&str; 12] = [
@@ -51,7 +52,8 @@ pub(super) struct ClientLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LogFault {
     #[error(
-        "it ends in the middle of a row, or has a quotation mark without a second one: what exports it was stopped, or still writes"
+        "it ends in the middle of a row, or has a quotation mark without a second one: what exports it was stopped, or still writes; or it is no \
+         text, such as a workbook of Excel that is called .csv"
     )]
     CutShort,
     #[error(
@@ -59,8 +61,13 @@ pub(super) enum LogFault {
     )]
     Undivided,
     #[error(
-        "it has no row that names its columns, or a failure before it: look at the file, and name the words of its heading, or the numbers \
-         of its columns, under clientLogs.columns"
+        "it is in more than one encoding, or in none that is known: export it anew, and put no exports together that differ in it"
+    )]
+    Garbled,
+    #[error(
+        "it has no row that names the columns of the client and the time, and that of clientLogs.columns.failure where it is set; or a failure \
+         before it, or below one that lacks the latter. Look at the file: where it is empty, or neither commas nor tabs divide it, export it \
+         anew; else name the words of its heading, or the numbers of its columns, under clientLogs.columns"
     )]
     NoHeading,
     #[error(
@@ -68,6 +75,21 @@ pub(super) enum LogFault {
          have, or export it with all of them"
     )]
     NoColumn,
+    #[error(
+        "a row with the words of a failure has more columns than its heading, and they are in none that clientLogs.columns.failure names: a \
+         message has what divides the columns, without quotation marks; export it with tabs, or do not set clientLogs.columns.failure"
+    )]
+    Wider,
+    #[error(
+        "a cell has a line end and what divides the columns behind it: a quotation mark in a message may hide the rows up to the next one; export it \
+         with its quotation marks doubled"
+    )]
+    Swallowed,
+    #[error(
+        "no row has a time in the column that clientLogs.columns.time numbers: it is empty, or no log; an export without an entry has its \
+         heading, so name the words of that instead of numbers"
+    )]
+    NoEntry,
     #[error(
         "a failure has no time such as 2026/06/01 08:00:00 in its column: name another one under clientLogs.columns.time, or export it so"
     )]
@@ -80,7 +102,14 @@ impl LogFault {
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::CutShort => "cut_short",
-            Self::Undivided | Self::NoHeading | Self::NoColumn | Self::NoTime => "unknown_format",
+            Self::Undivided
+            | Self::Garbled
+            | Self::Swallowed
+            | Self::NoHeading
+            | Self::NoColumn
+            | Self::Wider
+            | Self::NoEntry
+            | Self::NoTime => "unknown_format",
             Self::TooLarge => "too_large",
         }
     }
@@ -119,29 +148,42 @@ impl ClientLogReading {
 
     /// What a log tells, of which these bytes are all there is.
     pub(super) fn read(&self, bytes: &[u8]) -> ClientLog {
-        let text = narrowed(&platform::decoded(bytes));
+        let text = platform::decoded(bytes);
         let (whole, rest) = text.split_at(text.rfind(['\n', '\r']).map_or(0, |end| end + 1));
         // Half a name may be that of another client.
         let mut fault = (!rest.trim().is_empty()).then_some(LogFault::CutShort);
-        let Some(divided) = Rows::of(whole) else {
-            return ClientLog { failures: Vec::new(), fault: fault.or(Some(LogFault::Undivided)) };
-        };
-        let mut columns = self.numbered();
+        let unread = |why| ClientLog { failures: Vec::new(), fault: fault.or(Some(why)) };
+        if is_garbled(bytes, &text) {
+            return unread(LogFault::Garbled);
+        }
+        let Some(divided) = Rows::of(whole) else { return unread(LogFault::Undivided) };
+        // How many columns there are: as a heading has, or the first row with a time where they are told by numbers.
+        let (mut columns, mut width) = (self.numbered(), None);
         let (mut failures, mut is_first, mut widest) = (Vec::new(), true, 0);
         let read = rows::each(whole, divided, |cells| {
             if is_blank(cells) {
                 return;
             }
+            let swallows = |cell: &&str| {
+                cell.split_once(['\n', '\r']).is_some_and(|(_, rest)| rest.contains(char::from(divided.separator)))
+            };
+            if cells.iter().any(swallows) {
+                fault = fault.or(Some(LogFault::Swallowed));
+            }
+            // Not before they are divided: a comma in full width is one of a message.
+            let narrow: Vec<_> = cells.iter().map(|cell| narrowed(cell)).collect();
+            let cells: &[&str] = &narrow.iter().map(String::as_str).collect::<Vec<_>>();
             widest = widest.max(cells.len());
             let may_be_heading = std::mem::take(&mut is_first);
             if let Some(heading) = self.heading(cells) {
-                columns = Some(heading);
+                (columns, width) = (heading.ok(), Some(cells.len()));
                 return;
             }
             let Some(columns) = columns else {
                 fault = fault.or(self.is_any_failure(cells).then_some(LogFault::NoHeading));
                 return;
             };
+            width = width.or_else(|| self.time(columns, cells).map(|_| cells.len()));
             if cells.len() < columns.width() && !self.is_title(cells) {
                 fault = fault.or(Some(LogFault::NoColumn));
             }
@@ -151,6 +193,8 @@ impl ClientLogReading {
                     None if may_be_heading && columns.are_named_in(cells) => {}
                     None => fault = fault.or(Some(LogFault::NoTime)),
                 }
+            } else if width.is_some_and(|width| width < cells.len()) && self.is_any_failure(cells) {
+                fault = fault.or(Some(LogFault::Wider));
             }
         });
         if read != Ok(LastCell::Closed) {
@@ -159,7 +203,9 @@ impl ClientLogReading {
         let of_whole = match columns {
             None => Some(LogFault::NoHeading),
             // It has titles alone, or is divided by what we do not know.
-            Some(columns) => (1..columns.width()).contains(&widest).then_some(LogFault::NoColumn),
+            Some(columns) if (1..columns.width()).contains(&widest) => Some(LogFault::NoColumn),
+            // Whatever it is, nothing says that it is a log.
+            Some(_) => width.is_none().then_some(LogFault::NoEntry),
         };
         ClientLog { failures, fault: fault.or(of_whole) }
     }
@@ -178,8 +224,9 @@ impl ClientLogReading {
         Some(Columns { client: number(client.as_ref()?)?, time: number(time.as_ref()?)?, failure })
     }
 
-    /// Where this row is one that names the columns: what it says of each that is not told by a number. A row with a time is none.
-    fn heading(&self, cells: &[&str]) -> Option<Columns> {
+    /// Where this row is one that names the columns: what it says of each that is not told by a number. One that lacks the column of
+    /// failures says nothing of the rows below it, and neither does a heading before it. A row with a time is none.
+    fn heading(&self, cells: &[&str]) -> Option<Result<Columns, LogFault>> {
         if self.numbered().is_some() || cells.iter().any(|cell| time_in(cell, &self.zone).is_some()) {
             return None;
         }
@@ -191,14 +238,10 @@ impl ClientLogReading {
         let machine = || words.iter().position(|word| is_machine(word));
         let of_time = || TIMES.iter().find_map(|time| words.iter().position(|word| word == time));
         let LogColumns { client, time, failure } = &self.columns;
-        Some(Columns {
-            client: client.as_ref().map_or_else(machine, named)?,
-            time: time.as_ref().map_or_else(of_time, named)?,
-            failure: match failure {
-                Some(column) => Some(named(column)?),
-                None => None,
-            },
-        })
+        let client = client.as_ref().map_or_else(machine, named)?;
+        let time = time.as_ref().map_or_else(of_time, named)?;
+        let failure = failure.as_ref().map(|column| named(column).ok_or(LogFault::NoHeading)).transpose();
+        Some(failure.map(|failure| Columns { client, time, failure }))
     }
 
     fn is_failure(&self, columns: Columns, cells: &[&str]) -> bool {
@@ -224,12 +267,16 @@ impl ClientLogReading {
 
     /// None where it has no time: a client's own time alone tells whether it is news.
     fn failure(&self, columns: Columns, cells: &[&str]) -> Option<Entry> {
+        let at = self.time(columns, cells)?;
+        let client = cells.get(columns.client).and_then(|cell| client_in(cell));
+        Some(Entry { kind: EntryKind::Failed(Sender::client(client)), at: Some(at) })
+    }
+
+    fn time(&self, columns: Columns, cells: &[&str]) -> Option<Timestamp> {
         let time = cells.get(columns.time)?;
         // The day and the time of day may stand in two cells.
         let in_two = || time_in(&format!("{time} {}", cells.get(columns.time + 1)?), &self.zone);
-        let at = time_in(time, &self.zone).or_else(in_two)?;
-        let client = cells.get(columns.client).and_then(|cell| client_in(cell));
-        Some(Entry { kind: EntryKind::Failed(Sender::client(client)), at: Some(at) })
+        time_in(time, &self.zone).or_else(in_two)
     }
 }
 
@@ -377,8 +424,71 @@ mod tests {
             assert_eq!(told(columns, &format!("{title}{text}{title}")), (both(), None), "{text}");
         }
         for columns in [&numbers, &anywhere] {
-            assert_eq!(told(columns, ""), (Vec::new(), None), "no entry, and no heading that it needs");
+            for text in ["", "\n", "Export failed, access denied\n", "<p>a, b</p>, c, d\n", HEADING] {
+                assert_eq!(
+                    told(columns, text),
+                    (Vec::new(), Some("unknown_format")),
+                    "nothing says that it is a log: {text}"
+                );
+            }
+            let harmless = ROWS.lines().nth(1).expect("a row");
+            assert_eq!(told(columns, &format!("{harmless}\r\n")), (Vec::new(), None));
         }
+    }
+
+    #[test]
+    fn a_message_with_what_divides_the_columns_hides_no_failure() {
+        let heading = LogColumns { failure: named("内容"), ..LogColumns::default() };
+        let number = |number| Some(ListColumn::Number(number));
+        let numbers = LogColumns { client: number(2), time: number(1), failure: number(4) };
+        for columns in [&heading, &numbers] {
+            // A comma in full width divides nothing, and a quotation mark in full width begins nothing.
+            for message in ["証明書が不正です，サーバ認証に失敗", "＂サーバ認証に失敗"] {
+                let text = format!("{HEADING}{ROWS}").replacen("サーバ認証に失敗しました", message, 1);
+                assert_eq!(read_by(columns.clone(), text.as_bytes()), (both(), None), "{message}");
+            }
+            let wider =
+                format!("{HEADING}{ROWS}2026/06/01 09:00:03,PC-0014,本社,証明書が不正です,サーバ認証に失敗\r\n");
+            assert_eq!(read_by(columns.clone(), wider.as_bytes()), (both(), Some(LogFault::Wider)));
+        }
+    }
+
+    /// Whoever writes into two messages would hide what stands between them.
+    #[test]
+    fn a_quotation_mark_in_a_message_hides_no_row_without_a_word() {
+        let hiding = "2026/06/01 09:00:03,PC-0014,本社,\"x\n2026/06/01 09:00:04,PC-0015,本社,サーバ認証に失敗\n\"\n";
+        assert_eq!(read(&format!("{HEADING}{ROWS}{hiding}")).1, Some(LogFault::Swallowed));
+        let in_two_lines = "2026/06/01 09:00:03,PC-0014,本社,\"更新\nしました\"\n";
+        assert_eq!(read(&format!("{HEADING}{ROWS}{in_two_lines}")), (both(), None));
+    }
+
+    #[test]
+    fn a_log_in_two_encodings_or_with_bytes_of_none_is_never_one_without_failures() {
+        let text = format!("{HEADING}{ROWS}");
+        let of_shift_jis = |text: &str| SHIFT_JIS.encode(text).0.into_owned();
+        let number = |number| Some(ListColumn::Number(number));
+        let numbers = LogColumns { client: number(2), time: number(1), failure: None };
+        for bytes in [
+            [text.as_bytes(), &of_shift_jis(ROWS)].concat(),
+            [&of_shift_jis(&text), ROWS.as_bytes()].concat(),
+            [&of_shift_jis(&text)[..], b"x\xff,y,z\n"].concat(),
+        ] {
+            for columns in [&LogColumns::default(), &numbers] {
+                assert_eq!(read_by(columns.clone(), &bytes), (Vec::new(), Some(LogFault::Garbled)));
+            }
+        }
+    }
+
+    #[test]
+    fn below_a_heading_that_lacks_the_column_of_failures_none_is_read_by_the_heading_before_it() {
+        let columns = LogColumns { failure: named("内容"), ..LogColumns::default() };
+        let second = |rows: &str| format!("{HEADING}{ROWS}コンピュータ名,ドメイン,日時,結果\r\n{rows}");
+        for rows in ["", "PC-0014,本社,2026/06/01 09:00:03,サーバ認証に失敗\r\n"] {
+            let told = read_by(columns.clone(), second(rows).as_bytes());
+            assert_eq!(told, (both(), Some(LogFault::NoHeading)), "{rows}");
+        }
+        let third = format!("{}{HEADING}2026/06/01 09:00:03,PC-0014,本社,x\r\n", second(""));
+        assert_eq!(read_by(columns, third.as_bytes()), (both(), None), "nothing stood below the second");
     }
 
     #[test]

@@ -1,13 +1,26 @@
 //! The rows of an exported log: CSV.
 
+use super::client_log::LogFault;
 use super::entry::{AlertReading, Columns, Entry};
 use crate::sources::rows::{self, Rows};
-use crate::sources::text::{decoded, digest, narrowed};
+use crate::sources::text::{decoded, digest, is_mixed, is_utf_16, narrowed};
 
 /// The alerts of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same.
 pub(super) fn entries(log: &[u8], reading: &AlertReading) -> Vec<(u64, Entry)> {
     let text = narrowed(&decoded(log, None, &reading.words()));
     rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
+}
+
+/// Why there may be alerts in other rows. The first and the last row may be cut: the end of a log is read, and it may be written to.
+pub(super) fn fault(log: &[u8], is_whole: bool, reading: &AlertReading) -> Option<LogFault> {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let start = if is_whole { 0 } else { log.iter().position(is_end).map_or(log.len(), |at| at + 1) };
+    let end = log.iter().rposition(is_end).map_or(start, |at| at + 1);
+    let text = decoded(log, None, &reading.words());
+    let first = if is_whole { 0 } else { text.find('\n').unwrap_or(text.len()) };
+    let rows = &text[first..text.rfind('\n').unwrap_or(first)];
+    let is_mixed = !is_utf_16(log) && is_mixed(log.get(start..end).unwrap_or_default());
+    (is_mixed || rows.contains('\u{fffd}')).then_some(LogFault::Garbled)
 }
 
 /// None where a quotation mark has no second one, unless it is near the end: the log may be written to.
@@ -37,6 +50,31 @@ mod tests {
     const HEADER: &str = "端末機No.,日時,ログ種別,ログ詳細,アラート項目\r\n";
     const ROW: &str =
         "12,2017/06/13 09:08:07,認証失敗,\"送信元端末 [IPアドレス:192.0.2.10]\",SKYSEAセキュリティ通知/認証失敗\r\n";
+
+    /// A task appends to what another program has written.
+    #[test]
+    fn a_log_in_two_encodings_or_with_bytes_of_none_is_told() {
+        let in_shift_jis = |text: &str| SHIFT_JIS.encode(text).0.into_owned();
+        let whole = format!("{HEADER}{ROW}");
+        let (utf_8, cp932) = (whole.as_bytes(), &in_shift_jis(&whole)[..]);
+        for log in [
+            [utf_8, cp932].concat(),
+            [cp932, utf_8].concat(),
+            [b"\xef\xbb\xbf", cp932].concat(),
+            [cp932, b"\xff\xff,x\n", cp932].concat(),
+        ] {
+            assert_eq!(fault(&log, true, &reading()), Some(LogFault::Garbled), "{log:?}");
+        }
+        // The end of one, of which the first row is cut, that is being written to.
+        for log in [utf_8, cp932] {
+            for (from, to) in (0..12).flat_map(|from| (1..12).map(move |less| (from, 3 * log.len() - less))) {
+                let log = log.repeat(3);
+                assert_eq!(fault(&log[from..to], from == 0, &reading()), None, "{from} {to}");
+            }
+        }
+        let utf_16: Vec<_> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(fault(&[b"\xff\xfe", &utf_16[..]].concat(), true, &reading()), None);
+    }
 
     #[test]
     fn a_row_is_told_by_its_cells_with_a_header_or_without_and_wherever_they_stand() {

@@ -154,14 +154,14 @@ impl ClientList {
     /// # Errors
     /// Why nothing is known; the reason is one of a closed set.
     pub async fn ask(&self, agent: &AgentName, state_directory: &Path) -> Result<LackingClients, Trouble> {
-        let asked = asked(agent);
-        if !platform::is_gone(&asked, END_OF_KILLED).await {
+        let name = counted_as(agent);
+        if !platform::is_gone(&name, END_OF_KILLED).await {
             return Err(Trouble::new(IN_USE, format!("{LIST_COMMAND}: {KILLED}")));
         }
-        program::unexposed(LIST_COMMAND, &asked, &self.command).await?;
+        program::unexposed(LIST_COMMAND, &name, &self.command).await?;
         let place = ListPlace::make(state_directory, agent).await?;
         let command = self.command.with(CLIENT_LIST, &place.file().to_string_lossy());
-        let ran = platform::run_while_awaited(&asked, &command, self.deadline).await;
+        let ran = platform::run_while_awaited(&name, &command, self.deadline).await;
         // Also what a program has written that failed goes.
         let written = place.take().await;
         if let Err(error) = ran {
@@ -190,7 +190,7 @@ const KILLED: &str = "one that was killed has not ended yet, because a file syst
 
 /// What the commands of a list are counted under. No name of an agent has a space: a list that hangs takes nothing from what starts the
 /// service.
-pub(crate) fn asked(agent: &AgentName) -> String {
+pub(crate) fn counted_as(agent: &AgentName) -> String {
     format!("{agent} clients")
 }
 

@@ -17,6 +17,7 @@ use crate::platform;
 use crate::snapshot::{ClientName, LackingClients};
 use crate::sources::heading::{client_in, is_machine, plain};
 use crate::sources::rows::{self, Endless, LastCell, Rows, is_blank};
+use crate::sources::text::is_garbled;
 
 /// More clients than any server has.
 const MAX_ROWS: usize = 200_000;
@@ -70,7 +71,13 @@ pub(super) enum NoList {
     Garbled,
     #[error("neither commas nor tabs divide all of its rows alike, and it has both; look at what the program writes")]
     Undivided,
-    #[error("its first row has no column that is called as clients.list.column says; look at what the program writes")]
+    #[error(
+        "a cell of it has a line end: a quotation mark that a computer has in a name or a comment may hide the rows up to the next one"
+    )]
+    Swallowed,
+    #[error(
+        "it has no column that is called, or as far to the right, as clients.list.column says; look at what the program writes"
+    )]
     NoColumn,
     #[error("it has more than {MAX_ROWS} rows")]
     TooMany,
@@ -81,7 +88,7 @@ impl NoList {
         match self {
             Self::Empty => "empty",
             Self::CutShort => "cut_short",
-            Self::Garbled | Self::Undivided | Self::Unknown | Self::NoColumn => "unknown_format",
+            Self::Garbled | Self::Undivided | Self::Swallowed | Self::Unknown | Self::NoColumn => "unknown_format",
             Self::TooMany => "too_large",
         }
     }
@@ -137,21 +144,6 @@ pub(super) fn read(bytes: &[u8], most: usize, configured: Option<&ListColumn>) -
         is_column_unknown: matches!(shape.names, Names::Unknown),
         is_complete,
     })
-}
-
-/// Rows that are written in another encoding than the others, as where a program appends to what another has written: in the one of the
-/// whole their names are other names, and whoever is called so would count as repaired.
-fn is_garbled(bytes: &[u8], text: &str) -> bool {
-    // The latter are two line ends of one byte each, or of the other order of bytes, in UTF-16.
-    let is_none = |c: char| {
-        c == '\u{fffd}' || c.is_control() && !"\t\r\n".contains(c) || ['\u{0a0d}', '\u{0d0a}', '\u{0a00}'].contains(&c)
-    };
-    // Half a row of UTF-8 is no character of CP932, or a rare one; a whole one with Japanese in it is no accident.
-    let is_japanese = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| line.chars().any(|c| c >= '\u{3000}'));
-    let is_utf_16 = bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
-    let is_mixed =
-        || !is_utf_16 && std::str::from_utf8(bytes).is_err() && bytes.split(|byte| *byte == b'\n').any(is_japanese);
-    text.chars().any(is_none) || is_mixed()
 }
 
 /// Whether a configured word can be one of a heading.
@@ -238,13 +230,14 @@ impl Named {
 
 /// What a look at all rows tells of them.
 fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<Shape, NoList> {
-    let (mut count, mut first, mut widest) = (0, Vec::new(), 0);
+    let (mut count, mut first, mut widest, mut swallows) = (0, Vec::new(), 0, false);
     let mut columns: Vec<Column> = Vec::new();
     let read = rows::each(text, divided, |cells| {
         if is_blank(cells) {
             return;
         }
         widest = widest.max(cells.len());
+        swallows |= cells.iter().any(|cell| cell.contains(['\n', '\r']));
         if count == 0 {
             first = cells.iter().take(MAX_COLUMNS).map(|&cell| cell.to_owned()).collect();
         } else if count <= SAMPLE {
@@ -255,6 +248,7 @@ fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<S
     });
     match read {
         Err(Endless) | Ok(LastCell::Open) => return Err(NoList::CutShort),
+        Ok(LastCell::Closed) if swallows => return Err(NoList::Swallowed),
         Ok(LastCell::Closed) if count > MAX_ROWS => return Err(NoList::TooMany),
         Ok(LastCell::Closed) => {}
     }
@@ -274,7 +268,11 @@ fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<S
             let at = first.iter().position(|cell| plain(cell) == plain(word)).ok_or(NoList::NoColumn)?;
             return Ok(Shape { heading: Some(Words::Sure), names: Names::Told(at) });
         }
-        Some(ListColumn::Number(number)) => return Ok(Shape { heading, names: Names::Told(number.saturating_sub(1)) }),
+        Some(ListColumn::Number(number)) => {
+            let at = number.saturating_sub(1);
+            // Each of its clients would have no name.
+            return if at < widest { Ok(Shape { heading, names: Names::Told(at) }) } else { Err(NoList::NoColumn) };
+        }
         None => {}
     }
     let mut rows = count.min(SAMPLE + 1);
@@ -437,11 +435,14 @@ mod tests {
         }
         let third = ListColumn::Number(3);
         for (text, names, is_complete) in
-            [(lists[0], &["PC-01", "PC-02"][..], true), (lists[1], &["PC-01"], false), (lists[4], &[], false)]
+            [(lists[0], &["PC-01", "PC-02"][..], true), (lists[1], &["PC-01"], false), ("a,b,c\n1,2\n", &["c"], false)]
         {
             let list = read_by(text, Some(&third)).expect("a list");
             let named: Vec<_> = list.named.iter().map(ClientName::as_str).collect();
             assert_eq!((&named[..], list.is_complete, list.is_column_unknown), (names, is_complete, false), "{text:?}");
+        }
+        for text in &lists[2..] {
+            assert_eq!(read_by(text, Some(&third)).err(), Some(NoList::NoColumn), "no row has it: {text:?}");
         }
         let word = ListColumn::Heading("Kanri name".to_owned());
         for (text, expected) in [
@@ -452,6 +453,18 @@ mod tests {
         ] {
             let told = read_by(text, Some(&word)).map(|list| (list.count, list.named.len(), list.is_complete));
             assert_eq!(told, expected, "{text:?}");
+        }
+    }
+
+    /// What a computer calls itself, or a comment of it, begins with one, and the server's program does not double it.
+    #[test]
+    fn a_quotation_mark_hides_no_client_without_a_word() {
+        for text in [
+            "Endpoint,Comment\nPC-01,\"a\nPC-02,b\nPC-03,c\"\n",
+            "Endpoint\n\"PC-01\r\nPC-02\"\n",
+            "Endpoint\n\"PC-01\rPC-02\"\n",
+        ] {
+            assert_eq!(read_by(text, None).err(), Some(NoList::Swallowed), "{text:?}");
         }
     }
 

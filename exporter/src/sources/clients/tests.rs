@@ -174,7 +174,7 @@ async fn a_program_whose_list_nobody_waits_for_any_more_is_killed_before_another
         asked = asking.asked() => panic!("{asked:?}"),
         () = begun => {}
     }
-    assert!(platform::is_gone(&asked(&asking.agent.name), Duration::from_secs(60)).await);
+    assert!(platform::is_gone(&counted_as(&asking.agent.name), Duration::from_secs(60)).await);
     let next = Asking::by("printf 'PC-1\\n' >$1", "");
     asking.agent.clients = next.agent.clients;
     assert_eq!(asking.reason().await, "listed");
