@@ -64,7 +64,9 @@ impl AdmissionContext<'_> {
             } else {
                 Admission::Refused(refuse(
                     RefusalReason::GenerationConflict,
-                    format!("generation {stands_at} was opened with other contents; take the next generation"),
+                    format!(
+                        "generation {stands_at} was opened by another order, or with other contents; take the next generation"
+                    ),
                 ))
             };
         }

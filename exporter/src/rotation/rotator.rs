@@ -9,7 +9,7 @@ use kagiban_crds::host_api::{
     CertificateRequest, ChainDelivery, HandOver, HandOverReport, KeystoreOrder, PasswordQuestion, Refusal,
     RefusalReason, RenewalOrder, RollbackOrder, RotationOpen, RotationReport, Target,
 };
-use kagiban_crds::{Epoch, Generation};
+use kagiban_crds::{Epoch, Generation, OrderMark};
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -344,7 +344,8 @@ impl RotatorStatus {
     pub fn admit_open(&self, host: &Host, request: &RotationOpen) -> Admission {
         let known = self.opened_with.as_ref().filter(|known| known.generation == request.target.generation);
         let same_password = || known.is_none_or(|known| known.is_same(request.keystore.store_password.as_ref()));
-        self.admission(host).open(&request.target, open_digest(request), same_password)
+        let is_same = || self.has_mark(request.mark.as_ref()) && same_password();
+        self.admission(host).open(&request.target, open_digest(request), is_same)
     }
 
     /// # Errors
@@ -353,11 +354,14 @@ impl RotatorStatus {
         self.admission(host).question(&question.target)
     }
 
-    /// What one order has come to is no answer to another, which has another mark. An order without one may be of an earlier version.
     pub fn admit_renewal(&self, host: &Host, order: &RenewalOrder) -> Admission {
+        self.admission(host).open(&order.target, renewal_digest(), || self.has_mark(order.mark.as_ref()))
+    }
+
+    /// What one order has come to is no answer to another, which has another mark. An order without one may be of an earlier version.
+    fn has_mark(&self, asked: Option<&OrderMark>) -> bool {
         let known = self.record.rotation.as_ref().and_then(|newest| newest.mark.as_ref());
-        let same_mark = || known.is_none_or(|known| order.mark.as_ref().is_none_or(|mark| mark == known));
-        self.admission(host).open(&order.target, renewal_digest(), same_mark)
+        known.zip(asked).is_none_or(|(known, asked)| known == asked)
     }
 
     pub fn admit_chain(&self, host: &Host, delivery: &ChainDelivery) -> Admission {
@@ -511,6 +515,27 @@ mod tests {
         }
         let again = RotationOpen { target: Target { epoch: Epoch(7), ..open().target }, ..open() };
         assert!(matches!(rotator.snapshot().admit_open(&rotator.host, &again), Admission::Replay(_)));
+    }
+
+    /// Of an operator that was restored from a backup, and counts anew.
+    #[test]
+    fn an_open_of_the_same_generation_with_another_mark_is_no_repeat_and_no_try_of_a_password() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        let marked = |mark: &str| RotationOpen { mark: mark.parse().ok(), ..open() };
+        rotator.open(&marked("a.1"), Ok(())).expect("opened");
+        let admitted = |open: &RotationOpen| rotator.snapshot().admit_open(&rotator.host, open);
+        let mut other = marked("a.2");
+        other.keystore.store_password = Some(SecretString::from("wrong"));
+        for _ in 0..=MAX_WRONG_PASSWORDS {
+            assert!(
+                matches!(admitted(&marked("a.2")), Admission::Refused(why) if why.reason == RefusalReason::GenerationConflict)
+            );
+            assert!(matches!(admitted(&other), Admission::Refused(_)));
+        }
+        for repeated in [marked("a.1"), open()] {
+            assert!(matches!(admitted(&repeated), Admission::Replay(_)), "{:?}", repeated.mark);
+        }
     }
 
     /// Holds A14: a new leader was heard for another agent while an order of the old one was looked into.

@@ -66,14 +66,14 @@ fn new_entry<'n>(
 
 fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> {
     let HistoryEntry { generation, outcome, reason, serials, .. } = new_entry(&case.inputs.resource.status, new)?;
+    if reason.as_deref() == Some(ANOTHER_ORDER) {
+        return Some(not_taken(&case.inputs.resource.spec.procedure, *generation, serials));
+    }
     let mut why = why(case, *generation, reason.as_deref().unwrap_or("no reason given"));
     if let Procedure::Repair(_) = case.inputs.resource.spec.procedure {
-        let never_began = reason.as_deref() == Some(ANOTHER_ORDER);
-        return Some(if never_began { not_taken(*generation) } else { repair_ended(*generation, *outcome, &why) });
+        return Some(repair_ended(*generation, *outcome, &why));
     }
-    if !serials.is_empty() {
-        why = format!("{why}; signed for it: serial {}", serials.join(", "));
-    }
+    why.push_str(&signed(serials));
     if case.owed_rotate().is_some() {
         why.push_str("; the rotation that was asked for is still owed and is tried again");
     }
@@ -109,11 +109,18 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
     })
 }
 
-/// Of a repair, which is still owed.
-fn not_taken(generation: u64) -> Event {
+/// What was signed for a rotation that did not come to its end.
+fn signed(serials: &[String]) -> String {
+    if serials.is_empty() { String::new() } else { format!("; signed for it: serial {}", serials.join(", ")) }
+}
+
+/// It is still owed.
+fn not_taken(procedure: &Procedure, generation: u64, serials: &[String]) -> Event {
+    let what = if matches!(procedure, Procedure::Repair(_)) { "repair" } else { "rotation" };
     let message = format!(
-        "repair {generation} was not begun: its host has taken another order under that number ({ANOTHER_ORDER}); it is still owed, and \
-         ordered under the next number"
+        "{what} {generation} was not begun: its host has taken another order under that number ({ANOTHER_ORDER}); what it was for is still \
+         owed, and is ordered under the next number{}",
+        signed(serials)
     );
     Event::warning(Reason::RotationLost, message)
 }

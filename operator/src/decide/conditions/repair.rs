@@ -3,6 +3,7 @@
 use kagiban_crds::resource::{Condition, HistoryEntry, ManagedAgentCertificateStatus, Outcome, ROTATE_ANNOTATION};
 
 use super::super::events::{why, why_blocked};
+use super::super::settle::ANOTHER_ORDER;
 use super::{
     ConditionClaim, ConditionType, FALSE, Observed, Reason, TRUE, UNKNOWN, Verdict, Written, blocked, dated,
     functional, reconciling, stalled, trigger_words,
@@ -62,6 +63,13 @@ fn repaired(case: &Case<'_>, status: &ManagedAgentCertificateStatus) -> Conditio
         };
         return claim(FALSE, Reason::NotAsked, message);
     };
+    if reason.as_deref() == Some(ANOTHER_ORDER) {
+        let message = format!(
+            "repair {generation} was not begun, because its host has taken another order under that number ({ANOTHER_ORDER}), and nobody asks \
+             for it any more; a new value of the annotation {ROTATE_ANNOTATION} asks for one"
+        );
+        return claim(FALSE, Reason::NotAsked, message);
+    }
     match outcome {
         Outcome::Committed => {
             let message = format!(

@@ -241,6 +241,9 @@ fn a_repair_whose_number_is_another_orders_is_still_owed_and_ordered_under_the_n
             time: at(1200),
             ..of_another(generation.0, RotationState::Committed, report.rotation.and_then(|it| it.mark))
         };
+        let unasked = Resource { rotate: None, ..resource.clone() };
+        let told = decided(&unasked, &done, at(1200)).status;
+        assert_eq!((condition(&told, "Repaired"), has(&told, "Stalled")), (("False", "NotAsked"), false), "{state:?}");
         let next = decided(&resource, &done, at(1200)).step;
         assert_eq!(
             next,
