@@ -165,6 +165,9 @@ pub struct AgentReport {
     pub clients: Option<ClientsReport>,
 }
 
+/// The reason of [`ClientsReport::failure`] while no list counts that was begun since a renewal of the server. The next one was asked for.
+pub const RENEWED: &str = "renewed";
+
 /// The clients of a server that do not have its certificate, as its newest list has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -177,7 +180,8 @@ pub struct ClientsReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<Timestamp>,
     /// How many stay without it: every attempt to repair them was made, or none can be, as of those whom the list does not name. Absent where
-    /// none is repaired, and while the host has not read which attempts were made: then `held` says why.
+    /// none is repaired, for the seconds after a list until the repairs go by it, and while the host has not read which attempts were made: then
+    /// `held` says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_repaired: Option<u64>,
     /// The first [`MAX_TOLD_CLIENTS`] of those, in order.
@@ -659,7 +663,7 @@ pub enum RefusalReason {
     EpochTooFar,
     /// 409: a lower generation than the highest accepted, or one that is used up.
     StaleGeneration,
-    /// 409: this generation was opened with other contents.
+    /// 409: this generation was opened by another order, or with other contents.
     GenerationConflict,
     /// 409: another generation of this agent is not decided yet.
     RotationInProgress,

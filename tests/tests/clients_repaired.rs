@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kagiban_tests::exporter::{Exporter, sample};
-use kagiban_tests::{scratch, tools, wait};
+use kagiban_tests::{handshake, scratch, tools, wait};
 use serde_json::Value;
 
 /// It starts programs, and two cores may be busy.
@@ -20,11 +20,15 @@ const NONE: &str = "000000000000000000000000000000000000000000000000000000000000
 /// A server with three clients, none of which has its certificate.
 struct Site {
     root: PathBuf,
+    /// The server's certificate, as it is written down.
+    leaf: String,
 }
 
 impl Site {
     fn new(name: &str) -> Result<Self> {
-        let site = Self { root: scratch::directory(name)? };
+        let certificate = rcgen::generate_simple_self_signed(["apex-01.example.com".to_owned()])?.cert;
+        let leaf = handshake::sha256(certificate.der());
+        let site = Self { root: scratch::directory(name)?, leaf };
         let below = |path: &str| site.server().join(path);
         for path in
             ["PCCSRV/Admin/Utility/CertificateManager", "PCCSRV/Admin/Utility/IpXfer", "PCCSRV/Pccnt/Common", "double"]
@@ -36,7 +40,7 @@ impl Site {
             below("PCCSRV/Admin/Utility/CertificateManager/CertificateManager.exe"),
         )?;
         fs::copy(tools::ours("ipxfer-double")?, below("PCCSRV/Admin/Utility/IpXfer/Ipxfer_x64.exe"))?;
-        fs::write(below("PCCSRV/Pccnt/Common/OfcNTCer.dat"), "the server's certificate")?;
+        fs::write(below("PCCSRV/Pccnt/Common/OfcNTCer.dat"), certificate.der())?;
         let agents: String = CLIENTS.iter().map(|name| format!("{name} {NONE}\n")).collect();
         fs::write(below("double/agents"), agents)?;
         for name in CLIENTS {
@@ -94,6 +98,19 @@ impl Site {
         record["clients"].get(name).cloned()
     }
 
+    /// Has an earlier exporter have tried these clients, when the server had this certificate.
+    fn write_record(&self, leaf: &str, clients: &str) -> Result<()> {
+        let state = self.root.join("state");
+        let directory = state.join("client-repairs");
+        for path in [&state, &directory] {
+            fs::create_dir_all(path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+        }
+        let file = directory.join("apex-one.json");
+        fs::write(&file, format!(r#"{{"leaf":"{leaf}","clients":{clients}}}"#))?;
+        Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o600))?)
+    }
+
     /// A list that was made after its attempt leaves it out.
     fn is_thought_repaired(&self, name: &str) -> bool {
         self.tried(name).is_some_and(|tried| tried["absentSince"].is_string())
@@ -144,7 +161,7 @@ fn clients_are_repaired_until_only_those_stay_that_cannot_be() -> Result<()> {
 
 /// The first one left it out an hour ago.
 #[test]
-fn a_client_that_a_second_list_leaves_out_is_repaired_and_forgotten() -> Result<()> {
+fn a_client_that_a_second_list_leaves_out_is_repaired_and_its_attempts_are_remembered() -> Result<()> {
     let site = Site::new("clients-twice")?;
     fs::write(site.server().join("double/agents"), format!("PC-02 {NONE}\n"))?;
     site.tell("PC-02", "off")?;
@@ -154,10 +171,12 @@ fn a_client_that_a_second_list_leaves_out_is_repaired_and_forgotten() -> Result<
         at(2),
         at(1)
     );
-    write_record(&site.root.join("state"), &format!(r#"{{"clients":{{"PC-01":{tried}}}}}"#))?;
+    site.write_record(&site.leaf, &format!(r#"{{"PC-01":{tried}}}"#))?;
     let exporter = site.start("")?;
     exporter.metrics_when("it is repaired", |metrics| repaired(metrics, "repaired") == Some(1.0))?;
-    wait::until(DEADLINE, || site.tried("PC-01").is_none())
+    wait::until(DEADLINE, || site.tried("PC-01").is_some_and(|tried| tried["counted"] == true))?;
+    assert_eq!(site.tried("PC-01").context("it is remembered")?["attempts"], 1);
+    Ok(())
 }
 
 /// What a program ends with proves nothing.
@@ -263,9 +282,7 @@ fn of_two_exporters_with_one_state_directory_one_repairs_and_the_other_says_why_
 fn a_client_whose_attempts_are_used_up_stays_and_is_told() -> Result<()> {
     let site = Site::new("clients-stay")?;
     site.tell("PC-02", "off")?;
-    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(8);
-    let tried = format!(r#"{{"attempts":3,"begun":"{at}","ended":{{"at":"{at}","how":"failed"}},"counted":false}}"#);
-    write_record(&site.root.join("state"), &format!(r#"{{"clients":{{"PC-02":{tried}}}}}"#))?;
+    site.write_record(&site.leaf, &all_attempts_on("PC-02"))?;
     let exporter = site.start("")?;
     let metrics = exporter.metrics_when("one stays", |metrics| without_certificate(metrics) == Some(1.0))?;
     assert_eq!(sample(&metrics, "kagiban_clients_not_repaired", &[]), Some(1.0), "{metrics}");
@@ -275,13 +292,21 @@ fn a_client_whose_attempts_are_used_up_stays_and_is_told() -> Result<()> {
     Ok(())
 }
 
-fn write_record(state: &Path, text: &str) -> Result<()> {
-    let directory = state.join("client-repairs");
-    for path in [state, &directory] {
-        fs::create_dir_all(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    }
-    let file = directory.join("apex-one.json");
-    fs::write(&file, text)?;
-    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o600))?)
+/// Of an earlier one the client has had all attempts.
+#[test]
+fn where_the_server_has_another_certificate_than_at_the_attempts_its_clients_are_begun_anew() -> Result<()> {
+    let site = Site::new("clients-renewed")?;
+    site.tell("PC-02", "off")?;
+    site.write_record(NONE, &all_attempts_on("PC-02"))?;
+    let exporter = site.start("")?;
+    let begun_anew = || site.tried("PC-02").is_some_and(|tried| tried["attempts"] == 1);
+    wait::until(DEADLINE, begun_anew)?;
+    assert_eq!(sample(&exporter.metrics()?, "kagiban_clients_not_repaired", &[]), Some(0.0));
+    Ok(())
+}
+
+/// The last was eight hours ago.
+fn all_attempts_on(client: &str) -> String {
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(8);
+    format!(r#"{{"{client}":{{"attempts":3,"begun":"{at}","ended":{{"at":"{at}","how":"failed"}},"counted":false}}}}"#)
 }

@@ -11,7 +11,7 @@ use crate::snapshot::ClientName;
 /// RFC 1035, 2.3.4.
 const LONGEST: usize = 253;
 /// What a host calls itself, with a domain or without.
-const LOCAL: [&str; 4] = ["localhost", "localhost6", "ip6-localhost", "ip6-loopback"];
+const LOCAL: [&str; 6] = ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"];
 
 /// A host name: letters, digits, `-`, `.` and `_`, none of its parts empty or beginning with `-`. Whatever else a list has in that column
 /// comes from whoever has named a computer, and reaches no program. It is told as it was written.

@@ -1,9 +1,9 @@
 //! Which clients are repaired next, which stay, and when the list is made anew: pure.
 //!
 //! ```text
-//!   list ──due──> begun ──> ended ──list, made after it──> not there any more: thought repaired ──list, much later──> repaired, forgotten
-//!            ^                │                                                    │
-//!            │                │ <──────────────────── there again ─────────────────┘
+//!   list ──due──> begun ──> ended ──list, made after it──> not there any more: thought repaired ──list, much later──> repaired
+//!            ^                │                                                    │                                   │
+//!            │                │ <─────────────────── there again ──────────────────┴──────── within 14 days ───────────┘
 //!            │                └── still there when the pause is over: without effect, and due again
 //!            └── pauses of 1, 2, 4, 8, 16 and 24 hours           │
 //!                                                                 └── after the last attempt: it stays, and is tried once a day
@@ -11,8 +11,8 @@
 //!
 //! Only lists say that a client is repaired: a program that ends well may have done nothing. One list may be wrong for once, such as of a
 //! client that is off and falls out of it for a while; so two in a row have to leave it out that surely name everybody. A client whose program
-//! did not end well is repaired by no list: it is off, and is remembered for when it comes back. A client that is off is the usual reason for
-//! a failure, so that no attempt follows another within an hour. What was done under another certificate of the server says nothing of this one.
+//! did not end well is repaired by no list: it is off. Whoever is gone is remembered for when it comes back: it has had its attempts. A client
+//! that is off is the usual reason for a failure, so that no attempt follows another within an hour. What was done under another certificate of the server says nothing of this one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24);
 /// Between the two lists that a client is repaired by: whatever has made the first one wrong is over by then. The pause after the first
 /// attempt is longer, and has a list made when it ends.
 const SURE_AFTER: SignedDuration = SignedDuration::from_mins(20);
-/// A client that lists leave out, and whose program did not end well, is remembered for so long: a machine that is off on days off, or for a
-/// holiday, has its attempts still when it comes back.
+/// A client that lists leave out is remembered for so long: a machine that is off on days off, or for a holiday, has its attempts still when
+/// it comes back, and one that was not repaired after all, too.
 const REMEMBERED_ABSENT: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Repaired with one list; then the list is made anew, so that nobody is tried for long whom the server has meanwhile.
 pub const MOST_OF_ONE_LIST: usize = 16;
@@ -151,9 +151,10 @@ impl Repairs {
         !before.tried.is_empty()
     }
 
-    /// What a list says of the attempts before it: each is counted once, when it is known what came of it. A clock that was set back holds
-    /// up nobody for longer than a pause.
-    pub fn heed(&mut self, list: &Listing, now: Timestamp) -> BTreeMap<RepairResult, u64> {
+    /// What a list says of the attempts before it: each is counted once, when it is known what came of it. Where the server's certificate was
+    /// not seen with the list, nobody knows for which one it counts, and nobody is repaired by it. A clock that was set back holds up nobody
+    /// for longer than a pause.
+    pub fn heed(&mut self, list: &Listing, is_leaf_seen: bool, now: Timestamp) -> BTreeMap<RepairResult, u64> {
         let mut results = BTreeMap::new();
         self.tried.retain(|client, tried| {
             tried.begun = tried.begun.min(now);
@@ -170,18 +171,19 @@ impl Repairs {
                 }
                 return true;
             }
-            // Of a list that leaves names out nobody knows; whoever was not seen for long is not waited for.
+            // Of a list that leaves names out nobody knows; whoever no list has named or surely left out for long is not waited for.
             let is_absent = is_later && list.is_complete;
             let since = tried.absent_since.or(is_absent.then_some(list.begun));
             let absent = since.map_or(SignedDuration::ZERO, |since| list.begun.duration_since(since));
             tried.absent_since = since;
             tried.is_gone |= is_absent && absent >= SURE_AFTER;
             let is_done = tried.ended.is_some_and(|ended| ended.how == AttemptEnd::Done);
-            if tried.is_gone && is_done && !tried.counted {
+            if tried.is_gone && is_done && is_leaf_seen && !tried.counted {
+                tried.counted = true;
                 *results.entry(RepairResult::Repaired).or_default() += 1;
             }
-            let is_over = tried.is_gone && (is_done || absent > REMEMBERED_ABSENT);
-            !(is_over || !list.is_complete && now.duration_since(tried.begun) > LONGEST_PAUSE * 2)
+            let is_unseen = !list.is_complete && tried.absent_since.is_none();
+            !(absent > REMEMBERED_ABSENT || is_unseen && now.duration_since(tried.begun) > LONGEST_PAUSE * 2)
         });
         results
     }
@@ -246,7 +248,7 @@ impl Repairs {
 
     /// Why a list is wanted that is newer than one that was begun at this time; none where none is.
     pub fn wants_list(&self, begun: Timestamp, now: Timestamp) -> Option<WantedFor> {
-        let is_over = |tried: &Tried| begun < tried.pause_ends() && tried.pause_ends() <= now;
+        let is_over = |tried: &Tried| !tried.is_gone && begun < tried.pause_ends() && tried.pause_ends() <= now;
         if self.tried.values().any(|tried| begun <= tried.last_change(now)) {
             return Some(WantedFor::Attempt);
         }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::machine::Repairs;
 use crate::checksum;
-use crate::platform::{self, FileError, FileLock, Links, WriteError};
+use crate::platform::{self, FileError, Links, WriteError};
 
 /// As many clients as are remembered, each with a name of the longest kind.
-const MAX_BYTES: u64 = 2 * 1024 * 1024;
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The file of one agent.
 #[derive(Clone, Debug)]
@@ -26,18 +26,6 @@ pub(super) enum RecordError {
 impl RecordFile {
     pub(super) const fn at(path: PathBuf) -> Self {
         Self(path)
-    }
-
-    /// The lock beside it, for whoever reads it and writes it; none while another program holds that. It blocks.
-    ///
-    /// # Errors
-    /// When the lock cannot be made, in its directory or at all.
-    pub(super) fn lock(&self) -> io::Result<Option<FileLock>> {
-        if let Some(directory) = self.0.parent() {
-            platform::create_private_directory(directory).map_err(io::Error::other)?;
-        }
-        // A name of an agent has no dot.
-        platform::lock(&self.0.with_extension("lock"))
     }
 
     /// Nothing where there is no file. It blocks.
@@ -82,8 +70,29 @@ impl RecordFile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::machine::AttemptEnd;
+    use super::super::client::ClientHost;
+    use super::super::machine::{AttemptEnd, Listing, MOST_REMEMBERED};
     use super::*;
+
+    #[test]
+    fn as_many_clients_as_are_remembered_fit_each_with_a_name_of_the_longest_kind() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = RecordFile::at(directory.path().join("apex-one.json"));
+        let at = |second: i64| jiff::Timestamp::new(1_772_366_400 + second, 123_456_789).expect("a time");
+        let mut repairs = Repairs::default();
+        repairs.note_leaf(Some(kagiban_crds::LeafSha256::new([7; 32])));
+        for number in 0..MOST_REMEMBERED {
+            let client: ClientHost = format!("{number:04}{}", "a".repeat(249)).parse().expect("a host name");
+            repairs.begin(&client, at(0));
+            repairs.end(&client, AttemptEnd::TimedOut, at(1));
+        }
+        for second in [2, 7200] {
+            let nobody = Listing { begun: at(second), names: [].into(), is_complete: true };
+            repairs.heed(&nobody, true, at(second));
+        }
+        file.write(&repairs).expect("written");
+        assert_eq!(file.read().expect("read"), repairs);
+    }
 
     #[test]
     fn what_was_tried_outlives_the_program_and_a_file_that_was_damaged_is_told() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kagiban_crds::host_api::{MAX_TOLD_CLIENTS, PowerState, RotationState};
 use kagiban_crds::{AgentName, HostName, LeafSha256};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -22,7 +22,7 @@ use crate::blocking::{self, Work};
 use crate::config::AgentConfig;
 use crate::platform::{self, FileLock, ProgramError};
 use crate::rotation::agent::{Agent, CLIENT_REPAIR_COMMAND};
-use crate::rotation::{self, Deliveries, Delivery, Hindrance, PowerGate};
+use crate::rotation::{self, CLIENT_REPAIRS, Deliveries, Delivery, Hindrance, PowerGate};
 use crate::snapshot::{
     AgentRotations, Board, HELD_FOR, Label, Pass, READING, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble,
 };
@@ -48,10 +48,9 @@ const COLUMN_UNKNOWN: &str =
 
 /// What of the programs' reasons is not told by a word of its own.
 const NOT_STARTED: &str = "not_started";
-const IN_USE: &str = "another kagiban-exporter repairs these clients, with the same state directory; stop one of them";
-
-/// Below the state directory.
-const RECORDS: &str = "client-repairs";
+const NOT_ENDED: &str = "as many programs as may run at once were killed and do not end, such as in a file system that hangs; end them, or start \
+                         this host anew";
+const IN_USE: &str = "another kagiban-exporter repairs these clients, or renews their server, with the same state directory; stop one of them";
 
 /// What the repairs of one agent's clients need.
 #[derive(Debug)]
@@ -93,6 +92,8 @@ pub struct Repairer {
     results: BTreeMap<&'static str, u64>,
     /// The newest list that counted.
     newest: Option<Newest>,
+    /// When the list was begun that was heeded last.
+    heeded: Option<Timestamp>,
     trouble: Option<Trouble>,
     rest: Rest,
     told: Option<RepairsSeen>,
@@ -113,8 +114,7 @@ struct Newest {
 
 /// As long as a program of a repair may be there no order to renew the server is taken, and no other exporter begins a client.
 #[derive(Debug)]
-struct Held {
-    #[expect(dead_code, reason = "it is held")]
+struct Kept {
     delivery: Delivery,
     #[expect(dead_code, reason = "it is held")]
     lock: Option<Arc<FileLock>>,
@@ -129,14 +129,14 @@ struct Rest {
 
 /// When a list was last asked for, and than which it was to be newer.
 #[derive(Debug, Default)]
-struct Asked(Option<(Timestamp, Instant)>);
+struct ListAsked(Option<(Timestamp, Instant)>);
 
 impl Repairer {
     /// Goes on from what an earlier run has written down.
     pub async fn open(setup: Setup) -> Self {
         let Setup { config, repair, state_directory, power, deliveries, host, board, rotates } = setup;
         let agent = config.name.clone();
-        let record = RecordFile::at(state_directory.join(RECORDS).join(format!("{agent}.json")));
+        let record = RecordFile::at(state_directory.join(CLIENT_REPAIRS).join(format!("{agent}.json")));
         let results = RepairResult::ALL.map(|result| (result.as_str(), 0)).into();
         let mut repairer = Self {
             source: SourceId::own(SourceKind::Clients, Label::new(agent.as_str())),
@@ -153,6 +153,7 @@ impl Repairer {
             rotates,
             results,
             newest: None,
+            heeded: None,
             trouble: None,
             rest: Rest::default(),
             told: None,
@@ -167,24 +168,12 @@ impl Repairer {
     pub async fn run(mut self, wakes: Wakes, stop: CancellationToken) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut heeded, mut asked) = (None, Asked::default());
+        let mut asked = ListAsked::default();
         let work = async {
             loop {
                 ticks.tick().await;
-                // While none could be made, nobody knows who lacks the certificate.
-                let Some(list) = self.listed() else {
-                    // What held repairs up may be over meanwhile, and is told anew by the next list.
-                    if self.lock.is_some() && self.told.is_some() {
-                        self.tell(None);
-                    }
-                    continue;
-                };
-                if let Err(trouble) = self.be_alone().await {
-                    self.tell(Some(trouble));
-                    continue;
-                }
-                if heeded != Some(list.begun) {
-                    heeded = Some(list.begun);
+                let Some(list) = self.list_to_go_by().await else { continue };
+                if self.heeded != Some(list.begun) {
                     self.heed(&list, Timestamp::now()).await;
                 }
                 self.round(&list).await;
@@ -197,23 +186,43 @@ impl Repairer {
         self.see_all_gone().await;
     }
 
+    /// The newest list, where this program is the one that repairs by it.
+    async fn list_to_go_by(&mut self) -> Option<Arc<Listing>> {
+        if self.is_withdrawn() {
+            self.withdraw();
+            return None;
+        }
+        let was_alone = self.lock.is_some();
+        if let Err(trouble) = self.be_alone().await {
+            self.tell(Some(trouble));
+            return None;
+        }
+        if !was_alone {
+            self.tell(None);
+        }
+        let list = self.listed();
+        // While none could be made nobody knows who lacks the certificate. What held repairs up may be over meanwhile, and is told anew by
+        // the next list.
+        if list.is_none() && self.rest.is_over(Instant::now()) {
+            self.tell(None);
+        }
+        list
+    }
+
     /// Takes the lock, where it is not held yet, and goes on from what whoever had it before has written down.
     async fn be_alone(&mut self) -> Result<(), Trouble> {
         if self.lock.is_some() {
             return Ok(());
         }
-        let file = self.record.clone();
-        let take = move || file.lock().map(|lock| lock.map(|lock| (lock, file.read())));
+        let (file, deliveries, agent) = (self.record.clone(), self.deliveries.clone(), self.agent.clone());
+        let take = move || deliveries.lock(&agent).map(|lock| lock.map(|lock| (lock, file.read())));
         let taken = blocking::run(Work::State, Instant::now() + RECORD_WITHIN, take).await;
         let failed = |why: &dyn std::fmt::Display| {
             Trouble::new("record", format!("the lock beside {}: {why}", self.record.path().display()))
         };
         let (lock, read) = match taken {
             Ok(Ok(Some(taken))) => taken,
-            Ok(Ok(None)) => {
-                self.deliveries.note_elsewhere(&self.agent);
-                return Err(Trouble::new("in_use", IN_USE));
-            }
+            Ok(Ok(None)) => return Err(Trouble::new("in_use", IN_USE)),
             Ok(Err(error)) => return Err(failed(&error)),
             Err(blocked) => return Err(failed(&blocked)),
         };
@@ -237,7 +246,7 @@ impl Repairer {
                 Repairs::default()
             }
         };
-        self.lock = Some(Arc::new(lock));
+        self.lock = Some(lock);
         Ok(())
     }
 
@@ -246,10 +255,17 @@ impl Repairer {
         let until = Instant::now() + END_OF_KILLED;
         for slot in 1..=self.repair.concurrent {
             let left = until.saturating_duration_since(Instant::now());
-            if !platform::is_gone(&asked(&self.agent, slot), left).await {
+            if !platform::is_gone(&counted_as(&self.agent, slot), left).await {
                 warn!(agent = %self.agent, "a program that repairs a client was killed and does not end: a file system hangs");
             }
         }
+    }
+
+    /// Whether the configuration in force has no `clients.repair`, by which the newest list was made.
+    fn is_withdrawn(&self) -> bool {
+        let is_for_repair =
+            |snapshot: &Snapshot| Some(snapshot.sources.get(&self.source)?.pass.as_ref()?.clients()?.is_for_repair);
+        self.board.read(is_for_repair) == Some(false)
     }
 
     /// The newest list, as long as it counts. It is taken apart once.
@@ -259,10 +275,6 @@ impl Repairer {
             let counts = snapshot.lacking(pass.clients()?).is_some();
             Some((pass, counts))
         })?;
-        if !pass.clients()?.is_for_repair {
-            self.withdraw();
-            return None;
-        }
         if !counts {
             return None;
         }
@@ -274,13 +286,13 @@ impl Repairer {
 
     /// No other look at the clients has ended since.
     fn is_newest(&self, list: &Listing) -> bool {
-        let begun_at = |snapshot: &Snapshot| Some(begun(snapshot.sources.get(&self.source)?.pass.as_deref()?));
+        let begun_at = |snapshot: &Snapshot| Some(snapshot.sources.get(&self.source)?.pass.as_deref()?.begun());
         self.board.read(begun_at) == Some(list.begun)
     }
 
     /// The configuration in force has no `clients.repair` any more, which the one of the start had: nobody is repaired, and nobody stays.
     fn withdraw(&mut self) {
-        // Another program may have it.
+        // Another program may have it, once none of ours is left.
         self.lock = None;
         if self.told.take().is_some() {
             info!(agent = %self.agent, "clients.repair is not in the configuration any more: no further client is repaired");
@@ -291,10 +303,12 @@ impl Repairer {
     /// Takes what a list says of the attempts before it.
     async fn heed(&mut self, list: &Listing, now: Timestamp) {
         let before = self.repairs.clone();
-        if self.repairs.note_leaf(self.leaf().await) {
+        self.heeded = Some(list.begun);
+        let leaf = self.leaf().await;
+        if self.repairs.note_leaf(leaf) {
             info!(agent = %self.agent, "the server has another certificate than was known of: its clients are begun anew");
         }
-        for (result, count) in self.repairs.heed(list, now) {
+        for (result, count) in self.repairs.heed(list, leaf.is_some(), now) {
             *self.results.entry(result.as_str()).or_default() += count;
             info!(agent = %self.agent, clients = count, result = result.as_str(), "the list says what came of earlier repairs");
         }
@@ -332,7 +346,11 @@ impl Repairer {
             return;
         }
         let mut running = FuturesUnordered::new();
-        let mut free: BTreeSet<usize> = (1..=self.repair.concurrent).collect();
+        let mut free = self.free_slots().await;
+        if free.is_empty() {
+            self.tell(Some(Trouble::new("not_ended", NOT_ENDED)));
+            return;
+        }
         // What forbids it may pass at any time; what is broken is not tried over and over.
         let (mut forbidden, mut broken, mut has_run) = (None, None, false);
         loop {
@@ -355,14 +373,16 @@ impl Repairer {
                         }
                         free.remove(&slot);
                         let (agent, repair) = (self.agent.clone(), Arc::clone(&self.repair));
-                        let held = Held { delivery, lock: self.lock.clone() };
-                        running.push(repaired(agent, slot, repair, client, before, held));
+                        let kept = Kept { delivery, lock: self.lock.clone() };
+                        running.push(repaired(agent, slot, repair, client, before, kept));
                     }
                     Err(why) => broken = Some(why),
                 }
             }
-            let Some((slot, client, before, ended)) = running.next().await else { break };
-            free.insert(slot);
+            let Some(Attempt { slot, client, before, ended, is_gone }) = running.next().await else { break };
+            if is_gone {
+                free.insert(slot);
+            }
             match ended {
                 Ok(how) => {
                     has_run = true;
@@ -386,10 +406,21 @@ impl Repairer {
         self.tell(broken.or(forbidden));
     }
 
+    /// Those in which nothing runs: what was killed and does not end keeps its own.
+    async fn free_slots(&self) -> BTreeSet<usize> {
+        let mut free = BTreeSet::new();
+        for slot in 1..=self.repair.concurrent {
+            if platform::is_gone(&counted_as(&self.agent, slot), Duration::ZERO).await {
+                free.insert(slot);
+            }
+        }
+        free
+    }
+
     /// Looks at the program, and writes down that a client is begun.
     async fn begin(&mut self, client: &ClientHost, slot: usize) -> Result<Option<Tried>, Trouble> {
-        let asked = asked(&self.agent, slot);
-        unexposed(CLIENT_REPAIR_COMMAND, &asked, self.repair.command()).await?;
+        let name = counted_as(&self.agent, slot);
+        unexposed(CLIENT_REPAIR_COMMAND, &name, self.repair.command()).await?;
         let before = self.repairs.begin(client, Timestamp::now());
         if let Err(trouble) = self.save().await {
             self.repairs.take_back(client, before);
@@ -447,6 +478,7 @@ impl Repairer {
             results: self.results.clone(),
             not_repaired,
             never_tried: is_known.then_some(never_tried),
+            list: self.heeded,
             names: staying.into_iter().take(MAX_TOLD_CLIENTS).collect(),
             trouble: trouble.clone(),
         };
@@ -486,22 +518,24 @@ fn check_rotations(rotations: Option<&AgentRotations>) -> Result<(), Trouble> {
     }
 }
 
-impl Held {
-    /// What was killed and does not end holds up no other client, and is held for as long as it is there.
-    async fn until_gone(self, asked: String, patience: Duration) {
-        if platform::is_gone(&asked, patience).await {
-            return;
+impl Kept {
+    /// Whether the program is gone. One that was killed and does not end holds up no other client, and is held for as long as it is there.
+    async fn until_gone(mut self, name: String, patience: Duration) -> bool {
+        if platform::is_gone(&name, patience).await {
+            return true;
         }
         warn!(
-            program = asked,
+            program = name,
             "a program that repairs a client was killed and does not end: no order to renew the server is taken"
         );
+        self.delivery.note_left();
         tokio::spawn(async move {
-            while !platform::is_gone(&asked, Duration::ZERO).await {
+            while !platform::is_gone(&name, Duration::ZERO).await {
                 sleep(LOOK_EVERY).await;
             }
             drop(self);
         });
+        false
     }
 }
 
@@ -516,7 +550,7 @@ impl Rest {
     }
 }
 
-impl Asked {
+impl ListAsked {
     /// Whether a list is asked for now.
     fn ask(&mut self, wanted: WantedFor, newer_than: Timestamp, now: Instant) -> bool {
         let is_early = self.0.is_some_and(|(than, at)| {
@@ -541,7 +575,7 @@ impl Newest {
             }
         }
         let (unnamed, is_column_unknown) = (lacking.nameless, lacking.is_column_unknown);
-        let list = Arc::new(Listing { begun: begun(&pass), names, is_complete: lacking.is_complete });
+        let list = Arc::new(Listing { begun: pass.begun(), names, is_complete: lacking.is_complete });
         Some(Self { pass, list, nameless, unnamed, is_column_unknown })
     }
 }
@@ -550,15 +584,20 @@ fn rotated() -> Trouble {
     Trouble::new("rotation_in_progress", "a rotation of this agent is on its way")
 }
 
-/// Before the program was begun that has made it: who was repaired since may be in it.
-fn begun(pass: &Pass) -> Timestamp {
-    pass.ended - SignedDuration::try_from(pass.took).unwrap_or(SignedDuration::ZERO)
-}
-
 /// What the commands of one of those that run at once are counted under. No name of an agent has a space: programs that hang take nothing
 /// from what starts the service, nor from the list, nor from each other. On Windows also one that runs counts.
-fn asked(agent: &AgentName, slot: usize) -> String {
+fn counted_as(agent: &AgentName, slot: usize) -> String {
     format!("{agent} client {slot}")
+}
+
+/// What came of one client's program.
+struct Attempt {
+    slot: usize,
+    client: ClientHost,
+    /// What was known of it before.
+    before: Option<Tried>,
+    ended: Result<AttemptEnd, Trouble>,
+    is_gone: bool,
 }
 
 /// One client, for as long as its program takes. What would be left of that when nobody waits any more is killed.
@@ -568,11 +607,11 @@ async fn repaired(
     repair: Arc<ClientRepair>,
     client: ClientHost,
     before: Option<Tried>,
-    held: Held,
-) -> (usize, ClientHost, Option<Tried>, Result<AttemptEnd, Trouble>) {
-    let asked = asked(&agent, slot);
-    let ran = platform::run_while_awaited(&asked, &repair.for_client(&client), repair.deadline).await;
-    held.until_gone(asked, END_OF_KILLED).await;
+    kept: Kept,
+) -> Attempt {
+    let name = counted_as(&agent, slot);
+    let ran = platform::run_while_awaited(&name, &repair.for_client(&client), repair.deadline).await;
+    let is_gone = kept.until_gone(name, END_OF_KILLED).await;
     let ended = match ran {
         Ok(()) => {
             info!(%agent, %client, "the program that repairs a client has ended well; the next list says what came of it");
@@ -594,7 +633,7 @@ async fn repaired(
             }
         }
     };
-    (slot, client, before, ended)
+    Attempt { slot, client, before, ended, is_gone }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ mod upkeep;
 mod worker;
 mod workers;
 
-pub use deliveries::{Deliveries, Delivery, Hindrance};
+pub use deliveries::{CLIENT_REPAIRS, Deliveries, Delivery, Hindrance};
 pub use host::{Host, Speaker};
 pub use journal::{JournalError, Record, Rotation};
 pub use leaf_file::{LeafFile, LeafFileError};

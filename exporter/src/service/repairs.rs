@@ -36,7 +36,7 @@ pub(super) fn setups(
             repair,
             state_directory: config.state_directory(),
             power: PowerGate::new(&config.power).watching(Arc::clone(board)),
-            deliveries: orders.cloned().unwrap_or_default(),
+            deliveries: orders.cloned().unwrap_or_else(|| Deliveries::in_state(&config.state_directory())),
             host: host.clone(),
             board: Arc::clone(board),
             rotates: orders.is_some(),

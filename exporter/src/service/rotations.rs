@@ -106,7 +106,7 @@ impl Rotations {
     pub fn start(setup: Setup, board: Arc<Board>, stop: CancellationToken) -> Self {
         let finish = CancellationToken::new();
         let (publish, phase) = watch::channel(Readiness::Opening);
-        let deliveries = Deliveries::default();
+        let deliveries = Deliveries::in_state(&setup.state_directory);
         let task = tokio::spawn(run(setup, board, deliveries.clone(), finish.clone(), stop.clone(), publish));
         Self { finish, stop, phase, deliveries, task }
     }

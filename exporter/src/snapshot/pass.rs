@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kagiban_keystore::{Certificate, Fault};
 
 use super::{
@@ -320,6 +320,11 @@ impl Served {
 }
 
 impl Pass {
+    /// When the look was begun.
+    pub fn begun(&self) -> Timestamp {
+        self.ended - SignedDuration::try_from(self.took).unwrap_or(SignedDuration::ZERO)
+    }
+
     /// The same, with what outlives a look: when the agent was last seen to work, and its clients were last listed.
     pub(super) fn following(mut self, before: Option<&Self>) -> Self {
         // The later look counts, by whatever clock.

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use kagiban_crds::host_api::{ClientsReport, Failure};
+use jiff::Timestamp;
+use kagiban_crds::host_api::{ClientsReport, Failure, RENEWED};
 
-use super::{Label, Snapshot, SourceId, SourceKind, Trouble};
+use super::{Label, Pass, Snapshot, SourceId, SourceKind, Trouble};
 
 /// Why a list that came does not count.
-const RENEWED: &str = "a rotation of the server is on its way or has ended since; they are listed anew after it";
+const RENEWED_SINCE: &str = "a rotation of the server is on its way or has ended since; they are listed anew after it";
 
 /// Every reason that further clients may be kept from being repaired for.
-pub const HELD_FOR: [&str; 16] = [
+pub const HELD_FOR: [&str; 17] = [
     "busy",
     "exposed",
     "frozen",
     "in_use",
     "names_unknown",
+    "not_ended",
     "not_runnable",
     "not_started",
     "on_battery",
@@ -39,6 +41,8 @@ pub struct RepairsSeen {
     pub not_repaired: Option<usize>,
     /// Those of them that none can be made on, and none ever was.
     pub never_tried: Option<usize>,
+    /// When the list was begun that those go by.
+    pub list: Option<Timestamp>,
     /// The first of them, in order.
     pub names: Vec<Label>,
     /// What keeps further clients from being repaired now, by a reason of [`HELD_FOR`].
@@ -50,22 +54,25 @@ impl Snapshot {
     pub fn clients_report(&self, agent: &Label) -> Option<ClientsReport> {
         let listing = self.sources.get(&SourceId::own(SourceKind::Clients, agent.clone()))?;
         let repairs = self.repairs.get(agent);
-        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let names = repairs.map(|seen| seen.names.iter().map(ToString::to_string).collect());
         let pass = listing.pass.as_deref();
-        let seen = pass.and_then(|pass| pass.clients());
+        let seen = pass.and_then(Pass::clients);
+        let lacking = seen.and_then(|seen| self.lacking(seen));
+        // Of a list that the repairs have not heeded yet, those that stayed by the one before say nothing.
+        let is_heeded = |seen: &&RepairsSeen| lacking.is_none() || seen.list == pass.map(Pass::begun);
+        let staying = repairs.filter(is_heeded);
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let names = staying.map(|seen| seen.names.iter().map(ToString::to_string).collect());
         let failure = pass.and_then(|pass| pass.trouble.as_ref());
         let told = |why: &Trouble| Failure { reason: why.reason.to_owned(), message: why.message.to_string() };
         let failure = failure.map(told);
-        let lacking = seen.and_then(|seen| self.lacking(seen));
         let is_old = lacking.is_none() && seen.is_some_and(|seen| seen.lacking.is_some());
-        let renewed = || Failure { reason: "renewed".to_owned(), message: RENEWED.to_owned() };
+        let renewed = || Failure { reason: RENEWED.to_owned(), message: RENEWED_SINCE.to_owned() };
         Some(ClientsReport {
             listed: lacking.map(|lacking| count(lacking.count)),
             listed_at: seen.and_then(|seen| seen.listed_at),
-            not_repaired: repairs.and_then(|seen| seen.not_repaired).map(count),
+            not_repaired: staying.and_then(|seen| seen.not_repaired).map(count),
             names: names.unwrap_or_default(),
-            never_tried: repairs.and_then(|seen| seen.never_tried).map(count),
+            never_tried: staying.and_then(|seen| seen.never_tried).map(count),
             held: repairs.and_then(|seen| seen.trouble.as_ref()).map(told),
             failure: failure.or_else(|| is_old.then(renewed)),
         })
@@ -76,12 +83,11 @@ impl Snapshot {
 mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
     use kagiban_agents::Product;
     use kagiban_crds::host_api::RotationState;
 
     use super::*;
-    use crate::snapshot::{Board, ClientsSeen, LackingClients, Observation, Pass, RotationSeen};
+    use crate::snapshot::{Board, ClientsSeen, LackingClients, Observation, RotationSeen};
 
     const AT: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -105,8 +111,15 @@ mod tests {
         publish(Some(LackingClients { count: 7, ..LackingClients::default() }), None);
         assert_eq!((report().listed, report().listed_at, report().not_repaired), (Some(7), Some(AT), None));
         assert_eq!((report().never_tried, report().held), (None, None), "nobody repairs them");
-        let seen = RepairsSeen { not_repaired: Some(2), names: vec![Label::new("PC-01")], ..RepairsSeen::default() };
-        board.note_repairs(&agent, RepairsSeen { never_tried: Some(1), ..seen.clone() });
+        let names = vec![Label::new("PC-01")];
+        let seen = RepairsSeen { not_repaired: Some(2), never_tried: Some(1), names, ..RepairsSeen::default() };
+        // By the list before, which the new one has taken the place of.
+        for list in [None, Some(AT - Duration::from_secs(1))] {
+            board.note_repairs(&agent, RepairsSeen { list, ..seen.clone() });
+            assert_eq!((report().listed, report().not_repaired, report().never_tried), (Some(7), None, None));
+            assert_eq!(report().names, [""; 0]);
+        }
+        board.note_repairs(&agent, RepairsSeen { list: Some(AT), ..seen });
         assert_eq!((report().not_repaired, report().names), (Some(2), vec!["PC-01".to_owned()]));
         assert_eq!((report().never_tried, report().held), (Some(1), None));
         let trouble = Some(Trouble::new("in_use", "another one has them"));

@@ -26,7 +26,7 @@ fn attempt(repairs: &mut Repairs, name: &str, second: i64, how: AttemptEnd) {
 }
 
 fn heed(repairs: &mut Repairs, second: i64, names: &[&str]) -> BTreeMap<RepairResult, u64> {
-    repairs.heed(&list(second, names), at(second))
+    repairs.heed(&list(second, names), true, at(second))
 }
 
 fn due(repairs: &Repairs, list: &Listing, second: i64) -> Vec<String> {
@@ -54,14 +54,14 @@ fn only_a_list_that_was_made_after_it_says_what_came_of_an_attempt() {
         assert_eq!(repairs.wants_list(at(begun), at(now)), wanted, "{begun} {now}");
     }
     // Begun while they were repaired: it may have looked at them before that.
-    assert_eq!(repairs.heed(&list(11, &[]), at(20)), BTreeMap::new());
+    assert_eq!(repairs.heed(&list(11, &[]), true, at(20)), BTreeMap::new());
     // Both have done their work, say their programs.
-    assert_eq!(repairs.heed(&list(12, &["b"]), at(20)), BTreeMap::new(), "it is thought repaired");
+    assert_eq!(repairs.heed(&list(12, &["b"]), true, at(20)), BTreeMap::new(), "it is thought repaired");
     assert_eq!(due(&repairs, &list(12, &["a", "b"]), 20), [""; 0], "neither is begun before its pause is over");
-    let results = repairs.heed(&list(10 + HOUR, &["b"]), at(10 + HOUR));
+    let results = repairs.heed(&list(10 + HOUR, &["b"]), true, at(10 + HOUR));
     assert_eq!(results, BTreeMap::from([(RepairResult::Repaired, 1), (RepairResult::StillListed, 1)]));
     assert_eq!(due(&repairs, &list(10 + HOUR, &["b"]), 10 + HOUR), ["b"]);
-    assert_eq!(repairs.heed(&list(11 + HOUR, &["b"]), at(11 + HOUR)), BTreeMap::new(), "each is counted once");
+    assert_eq!(repairs.heed(&list(11 + HOUR, &["b"]), true, at(11 + HOUR)), BTreeMap::new(), "each is counted once");
 }
 
 /// It is off for the night, as most are.
@@ -72,7 +72,7 @@ fn a_client_that_is_off_uses_up_its_attempts_in_hours_then_stays_and_is_tried_on
     for minute in 0..(4 * 24 * 60) {
         let second = minute * 60;
         let off = list(second, &["off"]);
-        repairs.heed(&off, at(second));
+        repairs.heed(&off, true, at(second));
         if due(&repairs, &off, second) == ["off"] {
             begun.push(minute);
             attempt(&mut repairs, "off", second, AttemptEnd::Failed);
@@ -111,10 +111,64 @@ fn a_client_whose_program_did_not_end_well_is_repaired_by_no_list() {
             repairs.end(&client("a"), how, at(1));
         }
         for hour in 1..12 {
-            assert_eq!(repairs.heed(&list(hour * HOUR, &[]), at(hour * HOUR)), BTreeMap::new(), "{how:?} {hour}");
+            assert_eq!(repairs.heed(&list(hour * HOUR, &[]), true, at(hour * HOUR)), BTreeMap::new(), "{how:?} {hour}");
         }
         assert_eq!(repairs.tried[&client("a")].attempts, 1);
     }
+}
+
+/// A program that does nothing and says that it has done its work, on a client that is off each night.
+#[test]
+fn a_client_that_is_listed_again_has_its_attempts_still_however_their_programs_ended() {
+    let mut repairs = Repairs::default();
+    for hour in [0, 1, 3] {
+        heed(&mut repairs, hour * HOUR, &["a"]);
+        assert_eq!(due(&repairs, &list(hour * HOUR, &["a"]), hour * HOUR), ["a"], "{hour}");
+        attempt(&mut repairs, "a", hour * HOUR, AttemptEnd::Done);
+    }
+    heed(&mut repairs, 7 * HOUR, &["a"]);
+    assert_eq!(staying(&repairs), ["a"]);
+    for hour in [8, 9] {
+        assert_eq!(heed(&mut repairs, hour * HOUR, &[]), BTreeMap::new(), "what came of them was told");
+    }
+    assert!(staying(&repairs).is_empty());
+    heed(&mut repairs, 17 * HOUR, &["a"]);
+    assert_eq!(staying(&repairs), ["a"], "at once");
+    // Nor is one begun anew that was taken for repaired.
+    attempt(&mut repairs, "b", 18 * HOUR, AttemptEnd::Done);
+    heed(&mut repairs, 18 * HOUR + 60, &["a"]);
+    assert_eq!(heed(&mut repairs, 19 * HOUR, &["a"]), BTreeMap::from([(RepairResult::Repaired, 1)]));
+    for hour in 20..40 {
+        assert_eq!(heed(&mut repairs, hour * HOUR, &["a"]), BTreeMap::new(), "once");
+    }
+    assert_eq!(heed(&mut repairs, 41 * HOUR, &["a", "b"]), BTreeMap::new());
+    assert_eq!(due(&repairs, &list(41 * HOUR, &["b"]), 41 * HOUR), ["b"]);
+    assert_eq!(repairs.begin(&client("b"), at(41 * HOUR)).map(|before| before.attempts), Some(1));
+}
+
+/// The list may be of the certificate before, or of the one after.
+#[test]
+fn nobody_is_repaired_by_a_list_with_which_the_certificate_of_the_server_was_not_seen() {
+    let mut repairs = Repairs::default();
+    attempt(&mut repairs, "a", 0, AttemptEnd::Done);
+    for hour in 1..4 {
+        assert_eq!(repairs.heed(&list(hour * HOUR, &[]), false, at(hour * HOUR)), BTreeMap::new(), "{hour}");
+    }
+    assert_eq!(heed(&mut repairs, 4 * HOUR, &[]), BTreeMap::from([(RepairResult::Repaired, 1)]));
+}
+
+#[test]
+fn one_list_that_does_not_name_everybody_forgets_nobody_whom_others_have_left_out() {
+    let mut repairs = Repairs::default();
+    for second in [0, 3 * HOUR] {
+        attempt(&mut repairs, "a", second, AttemptEnd::Failed);
+    }
+    for hour in [4, 5] {
+        heed(&mut repairs, hour * HOUR, &[]);
+    }
+    let day = 24 * HOUR;
+    repairs.heed(&Listing { is_complete: false, ..list(4 * day, &["x"]) }, true, at(4 * day));
+    assert_eq!(repairs.tried[&client("a")].attempts, 2);
 }
 
 /// The server was renewed between the two lists that leave a client out, or after the last attempt on one that stays.
@@ -127,7 +181,7 @@ fn what_was_tried_under_another_certificate_says_nothing_of_the_one_that_the_ser
     for attempted in 0..3 {
         attempt(&mut repairs, "stays", attempted * HOUR, AttemptEnd::Failed);
     }
-    repairs.heed(&list(8 * HOUR, &["stays"]), at(8 * HOUR));
+    repairs.heed(&list(8 * HOUR, &["stays"]), true, at(8 * HOUR));
     assert_eq!(staying(&repairs), ["stays"]);
     let known = repairs.clone();
     for same in [None, old] {
@@ -135,7 +189,7 @@ fn what_was_tried_under_another_certificate_says_nothing_of_the_one_that_the_ser
         assert_eq!(repairs, known, "{same:?}");
     }
     repairs.note_leaf(new);
-    assert_eq!(repairs.heed(&list(9 * HOUR, &["stays"]), at(9 * HOUR)), BTreeMap::new(), "it has the old one");
+    assert_eq!(repairs.heed(&list(9 * HOUR, &["stays"]), true, at(9 * HOUR)), BTreeMap::new(), "it has the old one");
     assert_eq!(staying(&repairs), [""; 0]);
     assert_eq!(due(&repairs, &list(9 * HOUR, &["stays", "given"]), 9 * HOUR), ["given", "stays"]);
     // Of which certificate it was is not known.
@@ -154,7 +208,7 @@ fn those_that_no_list_has_any_more_make_room_for_those_that_one_has() {
     }
     assert_eq!(due(&repairs, &list(HOUR, &["new"]), HOUR), [""; 0]);
     for hour in [1, 2] {
-        repairs.heed(&list(hour * HOUR, &["new"]), at(hour * HOUR));
+        repairs.heed(&list(hour * HOUR, &["new"]), true, at(hour * HOUR));
     }
     assert_eq!(due(&repairs, &list(2 * HOUR, &["new"]), 2 * HOUR), ["new"]);
     repairs.begin(&client("new"), at(2 * HOUR));
@@ -184,20 +238,20 @@ fn a_client_that_one_list_leaves_out_and_the_next_one_names_was_not_repaired() {
     let known = repairs.clone();
     // As often as a list is made within that while.
     for second in [HOUR + 60, HOUR + 120, HOUR + 19 * 60] {
-        assert_eq!(repairs.heed(&list(second, &["b"]), at(second)), BTreeMap::new(), "{second}");
+        assert_eq!(repairs.heed(&list(second, &["b"]), true, at(second)), BTreeMap::new(), "{second}");
         assert_eq!(due(&repairs, &list(second, &[]), second), [""; 0]);
     }
     let incomplete = Listing { is_complete: false, ..list(3 * HOUR, &["b"]) };
-    assert_eq!(repairs.heed(&incomplete, at(3 * HOUR)), BTreeMap::new(), "it does not name everybody");
+    assert_eq!(repairs.heed(&incomplete, true, at(3 * HOUR)), BTreeMap::new(), "it does not name everybody");
     let back = list(3 * HOUR + 60, &["a"]);
-    assert_eq!(repairs.heed(&back, at(3 * HOUR + 60)), BTreeMap::from([(RepairResult::Failed, 1)]));
+    assert_eq!(repairs.heed(&back, true, at(3 * HOUR + 60)), BTreeMap::from([(RepairResult::Failed, 1)]));
     assert_eq!(repairs.tried[&client("a")].attempts, known.tried[&client("a")].attempts);
     assert_eq!(due(&repairs, &back, 3 * HOUR + 60), ["a"]);
     // And the same from the beginning: it takes two again.
     attempt(&mut repairs, "a", 4 * HOUR, AttemptEnd::Done);
-    assert_eq!(repairs.heed(&list(5 * HOUR, &[]), at(5 * HOUR)), BTreeMap::new());
-    assert_eq!(repairs.heed(&list(6 * HOUR, &[]), at(6 * HOUR)), BTreeMap::from([(RepairResult::Repaired, 1)]));
-    assert_eq!(repairs, Repairs::default());
+    assert_eq!(repairs.heed(&list(5 * HOUR, &[]), true, at(5 * HOUR)), BTreeMap::new());
+    assert_eq!(repairs.heed(&list(6 * HOUR, &[]), true, at(6 * HOUR)), BTreeMap::from([(RepairResult::Repaired, 1)]));
+    assert!(repairs.tried[&client("a")].counted);
 }
 
 /// The server's program writes what a computer calls itself.
@@ -205,7 +259,7 @@ fn a_client_that_one_list_leaves_out_and_the_next_one_names_was_not_repaired() {
 fn a_client_that_is_written_in_capital_letters_once_is_the_same_and_is_told_as_it_was_begun() {
     let mut repairs = Repairs::default();
     attempt(&mut repairs, "PC-01", 0, AttemptEnd::Failed);
-    repairs.heed(&list(HOUR, &["pc-01"]), at(HOUR));
+    repairs.heed(&list(HOUR, &["pc-01"]), true, at(HOUR));
     assert_eq!(due(&repairs, &list(HOUR, &["pc-01"]), HOUR), ["pc-01"]);
     attempt(&mut repairs, "pc-01", HOUR, AttemptEnd::Failed);
     let tried: Vec<_> = repairs.tried.iter().map(|(client, tried)| (client.as_str(), tried.attempts)).collect();
@@ -218,9 +272,9 @@ fn a_client_that_a_shortened_list_does_not_name_is_not_taken_for_repaired() {
     let mut repairs = Repairs::default();
     attempt(&mut repairs, "a", 0, AttemptEnd::Done);
     let shortened = |begun| Listing { is_complete: false, ..list(begun, &["b"]) };
-    assert_eq!(repairs.heed(&shortened(10), at(10)), BTreeMap::new());
+    assert_eq!(repairs.heed(&shortened(10), true, at(10)), BTreeMap::new());
     assert!(!repairs.tried.is_empty());
-    repairs.heed(&shortened(49 * HOUR), at(49 * HOUR));
+    repairs.heed(&shortened(49 * HOUR), true, at(49 * HOUR));
     assert!(repairs.tried.is_empty(), "it is not remembered for ever");
 }
 
@@ -229,9 +283,9 @@ fn a_clock_that_was_set_back_holds_up_a_client_for_no_longer_than_a_pause() {
     let mut repairs = Repairs::default();
     attempt(&mut repairs, "a", 100 * 24 * HOUR, AttemptEnd::Failed);
     let now = HOUR;
-    repairs.heed(&list(now, &["a"]), at(now));
+    repairs.heed(&list(now, &["a"]), true, at(now));
     let later = list(now + HOUR, &["a"]);
-    assert_eq!(repairs.heed(&later, at(now + HOUR)), BTreeMap::from([(RepairResult::Failed, 1)]));
+    assert_eq!(repairs.heed(&later, true, at(now + HOUR)), BTreeMap::from([(RepairResult::Failed, 1)]));
     assert_eq!(due(&repairs, &later, now + HOUR), ["a"]);
 }
 
@@ -305,7 +359,7 @@ proptest! {
             if listed.as_ref().is_none_or(is_wanted) {
                 let names = (0..kinds.len()).filter(|index| gone_at[*index].is_none_or(|gone| gone > minute)).map(name);
                 let made = Listing { begun: now, names: names.collect(), is_complete: true };
-                for (result, count) in repairs.heed(&made, now) {
+                for (result, count) in repairs.heed(&made, true, now) {
                     *results.entry(result).or_default() += count;
                 }
                 listed = Some(made);

@@ -1,10 +1,11 @@
+use jiff::SignedDuration;
 use kagiban_agents::Product;
 
 use super::*;
 use crate::config::PowerConfig;
 use crate::platform::testing::TRUE;
 use crate::snapshot::{ClientName, ClientsSeen, LackingClients, Observation, RotationSeen};
-use crate::sources::clients::asked as list_asked;
+use crate::sources::clients::counted_as as list_counted_as;
 
 /// The server's certificate.
 const LEAF: &str = "OfcNTCer.dat";
@@ -23,9 +24,9 @@ async fn repairer(root: &std::path::Path, rotates: bool) -> Repairer {
     Repairer::open(Setup {
         config,
         repair: ClientRepair::of(&repair, None).expect("a repair"),
+        deliveries: Deliveries::in_state(&state_directory),
         state_directory,
         power,
-        deliveries: Deliveries::default(),
         host: "apex-01.example.com".parse().expect("a host name"),
         board,
         rotates,
@@ -164,19 +165,56 @@ async fn an_order_and_another_exporter_wait_for_a_program_that_was_killed_and_do
     let root = tempfile::tempdir().expect("directory");
     let mut repairer = repairer(root.path(), false).await;
     let delivery = repairer.check_allowed().await.expect("nothing forbids it");
-    let held = Held { delivery, lock: repairer.lock.clone() };
+    let kept = Kept { delivery, lock: repairer.lock.clone() };
     let name = "a program that does not end";
     let left = platform::left(name);
     tokio::time::pause();
-    held.until_gone(name.to_owned(), Duration::ZERO).await;
+    assert!(!kept.until_gone(name.to_owned(), Duration::ZERO).await);
     repairer.withdraw();
     let (deliveries, agent) = (repairer.deliveries.clone(), repairer.agent.clone());
     deliveries.check(&agent).expect_err("it may be there");
-    assert!(repairer.record.lock().expect("a lock").is_none());
+    let elsewhere = Deliveries::in_state(&root.path().join("state"));
+    assert!(elsewhere.lock(&agent).expect("a lock").is_none());
+    // The configuration has them repaired again.
+    tokio::time::resume();
+    repairer.be_alone().await.expect("it is this program's own");
+    repairer.withdraw();
+    tokio::time::pause();
     drop(left);
     sleep(LOOK_EVERY * 2).await;
     deliveries.check(&agent).expect("it is not");
-    assert!(repairer.record.lock().expect("a lock").is_some());
+    assert!(elsewhere.lock(&agent).expect("a lock").is_some());
+}
+
+/// Each would leave another one behind.
+#[tokio::test]
+async fn nobody_is_begun_where_as_many_programs_as_may_run_do_not_end() {
+    let root = tempfile::tempdir().expect("directory");
+    let mut repairer = repairer(root.path(), false).await;
+    publish(&repairer, Timestamp::now(), &["PC-01"]);
+    let list = repairer.listed().expect("a list");
+    let mut left: Vec<_> =
+        (1..=repairer.repair.concurrent).map(|slot| platform::left(&counted_as(&repairer.agent, slot))).collect();
+    repairer.round(&list).await;
+    assert_eq!((trouble(&repairer), &repairer.repairs), (Some("not_ended"), &Repairs::default()));
+    left.pop();
+    repairer.round(&list).await;
+    assert_eq!(trouble(&repairer), Some("not_started"), "it was begun");
+}
+
+/// It goes by its own lists, and whoever had the lock is gone.
+#[tokio::test]
+async fn whoever_comes_after_another_exporter_says_nothing_of_it_any_more_before_a_list_has_come() {
+    let root = tempfile::tempdir().expect("directory");
+    let first = repairer(root.path(), false).await;
+    let mut second = repairer(root.path(), false).await;
+    assert!(second.list_to_go_by().await.is_none());
+    second.deliveries.check(&second.agent).expect_err("it may be giving them the certificate");
+    assert_eq!(trouble(&second), Some("in_use"));
+    drop(first);
+    assert!(second.list_to_go_by().await.is_none() && second.lock.is_some());
+    assert_eq!(trouble(&second), None);
+    second.deliveries.check(&second.agent).expect("it is this one");
 }
 
 /// The program would repair the server.
@@ -271,7 +309,7 @@ async fn a_pause_that_has_ended_holds_up_no_other_client() {
 
 #[test]
 fn pauses_that_end_have_a_list_made_every_ten_minutes_at_most_and_an_attempt_has_one_made_at_once() {
-    let (mut asked, start) = (Asked::default(), Instant::now());
+    let (mut asked, start) = (ListAsked::default(), Instant::now());
     for (minute, wanted, newer_than, is_asked) in [
         (0, WantedFor::Pause, 0, true),
         (1, WantedFor::Pause, 0, false),
@@ -294,7 +332,7 @@ fn pauses_that_end_have_a_list_made_every_ten_minutes_at_most_and_an_attempt_has
 #[test]
 fn each_of_those_that_run_at_once_is_counted_apart_and_so_is_the_list() {
     let agent: AgentName = "av".parse().expect("a name");
-    let names: BTreeSet<_> = (1..=8).map(|slot| asked(&agent, slot)).chain([list_asked(&agent)]).collect();
+    let names: BTreeSet<_> = (1..=8).map(|slot| counted_as(&agent, slot)).chain([list_counted_as(&agent)]).collect();
     assert_eq!(names.len(), 9);
     assert!(names.iter().all(|name| name != agent.as_str()));
 }
@@ -354,7 +392,9 @@ async fn nobody_is_repaired_by_a_list_of_before_a_rotation_nor_once_the_configur
     publish_lacking(&repairer, list(), true);
     assert!(repairer.listed().is_some() && told(&repairer).is_some());
     publish_lacking(&repairer, list(), false);
-    assert!(repairer.listed().is_none() && told(&repairer).is_none());
+    assert!(repairer.list_to_go_by().await.is_none() && told(&repairer).is_none() && repairer.lock.is_none());
+    publish_lacking(&repairer, list(), true);
+    assert!(repairer.list_to_go_by().await.is_some() && told(&repairer).is_some() && repairer.lock.is_some());
 }
 
 #[tokio::test]
