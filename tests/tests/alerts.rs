@@ -202,7 +202,7 @@ const CASES: &[Case] = &[
                 r#"kagiban_client_last_server_authentication_failure_timestamp_seconds{agent="a",client="PC-01"}"#,
                 "-172800x80",
             )],
-            // It may be the one that follows a renewal.
+            // It fires ten minutes later: until it has lasted an hour it may be the one that follows a renewal, and be the last.
             &[(
                 r#"kagiban_client_last_server_authentication_failure_timestamp_seconds{agent="a",client="PC-01"}"#,
                 "_x10 600x70",

@@ -93,7 +93,7 @@ const MOST_TOLD: usize = 1000;
 
 fn most<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let most = usize::deserialize(deserializer)?;
-    let told = || serde::de::Error::custom("must be 1000 at most; the others are counted");
+    let told = || serde::de::Error::custom("most must be 1000 at most; the others are counted");
     (most <= MOST_TOLD).then_some(most).ok_or_else(told)
 }
 

@@ -54,9 +54,11 @@ fn listed(seen: &ClientsSeen, lacking: &LackingClients) -> Item {
     let said = format!("{clients} without the server's certificate, by its own list: {}", named.join(", "));
     let unknown = "; it does not tell which column has their names: set clients.list.column";
     let said = if lacking.is_column_unknown { format!("{said}{unknown}") } else { said };
-    // Without their names nobody is repaired, and the sentence says what to set.
-    let is_repaired = seen.is_for_repair && !lacking.is_column_unknown;
-    let fix = if is_repaired { fix::REPAIRED_BY_ITSELF.to_owned() } else { fix::clients(seen.product) };
+    let fix = match (seen.is_for_repair, lacking.is_column_unknown) {
+        (true, true) => fix::COLUMN_UNKNOWN.to_owned(),
+        (true, false) => fix::REPAIRED_BY_ITSELF.to_owned(),
+        (false, _) => fix::clients(seen.product),
+    };
     item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
 }
 

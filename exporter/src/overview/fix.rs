@@ -50,11 +50,14 @@ pub(crate) fn clients(product: Product) -> String {
 }
 /// The same, where the configuration has them repaired.
 pub(crate) const REPAIRED_BY_ITSELF: &str = concat!(
-    "nothing at first: a running exporter gives it to them by itself, by clients.repair, on mains and beside no rotation of the agent; one that \
-     was tried is tried again an hour later, then after two, four and so on, and once a day in the end. One whose name is handed to no program \
+    "nothing at first: a running exporter gives it to them by itself, by clients.repair, on mains and beside no rotation of the agent, unless \
+     kagiban_clients_repair_held has a reason, which its page and its log tell in words; one that was tried is tried again an hour later, then after two, four and so on, and once a day in the end. One whose name is handed to no program \
      (none of a host, such as with kana, or one of this host) is given it by hand; see ",
     online!("docs/products/apex-one.md")
 );
+/// The same, where nobody knows their names.
+pub(crate) const COLUMN_UNKNOWN: &str =
+    concat!("set clients.list.column: without names none is repaired; see ", online!("docs/products/apex-one.md"));
 /// Clients stay without the certificate, whatever was tried.
 pub(crate) const NOT_REPAIRED: &str = concat!(
     "install the agent on them again, as the vendor's notice says; see ",

@@ -94,6 +94,13 @@ fn read(facts: &ProductFacts) -> Vec<String> {
         );
         lines.extend(usual(facts, "clients.list.command", clients.list));
     }
+    if facts.client_log.is_some() {
+        lines.push(
+            "logs in which its clients tell that they could not authenticate it, exported as CSV, where `clientLogs` stands in the host's \
+             configuration"
+                .to_owned(),
+        );
+    }
     match (facts.port, &facts.class) {
         // Where nobody knows of a port, the proof is in its own store
         (None, Class::Trigger(_)) if !facts.keystores.is_empty() => lines.push(

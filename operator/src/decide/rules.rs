@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kagiban_crds::Generation;
-use kagiban_crds::host_api::RotationState;
+use kagiban_crds::host_api::{RENEWED, RotationState};
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, Procedure, RotationStatus, RotationTrigger};
 
 use super::case::{Case, Verdict, is_deployed};
@@ -263,8 +263,14 @@ fn unreadable_request(case: &Case<'_>) -> Option<Verdict> {
     Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)))
 }
 
+/// After a renewal of a server its host has its clients listed anew, which takes a minute or some.
+const LIST_WAIT: Duration = Duration::from_mins(1);
+
 fn idle(case: &Case<'_>) -> Verdict {
-    let resync = later(case.now(), case.inputs.policy.resync);
+    let clients = case.report().and_then(|report| report.clients.as_ref());
+    let is_listed_anew = clients.and_then(|clients| clients.failure.as_ref()).is_some_and(|why| why.reason == RENEWED);
+    let longest = case.inputs.policy.resync;
+    let resync = later(case.now(), if is_listed_anew { longest.min(LIST_WAIT) } else { longest });
     let until = case.settled.renewal_time.map_or(resync, |renewal| renewal.min(resync));
     Verdict::clear(Step::Idle { until })
 }

@@ -1,6 +1,6 @@
 //! Whether a server's clients have its certificate, as conditions and events tell it.
 
-use kagiban_crds::host_api::ClientsReport;
+use kagiban_crds::host_api::{ClientsReport, RENEWED};
 
 use super::trigger::{made, self_renewing, serving};
 use super::*;
@@ -194,4 +194,20 @@ fn clients_that_stay_are_told_until_it_is_known_that_they_do_not() {
     }
     let status = decided(&resource, &with(&report, listed(2, &[])), now()).status;
     assert_eq!(told(&status).map(|(_, reason, _)| reason), Some("ClientsDiffer"), "none stays");
+}
+
+/// Until the next resync the page would say of a renewal that nobody knows whom it has reached.
+#[test]
+fn after_a_renewal_the_list_that_its_host_makes_then_is_waited_for_by_the_minute() {
+    let (resource, report) = server();
+    let renewed = Failure { reason: RENEWED.into(), message: "listed anew after it".into() };
+    let renewed = ClientsReport { failure: Some(renewed), ..ClientsReport::default() };
+    for (clients, minutes) in [(renewed, 1), (failed(), 5), (listed(1, &[]), 5)] {
+        let step = decided(&resource, &with(&report, clients.clone()), now()).step;
+        assert_eq!(
+            step,
+            Step::Idle { until: crate::decide::renewal::later(now(), Duration::from_mins(minutes)) },
+            "{clients:?}"
+        );
+    }
 }
