@@ -44,6 +44,16 @@ pub(super) fn is_mixed(bytes: &[u8]) -> bool {
     !is_utf_16(bytes) && std::str::from_utf8(bytes).is_err() && bytes.split(|byte| *byte == b'\n').any(is_japanese)
 }
 
+/// Whether bytes of this text are of no encoding that it could be in: what stands for them in the text is none of it.
+pub(super) fn is_damaged(bytes: &[u8], text: &str) -> bool {
+    text.contains('\0') || text.contains('\u{fffd}') && std::str::from_utf8(bytes).is_err()
+}
+
+/// Whether no encoding has all of these bytes.
+pub(super) fn is_of_no_encoding(bytes: &[u8]) -> bool {
+    TRIED.into_iter().all(|encoding| encoding.decode_without_bom_handling(bytes).1)
+}
+
 pub(super) fn is_utf_16(bytes: &[u8]) -> bool {
     bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")
 }

@@ -12,7 +12,7 @@ use crate::platform;
 use crate::snapshot::Sender;
 use crate::sources::heading::{client_in, is_machine, plain};
 use crate::sources::rows::{self, LastCell, Rows, is_blank};
-use crate::sources::text::{digest, is_garbled, narrowed};
+use crate::sources::text::{digest, is_damaged, is_mixed, narrowed};
 
 /// What a column with the time of an entry is called, as [`plain`] has it, the likeliest first. One of when the server got it is none.
 const TIMES: [&str; 12] = [
@@ -81,8 +81,8 @@ pub(super) enum LogFault {
     )]
     Wider,
     #[error(
-        "a cell has a line end and what divides the columns behind it: a quotation mark in a message may hide the rows up to the next one; export it \
-         with its quotation marks doubled"
+        "a row stands within a cell of another one: a quotation mark at the beginning of a cell hides the rows up to the next one; export it with \
+         its quotation marks doubled"
     )]
     Swallowed,
     #[error(
@@ -148,15 +148,20 @@ impl ClientLogReading {
 
     /// What a log tells, of which these bytes are all there is.
     pub(super) fn read(&self, bytes: &[u8]) -> ClientLog {
+        // What `copy` ends with where it has put exports together.
+        let bytes = bytes.strip_suffix(b"\x1a").unwrap_or(bytes);
         let text = platform::decoded(bytes);
         let (whole, rest) = text.split_at(text.rfind(['\n', '\r']).map_or(0, |end| end + 1));
         // Half a name may be that of another client.
         let mut fault = (!rest.trim().is_empty()).then_some(LogFault::CutShort);
         let unread = |why| ClientLog { failures: Vec::new(), fault: fault.or(Some(why)) };
-        if is_garbled(bytes, &text) {
+        // In the one encoding what is written in the other reads as names and words that nobody has.
+        let is_damaged = is_damaged(bytes, &text);
+        if is_mixed(bytes) && !is_damaged {
             return unread(LogFault::Garbled);
         }
         let Some(divided) = Rows::of(whole) else { return unread(LogFault::Undivided) };
+        fault = fault.or(is_damaged.then_some(LogFault::Garbled));
         // How many columns there are: as a heading has, or the first row with a time where they are told by numbers.
         let (mut columns, mut width) = (self.numbered(), None);
         let (mut failures, mut is_first, mut widest) = (Vec::new(), true, 0);
@@ -164,10 +169,7 @@ impl ClientLogReading {
             if is_blank(cells) {
                 return;
             }
-            let swallows = |cell: &&str| {
-                cell.split_once(['\n', '\r']).is_some_and(|(_, rest)| rest.contains(char::from(divided.separator)))
-            };
-            if cells.iter().any(swallows) {
+            if rows::hidden(cells, divided.separator).iter().any(|row| self.any_time(row).is_some()) {
                 fault = fault.or(Some(LogFault::Swallowed));
             }
             // Not before they are divided: a comma in full width is one of a message.
@@ -238,10 +240,15 @@ impl ClientLogReading {
         let machine = || words.iter().position(|word| is_machine(word));
         let of_time = || TIMES.iter().find_map(|time| words.iter().position(|word| word == time));
         let LogColumns { client, time, failure } = &self.columns;
+        // By numbers alone any row would be one.
+        let is_by_words = [client, time].into_iter().any(|column| !matches!(column, Some(ListColumn::Number(_))));
         let client = client.as_ref().map_or_else(machine, named)?;
         let time = time.as_ref().map_or_else(of_time, named)?;
-        let failure = failure.as_ref().map(|column| named(column).ok_or(LogFault::NoHeading)).transpose();
-        Some(failure.map(|failure| Columns { client, time, failure }))
+        match failure.as_ref().map(named) {
+            None => Some(Ok(Columns { client, time, failure: None })),
+            Some(Some(failure)) => Some(Ok(Columns { client, time, failure: Some(failure) })),
+            Some(None) => is_by_words.then_some(Err(LogFault::NoHeading)),
+        }
     }
 
     fn is_failure(&self, columns: Columns, cells: &[&str]) -> bool {
@@ -268,14 +275,23 @@ impl ClientLogReading {
     /// None where it has no time: a client's own time alone tells whether it is news.
     fn failure(&self, columns: Columns, cells: &[&str]) -> Option<Entry> {
         let at = self.time(columns, cells)?;
-        let client = cells.get(columns.client).and_then(|cell| client_in(cell));
+        let client =
+            cells.get(columns.client).filter(|cell| !cell.contains('\u{fffd}')).and_then(|cell| client_in(cell));
         Some(Entry { kind: EntryKind::Failed(Sender::client(client)), at: Some(at) })
     }
 
     fn time(&self, columns: Columns, cells: &[&str]) -> Option<Timestamp> {
-        let time = cells.get(columns.time)?;
+        self.time_at(columns.time, cells)
+    }
+
+    fn any_time(&self, cells: &[&str]) -> Option<Timestamp> {
+        (0..cells.len()).find_map(|at| self.time_at(at, cells))
+    }
+
+    fn time_at(&self, at: usize, cells: &[&str]) -> Option<Timestamp> {
+        let time = cells.get(at)?;
         // The day and the time of day may stand in two cells.
-        let in_two = || time_in(&format!("{time} {}", cells.get(columns.time + 1)?), &self.zone);
+        let in_two = || time_in(&format!("{time} {}", cells.get(at + 1)?), &self.zone);
         time_in(time, &self.zone).or_else(in_two)
     }
 }
@@ -458,8 +474,11 @@ mod tests {
     fn a_quotation_mark_in_a_message_hides_no_row_without_a_word() {
         let hiding = "2026/06/01 09:00:03,PC-0014,本社,\"x\n2026/06/01 09:00:04,PC-0015,本社,サーバ認証に失敗\n\"\n";
         assert_eq!(read(&format!("{HEADING}{ROWS}{hiding}")).1, Some(LogFault::Swallowed));
-        let in_two_lines = "2026/06/01 09:00:03,PC-0014,本社,\"更新\nしました\"\n";
+        let in_two_lines = "2026/06/01 09:00:03,PC-0014,本社,\"更新\nしました, 1 件, 済\"\n";
         assert_eq!(read(&format!("{HEADING}{ROWS}{in_two_lines}")), (both(), None));
+        // The mark is in the first cell of one row, and in the first of the next.
+        let first = "\"2026/06/01 09:00:03,PC-0014,本社,x\n2026/06/01 09:00:04\",PC-0015,本社,サーバ認証に失敗\n";
+        assert_eq!(read(&format!("{HEADING}{ROWS}{first}")).1, Some(LogFault::Swallowed));
     }
 
     #[test]
@@ -468,14 +487,31 @@ mod tests {
         let of_shift_jis = |text: &str| SHIFT_JIS.encode(text).0.into_owned();
         let number = |number| Some(ListColumn::Number(number));
         let numbers = LogColumns { client: number(2), time: number(1), failure: None };
-        for bytes in [
-            [text.as_bytes(), &of_shift_jis(ROWS)].concat(),
-            [&of_shift_jis(&text), ROWS.as_bytes()].concat(),
-            [&of_shift_jis(&text)[..], b"x\xff,y,z\n"].concat(),
+        for (bytes, is_read) in [
+            ([text.as_bytes(), &of_shift_jis(ROWS)].concat(), [true, true]),
+            ([&of_shift_jis(&text), ROWS.as_bytes()].concat(), [false, true]),
+            ([&of_shift_jis(&text)[..], b"x\xff,y,z\n"].concat(), [false, false]),
+            ([b"\xef\xbb\xbf", &of_shift_jis(&text)[..]].concat(), [false, false]),
         ] {
-            for columns in [&LogColumns::default(), &numbers] {
-                assert_eq!(read_by(columns.clone(), &bytes), (Vec::new(), Some(LogFault::Garbled)));
+            for (columns, is_read) in [&LogColumns::default(), &numbers].into_iter().zip(is_read) {
+                let (failures, fault) = read_by(columns.clone(), &bytes);
+                assert_eq!(fault, Some(LogFault::Garbled), "{bytes:?}");
+                assert_eq!(failures == both(), is_read, "{failures:?}");
+                assert!(both().starts_with(&failures), "no name is another's: {failures:?}");
             }
+        }
+    }
+
+    /// A message may have whatever a program has written into it.
+    #[test]
+    fn a_character_that_nobody_knows_refuses_no_log() {
+        for (from, to) in [("パターン", "\u{1b}[0mパターン"), ("パターン", "\u{fffd}パターン")] {
+            assert_eq!(read(&format!("{HEADING}{ROWS}").replace(from, to)), (both(), None), "{to:?}");
+        }
+        let text = format!("{HEADING}{ROWS}");
+        for bytes in [text.as_bytes(), &SHIFT_JIS.encode(&text).0] {
+            let put_together = [bytes, b"\x1a"].concat();
+            assert_eq!(read_by(LogColumns::default(), &put_together), (both(), None), "as `copy` has it");
         }
     }
 
@@ -487,6 +523,14 @@ mod tests {
             let told = read_by(columns.clone(), second(rows).as_bytes());
             assert_eq!(told, (both(), Some(LogFault::NoHeading)), "{rows}");
         }
+        let number = |number| Some(ListColumn::Number(number));
+        let mixed = LogColumns { client: number(3), time: number(1), failure: named("内容") };
+        // The day and the time of day in two cells, what stands at an end, and an export without an entry behind it.
+        let two = format!("日付,時刻,コンピュータ名,ドメイン,内容\r\n{}合計 3 件\r\n", ROWS.replace(" 09", ",09"));
+        let (failures, fault) = read_by(mixed.clone(), two.as_bytes());
+        assert_eq!((failures, fault), (both(), None));
+        let twice = format!("{two}日付,時刻,コンピュータ名,ドメイン,内容\r\n");
+        assert_eq!(read_by(mixed, twice.as_bytes()), (both(), None));
         let third = format!("{}{HEADING}2026/06/01 09:00:03,PC-0014,本社,x\r\n", second(""));
         assert_eq!(read_by(columns, third.as_bytes()), (both(), None), "nothing stood below the second");
     }

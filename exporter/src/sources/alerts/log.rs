@@ -1,13 +1,15 @@
 //! The rows of an exported log: CSV.
 
+use kagiban_agents::AlertFacts;
+
 use super::client_log::LogFault;
 use super::entry::{AlertReading, Columns, Entry};
 use crate::sources::rows::{self, Rows};
-use crate::sources::text::{decoded, digest, is_mixed, is_utf_16, narrowed};
+use crate::sources::text::{decoded, digest, is_mixed, is_of_no_encoding, is_utf_16, narrowed};
 
 /// The alerts of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same.
 pub(super) fn entries(log: &[u8], reading: &AlertReading) -> Vec<(u64, Entry)> {
-    let text = narrowed(&decoded(log, None, &reading.words()));
+    let text = decoded(log, None, &reading.words());
     rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
 }
 
@@ -16,19 +18,32 @@ pub(super) fn fault(log: &[u8], is_whole: bool, reading: &AlertReading) -> Optio
     let is_end = |byte: &u8| *byte == b'\n';
     let start = if is_whole { 0 } else { log.iter().position(is_end).map_or(log.len(), |at| at + 1) };
     let end = log.iter().rposition(is_end).map_or(start, |at| at + 1);
-    let text = decoded(log, None, &reading.words());
-    let first = if is_whole { 0 } else { text.find('\n').unwrap_or(text.len()) };
-    let rows = &text[first..text.rfind('\n').unwrap_or(first)];
-    let is_mixed = !is_utf_16(log) && is_mixed(log.get(start..end).unwrap_or_default());
-    (is_mixed || rows.contains('\u{fffd}')).then_some(LogFault::Garbled)
+    let rows = log.get(start..end).unwrap_or_default();
+    // Where nothing happened no word says which encoding it is.
+    if !is_utf_16(log) && (is_mixed(rows) || is_of_no_encoding(rows)) {
+        return Some(LogFault::Garbled);
+    }
+    let AlertFacts { failed, sender, .. } = reading.facts;
+    let is_failure =
+        |row: &Vec<&str>| row.len() > 1 && row.iter().any(|cell| cell.contains(failed) || cell.contains(sender));
+    let (mut hides, divided) = (false, Rows::default());
+    let read = rows::each(&decoded(log, None, &reading.words()), divided, |cells| {
+        hides |= rows::hidden(cells, divided.separator).iter().any(is_failure);
+    });
+    (read.is_ok() && hides).then_some(LogFault::Swallowed)
 }
 
 /// None where a quotation mark has no second one, unless it is near the end: the log may be written to.
 fn rows(text: &str, quoted: bool, reading: &AlertReading) -> Option<Vec<(u64, Entry)>> {
     let (mut entries, mut columns) = (Vec::new(), Columns::default());
-    let read = rows::each(text, Rows { quoted, ..Rows::default() }, |cells| match reading.header(cells) {
-        Some(header) => columns = header,
-        None => entries.extend(reading.row(&columns, cells).map(|entry| (digest(cells), entry))),
+    let read = rows::each(text, Rows { quoted, ..Rows::default() }, |cells| {
+        // Not before they are divided: a mark in full width is one of a message.
+        let narrow: Vec<_> = cells.iter().map(|cell| narrowed(cell)).collect();
+        let cells: &[&str] = &narrow.iter().map(String::as_str).collect::<Vec<_>>();
+        match reading.header(cells) {
+            Some(header) => columns = header,
+            None => entries.extend(reading.row(&columns, cells).map(|entry| (digest(cells), entry))),
+        }
     });
     read.is_ok().then_some(entries)
 }
@@ -61,7 +76,7 @@ mod tests {
             [utf_8, cp932].concat(),
             [cp932, utf_8].concat(),
             [b"\xef\xbb\xbf", cp932].concat(),
-            [cp932, b"\xff\xff,x\n", cp932].concat(),
+            [cp932, b"\xff\x80,x\n", cp932].concat(),
         ] {
             assert_eq!(fault(&log, true, &reading()), Some(LogFault::Garbled), "{log:?}");
         }
@@ -74,6 +89,25 @@ mod tests {
         }
         let utf_16: Vec<_> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(fault(&[b"\xff\xfe", &utf_16[..]].concat(), true, &reading()), None);
+        // Nothing happened, and no word of ours is there.
+        let idle = "12,ログオン,経理-01,ウィンドウを開いた\r\n".repeat(3);
+        for log in [&in_shift_jis(&idle)[..], idle.as_bytes()] {
+            for (from, to) in (0..8).flat_map(|from| (0..8).map(move |less| (from, log.len() - less))) {
+                assert_eq!(fault(&log[from..to], from == 0, &reading()), None, "{from} {to}");
+            }
+        }
+    }
+
+    /// Whoever writes one into two titles of windows would hide what happened between them.
+    #[test]
+    fn a_quotation_mark_hides_no_failure_without_a_word() {
+        let hidden = format!("12,\"x\n{}12,y\",z\n", ROW.replace('"', ""));
+        assert_eq!(fault(format!("{HEADER}{hidden}").as_bytes(), true, &reading()), Some(LogFault::Swallowed));
+        let in_two_lines = format!("{HEADER}{ROW}12,2017/06/13 09:08:08,操作,\"a\nb, c\",d\n");
+        assert_eq!(fault(in_two_lines.as_bytes(), true, &reading()), None);
+        let in_full_width = format!("{HEADER}12,＂x\n{ROW}12,y＂,z\n");
+        assert_eq!(fault(in_full_width.as_bytes(), true, &reading()), None);
+        assert_eq!(entries(in_full_width.as_bytes(), &reading()), [failed("192.0.2.10", AT)]);
     }
 
     #[test]

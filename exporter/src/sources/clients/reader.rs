@@ -72,7 +72,8 @@ pub(super) enum NoList {
     #[error("neither commas nor tabs divide all of its rows alike, and it has both; look at what the program writes")]
     Undivided,
     #[error(
-        "a cell of it has a line end: a quotation mark that a computer has in a name or a comment may hide the rows up to the next one"
+        "a row stands within a cell of another one: a quotation mark at the beginning of a name or a comment hides the rows up to the next one; \
+         have its program write them doubled, or take the mark away from the computer"
     )]
     Swallowed,
     #[error(
@@ -230,14 +231,14 @@ impl Named {
 
 /// What a look at all rows tells of them.
 fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<Shape, NoList> {
-    let (mut count, mut first, mut widest, mut swallows) = (0, Vec::new(), 0, false);
+    let (mut count, mut first, mut widest, mut hidden) = (0, Vec::new(), 0, 0);
     let mut columns: Vec<Column> = Vec::new();
     let read = rows::each(text, divided, |cells| {
         if is_blank(cells) {
             return;
         }
         widest = widest.max(cells.len());
-        swallows |= cells.iter().any(|cell| cell.contains(['\n', '\r']));
+        hidden = rows::hidden(cells, divided.separator).iter().map(Vec::len).fold(hidden, usize::max);
         if count == 0 {
             first = cells.iter().take(MAX_COLUMNS).map(|&cell| cell.to_owned()).collect();
         } else if count <= SAMPLE {
@@ -248,7 +249,8 @@ fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<S
     });
     match read {
         Err(Endless) | Ok(LastCell::Open) => return Err(NoList::CutShort),
-        Ok(LastCell::Closed) if swallows => return Err(NoList::Swallowed),
+        // As many cells as the first row has: no comment has them by chance.
+        Ok(LastCell::Closed) if hidden > 0 && hidden >= first.len() => return Err(NoList::Swallowed),
         Ok(LastCell::Closed) if count > MAX_ROWS => return Err(NoList::TooMany),
         Ok(LastCell::Closed) => {}
     }
@@ -461,11 +463,15 @@ mod tests {
     fn a_quotation_mark_hides_no_client_without_a_word() {
         for text in [
             "Endpoint,Comment\nPC-01,\"a\nPC-02,b\nPC-03,c\"\n",
+            "Endpoint,Comment\n\"PC-01,a\nPC-02\",b\n",
+            "Comment,Endpoint\n\"a,PC-01\nb\",PC-02\n",
             "Endpoint\n\"PC-01\r\nPC-02\"\n",
             "Endpoint\n\"PC-01\rPC-02\"\n",
         ] {
             assert_eq!(read_by(text, None).err(), Some(NoList::Swallowed), "{text:?}");
         }
+        let in_two_lines = "Endpoint,Comment\nPC-01,\"a\nb\"\nPC-02,c\n";
+        assert_eq!(read_by(in_two_lines, None).map(|list| list.count).ok(), Some(2));
     }
 
     /// Else a client that was tried would count as repaired.
