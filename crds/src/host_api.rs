@@ -168,6 +168,9 @@ pub struct AgentReport {
 /// The reason of [`ClientsReport::failure`] while no list counts that was begun since a renewal of the server. The next one was asked for.
 pub const RENEWED: &str = "renewed";
 
+/// The reason of [`ClientsReport::held`] while the newest list has come and its repairs do not go by it yet: those that run are to end first.
+pub const UNHEEDED: &str = "unheeded";
+
 /// The clients of a server that do not have its certificate, as its newest list has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -180,8 +183,8 @@ pub struct ClientsReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<Timestamp>,
     /// How many stay without it: every attempt to repair them was made, or none can be, as of those whom the list does not name. Absent where
-    /// none is repaired, for the seconds after a list until the repairs go by it, and while the host has not read which attempts were made: then
-    /// `held` says why.
+    /// none is repaired, and while the repairs do not go by the newest list yet, or the host has not read which attempts were made: then `held`
+    /// says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_repaired: Option<u64>,
     /// The first [`MAX_TOLD_CLIENTS`] of those, in order.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Only lists say that a client is repaired: a program that ends well may have done nothing. One list may be wrong for once, such as of a
-//! client that is off and falls out of it for a while; so two in a row have to leave it out that surely name everybody. A client whose program
+//! client that is off and falls out of it for a while; so two have to leave it out that surely name everybody, and none between them names it. A client whose program
 //! did not end well is repaired by no list: it is off. Whoever is gone is remembered for when it comes back: it has had its attempts. A client
 //! that is off is the usual reason for a failure, so that no attempt follows another within an hour. What was done under another certificate of the server says nothing of this one.
 
@@ -107,7 +107,7 @@ pub enum AttemptEnd {
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RepairResult {
-    /// Its program ended well, and two lists in a row have left the client out.
+    /// Its program ended well, and two lists have left the client out, between which none has named it.
     Repaired,
     /// It is, although the program ended well.
     StillListed,
@@ -171,7 +171,7 @@ impl Repairs {
                 }
                 return true;
             }
-            // Of a list that leaves names out nobody knows; whoever no list has named or surely left out for long is not waited for.
+            // Of a list that leaves names out nobody knows; whoever no list names for long, and two have not left out, is not waited for.
             let is_absent = is_later && list.is_complete;
             let since = tried.absent_since.or(is_absent.then_some(list.begun));
             let absent = since.map_or(SignedDuration::ZERO, |since| list.begun.duration_since(since));
@@ -182,7 +182,7 @@ impl Repairs {
                 tried.counted = true;
                 *results.entry(RepairResult::Repaired).or_default() += 1;
             }
-            let is_unseen = !list.is_complete && tried.absent_since.is_none();
+            let is_unseen = !list.is_complete && !tried.is_gone;
             !(absent > REMEMBERED_ABSENT || is_unseen && now.duration_since(tried.begun) > LONGEST_PAUSE * 2)
         });
         results

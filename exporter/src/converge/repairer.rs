@@ -22,7 +22,7 @@ use crate::blocking::{self, Work};
 use crate::config::AgentConfig;
 use crate::platform::{self, FileLock, ProgramError};
 use crate::rotation::agent::{Agent, CLIENT_REPAIR_COMMAND};
-use crate::rotation::{self, CLIENT_REPAIRS, Deliveries, Delivery, Hindrance, PowerGate};
+use crate::rotation::{self, CLIENT_REPAIRS, Deliveries, Delivery, Hindrance, PowerGate, StateDirectory};
 use crate::snapshot::{
     AgentRotations, Board, HELD_FOR, Label, Pass, READING, RepairsSeen, Snapshot, SourceId, SourceKind, Trouble,
 };
@@ -78,6 +78,8 @@ pub struct Repairer {
     source: SourceId,
     repair: Arc<ClientRepair>,
     record: RecordFile,
+    /// Where whoever rotates the agent keeps its journal.
+    state: StateDirectory,
     /// Held for as long as this program may begin a client, or one is given the certificate: nobody else begins one meanwhile.
     /// Whoever runs a program has it too.
     lock: Option<Arc<FileLock>>,
@@ -144,6 +146,7 @@ impl Repairer {
             config,
             repair: Arc::new(repair),
             record,
+            state: StateDirectory::at(&state_directory),
             lock: None,
             repairs: Repairs::default(),
             power,
@@ -434,6 +437,8 @@ impl Repairer {
         self.power.check().await.map_err(|power| Trouble::new(power_reason(power.state), power.message))?;
         if self.rotates {
             self.board.read(|snapshot| check_rotations(snapshot.rotations.get(self.agent.as_str())))?;
+        } else {
+            self.check_journal().await?;
         }
         self.deliveries.begin(&self.agent).map_err(|hindrance| match hindrance {
             Hindrance::Rotated => rotated(),
@@ -441,6 +446,18 @@ impl Repairer {
                 Trouble::new("rotation_ordered", "an order to rotate this agent waits until no client is begun")
             }
         })
+    }
+
+    /// Where nothing is rotated by this program another one with its state directory may do it, and have been started anew in the middle.
+    async fn check_journal(&self) -> Result<(), Trouble> {
+        let (state, agent) = (self.state.clone(), self.agent.clone());
+        let peek = move || rotation::peek(&state, &agent);
+        let known = match blocking::run(Work::State, Instant::now() + RECORD_WITHIN, peek).await {
+            Ok(Ok(known)) => known,
+            Ok(Err(why)) => return Err(unread(&why)),
+            Err(blocked) => return Err(unread(&blocked)),
+        };
+        check_state(known.and_then(|record| record.rotation).map(|rotation| rotation.report().state))
     }
 
     async fn save(&self) -> Result<(), Trouble> {
@@ -503,19 +520,28 @@ const fn power_reason(state: PowerState) -> &'static str {
 fn check_rotations(rotations: Option<&AgentRotations>) -> Result<(), Trouble> {
     let seen = rotations.and_then(|rotations| rotations.known.as_ref());
     match seen.map(|seen| seen.state) {
-        Some(None | Some(RotationState::Committed | RotationState::RolledBack)) => Ok(()),
-        Some(Some(RotationState::Frozen)) => {
-            Err(Trouble::new("frozen", "a rotation of this agent is frozen; see to that first"))
-        }
-        Some(Some(_)) => Err(rotated()),
+        Some(state) => check_state(state),
         None => match rotations.and_then(|rotations| rotations.trouble.as_ref()) {
-            Some(Trouble { reason, message }) if *reason != READING => Err(Trouble::new(
-                "rotation_unread",
-                format!("how the rotations of this agent stand cannot be known: {message} ({reason})"),
-            )),
+            Some(Trouble { reason, message }) if *reason != READING => {
+                Err(unread(&format_args!("{message} ({reason})")))
+            }
             _ => Err(Trouble::new("rotation_unknown", "how the rotations of this agent stand is not known yet")),
         },
     }
+}
+
+fn check_state(newest: Option<RotationState>) -> Result<(), Trouble> {
+    match newest {
+        None | Some(RotationState::Committed | RotationState::RolledBack) => Ok(()),
+        Some(RotationState::Frozen) => {
+            Err(Trouble::new("frozen", "a rotation of this agent is frozen; see to that first"))
+        }
+        Some(_) => Err(rotated()),
+    }
+}
+
+fn unread(why: &dyn std::fmt::Display) -> Trouble {
+    Trouble::new("rotation_unread", format!("how the rotations of this agent stand cannot be known: {why}"))
 }
 
 impl Kept {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{Refusal, RefusalReason};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::admission::refuse;
 use crate::platform::{self, FileLock};
@@ -34,6 +35,8 @@ pub struct Deliveries {
     agents: Arc<Mutex<BTreeMap<AgentName, OfAgent>>>,
     /// Where the locks are; none in tests of what is no exporter.
     directory: Option<PathBuf>,
+    /// Held while one is taken: what another thread is taking is this program's.
+    locking: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -90,15 +93,15 @@ impl Deliveries {
     /// # Errors
     /// When it cannot be made, in its directory or at all.
     pub fn lock(&self, agent: &AgentName) -> io::Result<Option<Arc<FileLock>>> {
-        let held = || self.all().entry(agent.clone()).or_default().lock.upgrade();
-        if let Some(lock) = held() {
+        let _locking = self.locking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = self.all().entry(agent.clone()).or_default().lock.upgrade() {
             return Ok(Some(lock));
         }
         let directory = self.directory.as_ref().ok_or_else(|| io::Error::other("there is no state directory"))?;
         platform::create_private_directory(directory).map_err(io::Error::other)?;
-        // A name of an agent has no dot. What another thread has taken meanwhile is this program's, too.
+        // A name of an agent has no dot.
         let Some(lock) = platform::lock(&directory.join(format!("{agent}.lock")))?.map(Arc::new) else {
-            return Ok(held());
+            return Ok(None);
         };
         self.all().entry(agent.clone()).or_default().lock = Arc::downgrade(&lock);
         Ok(Some(lock))
@@ -176,7 +179,11 @@ impl Deliveries {
     pub(crate) fn note_rotation(&self, agent: &AgentName, is_rotated: bool) {
         // One that an earlier program has begun goes on, whoever has the lock.
         let is_held = || self.all().get(agent).is_some_and(|of| of.of_order.is_some());
-        let lock = if is_rotated && !is_held() { self.lock_for_order(agent).ok().flatten() } else { None };
+        let lock = if is_rotated && !is_held() { self.lock_for_order(agent) } else { Ok(None) };
+        let lock = lock.unwrap_or_else(|refused| {
+            warn!(%agent, "a rotation goes on that was begun before: {}", refused.message);
+            None
+        });
         let mut all = self.all();
         let of = all.entry(agent.clone()).or_default();
         if is_rotated || of.is_rotated {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::{ClientsReport, Failure, RENEWED};
+use kagiban_crds::host_api::{ClientsReport, Failure, RENEWED, UNHEEDED};
 
 use super::{Label, Pass, Snapshot, SourceId, SourceKind, Trouble};
 
 /// Why a list that came does not count.
 const RENEWED_SINCE: &str = "a rotation of the server is on its way or has ended since; they are listed anew after it";
+
+const UNHEEDED_YET: &str = "the newest list has come, and what runs of repairs by the one before is to end first";
 
 /// Every reason that further clients may be kept from being repaired for.
 pub const HELD_FOR: [&str; 17] = [
@@ -60,6 +62,8 @@ impl Snapshot {
         // Of a list that the repairs have not heeded yet, those that stayed by the one before say nothing.
         let is_heeded = |seen: &&RepairsSeen| lacking.is_none() || seen.list == pass.map(Pass::begun);
         let staying = repairs.filter(is_heeded);
+        let is_unheeded = staying.is_none() && repairs.is_some_and(|seen| seen.not_repaired.is_some());
+        let unheeded = || Failure { reason: UNHEEDED.to_owned(), message: UNHEEDED_YET.to_owned() };
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let names = staying.map(|seen| seen.names.iter().map(ToString::to_string).collect());
         let failure = pass.and_then(|pass| pass.trouble.as_ref());
@@ -73,7 +77,7 @@ impl Snapshot {
             not_repaired: staying.and_then(|seen| seen.not_repaired).map(count),
             names: names.unwrap_or_default(),
             never_tried: staying.and_then(|seen| seen.never_tried).map(count),
-            held: repairs.and_then(|seen| seen.trouble.as_ref()).map(told),
+            held: repairs.and_then(|seen| seen.trouble.as_ref()).map(told).or_else(|| is_unheeded.then(unheeded)),
             failure: failure.or_else(|| is_old.then(renewed)),
         })
     }
@@ -117,7 +121,10 @@ mod tests {
         for list in [None, Some(AT - Duration::from_secs(1))] {
             board.note_repairs(&agent, RepairsSeen { list, ..seen.clone() });
             assert_eq!((report().listed, report().not_repaired, report().never_tried), (Some(7), None, None));
-            assert_eq!(report().names, [""; 0]);
+            assert_eq!(
+                (report().names, report().held.map(|why| why.reason)),
+                (Vec::new(), Some("unheeded".to_owned()))
+            );
         }
         board.note_repairs(&agent, RepairsSeen { list: Some(AT), ..seen });
         assert_eq!((report().not_repaired, report().names), (Some(2), vec!["PC-01".to_owned()]));

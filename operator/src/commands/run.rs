@@ -319,7 +319,7 @@ fn ended(object: &Value) -> String {
 fn leaf(object: &Value) -> String {
     let leaf = &object["status"]["leaf"];
     let word = |name: &str| leaf[name].as_str().unwrap_or_default();
-    in_one_line(&format!("{} is served, valid until {}", word("sha256"), word("notAfter")))
+    in_one_line(&format!("{} is in force, valid until {}", word("sha256"), word("notAfter")))
 }
 
 fn conditions(object: &Value) -> &[Value] {
@@ -619,7 +619,7 @@ mod tests {
         let object = |handled: &str, word: &str, state: &str| json!({"status": {"handledRotate": handled, "rotation": {"rotate": word, "state": state}}});
         let unknown = "for no reason that is known; `kagiban-operator describe` shows its events";
         for (object, expected) in [
-            (object("new", "new", "Committed"), Asked::Done("rotated:  is served, valid until ".to_owned())),
+            (object("new", "new", "Committed"), Asked::Done("rotated:  is in force, valid until ".to_owned())),
             (object("old", "new", "Requested"), Asked::Owed),
             (
                 object("old", "new", "RolledBack"),

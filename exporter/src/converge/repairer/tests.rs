@@ -397,8 +397,17 @@ async fn nobody_is_repaired_by_a_list_of_before_a_rotation_nor_once_the_configur
     assert!(repairer.list_to_go_by().await.is_some() && told(&repairer).is_some() && repairer.lock.is_some());
 }
 
+/// Another exporter may rotate, whose journal lies in the same state directory.
 #[tokio::test]
-async fn where_nothing_is_rotated_no_rotation_is_waited_for() {
+async fn where_this_program_rotates_nothing_the_journal_of_the_agent_is_looked_at() {
     let root = tempfile::tempdir().expect("directory");
-    assert_eq!(obstacle(&repairer(root.path(), false).await).await, None);
+    let repairer = repairer(root.path(), false).await;
+    assert_eq!(obstacle(&repairer).await, None, "there is none");
+    let journal = repairer.state.journal(&repairer.agent);
+    std::fs::create_dir_all(journal.parent().expect("a directory")).expect("made");
+    std::fs::write(&journal, "{").expect("written");
+    assert_eq!(obstacle(&repairer).await, Some("rotation_unread"));
+    let [going_on, frozen] = [RotationState::Renewing, RotationState::Frozen].map(|state| check_state(Some(state)));
+    assert_eq!(going_on.map_err(|why| why.reason), Err("rotation_in_progress"));
+    assert_eq!(frozen.map_err(|why| why.reason), Err("frozen"));
 }

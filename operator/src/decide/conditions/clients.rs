@@ -3,7 +3,7 @@
 //! A message changes with what is to be done, and not with each list: those that are being repaired are counted, those that stay are named.
 
 use kagiban_agents::guide;
-use kagiban_crds::host_api::{ClientsReport, Failure, MAX_TOLD_CLIENTS};
+use kagiban_crds::host_api::{ClientsReport, Failure, MAX_TOLD_CLIENTS, UNHEEDED};
 
 use super::{Case, ConditionClaim, ConditionType, FALSE, Observed, Reason, TRUE, UNKNOWN, Written, bounded};
 
@@ -27,7 +27,8 @@ pub(super) fn clients_match(case: &Case<'_>) -> Option<Written> {
         }
     };
     let ClientsReport { listed, not_repaired, failure, .. } = report;
-    let held = report.held.as_ref().map_or_else(String::new, held);
+    // Which passes by itself, while repairs go on.
+    let held = report.held.as_ref().filter(|why| why.reason != UNHEEDED).map_or_else(String::new, held);
     let is_unknown = not_repaired.is_none() && report.held.is_some();
     let stayed = before.filter(|before| is_unknown && before.reason == Reason::ClientsStay.as_str());
     match (listed, failure) {

@@ -1,6 +1,6 @@
 //! Whether a server's clients have its certificate, as conditions and events tell it.
 
-use kagiban_crds::host_api::{ClientsReport, RENEWED};
+use kagiban_crds::host_api::{ClientsReport, RENEWED, UNHEEDED};
 
 use super::trigger::{made, self_renewing, serving};
 use super::*;
@@ -210,4 +210,24 @@ fn after_a_renewal_the_list_that_its_host_makes_then_is_waited_for_by_the_minute
             "{clients:?}"
         );
     }
+}
+
+/// Those that run may take minutes, and are those that stay.
+#[test]
+fn while_repairs_do_not_go_by_the_newest_list_yet_those_that_stayed_stand_and_nothing_is_told_anew() {
+    let (mut resource, report) = server();
+    resource.status = decided(&resource, &with(&report, listed(2, &["PC-01"])), now()).status;
+    let before = told(&resource.status)
+        .map(|(status, reason, message)| (status.to_owned(), reason.to_owned(), message.to_owned()));
+    let why = Failure { reason: UNHEEDED.into(), message: "what runs is to end first".into() };
+    let unheeded = ClientsReport { not_repaired: None, held: Some(why), ..listed(3, &[]) };
+    let decision = decided(&resource, &with(&report, unheeded.clone()), now());
+    let after = told(&decision.status)
+        .map(|(status, reason, message)| (status.to_owned(), reason.to_owned(), message.to_owned()));
+    assert_eq!(after, before);
+    assert!(decision.events.is_empty(), "{:?}", decision.events);
+    // After a renewal nobody is said to stay before the repairs know.
+    resource.status.conditions.retain(|condition| condition.type_ != "ClientsMatch");
+    let status = decided(&resource, &with(&report, unheeded), now()).status;
+    assert_eq!(told(&status), Some(("False", "ClientsDiffer", "3 clients do not have its certificate")));
 }
