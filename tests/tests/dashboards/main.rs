@@ -206,12 +206,12 @@ fn nothing_is_told_of_a_host_without_products(day: &Day) -> Result<()> {
 /// the panel shows.
 fn answer(panel: &Panel, among: &[Choice], day: &Day, published: &BTreeSet<String>) -> Result<()> {
     let told = |query| -> Result<Vec<Series>> {
-        let answers = among.iter().map(|choice| answer_to(query, choice, day, published));
-        let (found, failed): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
-        match failed.into_iter().next() {
-            Some(Err(error)) if found.is_empty() => Err(error),
-            _ => Ok(found.into_iter().flatten().flatten().collect()),
-        }
+        let answers =
+            among.iter().map(|choice| answer_to(query, choice, day, published)).collect::<Result<Vec<_>>>()?;
+        let empty = answers.iter().find_map(|answer| answer.as_ref().err());
+        let found: Vec<_> = answers.iter().flatten().flatten().cloned().collect();
+        ensure!(!found.is_empty(), "{}", empty.map_or("there is no choice", String::as_str));
+        Ok(found)
     };
     let answers = panel.queries.iter().map(told).collect::<Result<Vec<_>>>()?;
     let words = panel.words.iter().filter_map(|(value, ..)| value.parse::<f64>().ok()).collect::<Vec<_>>();
@@ -248,22 +248,32 @@ fn answer(panel: &Panel, among: &[Choice], day: &Day, published: &BTreeSet<Strin
     Ok(())
 }
 
-fn answer_to(query: &Query, choice: &Choice, day: &Day, published: &BTreeSet<String>) -> Result<Vec<Series>> {
+/// Of a choice that has nothing of it, why that is so.
+fn answer_to(
+    query: &Query,
+    choice: &Choice,
+    day: &Day,
+    published: &BTreeSet<String>,
+) -> Result<Result<Vec<Series>, String>> {
     let expression = choice.put_into(&query.expression, day);
     for name in promql::metrics_of(&expression) {
         ensure!(published.contains(&name), "nobody publishes {name}");
     }
-    for selector in promql::selectors_of(&expression) {
-        ensure!(!day.over_the_day(&selector)?.is_empty(), "{choice:?}: no series is {selector}");
-    }
     let found = day.over_the_day(&expression)?;
-    ensure!(!found.is_empty(), "{choice:?}: nothing for {expression}");
     let shown = choice.put_into(&grafana::expression(query), day);
     day.over_the_day(&shown).context("as Grafana asks it")?;
+    for selector in promql::selectors_of(&expression) {
+        if day.over_the_day(&selector)?.is_empty() {
+            return Ok(Err(format!("{choice:?}: no series is {selector}")));
+        }
+    }
+    if found.is_empty() {
+        return Ok(Err(format!("{choice:?}: nothing for {expression}")));
+    }
     for label in labels_of(query.legend) {
         ensure!(found.iter().any(|it| it.labels[&label].is_string()), "{expression} has no label {label}");
     }
-    Ok(found)
+    Ok(Ok(found))
 }
 
 fn labels_of(legend: &str) -> Vec<String> {
