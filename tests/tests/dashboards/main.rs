@@ -205,12 +205,15 @@ fn nothing_is_told_of_a_host_without_products(day: &Day) -> Result<()> {
 /// Fails unless each query of a panel, and each selector in it, has found series by one of the choices, with the labels and values that
 /// the panel shows.
 fn answer(panel: &Panel, among: &[Choice], day: &Day, published: &BTreeSet<String>) -> Result<()> {
-    let told = |query| -> Result<Vec<Series>> {
+    let told = |query: &Query| -> Result<Vec<Series>> {
         let answers =
             among.iter().map(|choice| answer_to(query, choice, day, published)).collect::<Result<Vec<_>>>()?;
         let empty = answers.iter().find_map(|answer| answer.as_ref().err());
         let found: Vec<_> = answers.iter().flatten().flatten().cloned().collect();
         ensure!(!found.is_empty(), "{}", empty.map_or("there is no choice", String::as_str));
+        for label in labels_of(query.legend) {
+            ensure!(found.iter().any(|it| it.labels[&label].is_string()), "{} has no label {label}", query.expression);
+        }
         Ok(found)
     };
     let answers = panel.queries.iter().map(told).collect::<Result<Vec<_>>>()?;
@@ -269,9 +272,6 @@ fn answer_to(
     }
     if found.is_empty() {
         return Ok(Err(format!("{choice:?}: nothing for {expression}")));
-    }
-    for label in labels_of(query.legend) {
-        ensure!(found.iter().any(|it| it.labels[&label].is_string()), "{expression} has no label {label}");
     }
     Ok(Ok(found))
 }
