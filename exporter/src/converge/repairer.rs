@@ -46,6 +46,7 @@ const END_OF_KILLED: Duration = Duration::from_secs(5);
 const COLUMN_UNKNOWN: &str =
     "the list does not tell which of its columns has the names of the clients; set clients.list.column";
 
+const UNREAD: &str = "rotation_unread";
 /// What of the programs' reasons is not told by a word of its own.
 const NOT_STARTED: &str = "not_started";
 const NOT_ENDED: &str = "as many programs as may run at once were killed and do not end, such as in a file system that hangs; end them, or start \
@@ -92,6 +93,8 @@ pub struct Repairer {
     rotates: bool,
     /// Since this program was started.
     results: BTreeMap<&'static str, u64>,
+    /// The board has had a place for lists.
+    is_listed: bool,
     /// The newest list that counted.
     newest: Option<Newest>,
     /// When the list was begun that was heeded last.
@@ -155,6 +158,7 @@ impl Repairer {
             board,
             rotates,
             results,
+            is_listed: false,
             newest: None,
             heeded: None,
             trouble: None,
@@ -193,6 +197,12 @@ impl Repairer {
     async fn list_to_go_by(&mut self) -> Option<Arc<Listing>> {
         if self.is_withdrawn() {
             self.withdraw();
+            return None;
+        }
+        // Whoever rotates the agent has its clients, too: orders would wait for this one for ever, which begins nobody.
+        if let Err(why) = self.check_readable() {
+            self.lock = None;
+            self.tell(Some(why));
             return None;
         }
         let was_alone = self.lock.is_some();
@@ -264,11 +274,15 @@ impl Repairer {
         }
     }
 
-    /// Whether the configuration in force has no `clients.repair`, by which the newest list was made.
-    fn is_withdrawn(&self) -> bool {
-        let is_for_repair =
-            |snapshot: &Snapshot| Some(snapshot.sources.get(&self.source)?.pass.as_ref()?.clients()?.is_for_repair);
-        self.board.read(is_for_repair) == Some(false)
+    /// Whether the configuration in force has no `clients.repair`, by which the newest list was made, or lists no clients any more.
+    fn is_withdrawn(&mut self) -> bool {
+        let is_for_repair = |snapshot: &Snapshot| {
+            let listing = snapshot.sources.get(&self.source)?;
+            Some(listing.pass.as_ref().and_then(|pass| pass.clients()).is_none_or(|clients| clients.is_for_repair))
+        };
+        let is_for_repair = self.board.read(is_for_repair);
+        self.is_listed |= is_for_repair.is_some();
+        !is_for_repair.unwrap_or(!self.is_listed)
     }
 
     /// The newest list, as long as it counts. It is taken apart once.
@@ -448,6 +462,12 @@ impl Repairer {
         })
     }
 
+    /// Whether it can be known how the agent's rotations stand, as where no other exporter has the state directory.
+    fn check_readable(&self) -> Result<(), Trouble> {
+        let checked = self.board.read(|snapshot| check_rotations(snapshot.rotations.get(self.agent.as_str())));
+        checked.or_else(|why| if self.rotates && why.reason == UNREAD { Err(why) } else { Ok(()) })
+    }
+
     /// Where nothing is rotated by this program another one with its state directory may do it, and have been started anew in the middle.
     async fn check_journal(&self) -> Result<(), Trouble> {
         let (state, agent) = (self.state.clone(), self.agent.clone());
@@ -541,7 +561,7 @@ fn check_state(newest: Option<RotationState>) -> Result<(), Trouble> {
 }
 
 fn unread(why: &dyn std::fmt::Display) -> Trouble {
-    Trouble::new("rotation_unread", format!("how the rotations of this agent stand cannot be known: {why}"))
+    Trouble::new(UNREAD, format!("how the rotations of this agent stand cannot be known: {why}"))
 }
 
 impl Kept {

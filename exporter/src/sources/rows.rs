@@ -49,14 +49,17 @@ impl Rows {
     }
 }
 
-/// The rows that stand within cells of another one, each with the cells behind its end: a quotation mark at the beginning of a cell has its
-/// second one in a later row.
-pub(super) fn hidden<'c>(cells: &'c [&'c str], separator: u8) -> Vec<Vec<&'c str>> {
+/// The rows that stand within cells of another one, each with the cells behind its end, and how many are its own: a quotation mark at the
+/// beginning of a cell has its second one in a later row.
+pub(super) fn hidden<'c>(cells: &[&'c str], separator: u8) -> Vec<(usize, Vec<&'c str>)> {
     let mut hidden = Vec::new();
     for (at, cell) in cells.iter().enumerate().filter(|(_, cell)| cell.contains(['\n', '\r'])) {
         let lines = cell.split(['\n', '\r']).skip(1).filter(|line| !line.is_empty());
-        hidden.extend(lines.map(|line| line.split(char::from(separator)).collect::<Vec<_>>()));
-        if let Some(last) = hidden.last_mut() {
+        hidden.extend(lines.map(|line| {
+            let own: Vec<_> = line.split(char::from(separator)).collect();
+            (own.len(), own)
+        }));
+        if let Some((_, last)) = hidden.last_mut() {
             last.extend(&cells[at + 1..]);
         }
     }

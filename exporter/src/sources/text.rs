@@ -46,7 +46,9 @@ pub(super) fn is_mixed(bytes: &[u8]) -> bool {
 
 /// Whether bytes of this text are of no encoding that it could be in: what stands for them in the text is none of it.
 pub(super) fn is_damaged(bytes: &[u8], text: &str) -> bool {
-    text.contains('\0') || text.contains('\u{fffd}') && std::str::from_utf8(bytes).is_err()
+    // Line ends of UTF-8, or of the other order of bytes, in UTF-16, and ISO-2022-JP that was taken for ASCII.
+    let is_other = text.contains(['\0', '\u{0a0d}', '\u{0d0a}', '\u{0a00}']) || text.contains("\u{1b}$");
+    is_other || text.contains('\u{fffd}') && std::str::from_utf8(bytes).is_err()
 }
 
 /// Whether no encoding has all of these bytes.

@@ -395,6 +395,24 @@ async fn nobody_is_repaired_by_a_list_of_before_a_rotation_nor_once_the_configur
     assert!(repairer.list_to_go_by().await.is_none() && told(&repairer).is_none() && repairer.lock.is_none());
     publish_lacking(&repairer, list(), true);
     assert!(repairer.list_to_go_by().await.is_some() && told(&repairer).is_some() && repairer.lock.is_some());
+    // It has no `clients` at all.
+    repairer.board.expect([]);
+    assert!(repairer.list_to_go_by().await.is_none() && told(&repairer).is_none() && repairer.lock.is_none());
+}
+
+/// Its orders would wait for this one for ever, which begins nobody.
+#[tokio::test]
+async fn whoever_cannot_know_of_rotations_leaves_the_clients_to_the_exporter_that_has_the_state_directory() {
+    let root = tempfile::tempdir().expect("directory");
+    let mut repairer = repairer(root.path(), true).await;
+    publish(&repairer, Timestamp::now(), &["PC-01"]);
+    let in_use = Some(Trouble::new("state_directory_in_use", "another kagiban-exporter has it"));
+    repairer.board.note_rotation(&Label::new("av"), in_use, None);
+    assert!(repairer.list_to_go_by().await.is_none());
+    assert_eq!((trouble(&repairer), repairer.lock.is_some()), (Some("rotation_unread"), false));
+    Deliveries::in_state(&root.path().join("state")).check(&repairer.agent).expect("nobody repairs");
+    repairer.board.note_rotation(&Label::new("av"), None, Some(RotationSeen::default()));
+    assert!(repairer.list_to_go_by().await.is_some() && repairer.lock.is_some());
 }
 
 /// Another exporter may rotate, whose journal lies in the same state directory.

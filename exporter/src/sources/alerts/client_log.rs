@@ -30,6 +30,9 @@ const TIMES: [&str; 12] = [
     "時刻",
 ];
 
+/// A day and a time of day have more.
+const FIGURES_OF_A_TIME: usize = 9;
+
 /// How the log of a product's clients is read.
 #[derive(Clone, Debug)]
 pub(super) struct ClientLogReading {
@@ -163,14 +166,12 @@ impl ClientLogReading {
         let Some(divided) = Rows::of(whole) else { return unread(LogFault::Undivided) };
         fault = fault.or(is_damaged.then_some(LogFault::Garbled));
         // How many columns there are: as a heading has, or the first row with a time where they are told by numbers.
-        let (mut columns, mut width) = (self.numbered(), None);
+        let numbered = self.numbered();
+        let (mut columns, mut width) = (numbered, None);
         let (mut failures, mut is_first, mut widest) = (Vec::new(), true, 0);
         let read = rows::each(whole, divided, |cells| {
             if is_blank(cells) {
                 return;
-            }
-            if rows::hidden(cells, divided.separator).iter().any(|row| self.any_time(row).is_some()) {
-                fault = fault.or(Some(LogFault::Swallowed));
             }
             // Not before they are divided: a comma in full width is one of a message.
             let narrow: Vec<_> = cells.iter().map(|cell| narrowed(cell)).collect();
@@ -178,24 +179,37 @@ impl ClientLogReading {
             widest = widest.max(cells.len());
             let may_be_heading = std::mem::take(&mut is_first);
             if let Some(heading) = self.heading(cells) {
-                (columns, width) = (heading.ok(), Some(cells.len()));
+                let named = cells.iter().rposition(|cell| !is_blank(&[cell])).map_or(0, |at| at + 1);
+                (columns, width) = (heading.ok(), Some(named));
                 return;
             }
             let Some(columns) = columns else {
-                fault = fault.or(self.is_any_failure(cells).then_some(LogFault::NoHeading));
+                let is_failure = self.is_any_failure(cells) && !self.is_title(cells);
+                fault = fault.or(is_failure.then_some(LogFault::NoHeading));
                 return;
             };
-            width = width.or_else(|| self.time(columns, cells).map(|_| cells.len()));
+            let is_timed = self.time(columns, cells).is_some();
+            width = width.or_else(|| is_timed.then_some(cells.len()));
+            if self.hides_entry(columns, cells, divided.separator) {
+                fault = fault.or(Some(LogFault::Swallowed));
+            }
+            // Such as a heading that nobody knows, below which the columns are others.
+            if !is_timed
+                && !may_be_heading
+                && cells.iter().filter(|cell| !is_blank(&[cell])).count() >= width.unwrap_or(usize::MAX)
+            {
+                fault = fault.or(Some(LogFault::NoTime));
+            }
             if cells.len() < columns.width() && !self.is_title(cells) {
                 fault = fault.or(Some(LogFault::NoColumn));
             }
-            if self.is_failure(columns, cells) {
+            if self.is_failure(columns, cells) && !self.is_title(cells) {
                 match self.failure(columns, cells) {
                     Some(entry) => failures.push((digest(cells), entry)),
                     None if may_be_heading && columns.are_named_in(cells) => {}
                     None => fault = fault.or(Some(LogFault::NoTime)),
                 }
-            } else if width.is_some_and(|width| width < cells.len()) && self.is_any_failure(cells) {
+            } else if self.is_failure_beyond(columns, width.filter(|_| numbered.is_none()), cells) {
                 fault = fault.or(Some(LogFault::Wider));
             }
         });
@@ -267,9 +281,29 @@ impl ClientLogReading {
         self.words.iter().any(|word| cell.contains(word))
     }
 
-    /// A row that is no entry: an entry has more than one cell with something in it.
+    /// A row that is no entry: an entry has more than one cell with something in it, or the time of one that nothing has divided.
     fn is_title(&self, cells: &[&str]) -> bool {
-        cells.iter().filter(|cell| !cell.trim().is_empty()).count() == 1 && !self.is_any_failure(cells)
+        let is_divided = cells.iter().filter(|cell| !cell.trim().is_empty()).count() > 1;
+        let figures = || cells.iter().flat_map(|cell| cell.chars()).filter(char::is_ascii_digit).count();
+        !is_divided && (!self.is_any_failure(cells) || figures() < FIGURES_OF_A_TIME)
+    }
+
+    /// Whether the words stand behind the last column: what divides the columns is in a message. Where columns are told by numbers nobody
+    /// knows how many there are, so that no other one to the right of the failure's may have them.
+    fn is_failure_beyond(&self, columns: Columns, width: Option<usize>, cells: &[&str]) -> bool {
+        let beyond =
+            |failure: usize| self.is_any_failure(cells.get(width.unwrap_or(failure + 1)..).unwrap_or_default());
+        columns.failure.is_some_and(beyond)
+    }
+
+    /// Whether an entry stands within a cell of this row.
+    fn hides_entry(&self, columns: Columns, cells: &[&str], separator: u8) -> bool {
+        let is_entry = |(alone, row): &(usize, Vec<&str>)| {
+            let row: Vec<_> = row.iter().map(|cell| cell.trim().trim_matches('"')).collect();
+            let own = &row[..*alone];
+            row.len() >= columns.width() && self.any_time(own).is_some() || own.len() > 1 && self.is_any_failure(own)
+        };
+        rows::hidden(cells, separator).iter().any(is_entry)
     }
 
     /// None where it has no time: a client's own time alone tells whether it is news.
@@ -303,7 +337,7 @@ fn written(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use encoding_rs::SHIFT_JIS;
+    use encoding_rs::{ISO_2022_JP, SHIFT_JIS};
     use proptest::prelude::*;
 
     use super::*;
@@ -492,6 +526,7 @@ mod tests {
             ([&of_shift_jis(&text), ROWS.as_bytes()].concat(), [false, true]),
             ([&of_shift_jis(&text)[..], b"x\xff,y,z\n"].concat(), [false, false]),
             ([b"\xef\xbb\xbf", &of_shift_jis(&text)[..]].concat(), [false, false]),
+            (ISO_2022_JP.encode(&format!("Date/Time,Endpoint,Message\n{ROWS}")).0.into_owned(), [false, false]),
         ] {
             for (columns, is_read) in [&LogColumns::default(), &numbers].into_iter().zip(is_read) {
                 let (failures, fault) = read_by(columns.clone(), &bytes);
@@ -499,6 +534,39 @@ mod tests {
                 assert_eq!(failures == both(), is_read, "{failures:?}");
                 assert!(both().starts_with(&failures), "no name is another's: {failures:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_healthy_log_is_told_as_one_whatever_stands_around_its_entries() {
+        let with_words = format!("検索条件: サーバ認証に失敗\r\n{HEADING}{ROWS}サーバ認証に失敗: 2 件\r\n");
+        let received = "日時,コンピュータ名,内容,受信日時\n2026/06/01 09:00:00,PC-0012,サーバ認証に失敗,2026/06/01 09:10:00\n\
+                        2026/06/01 09:00:02,経理-01,サーバ認証に失敗,2026/06/01 09:10:00\n\
+                        2026/06/01 09:00:03,PC-0014,\"更新しました\n1 件\",2026/06/01 09:10:00\n";
+        for text in [&with_words[..], received, &format!("{HEADING}{ROWS}合計,3\r\n")] {
+            assert_eq!(read(text), (both(), None), "{text}");
+        }
+    }
+
+    #[test]
+    fn entries_below_a_heading_that_nobody_knows_or_within_a_cell_are_told() {
+        let failure = LogColumns { failure: named("内容"), ..LogColumns::default() };
+        let number = |number| Some(ListColumn::Number(number));
+        let numbers = LogColumns { client: number(2), time: number(1), failure: number(4) };
+        let unknown =
+            format!("{HEADING}{ROWS}内容,発生,対象,ドメイン\r\nサーバ認証に失敗,2026/06/01 09:00:03,PC-0014,本社\r\n");
+        assert_eq!(read_by(failure.clone(), unknown.as_bytes()).1, Some(LogFault::NoTime));
+        let beyond = "2026/06/01 09:00:03,PC-0014,本社,証明書が不正です,サーバ認証に失敗\r\n";
+        for text in [format!("{beyond}{ROWS}"), format!("{HEADING}{beyond}{ROWS}")] {
+            assert_eq!(read_by(numbers.clone(), text.as_bytes()).1, Some(LogFault::Wider), "{text}");
+        }
+        let with_comma = format!("{}{ROWS}{beyond}", HEADING.replace("\r\n", ",\r\n"));
+        assert_eq!(read_by(failure, with_comma.as_bytes()).1, Some(LogFault::Wider));
+        for time in ["２０２６／０６／０１　０９：００：０４", "06/01/2026 9:00 AM", "\"2026/06/01 09:00:04\""]
+        {
+            let hidden = format!("2026/06/01 09:00:03,PC-0014,本社,\"x\n{time},PC-0015,本社,サーバ認証に失敗\n\"\n");
+            let (_, fault) = read(&format!("{HEADING}{ROWS}{hidden}"));
+            assert!(fault.is_some(), "{time}");
         }
     }
 

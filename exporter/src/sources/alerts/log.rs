@@ -19,13 +19,17 @@ pub(super) fn fault(log: &[u8], is_whole: bool, reading: &AlertReading) -> Optio
     let start = if is_whole { 0 } else { log.iter().position(is_end).map_or(log.len(), |at| at + 1) };
     let end = log.iter().rposition(is_end).map_or(start, |at| at + 1);
     let rows = log.get(start..end).unwrap_or_default();
-    // Where nothing happened no word says which encoding it is.
-    if !is_utf_16(log) && (is_mixed(rows) || is_of_no_encoding(rows)) {
+    // Where nothing happened no word says which encoding it is. What has few zeros is no UTF-16, or not all of it.
+    let zeros = log.iter().filter(|byte| **byte == 0).count();
+    let is_in_part = zeros > 0 && zeros < log.len() / 8;
+    if is_in_part || !is_utf_16(log) && (is_mixed(rows) || is_of_no_encoding(rows)) {
         return Some(LogFault::Garbled);
     }
     let AlertFacts { failed, sender, .. } = reading.facts;
-    let is_failure =
-        |row: &Vec<&str>| row.len() > 1 && row.iter().any(|cell| cell.contains(failed) || cell.contains(sender));
+    // What stands behind the cell is of the row that hides it.
+    let is_failure = |(own, row): &(usize, Vec<&str>)| {
+        *own > 1 && row.iter().take(*own).any(|cell| cell.contains(failed) || cell.contains(sender))
+    };
     let (mut hides, divided) = (false, Rows::default());
     let read = rows::each(&decoded(log, None, &reading.words()), divided, |cells| {
         hides |= rows::hidden(cells, divided.separator).iter().any(is_failure);

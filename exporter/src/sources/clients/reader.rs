@@ -231,14 +231,15 @@ impl Named {
 
 /// What a look at all rows tells of them.
 fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<Shape, NoList> {
-    let (mut count, mut first, mut widest, mut hidden) = (0, Vec::new(), 0, 0);
+    let (mut count, mut first, mut widest, mut narrowest, mut hidden) = (0, Vec::new(), 0, usize::MAX, 0);
     let mut columns: Vec<Column> = Vec::new();
     let read = rows::each(text, divided, |cells| {
         if is_blank(cells) {
             return;
         }
         widest = widest.max(cells.len());
-        hidden = rows::hidden(cells, divided.separator).iter().map(Vec::len).fold(hidden, usize::max);
+        narrowest = narrowest.min(cells.len());
+        hidden = rows::hidden(cells, divided.separator).iter().map(|(_, row)| row.len()).fold(hidden, usize::max);
         if count == 0 {
             first = cells.iter().take(MAX_COLUMNS).map(|&cell| cell.to_owned()).collect();
         } else if count <= SAMPLE {
@@ -249,8 +250,8 @@ fn shape(text: &str, divided: Rows, configured: Option<&ListColumn>) -> Result<S
     });
     match read {
         Err(Endless) | Ok(LastCell::Open) => return Err(NoList::CutShort),
-        // As many cells as the first row has: no comment has them by chance.
-        Ok(LastCell::Closed) if hidden > 0 && hidden >= first.len() => return Err(NoList::Swallowed),
+        // As many cells as a row has, which may be the one that hides it.
+        Ok(LastCell::Closed) if hidden > 0 && hidden >= narrowest => return Err(NoList::Swallowed),
         Ok(LastCell::Closed) if count > MAX_ROWS => return Err(NoList::TooMany),
         Ok(LastCell::Closed) => {}
     }
@@ -465,6 +466,9 @@ mod tests {
             "Endpoint,Comment\nPC-01,\"a\nPC-02,b\nPC-03,c\"\n",
             "Endpoint,Comment\n\"PC-01,a\nPC-02\",b\n",
             "Comment,Endpoint\n\"a,PC-01\nb\",PC-02\n",
+            // The heading has more cells than the rows, or another row has a comment of two lines.
+            "Endpoint,IP,Comment,\nPC-01,192.0.2.1,\"x\nPC-02,192.0.2.2,y\nPC-03,192.0.2.3,z\"\nPC-04,192.0.2.4,w\n",
+            "Endpoint,Comment,IP\nPC-01,\"x,192.0.2.1\nPC-02,\"a\nb\",192.0.2.2\nPC-03,c,192.0.2.3\n",
             "Endpoint\n\"PC-01\r\nPC-02\"\n",
             "Endpoint\n\"PC-01\rPC-02\"\n",
         ] {
