@@ -10,9 +10,10 @@
 //! ```
 //!
 //! Only lists say that a client is repaired: a program that ends well may have done nothing. One list may be wrong for once, such as of a
-//! client that is off and falls out of it for a while; so two have to leave it out that surely name everybody, and none between them names it. A client whose program
-//! did not end well is repaired by no list: it is off. Whoever is gone is remembered for when it comes back: it has had its attempts. A client
-//! that is off is the usual reason for a failure, so that no attempt follows another within an hour. What was done under another certificate of the server says nothing of this one.
+//! client that is off and falls out of it for a while; so two have to leave it out that surely name everybody, and none between them names
+//! it. A client whose program did not end well is repaired by no list: it is off. Whoever is gone is remembered for when it comes back: it has
+//! had its attempts. A client that is off is the usual reason for a failure, so that no attempt follows another within an hour. What was done
+//! under another certificate of the server says nothing of this one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -464,8 +464,10 @@ impl Repairer {
 
     /// Whether it can be known how the agent's rotations stand, as where no other exporter has the state directory.
     fn check_readable(&self) -> Result<(), Trouble> {
-        let checked = self.board.read(|snapshot| check_rotations(snapshot.rotations.get(self.agent.as_str())));
-        checked.or_else(|why| if self.rotates && why.reason == UNREAD { Err(why) } else { Ok(()) })
+        match self.board.read(|snapshot| check_rotations(snapshot.rotations.get(self.agent.as_str()))) {
+            Err(why) if self.rotates && why.reason == UNREAD => Err(why),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Where nothing is rotated by this program another one with its state directory may do it, and have been started anew in the middle.

@@ -27,13 +27,13 @@ pub(super) fn decoded(bytes: &[u8], declared: Option<&'static Encoding>, words: 
     best
 }
 
+/// Two line ends of one byte each, or of the other order of bytes, as UTF-16 has them.
+const MISREAD_ENDS: [char; 3] = ['\u{0a0d}', '\u{0d0a}', '\u{0a00}'];
+
 /// Rows that are written in another encoding than the others, as where a program appends to what another has written, or no text: in the
 /// encoding of the whole their names are other names, and their words none.
 pub(super) fn is_garbled(bytes: &[u8], text: &str) -> bool {
-    // The latter are two line ends of one byte each, or of the other order of bytes, in UTF-16.
-    let is_none = |c: char| {
-        c == '\u{fffd}' || c.is_control() && !"\t\r\n".contains(c) || ['\u{0a0d}', '\u{0d0a}', '\u{0a00}'].contains(&c)
-    };
+    let is_none = |c: char| c == '\u{fffd}' || c.is_control() && !"\t\r\n".contains(c) || MISREAD_ENDS.contains(&c);
     text.chars().any(is_none) || is_mixed(bytes)
 }
 
@@ -46,8 +46,8 @@ pub(super) fn is_mixed(bytes: &[u8]) -> bool {
 
 /// Whether bytes of this text are of no encoding that it could be in: what stands for them in the text is none of it.
 pub(super) fn is_damaged(bytes: &[u8], text: &str) -> bool {
-    // Line ends of UTF-8, or of the other order of bytes, in UTF-16, and ISO-2022-JP that was taken for ASCII.
-    let is_other = text.contains(['\0', '\u{0a0d}', '\u{0d0a}', '\u{0a00}']) || text.contains("\u{1b}$");
+    // The last is ISO-2022-JP that was taken for ASCII.
+    let is_other = text.contains('\0') || text.contains(MISREAD_ENDS) || text.contains("\u{1b}$");
     is_other || text.contains('\u{fffd}') && std::str::from_utf8(bytes).is_err()
 }
 

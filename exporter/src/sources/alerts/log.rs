@@ -4,43 +4,46 @@ use kagiban_agents::AlertFacts;
 
 use super::client_log::LogFault;
 use super::entry::{AlertReading, Columns, Entry};
+use super::reader::Taken;
 use crate::sources::rows::{self, Rows};
 use crate::sources::text::{decoded, digest, is_mixed, is_of_no_encoding, is_utf_16, narrowed};
 
-/// The alerts of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same.
-pub(super) fn entries(log: &[u8], reading: &AlertReading) -> Vec<(u64, Entry)> {
+/// The alerts of the end of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same. And why there
+/// may be alerts in other rows. The first and the last row may be cut: the log may be written to.
+pub(super) fn read(log: &[u8], is_whole: bool, reading: &AlertReading) -> Taken {
     let text = decoded(log, None, &reading.words());
-    rows(&text, true, reading).or_else(|| rows(&text, false, reading)).unwrap_or_default()
+    let read = rows(&text, true, reading).or_else(|| rows(&text, false, reading));
+    let (entries, hides) = read.unwrap_or_default();
+    let is_garbled = is_in_other_encodings(log, is_whole, &text);
+    let fault = is_garbled.then_some(LogFault::Garbled).or(hides.then_some(LogFault::Swallowed));
+    Taken { entries, fault }
 }
 
-/// Why there may be alerts in other rows. The first and the last row may be cut: the end of a log is read, and it may be written to.
-pub(super) fn fault(log: &[u8], is_whole: bool, reading: &AlertReading) -> Option<LogFault> {
+fn is_in_other_encodings(log: &[u8], is_whole: bool, text: &str) -> bool {
     let is_end = |byte: &u8| *byte == b'\n';
     let start = if is_whole { 0 } else { log.iter().position(is_end).map_or(log.len(), |at| at + 1) };
     let end = log.iter().rposition(is_end).map_or(start, |at| at + 1);
     let rows = log.get(start..end).unwrap_or_default();
-    // Where nothing happened no word says which encoding it is. What has few zeros is no UTF-16, or not all of it.
+    // What has few zeros is no UTF-16, or not all of it.
     let zeros = log.iter().filter(|byte| **byte == 0).count();
     let is_in_part = zeros > 0 && zeros < log.len() / 8;
-    if is_in_part || !is_utf_16(log) && (is_mixed(rows) || is_of_no_encoding(rows)) {
-        return Some(LogFault::Garbled);
-    }
+    // Where nothing happened no word says which encoding it is, and the text may be of another one.
+    let is_damaged = || text.contains('\u{fffd}') && is_of_no_encoding(rows);
+    is_in_part || !is_utf_16(log) && (is_mixed(rows) || is_damaged())
+}
+
+/// The alerts, and whether a row hides one within a cell. None where a quotation mark has no second one, unless it is near the end: the log may be
+/// written to.
+fn rows(text: &str, quoted: bool, reading: &AlertReading) -> Option<(Vec<(u64, Entry)>, bool)> {
     let AlertFacts { failed, sender, .. } = reading.facts;
     // What stands behind the cell is of the row that hides it.
     let is_failure = |(own, row): &(usize, Vec<&str>)| {
         *own > 1 && row.iter().take(*own).any(|cell| cell.contains(failed) || cell.contains(sender))
     };
-    let (mut hides, divided) = (false, Rows::default());
-    let read = rows::each(&decoded(log, None, &reading.words()), divided, |cells| {
+    let (mut entries, mut columns, mut hides) = (Vec::new(), Columns::default(), false);
+    let divided = Rows { quoted, ..Rows::default() };
+    let read = rows::each(text, divided, |cells| {
         hides |= rows::hidden(cells, divided.separator).iter().any(is_failure);
-    });
-    (read.is_ok() && hides).then_some(LogFault::Swallowed)
-}
-
-/// None where a quotation mark has no second one, unless it is near the end: the log may be written to.
-fn rows(text: &str, quoted: bool, reading: &AlertReading) -> Option<Vec<(u64, Entry)>> {
-    let (mut entries, mut columns) = (Vec::new(), Columns::default());
-    let read = rows::each(text, Rows { quoted, ..Rows::default() }, |cells| {
         // Not before they are divided: a mark in full width is one of a message.
         let narrow: Vec<_> = cells.iter().map(|cell| narrowed(cell)).collect();
         let cells: &[&str] = &narrow.iter().map(String::as_str).collect::<Vec<_>>();
@@ -49,7 +52,7 @@ fn rows(text: &str, quoted: bool, reading: &AlertReading) -> Option<Vec<(u64, En
             None => entries.extend(reading.row(&columns, cells).map(|entry| (digest(cells), entry))),
         }
     });
-    read.is_ok().then_some(entries)
+    read.is_ok().then_some((entries, hides))
 }
 
 #[cfg(test)]
@@ -62,7 +65,11 @@ mod tests {
 
     /// What the rows tell.
     fn entries(log: &[u8], reading: &AlertReading) -> Vec<Entry> {
-        super::entries(log, reading).into_iter().map(|(_, entry)| entry).collect()
+        read(log, true, reading).entries.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    fn fault(log: &[u8], is_whole: bool, reading: &AlertReading) -> Option<LogFault> {
+        read(log, is_whole, reading).fault
     }
 
     const AT: Option<&str> = Some("2017-06-13T00:08:07Z");
@@ -169,8 +176,8 @@ mod tests {
     fn a_row_is_the_same_wherever_it_stands() {
         let row = "認証失敗,送信元端末 [IPアドレス:192.0.2.10]\n";
         let other = "認証失敗,送信元端末 [IPアドレス:192.0.2.11]\n";
-        let before = super::entries(row.as_bytes(), &reading());
-        assert_eq!(super::entries(format!("{other}{row}").as_bytes(), &reading())[1], before[0]);
+        let before = read(row.as_bytes(), true, &reading()).entries;
+        assert_eq!(read(format!("{other}{row}").as_bytes(), true, &reading()).entries[1], before[0]);
     }
 
     #[test]
