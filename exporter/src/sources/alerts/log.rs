@@ -4,19 +4,18 @@ use kagiban_agents::AlertFacts;
 
 use super::client_log::LogFault;
 use super::entry::{AlertReading, Columns, Entry};
-use super::reader::Taken;
 use crate::sources::rows::{self, Rows};
 use crate::sources::text::{decoded, digest, is_mixed, is_of_no_encoding, is_utf_16, narrowed};
 
 /// The alerts of the end of a log, in their order, each with the digest of its row: wherever the row comes to stand, it is the same. And why there
 /// may be alerts in other rows. The first and the last row may be cut: the log may be written to.
-pub(super) fn read(log: &[u8], is_whole: bool, reading: &AlertReading) -> Taken {
+pub(super) fn read(log: &[u8], is_whole: bool, reading: &AlertReading) -> (Vec<(u64, Entry)>, Option<LogFault>) {
     let text = decoded(log, None, &reading.words());
     let read = rows(&text, true, reading).or_else(|| rows(&text, false, reading));
     let (entries, hides) = read.unwrap_or_default();
     let is_garbled = is_in_other_encodings(log, is_whole, &text);
     let fault = is_garbled.then_some(LogFault::Garbled).or(hides.then_some(LogFault::Swallowed));
-    Taken { entries, fault }
+    (entries, fault)
 }
 
 fn is_in_other_encodings(log: &[u8], is_whole: bool, text: &str) -> bool {
@@ -65,11 +64,11 @@ mod tests {
 
     /// What the rows tell.
     fn entries(log: &[u8], reading: &AlertReading) -> Vec<Entry> {
-        read(log, true, reading).entries.into_iter().map(|(_, entry)| entry).collect()
+        read(log, true, reading).0.into_iter().map(|(_, entry)| entry).collect()
     }
 
     fn fault(log: &[u8], is_whole: bool, reading: &AlertReading) -> Option<LogFault> {
-        read(log, is_whole, reading).fault
+        read(log, is_whole, reading).1
     }
 
     const AT: Option<&str> = Some("2017-06-13T00:08:07Z");
@@ -176,8 +175,8 @@ mod tests {
     fn a_row_is_the_same_wherever_it_stands() {
         let row = "認証失敗,送信元端末 [IPアドレス:192.0.2.10]\n";
         let other = "認証失敗,送信元端末 [IPアドレス:192.0.2.11]\n";
-        let before = read(row.as_bytes(), true, &reading()).entries;
-        assert_eq!(read(format!("{other}{row}").as_bytes(), true, &reading()).entries[1], before[0]);
+        let before = read(row.as_bytes(), true, &reading()).0;
+        assert_eq!(read(format!("{other}{row}").as_bytes(), true, &reading()).0[1], before[0]);
     }
 
     #[test]

@@ -219,7 +219,10 @@ pub(super) struct Taken {
 pub(super) fn taken(bytes: &[u8], is_whole: bool, holds: Holds, reading: &Reading) -> Taken {
     match (reading, holds) {
         // A row that was cut tells nothing that is not so.
-        (Reading::Alerts(reading), Holds::Log) => log::read(bytes, is_whole, reading),
+        (Reading::Alerts(reading), Holds::Log) => {
+            let (entries, fault) = log::read(bytes, is_whole, reading);
+            Taken { entries, fault }
+        }
         (Reading::Alerts(reading), Holds::Mails) => Taken { entries: of_mails(bytes, is_whole, reading), fault: None },
         // Without its beginning it has no heading, and where the newest entries stand is not known.
         (Reading::ClientLog(_), Holds::Log) if !is_whole => {
